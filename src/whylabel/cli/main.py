@@ -1,0 +1,127 @@
+"""The command line: one group, one module a verb, one place where errors become exit codes.
+
+Exit codes: 0 ok, 1 a bug of ours, 2 usage, recipe or data error, 4 finished with failed rows, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+
+import click
+
+VERBS = {
+    "init": "Write a commented recipe for your own data.",
+    "inspect": "Show what is in the data, and what is wrong with it.",
+    "run": "Run all stages of a recipe; finished ones are skipped.",
+    "train-reasoner": "Stage 1: train the model that writes reasonings.",
+    "augment": "Stage 2a: write a reasoning for every training text.",
+    "train": "Stage 2b: train the classifier and the baseline.",
+    "evaluate": "Compare classifier and baseline on the test split.",
+    "predict": "Label a file, or lines on stdin.",
+    "models": "Fetch and list models.",
+    "doctor": "Show what this machine and installation can do.",
+    "recipe": "Explain every field of the recipe.",
+    "completion": "Print the shell completion script.",
+}
+
+
+class _Verbs(click.Group):
+    """Loads a verb's module only when the verb is used, so that --help is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"whylabel.cli.{cmd_name.replace('-', '_')}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            from whylabel.errors import UsageError, unknown_name
+
+            raise UsageError(unknown_name("verb", args[0], VERBS))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        from whylabel.version import __version__
+
+        click.echo(f"whylabel {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """Train small language models that say why, then label."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; never raises."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # A polite kill ends like Ctrl-C: what is committed stays, and the exit code says so.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        result = cli.main(args=arguments, prog_name="whylabel", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except (KeyboardInterrupt, click.Abort):
+        _tell("Interrupted. The same command goes on where this one stopped.")
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except BrokenPipeError:
+        # The reader of our stdout has gone (`| head`); nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _report(error, debug="--debug" in arguments)
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    from whylabel.errors import WhylabelError
+
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, WhylabelError):
+        _tell(f"Error: {error}")
+        return error.exit_code
+    if isinstance(error, OSError) and error.filename:
+        _tell(f"Error: {error.strerror}\n  where: {error.filename}")
+        return 2
+    _tell(
+        f"Internal error: {type(error).__name__}: {error}\n"
+        "  fix: this is a bug of whylabel; run again with --debug and report the traceback"
+    )
+    return 1
+
+
+def _tell(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Arguments and options that several verbs share, so that they are spelt once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from whylabel.recipe import Recipe
+    from whylabel.run_folder import RunFolder
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def recipe_arguments(command: _Command) -> _Command:
+    """Add RECIPE [KEY=VALUE ...] and the options of every verb over a recipe."""
+    for decorate in (
+        debug_option,
+        json_option,
+        click.option(
+            "--limit",
+            type=click.IntRange(min=2),
+            help="Use at most this many rows of each split: a quick rehearsal.",
+        ),
+        click.option(
+            "--output",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="The run folder. [default: runs/NAME]",
+        ),
+        click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
+        click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path)),
+    ):
+        command = decorate(command)
+    return command
+
+
+def json_option(command: _Command) -> _Command:
+    """Add --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")(command)
+
+
+def debug_option(command: _Command) -> _Command:
+    """Add --debug; `main` looks for the flag itself."""
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks of errors.")(
+        command
+    )
+
+
+def open_run(
+    recipe_path: Path, overrides: tuple[str, ...], output: Path | None, limit: int | None
+) -> tuple[Recipe, RunFolder]:
+    """Return the resolved recipe and its run folder."""
+    from whylabel.recipe import load_recipe, override_recipe
+    from whylabel.run_folder import RunFolder
+
+    recipe = load_recipe(recipe_path, overrides)
+    if limit is not None:
+        rows = {
+            f"data__{split}_rows": min(limit, getattr(recipe.data, f"{split}_rows") or limit)
+            for split in ("train", "validation", "test")
+        }
+        rows["reasoner__rows"] = min(limit, recipe.reasoner.rows or limit)
+        recipe = override_recipe(recipe, **rows)
+    return recipe, RunFolder(output or Path("runs") / recipe.name)

@@ -1,0 +1,61 @@
+"""The closed set of labels: their order, names and descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from whylabel.errors import LabelError, unknown_name
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """At least two distinct labels in a fixed order; probabilities follow that order.
+
+    Raises `LabelError` if there are fewer than two labels, or one is empty or occurs twice.
+    """
+
+    names: tuple[str, ...]
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2:
+            raise LabelError(
+                f"A classifier needs at least two labels, got {list(self.names)!r}.",
+                fix="check the label column, or name all labels under task.labels",
+            )
+        seen: set[str] = set()
+        for name in self.names:
+            if not name.strip():
+                raise LabelError("A label is empty.", fix="give every label a name")
+            # Labels are written into prompts trimmed, so two that differ in outer blanks alone are one.
+            if name.strip() in seen:
+                raise LabelError(f"Label {name!r} occurs twice in the label set.")
+            seen.add(name.strip())
+
+    @classmethod
+    def from_labels(
+        cls, labels: Iterable[str], declared: Mapping[str, str] | Iterable[str] | None = None
+    ) -> LabelSet:
+        """Return the declared set in its order, or the sorted distinct labels.
+
+        Raises `LabelError` if a label occurs that was not declared.
+        """
+        present = sorted(set(labels))
+        if declared is None:
+            return cls(tuple(present))
+        descriptions = dict(declared) if isinstance(declared, Mapping) else {}
+        label_set = cls(tuple(declared), {name: text for name, text in descriptions.items() if text})
+        for label in present:
+            label_set.index(label)
+        return label_set
+
+    def index(self, label: str) -> int:
+        """Return the position of a label. Raises `LabelError` if it is not in the set."""
+        try:
+            return self.names.index(label)
+        except ValueError:
+            raise LabelError(unknown_name("label", label, self.names)) from None
+
+    def __len__(self) -> int:
+        return len(self.names)

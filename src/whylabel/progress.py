@@ -1,0 +1,124 @@
+"""Progress for people: a live bar on a terminal, calm plain lines elsewhere, always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+_PLAIN_INTERVAL_SECONDS = 15.0
+
+
+def say(message: str) -> None:
+    """Print a message for the user to stderr; stdout is for data."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class Progress(Protocol):
+    """Counts what is done."""
+
+    def advance(self, rows: int = 1, tokens: int = 0, note: str = "") -> None:
+        """Add finished rows (or steps) and the tokens that they took; show a short note."""
+
+
+@contextmanager
+def progress(name: str, total: int, unit: str = "rows", done: int = 0) -> Iterator[Progress]:
+    """Show progress of `total` units; `done` of them were finished before and do not count for the rate."""
+    if sys.stderr.isatty():
+        with _bar(name, total, unit, done) as bar:
+            yield bar
+    else:
+        lines = _Lines(name, total, unit, done)
+        try:
+            yield lines
+        finally:
+            lines.finish()
+
+
+class _Rate:
+    def __init__(self, total: int, done: int) -> None:
+        self.total = total
+        self.start_rows = self.rows = done
+        self.tokens = 0
+        self.started = time.monotonic()
+        self.note = ""
+
+    def add(self, rows: int, tokens: int, note: str) -> None:
+        self.rows += rows
+        self.tokens += tokens
+        self.note = note or self.note
+
+    def figures(self) -> str:
+        seconds = max(time.monotonic() - self.started, 1e-6)
+        fresh = self.rows - self.start_rows
+        parts = []
+        if self.tokens:
+            parts.append(f"{self.tokens / seconds:,.0f} tok/s")
+        if fresh and self.rows < self.total:
+            parts.append(f"{duration((self.total - self.rows) * seconds / fresh)} left")
+        else:
+            parts.append(duration(seconds))
+        if self.note:
+            parts.append(self.note)
+        return " · ".join(parts)
+
+
+class _Lines:
+    def __init__(self, name: str, total: int, unit: str, done: int) -> None:
+        self._name, self._unit = name, unit
+        self._rate = _Rate(total, done)
+        self._shown_at = time.monotonic()
+        self._shown_rows = -1
+
+    def advance(self, rows: int = 1, tokens: int = 0, note: str = "") -> None:
+        self._rate.add(rows, tokens, note)
+        if time.monotonic() - self._shown_at >= _PLAIN_INTERVAL_SECONDS:
+            self._show()
+
+    def finish(self) -> None:
+        if self._shown_rows != self._rate.rows:
+            self._show()
+
+    def _show(self) -> None:
+        rate = self._rate
+        say(f"  {self._name}: {rate.rows:,} of {rate.total:,} {self._unit} · {rate.figures()}")
+        self._shown_at, self._shown_rows = time.monotonic(), rate.rows
+
+
+@contextmanager
+def _bar(name: str, total: int, unit: str, done: int) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + unit),
+        TextColumn("{task.fields[figures]}", style="dim"),
+        console=Console(stderr=True),
+    )
+    rate = _Rate(total, done)
+    with bar:
+        task = bar.add_task(name, total=total, completed=done, figures="")
+
+        class _Live:
+            def advance(self, rows: int = 1, tokens: int = 0, note: str = "") -> None:
+                rate.add(rows, tokens, note)
+                bar.update(task, advance=rows, figures=rate.figures())
+
+        yield _Live()
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"

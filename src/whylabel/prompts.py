@@ -1,0 +1,247 @@
+"""The only home of text formats: how a question, a text, a reasoning and a label become token ids, and back.
+
+Every path (training, augmentation, prediction, serving) renders through `Prompts`, so a model always sees the
+format that it was trained on. Formats, with `·` for a control token:
+
+    compact   reasoner          Question: TEXT⏎QUESTION⏎Answer: LABEL⏎Reasoning:|  REASONING·eos
+              label             TEXT⏎NAME:|  LABEL·eos
+              reasoning_label   TEXT⏎Reasoning:|  REASONING·label LABEL·eos
+    chat      the same contents as one user turn of the model's chat template, the answer as the model's turn
+
+User text is encoded by a tokenizer that knows no control tokens, so `<|im_end|>` or the label marker inside a
+text stays text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from whylabel.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+FORMAT_VERSION = 1
+"""Part of every fingerprint: raise it when a format below changes."""
+
+LABEL_MARKER = "<|label|>"
+"""The control token between a reasoning and its label."""
+PAD_TOKEN = "<|whylabel_pad|>"
+"""A pad token of our own: where pad equals EOS, the end is masked away and never learnt."""
+
+PromptStyle = Literal["compact", "chat"]
+Target = Literal["label", "reasoning_label"]
+
+_SLOT = "\ue000content\ue000"
+# Some templates print today's date: a model must not see another prompt tomorrow.
+_TEMPLATE_VALUES = {"date_string": "01 Jan 2025", "enable_thinking": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A training example as token ids; the loss is taken on the completion alone."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Renders and parses every format for one tokenizer, style and task."""
+
+    tokenizer: PreTrainedTokenizerBase
+    style: PromptStyle = "compact"
+    question: str = "Which label fits the text?"
+    name: str = "Label"
+
+    # -- prompts -----------------------------------------------------------------------------------------
+
+    def reasoner(self, question: str, answer: str) -> list[int]:
+        """Return the prompt that asks for a reasoning from a question to its answer."""
+        if self.style == "compact":
+            return self._prompt(f"Question: {question}\nAnswer: {answer}\nReasoning:")
+        return self._prompt(
+            f"Question: {question}\nAnswer: {answer}\n\nExplain briefly why this is the answer."
+        )
+
+    def reasoner_for_text(self, text: str, label: str) -> list[int]:
+        """Return the reasoner's prompt for a labelled text."""
+        return self.reasoner(f"{text}\n{self.question}", label)
+
+    def classifier(self, text: str, target: Target) -> list[int]:
+        """Return the prompt that asks for a label, or for a reasoning and then a label."""
+        if self.style == "compact":
+            return self._prompt(f"{text}\n{self.name if target == 'label' else 'Reasoning'}:")
+        ask = "Answer with the label alone." if target == "label" else "Reason briefly, then give the label."
+        return self._prompt(f"{text}\n\n{self.question} {ask}")
+
+    def after_reasoning(self, text: str, reasoning: str) -> list[int]:
+        """Return the prompt up to the label, with the reasoning closed by the label marker."""
+        return [*self.classifier(text, "reasoning_label"), *self._reasoning(reasoning)]
+
+    def recovery(self, question: str, reasoning: str) -> list[int]:
+        """Return the prompt that asks an untrained model for the answer, given a reasoning (may be empty)."""
+        return self._prompt(f"Question: {question}\nReasoning: {reasoning}\nAnswer:", style="compact")
+
+    # -- completions -------------------------------------------------------------------------------------
+
+    def reasoner_example(self, question: str, answer: str, reasoning: str) -> Rendered:
+        """Return a training example of stage 1."""
+        completion = [*self._plain(self._lead(reasoning)), self.eos_id]
+        return Rendered(tuple(self.reasoner(question, answer)), tuple(completion))
+
+    def classifier_example(self, text: str, label: str, reasoning: str | None) -> Rendered:
+        """Return a training example of stage 2: with the reasoning before the label, if there is one."""
+        target: Target = "label" if reasoning is None else "reasoning_label"
+        lead = [] if reasoning is None else self._reasoning(reasoning)
+        return Rendered(tuple(self.classifier(text, target)), (*lead, *self.label_ids(label)))
+
+    def label_ids(self, label: str) -> list[int]:
+        """Return the label with its end, so that a label that starts another one can still be told apart."""
+        return [*self._plain(self._lead(label)), self.eos_id]
+
+    def answer_ids(self, answer: str) -> list[int]:
+        """Return a free answer without an end, for an untrained model."""
+        return self._plain(f" {answer.strip()}")
+
+    def parse_reasoning(self, ids: Sequence[int]) -> str:
+        """Return the reasoning in generated ids: everything before the label marker or the end."""
+        stops = self.stop_ids
+        end = next((place for place, token in enumerate(ids) if token in stops), len(ids))
+        return str(self.tokenizer.decode(list(ids[:end]), skip_special_tokens=True)).strip()
+
+    # -- tokens ------------------------------------------------------------------------------------------
+
+    @property
+    def eos_id(self) -> int:
+        """The end of every completion."""
+        eos = self.tokenizer.eos_token_id
+        if eos is None:
+            raise ModelError("The tokenizer has no end-of-sequence token.", fix="choose another base model")
+        return int(eos)
+
+    @cached_property
+    def marker_id(self) -> int | None:
+        """The label marker, or None before `models.prepare_for_training` has added it."""
+        return self._control_tokens.get(LABEL_MARKER)
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end a reasoning."""
+        return frozenset(token for token in (self.eos_id, self.marker_id) if token is not None)
+
+    def count(self, text: str) -> int:
+        """Return the length of a user's text in tokens."""
+        return len(self._plain(text))
+
+    def trim(self, text: str, max_tokens: int) -> str:
+        """Return the text cut to at most `max_tokens` tokens, at a token's end."""
+        encoding = self._plain_tokenizer.encode(text, add_special_tokens=False)
+        if len(encoding.ids) <= max_tokens:
+            return text
+        return text[: encoding.offsets[max_tokens - 1][1]]
+
+    def mark(self, example: Rendered) -> str:
+        """Return a decoded example with the trained tokens between ⟦ and ⟧, for people."""
+        prompt = self.tokenizer.decode(list(example.prompt_ids))
+        return f"{prompt}⟦{self.tokenizer.decode(list(example.completion_ids))}⟧"
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the rendered ids depend on besides the tokenizer."""
+        return {
+            "format": FORMAT_VERSION,
+            "style": self.style,
+            "question": self.question,
+            "name": self.name,
+        }
+
+    def _reasoning(self, reasoning: str) -> list[int]:
+        if self.marker_id is None:
+            raise ModelError(
+                f"This model's tokenizer has no {LABEL_MARKER} token: it was not trained to reason.",
+                fix="train a classifier first, or use a model that whylabel has trained",
+            )
+        return [*self._plain(self._lead(reasoning)), self.marker_id]
+
+    def _lead(self, text: str) -> str:
+        # In running text a word begins with its blank; a chat turn begins without one.
+        return f" {text.strip()}" if self.style == "compact" else text.strip()
+
+    def _prompt(self, content: str, style: PromptStyle | None = None) -> list[int]:
+        before, after = self._frame if (style or self.style) == "chat" else (self._bos, [])
+        return [*before, *self._plain(content), *after]
+
+    @cached_property
+    def _bos(self) -> list[int]:
+        ids = list(self.tokenizer("a").input_ids)
+        return ids[:1] if ids and ids[0] == self.tokenizer.bos_token_id else []
+
+    @cached_property
+    def _frame(self) -> tuple[list[int], list[int]]:
+        if not self.tokenizer.chat_template:
+            raise ModelError("This model has no chat template.", fix="set prompt_style: compact")
+        turn = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": _SLOT}],
+            tokenize=False,
+            add_generation_prompt=True,
+            **_TEMPLATE_VALUES,
+        )
+        before, slot, after = str(turn).partition(_SLOT)
+        if not slot:
+            raise ModelError(
+                "The model's chat template drops the user's turn.", fix="set prompt_style: compact"
+            )
+        encode = self.tokenizer.encode
+        before_ids = list(encode(before, add_special_tokens=False))
+        # The template may or may not write the BOS itself; exactly one is wanted.
+        bos = [] if before_ids[:1] == self._bos else self._bos
+        return [*bos, *before_ids], list(encode(after, add_special_tokens=False))
+
+    def _plain(self, text: str) -> list[int]:
+        ids = list(self._plain_tokenizer.encode(text, add_special_tokens=False).ids)
+        if self._control_ids.isdisjoint(ids):
+            return ids
+        # A vocabulary that spells a control token as one ordinary piece: single characters cannot.
+        return [
+            token
+            for character in text
+            for token in self._plain_tokenizer.encode(character, add_special_tokens=False).ids
+        ]
+
+    @cached_property
+    def _plain_tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise ModelError("The model has no fast tokenizer (tokenizer.json).", fix="choose another model")
+        description = json.loads(backend.to_str())
+        description.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
+        return Tokenizer.from_str(json.dumps(description))
+
+    @cached_property
+    def _control_tokens(self) -> dict[str, int]:
+        return dict(self.tokenizer.get_added_vocab())
+
+    @cached_property
+    def _control_ids(self) -> frozenset[int]:
+        return frozenset(self._control_tokens.values())
+
+
+def mask_words(reasoning: str, words: Iterable[str]) -> str:
+    """Return the reasoning with every occurrence of the words replaced by `___`, whatever their case.
+
+    A word also covers its simple inflections (`joy` masks `joyful`, `anger` masks `angered`), since a masked
+    reasoning must not give the label away.
+    """
+    parts = sorted({part for word in words for part in re.findall(r"\w+", word)}, key=len, reverse=True)
+    parts = [part for part in parts if len(part) > 2 or part.isdigit() or len(parts) == 1]
+    if not parts:
+        return reasoning
+    pattern = "|".join(re.escape(part) + (r"\w{0,4}" if len(part) > 2 else "") for part in parts)
+    return re.sub(rf"\b(?:{pattern})\b", "___", reasoning, flags=re.IGNORECASE)

@@ -1,0 +1,380 @@
+"""The typed recipe: one YAML file, plus `key=value` overrides, that every verb reads.
+
+A field's doc string is its help: `whylabel recipe` prints this file's fields as a reference.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from whylabel.errors import RecipeError, unknown_name
+
+
+class Section(BaseModel):
+    """A part of the recipe: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class TaskConfig(Section):
+    """What is asked of a text."""
+
+    type: Literal["single_label"] = "single_label"
+    """Each text has exactly one label."""
+    question: str = Field("Which label fits the text?", min_length=1)
+    """The question about each text; the reasoner and the chat prompts show it."""
+    name: str = Field("Label", min_length=1)
+    """One word for what the label is (Emotion, Intent, ...); compact prompts end in it."""
+    labels: list[str] | dict[str, str] | None = None
+    """All labels in their order, as a list or as `name: description`; default: those in the data, sorted.
+    For integer labels, the list gives the name of 0, 1, 2, ..."""
+
+
+class DataConfig(Section):
+    """Where the labelled texts come from."""
+
+    source: str = "builtin:emotions"
+    """A CSV, TSV, JSONL or Parquet file, a folder with train/validation/test files, `hub:owner/name[:config]`
+    or `builtin:emotions`. Relative paths start at the current folder."""
+    validation: str | None = None
+    """A separate file with the validation split, if the source has none."""
+    test: str | None = None
+    """A separate file with the test split, if the source has none."""
+    text_column: str | None = None
+    """The column with the text; default: recognised by name and content."""
+    label_column: str | None = None
+    """The column with the label; default: recognised by name and content."""
+    id_column: str | None = None
+    """The column with a unique row id; default: `id` if there is one, else a hash of the text."""
+    validation_fraction: float = Field(0.1, gt=0, lt=0.5)
+    """Share of the train rows that becomes validation where no validation split is given (stratified)."""
+    test_fraction: float = Field(0.2, gt=0, lt=0.9)
+    """Share of the rows that becomes test where no test split is given (stratified)."""
+    train_rows: int | None = Field(None, ge=2)
+    """Use only this many train rows (stratified by label)."""
+    validation_rows: int | None = Field(None, ge=1)
+    """Use only this many validation rows (stratified by label)."""
+    test_rows: int | None = Field(None, ge=1)
+    """Use only this many test rows (stratified by label)."""
+    bad_rows: Literal["error", "drop"] = "error"
+    """What to do with rows that have no text or no label: stop, or leave them out and say so."""
+    max_text_tokens: int | None = Field(None, ge=8)
+    """Trim longer texts to this many tokens, counted and reported; default: one that does not fit is an error."""
+
+
+class LoraSettings(Section):
+    """Low-rank adapters (PEFT), merged into a plain model at the end."""
+
+    r: int = Field(16, ge=1)
+    """Rank of the adapters."""
+    lora_alpha: int = Field(32, ge=1)
+    """Scale of the adapters (PEFT's name)."""
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout inside the adapters."""
+    target_modules: str | list[str] = "all-linear"
+    """The layers that get an adapter, as PEFT names them."""
+
+
+class TrainingConfig(Section):
+    """The supervised loop; names as Hugging Face spells them."""
+
+    method: Literal["full", "lora"] = "full"
+    """Train all weights, or low-rank adapters."""
+    lora: LoraSettings = LoraSettings()
+    """Used where `method: lora`."""
+    num_train_epochs: float = Field(3.0, gt=0)
+    """Passes over the training rows."""
+    max_steps: int | None = Field(None, ge=1)
+    """Stop after this many optimizer steps; wins over `num_train_epochs`."""
+    learning_rate: float = Field(1e-4, gt=0)
+    """Peak learning rate."""
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    """Shape of the learning rate after warm-up."""
+    warmup_steps: float = Field(0.05, ge=0)
+    """Optimizer steps of warm-up, or a share of all steps if below 1."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay."""
+    optim: str = "adamw_torch"
+    """Optimizer, by its Hugging Face name."""
+    per_device_train_batch_size: int = Field(16, ge=1)
+    """Rows in a batch."""
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    """Batches in an optimizer step."""
+    max_length: int = Field(1024, ge=32)
+    """Tokens of prompt and completion together; a longer row is an error, never cut silently."""
+    packing: bool = False
+    """Join rows into sequences of `max_length` tokens (needs a CUDA device with FlashAttention)."""
+    gradient_checkpointing: bool = False
+    """Trade speed for memory."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic; auto: bfloat16 where the hardware computes it, else float32."""
+    save_steps: int | None = Field(None, ge=1)
+    """Optimizer steps between checkpoints; default: one every five minutes."""
+
+
+class SamplingConfig(Section):
+    """How a reasoning is drawn from the reasoner."""
+
+    max_new_tokens: int = Field(96, ge=1)
+    """Longest reasoning in tokens; one that does not end by then is dropped as unfinished."""
+    temperature: float = Field(0.0, ge=0)
+    """0 is greedy decoding; above 0 samples."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Nucleus sampling; used with a temperature above 0."""
+
+
+class ReasonerConfig(Section):
+    """Stage 1: the model that writes a reasoning given a question and its answer."""
+
+    model: str | None = None
+    """A ready reasoner (default model, hub id, folder or GGUF file); stage 1 is then skipped."""
+    base_model: str | None = None
+    """What stage 1 fine-tunes; default: the recipe's `base_model`."""
+    data: str = "builtin:reasoning"
+    """(question, answer, reasoning) rows: a file, folder, `hub:owner/name[:config]` or `builtin:reasoning`."""
+    question_column: str = "question"
+    """Column with the question."""
+    answer_column: str = "answer"
+    """Column with the answer."""
+    reasoning_column: str = "reasoning"
+    """Column with the reasoning."""
+    rows: int | None = Field(None, ge=1)
+    """Use only this many training rows (drawn with the seed)."""
+    validation_rows: int = Field(40, ge=1)
+    """Held-out rows for the gate; taken from train where the data has no validation split."""
+    training: TrainingConfig = TrainingConfig(num_train_epochs=1)
+    """How stage 1 is trained."""
+
+
+class FilterConfig(Section):
+    """Which reasonings are dropped, and when."""
+
+    names: list[str] = ["empty", "unfinished", "length", "repetition", "copy"]
+    """Filters in the order in which they are asked; the first that refuses gives the reason."""
+    min_words: int = Field(4, ge=0)
+    """`length`: shorter reasonings are dropped."""
+    max_words: int = Field(120, ge=1)
+    """`length`: longer reasonings are dropped."""
+    max_repeats: int = Field(3, ge=1)
+    """`repetition`: a run of four words may stand this often in a reasoning."""
+    max_copied: float = Field(0.8, gt=0, le=1)
+    """`copy`: largest share of a reasoning's words that may be one verbatim stretch of the text."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> FilterConfig:
+        if self.min_words > self.max_words:
+            raise ValueError(f"min_words {self.min_words} is above max_words {self.max_words}")
+        return self
+
+
+class AugmentConfig(Section):
+    """Stage 2a: a reasoning for every labelled training text."""
+
+    engine: str = "auto"
+    """What generates: `auto`, `transformers`, `scripted`, or an engine added by entry point."""
+    engine_options: dict[str, Any] = {}
+    """Settings of that engine alone."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How reasonings are drawn."""
+    filters: FilterConfig = FilterConfig()
+    """What is dropped."""
+
+
+class ClassifierConfig(Section):
+    """Stage 2b: the model that writes its reasoning, then the label."""
+
+    target: Literal["reasoning_label", "label"] = "reasoning_label"
+    """What a training example looks like after the text."""
+    max_reasoning_tokens: int | None = Field(None, ge=1)
+    """Tokens a reasoning may take at prediction; default: from the lengths seen in training.
+    At the limit the reasoning is closed and the label is still scored."""
+
+
+class EvaluationConfig(Section):
+    """How the models are compared."""
+
+    bootstrap_samples: int = Field(10_000, ge=100)
+    """Resamples of the paired bootstrap."""
+    floors: list[Literal["majority", "tfidf"]] = ["majority", "tfidf"]
+    """Simple models beside which the others must stand."""
+    shown: int = Field(20, ge=1)
+    """Right and wrong predictions that the report shows of each."""
+
+
+class Recipe(Section):
+    """Everything that decides a run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the run; its folder is `runs/NAME` unless --output says otherwise."""
+    seed: int = 13
+    """Seed of splits, data order, training and sampling."""
+    base_model: str = "smollm2-135m-instruct"
+    """What is fine-tuned: the default model, a hub id, a local folder or a GGUF file of a causal LM."""
+    prompt_style: Literal["compact", "chat"] = "compact"
+    """`compact`: a short own format, far fewer tokens; `chat`: the model's chat template."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or a torch device name."""
+    task: TaskConfig = TaskConfig()
+    """What is asked."""
+    data: DataConfig = DataConfig()
+    """The labelled texts."""
+    reasoner: ReasonerConfig = ReasonerConfig()
+    """Stage 1."""
+    augment: AugmentConfig = AugmentConfig()
+    """Stage 2a."""
+    training: TrainingConfig = TrainingConfig()
+    """How classifier and baseline are trained: the same for both, so that they can be compared."""
+    classifier: ClassifierConfig = ClassifierConfig()
+    """Stage 2b."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """The comparison."""
+
+    def to_yaml(self) -> str:
+        """Return the resolved recipe as YAML, in the order of the fields."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file and apply `key=value` overrides with dots (`training.learning_rate=1e-5`).
+
+    Raises `RecipeError` if the file cannot be read, a key is unknown or a value does not fit.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise RecipeError(
+            f"There is no recipe at {str(path)!r}.",
+            fix="check the path, or write one with: whylabel init DATA",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe cannot be read: {error}.", where=str(path)) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"{path}, line {mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error).replace("\n", " ")
+        raise RecipeError(f"The recipe is not valid YAML: {problem}.", where=line) from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise RecipeError("A recipe is a YAML mapping of keys to values.", where=str(path))
+    values.setdefault("name", path.stem)
+    for override in overrides:
+        _apply(values, override)
+    return build_recipe(values, where=str(path))
+
+
+def build_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+    """Return the recipe of nested plain values. Raises `RecipeError` naming the first wrong key."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise _readable(error, where) from None
+
+
+def override_recipe(recipe: Recipe, **values: object) -> Recipe:
+    """Return the recipe with values replaced; keys use two underscores for dots (`data__train_rows=8`)."""
+    nested = recipe.model_dump(mode="python")
+    for key, value in values.items():
+        *parents, last = key.split("__")
+        target = nested
+        for parent in parents:
+            target = target[parent]
+        target[last] = value
+    return build_recipe(nested)
+
+
+def reference() -> Iterator[tuple[str, str, str, str]]:
+    """Yield (dotted key, type, default, help) for every field of the recipe, in order."""
+    yield from _reference(Recipe, "")
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise RecipeError(
+            f"Override {override!r} is not of the form key=value.",
+            fix="for example: training.learning_rate=1e-5",
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    target = values
+    *parents, last = key.split(".")
+    for parent in parents:
+        child = target.get(parent)
+        if child is None:
+            child = target[parent] = {}
+        if not isinstance(child, dict):
+            raise RecipeError(f"Override {key!r}: {parent!r} is a value, not a section.")
+        target = child
+    target[last] = value
+
+
+def _readable(error: ValidationError, where: str) -> RecipeError:
+    details = error.errors()
+    unknown = [item for item in details if item["type"] == "extra_forbidden"]
+    first = (unknown or details)[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    more = f" ({len(details) - 1} more after this one)" if len(details) > 1 else ""
+    fix = "every field is explained by: whylabel recipe"
+    if first["type"] == "extra_forbidden":
+        section = _section_at(location[:-1])
+        known = list(section.model_fields) if section else []
+        what = unknown_name("key", location[-1], known) + more
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        what = f"{key or 'recipe'}: {message}, got {first['input']!r}.{more}"
+    return RecipeError(what, where=f"{where}: {key}" if key else where, fix=fix)
+
+
+def _section_at(location: Sequence[str]) -> type[Section] | None:
+    section: type[Section] = Recipe
+    for name in location:
+        field = section.model_fields.get(name)
+        if field is None or not _is_section(field.annotation):
+            return None
+        section = typing.cast(type[Section], field.annotation)
+    return section
+
+
+def _is_section(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def _reference(section: type[Section], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    for name, field in section.model_fields.items():
+        key = f"{prefix}{name}"
+        description = " ".join((field.description or "").split())
+        if _is_section(field.annotation):
+            yield key, "section", "", description
+            yield from _reference(typing.cast(type[Section], field.annotation), f"{key}.")
+        else:
+            default = "null" if field.default is None else _plain(field.default)
+            yield key, _type_name(field.annotation), default, description
+
+
+def _plain(value: object) -> str:
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
+
+
+def _type_name(annotation: object) -> str:
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
+    if origin is Literal:
+        return " | ".join(str(value) for value in arguments)
+    if origin is types.UnionType or origin is typing.Union:
+        return " | ".join(_type_name(item) for item in arguments)
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(_type_name(item) for item in arguments)}]"
+    return "null" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))

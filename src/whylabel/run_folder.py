@@ -1,0 +1,153 @@
+"""The run folder: where every file of a run lies, and which stages are done.
+
+A stage is current when `run.json` says that it is done, with the fingerprint of exactly these inputs, and its
+outputs are there. A stage that was killed leaves no such entry, so the next run does it again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from whylabel.atomic import write_json, write_text
+from whylabel.errors import RunFolderError
+
+STAGES = ("train-reasoner", "augment", "train-baseline", "train-classifier", "evaluate")
+
+
+class RunFolder:
+    """The files of one run. Making the object touches nothing."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.recipe = self.path / "recipe.yaml"
+        self.manifest = self.path / "run.json"
+        self.reasoner_model = self.path / "reasoner" / "model"
+        self.reasoner_metrics = self.path / "reasoner" / "metrics.json"
+        self.store = self.path / "augment" / "store.sqlite"
+        self.kept = self.path / "augment" / "train.parquet"
+        self.dropped = self.path / "augment" / "dropped.parquet"
+        self.augment_metrics = self.path / "augment" / "metrics.json"
+        self.classifier_model = self.path / "classifier" / "model"
+        self.classifier_metrics = self.path / "classifier" / "metrics.json"
+        self.baseline_model = self.path / "baseline" / "model"
+        self.baseline_metrics = self.path / "baseline" / "metrics.json"
+        self.evaluation_metrics = self.path / "evaluation" / "metrics.json"
+        self.predictions = self.path / "evaluation" / "predictions.parquet"
+        self.report = self.path / "report.html"
+        self.model_card = self.path / "MODEL_CARD.md"
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def outputs(self, stage: str) -> tuple[Path, ...]:
+        """Return the files that a finished stage has left."""
+        return {
+            "train-reasoner": (self.reasoner_model / "whylabel.json", self.reasoner_metrics),
+            "augment": (self.kept, self.dropped, self.augment_metrics),
+            "train-baseline": (self.baseline_model / "whylabel.json", self.baseline_metrics),
+            "train-classifier": (self.classifier_model / "whylabel.json", self.classifier_metrics),
+            "evaluate": (self.evaluation_metrics, self.predictions),
+        }[stage]
+
+    def read_manifest(self) -> dict[str, Any]:
+        """Return `run.json`, or an empty mapping before the first stage."""
+        try:
+            manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise RunFolderError(
+                f"run.json cannot be read: {error}.",
+                where=str(self.manifest),
+                fix="remove the file; finished stages will then run again",
+            ) from None
+        if not isinstance(manifest, dict):
+            raise RunFolderError("run.json is not a JSON object.", where=str(self.manifest))
+        return manifest
+
+    def update_manifest(self, **values: Any) -> None:
+        """Merge top-level values into `run.json`."""
+        write_json(self.manifest, {**self.read_manifest(), **values})
+
+    def is_current(self, stage: str, fingerprint: str) -> bool:
+        """Return whether the stage is done for these inputs and its outputs are there."""
+        entry = self.read_manifest().get("stages", {}).get(stage, {})
+        return (
+            entry.get("status") == "done"
+            and entry.get("fingerprint") == fingerprint
+            and all(path.exists() for path in self.outputs(stage))
+        )
+
+    def begin_stage(self, stage: str, fingerprint: str) -> None:
+        """Record that the stage runs; what it did before no longer counts."""
+        self._record(stage, {"status": "running", "fingerprint": fingerprint})
+
+    def finish_stage(self, stage: str, fingerprint: str, *, seconds: float, rows: int, tokens: int) -> None:
+        """Record that the stage is done and its outputs are whole."""
+        self._record(
+            stage,
+            {
+                "status": "done",
+                "fingerprint": fingerprint,
+                "seconds": round(seconds, 2),
+                "rows": rows,
+                "tokens": tokens,
+                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            },
+        )
+
+    def _record(self, stage: str, entry: dict[str, Any]) -> None:
+        stages = dict(self.read_manifest().get("stages", {}))
+        stages[stage] = entry
+        self.update_manifest(stages=stages)
+
+    def write_recipe(self, text: str) -> None:
+        """Write the resolved recipe, as run."""
+        write_text(self.recipe, text)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run folder for this process alone.
+
+        The operating system frees the lock when the process ends, however it ends.
+        Raises `RunFolderError` if another process holds it, or the folder cannot be written.
+        """
+        lock = self.path / ".lock"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunFolderError(
+                f"The run folder cannot be written: {error.strerror}.",
+                where=str(self.path),
+                fix="choose another with --output DIR",
+            ) from None
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip()
+                raise RunFolderError(
+                    f"Another process works in this run folder ({holder or 'unknown'}).",
+                    where=str(self.path),
+                    fix="wait for it to end, or choose another folder with --output DIR",
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()}".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def fingerprint(*parts: object) -> str:
+    """Return a SHA-256 (hex) of JSON-like values; equal values give equal fingerprints."""
+    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

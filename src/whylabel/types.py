@@ -1,0 +1,110 @@
+"""The records that flow between the stages; a field's name is its column's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Mode = Literal["fast", "reasoned"]
+Status = Literal["ok", "truncated", "reasoning_cut", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled text. `id` is the user's own, or a hash of the text."""
+
+    id: str
+    text: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAnswer:
+    """One row of general-purpose reasoning data, what stage 1 is trained on."""
+
+    id: str
+    question: str
+    answer: str
+    reasoning: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonedExample:
+    """An example with a reasoning that leads from its text to its label.
+
+    `finished` is False where the reasoner ran into its token limit.
+    """
+
+    id: str
+    text: str
+    label: str
+    reasoning: str
+    reasoner: str = ""
+    finished: bool = True
+    candidates: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+
+    @property
+    def example(self) -> Example:
+        """The example without its reasoning."""
+        return Example(self.id, self.text, self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A reasoned example that a filter refused, and why."""
+
+    row: ReasonedExample
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilterResult:
+    """What the filters kept and what they dropped: rows in = kept + dropped."""
+
+    kept: tuple[ReasonedExample, ...]
+    dropped: tuple[Dropped, ...]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows were dropped for each reason, most frequent first."""
+        counts: dict[str, int] = {}
+        for item in self.dropped:
+            counts[item.reason] = counts.get(item.reason, 0) + 1
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one text.
+
+    `probabilities` are in label order and sum to 1; they come from scoring every label of the closed set.
+    `reasoning` is None in fast mode. `status` is `truncated` where the text had to be trimmed to the
+    model's budget, `reasoning_cut` where the reasoning reached its token limit and was closed for the label,
+    `failed` where the row could not be computed (`error` then says why, and `label` is empty).
+    `seconds` is the row's share of its batch; `tokens` counts generated tokens.
+    """
+
+    id: str
+    label: str
+    probabilities: tuple[float, ...]
+    reasoning: str | None = None
+    mode: Mode = "fast"
+    status: Status = "ok"
+    seconds: float = 0.0
+    tokens: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Labelled texts in their three splits; a split may be empty."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...] = ()
+    test: tuple[Example, ...] = ()
+    inferred: dict[str, str] = field(default_factory=dict)
+    """What was recognised rather than named: columns, labels, splits."""
+
+    def splits(self) -> dict[str, tuple[Example, ...]]:
+        """Return the splits by name, in the order train, validation, test."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
