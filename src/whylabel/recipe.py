@@ -138,7 +138,7 @@ class ReasonerConfig(Section):
     base_model: str | None = None
     """What stage 1 fine-tunes; default: the recipe's `base_model`."""
     data: str = "builtin:reasoning"
-    """(question, answer, reasoning) rows: a file, folder, `hub:owner/name[:config]` or `builtin:reasoning`."""
+    """(question, answer, reasoning) rows: a file, folder, `hub:owner/name[:config]`, `builtin:reasoning`."""
     question_column: str = "question"
     """Column with the question."""
     answer_column: str = "answer"

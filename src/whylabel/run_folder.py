@@ -90,8 +90,10 @@ class RunFolder:
         """Record that the stage runs; what it did before no longer counts."""
         self._record(stage, {"status": "running", "fingerprint": fingerprint})
 
-    def finish_stage(self, stage: str, fingerprint: str, *, seconds: float, rows: int, tokens: int) -> None:
-        """Record that the stage is done and its outputs are whole."""
+    def finish_stage(
+        self, stage: str, fingerprint: str, *, seconds: float, rows: int, tokens: int, **record: Any
+    ) -> None:
+        """Record that the stage is done and its outputs are whole, with what later stages need of it."""
         self._record(
             stage,
             {
@@ -101,6 +103,7 @@ class RunFolder:
                 "rows": rows,
                 "tokens": tokens,
                 "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                **record,
             },
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Mode = Literal["fast", "reasoned"]
-Status = Literal["ok", "truncated", "reasoning_cut", "failed"]
+Status = Literal["ok", "truncated", "reasoning_cut", "label_forced", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,14 @@ class Prediction:
     """What a model says of one text.
 
     `probabilities` are in label order and sum to 1; they come from scoring every label of the closed set.
-    `reasoning` is None in fast mode. `status` is `truncated` where the text had to be trimmed to the
-    model's budget, `reasoning_cut` where the reasoning reached its token limit and was closed for the label,
-    `failed` where the row could not be computed (`error` then says why, and `label` is empty).
-    `seconds` is the row's share of its batch; `tokens` counts generated tokens.
+    `reasoning` is None in fast mode. `seconds` is the row's share of its batch; `tokens` counts generated tokens.
+    `status` is one of
+
+    - `ok`
+    - `truncated`: the text had to be trimmed to the model's budget;
+    - `reasoning_cut`: the reasoning reached its token limit and was closed for the label;
+    - `label_forced`: the model ended without turning to the label, which was scored all the same;
+    - `failed`: the row could not be computed; `error` says why, and `label` is empty.
     """
 
     id: str

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from whylabel.pipeline import Pipeline
     from whylabel.recipe import Recipe
     from whylabel.run_folder import RunFolder
 
@@ -65,3 +66,15 @@ def open_run(
         rows["reasoner__rows"] = min(limit, recipe.reasoner.rows or limit)
         recipe = override_recipe(recipe, **rows)
     return recipe, RunFolder(output or Path("runs") / recipe.name)
+
+
+def finish(pipeline: Pipeline) -> int:
+    """Return the exit code of finished stages: 4 where rows failed, and say so."""
+    if not pipeline.failed_rows:
+        return 0
+    click.echo(
+        f"{pipeline.failed_rows:,} rows failed; the same command tries them again. They are listed in "
+        f"{pipeline.run.augment_metrics} and {pipeline.run.predictions}.",
+        err=True,
+    )
+    return 4

@@ -1,0 +1,26 @@
+"""`whylabel doctor`: what this machine and installation can do."""
+
+from __future__ import annotations
+
+import click
+
+from whylabel.cli.options import debug_option, json_option
+
+
+@click.command("doctor")
+@json_option
+@debug_option
+def command(as_json: bool) -> None:
+    """Show versions, cores, memory, the arithmetic that will be used and why, engines, model cache and hub."""
+    import json
+
+    from whylabel.diagnosis import diagnose
+
+    found = diagnose()
+    if as_json:
+        click.echo(json.dumps(found, indent=2, sort_keys=True))
+        return
+    for section, values in found.items():
+        click.echo(click.style(section, bold=True))
+        for name, value in values.items():
+            click.echo(f"  {name:<20} {value}")

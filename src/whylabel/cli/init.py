@@ -1,0 +1,69 @@
+"""`whylabel init`: a commented recipe for the user's own data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from whylabel.cli.options import debug_option
+
+
+@click.command("init")
+@click.argument("data", metavar="DATA")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The recipe file to write. [default: the data's name + .yaml, in the current folder]",
+)
+@click.option("--force", is_flag=True, help="Replace a recipe that is there already.")
+@click.option("--text-column", help="The column with the text. [default: recognised]")
+@click.option("--label-column", help="The column with the label. [default: recognised]")
+@click.option("--id-column", help="The column with a unique row id. [default: id, or a hash of the text]")
+@click.option("--question", help="What is asked of each text. [default: from the label column]")
+@click.option("--name", help="One word for what the label is. [default: from the label column]")
+@debug_option
+def command(
+    data: str,
+    output: Path | None,
+    force: bool,
+    text_column: str | None,
+    label_column: str | None,
+    id_column: str | None,
+    question: str | None,
+    name: str | None,
+) -> None:
+    """Write a commented recipe for your own data.
+
+    DATA is a CSV, TSV, JSONL or Parquet file, a folder, hub:owner/name or builtin:emotions.
+    """
+    import shlex
+
+    from whylabel.atomic import write_text
+    from whylabel.data import inspect_dataset
+    from whylabel.data.draft import draft_recipe, draft_task, run_name
+    from whylabel.errors import DataError, UsageError
+    from whylabel.progress import say
+    from whylabel.recipe import DataConfig, Recipe, TaskConfig, load_recipe
+
+    output = output or Path(f"{run_name(data)}.yaml")
+    if output.exists() and not force:
+        raise UsageError(
+            "There is a recipe already.",
+            where=str(output),
+            fix="replace it with --force, or name another --output",
+        )
+    config = DataConfig(source=data, text_column=text_column, label_column=label_column, id_column=id_column)
+    inspection = inspect_dataset(config, TaskConfig(), Recipe().seed)
+    if len(inspection.label_counts()) < 2:
+        first = inspection.errors[0]
+        raise DataError(first.message, where=data, fix=first.fix or None)
+    task = draft_task(inspection, name=name, question=question)
+    write_text(output, draft_recipe(inspection, config, name=run_name(str(output)), task=task))
+    load_recipe(output)
+    for finding in inspection.findings:
+        if finding.severity != "info":
+            say(f"{finding.severity}: {finding.message}\n  fix: {finding.fix}")
+    rows = " · ".join(f"{split} {count}" for split, count in inspection.rows.items())
+    say(f"Wrote {output}: text {inspection.text_column!r}, label {inspection.label_column!r}, {rows} rows.")
+    say(f"Next: whylabel run {shlex.quote(str(output))}")

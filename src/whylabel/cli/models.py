@@ -1,0 +1,36 @@
+"""`whylabel models`: fetch and list models."""
+
+from __future__ import annotations
+
+import click
+
+from whylabel.cli.options import debug_option
+
+
+@click.group("models")
+def command() -> None:
+    """Fetch and list the models that need no hub."""
+
+
+@command.command("pull")
+@click.argument("name")
+@debug_option
+def pull_command(name: str) -> None:
+    """Fetch NAME from the package index, check it and convert it once; a second call does nothing."""
+    from whylabel.default_models import is_cached, pull
+    from whylabel.progress import say
+
+    if is_cached(name):
+        say(f"{name} is there already")
+    click.echo(pull(name))
+
+
+@command.command("list")
+@debug_option
+def list_command() -> None:
+    """List the models that can be pulled, and where they lie."""
+    from whylabel.default_models import PACKAGED_MODELS, cached_model, is_cached
+
+    for name, model in PACKAGED_MODELS.items():
+        state = str(cached_model(name)) if is_cached(name) else "not fetched"
+        click.echo(f"{name}\t{model.description}\t{state}")

@@ -1,0 +1,62 @@
+"""`whylabel predict`: label a file, or lines on stdin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from whylabel.cli.options import debug_option
+
+
+@click.command("predict")
+@click.option("--model", required=True, help="A run folder, or a model folder inside one.")
+@click.option(
+    "--input",
+    "input_path",
+    type=click.Path(path_type=Path),
+    help="A CSV, TSV, JSONL or Parquet file. [default: stdin, one text a line]",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A .csv, .jsonl or .parquet file. [default: JSONL on stdout]",
+)
+@click.option("--text-column", help="The column with the text. [default: recognised]")
+@click.option("--id-column", help="The column with the row id. [default: recognised]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda ...")
+@debug_option
+def command(
+    model: str,
+    input_path: Path | None,
+    output: Path | None,
+    text_column: str | None,
+    id_column: str | None,
+    device: str,
+) -> int:
+    """Label texts: id, label, the probability of every label, reasoning and status of each.
+
+    Exit code 4 if a row failed (its status and error say why); every row in is a row out.
+    """
+    from whylabel.cli.prediction_files import read_lines, write_predictions
+    from whylabel.data import load_texts
+
+    rows = (
+        read_lines()
+        if input_path is None
+        else load_texts(input_path, text_column=text_column, id_column=id_column)
+    )
+    writer = write_predictions(output)
+    from whylabel.classifier import TrainedClassifier
+    from whylabel.progress import progress
+
+    classifier = TrainedClassifier.from_folder(model, device=device)
+    failed = 0
+    with writer(classifier.labels) as write, progress("predict", total=len(rows)) as bar:
+        for prediction in classifier.predict(rows):
+            write(prediction)
+            failed += prediction.status == "failed"
+            bar.advance(1, prediction.tokens)
+    if failed:
+        click.echo(f"{failed:,} of {len(rows):,} rows failed; see their status and error.", err=True)
+    return 4 if failed else 0

@@ -1,0 +1,105 @@
+"""What a verb prints of a run on stdout: the comparison, a few predictions, where the report lies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from whylabel.run_folder import RunFolder
+
+_SHOWN = 5
+
+
+def print_stage(metrics: Path, *, as_json: bool) -> None:
+    """Print a stage's metrics as JSON, or say where they lie."""
+    if not metrics.exists():
+        return
+    if as_json:
+        click.echo(metrics.read_text(encoding="utf-8"), nl=False)
+    else:
+        click.echo(f"metrics: {metrics}")
+
+
+def print_results(run: RunFolder, *, as_json: bool) -> None:
+    """Print the evaluation: a table for people, or `evaluation/metrics.json` as it is."""
+    if as_json:
+        click.echo(run.evaluation_metrics.read_text(encoding="utf-8"), nl=False)
+        return
+    from rich.console import Console
+
+    metrics = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
+    console = Console(width=max(100, Console().width))
+    console.print()
+    console.print(_comparison(metrics))
+    if metrics.get("paired"):
+        console.print(_paired(metrics["paired"]), highlight=False)
+    console.print()
+    for line in _predictions(run):
+        console.print(line, highlight=False, markup=False)
+    console.print()
+    console.print(f"report:      {run.report}", highlight=False, soft_wrap=True)
+    console.print(
+        f"predict:     echo 'your text' | whylabel predict --model {run.path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _comparison(metrics: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    models = {**metrics.get("floors", {})}
+    models.update({name: metrics[name] for name in ("baseline", "classifier") if metrics.get(name)})
+    test_rows = max(model["n"] for model in models.values())
+    table = Table(title=f"test split, {test_rows:,} rows, 95 % intervals", title_justify="left")
+    table.add_column("model")
+    for name in ("accuracy", "macro-F1", "seconds/row", "tokens/row"):
+        table.add_column(name, justify="right")
+    for name, model in models.items():
+        table.add_row(
+            name,
+            _with_interval(model["accuracy"], model["accuracy_ci95"]),
+            _with_interval(model["macro_f1"], model["macro_f1_ci95"]),
+            f"{model['cost']['seconds_per_row']:.3f}",
+            f"{model['cost']['tokens_per_row']:.1f}",
+        )
+    return table
+
+
+def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    text = f"{100 * value:.1f} %"
+    return f"{text}  [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else text
+
+
+def _paired(paired: dict[str, Any]) -> str:
+    low, high = paired["ci95"]
+    return (
+        f"classifier − baseline: {100 * paired['difference']:+.1f} points of accuracy, "
+        f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}, exact McNemar p = {paired['mcnemar_p']:.3f}"
+    )
+
+
+def _predictions(run: RunFolder) -> list[str]:
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(
+        run.predictions, columns=["model", "text", "gold", "label", "reasoning", "probabilities"]
+    )
+    rows = [row for row in table.to_pylist() if row["model"] == "classifier"][:_SHOWN]
+    lines = []
+    for row in rows:
+        verdict = "right" if row["label"] == row["gold"] else f"wrong, gold is {row['gold']}"
+        lines.append(f"• {_short(row['text'])}")
+        if row["reasoning"] is not None:
+            lines.append(f"    why:   {_short(row['reasoning'], 220)}")
+        top = max(row["probabilities"], default=0.0)
+        lines.append(f"    label: {row['label']} ({top:.0%}; {verdict})")
+    return lines
+
+
+def _short(text: str, limit: int = 140) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

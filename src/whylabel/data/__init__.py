@@ -1,0 +1,20 @@
+"""Data sets: read them, check them, split them."""
+
+from __future__ import annotations
+
+from whylabel.data.builtin import builtin_names
+from whylabel.data.findings import Finding
+from whylabel.data.inspect import Inspection, inspect_dataset
+from whylabel.data.load import dataset_from_frame, fingerprint, load_dataset, load_reasoning, load_texts
+
+__all__ = [
+    "Finding",
+    "Inspection",
+    "builtin_names",
+    "dataset_from_frame",
+    "fingerprint",
+    "inspect_dataset",
+    "load_dataset",
+    "load_reasoning",
+    "load_texts",
+]

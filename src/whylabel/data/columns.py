@@ -1,0 +1,243 @@
+"""Which column is the text and which the label, recognised by name first, then by content."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from whylabel.data.cells import integer_of, is_missing, is_scalar
+from whylabel.data.table import Table
+from whylabel.errors import DataError, unknown_name
+from whylabel.recipe import DataConfig
+
+# Tiers: a name of an earlier one wins over all names of the later ones.
+_TEXT_NAMES = (
+    ("text", "sentence", "utterance"),
+    ("content", "message", "review", "body", "comment", "query", "tweet", "document", "post"),
+    ("question", "title", "headline", "description", "abstract", "subject", "input", "prompt"),
+)
+_LABEL_NAMES = (
+    ("label", "label name", "label text", "labels", "gold label", "gold"),
+    ("class", "class name", "category", "category name", "target", "target name"),
+    ("intent", "sentiment", "emotion", "topic", "mood", "tag", "label id", "class id"),
+)
+_ID_NAMES = ("id", "idx", "index", "uid", "uuid", "guid")
+# Where the second longest text column is nearly as long, length does not tell which one is meant.
+_CLEARLY_LONGER = 1.5
+_MOST_LABELS_PER_ROW = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns in use, and which of them were recognised rather than named."""
+
+    text: str
+    label: str
+    id: str | None = None
+    inferred: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    """What a column holds, missing cells aside; `integer` covers digits in a CSV and 3.0."""
+
+    kind: Literal["string", "integer", "number", "other", "empty"]
+    distinct: int
+    mean_length: float
+
+
+def recognise_columns(table: Table, config: DataConfig) -> Columns:
+    """Return the text, label and id column: those named in the recipe, else those recognised.
+
+    Raises `DataError` if a named column is missing, or the choice is not clear.
+    """
+    if config.text_column is not None and config.text_column == config.label_column:
+        raise DataError(f"Text and label are both column {config.text_column!r}.", where=table.name, fix=_FIX)
+    inferred: dict[str, str] = {}
+    label, text = config.label_column, config.text_column
+    for name, setting in ((label, "label_column"), (text, "text_column"), (config.id_column, "id_column")):
+        if name is not None:
+            require_column(table, name, f"data.{setting}")
+    profiles = {name: _profile(values) for name, values in table.columns.items()}
+    if label is None:
+        label = _label_by_name(table, profiles, text)
+    if text is None:
+        text = _text_column(table, profiles, [label] if label else [])
+        inferred["text_column"] = text
+    if label is None:
+        label = _label_by_content(table, profiles, text)
+    if config.label_column is None:
+        inferred["label_column"] = label
+    identifier = config.id_column or _id_column(table, (text, label))
+    if identifier is not None and config.id_column is None:
+        inferred["id_column"] = identifier
+    return Columns(text, label, identifier, inferred)
+
+
+def recognise_text_column(table: Table) -> str:
+    """Return the text column of a table without labels. Raises `DataError` if the choice is not clear."""
+    if len(table.columns) == 1:
+        return next(iter(table.columns))
+    profiles = {name: _profile(values) for name, values in table.columns.items()}
+    # A label column left in the file must not compete with the text, unless it is all there is.
+    labels = _named_labels(profiles, None)
+    others = [name for name in profiles if name not in labels and profiles[name].kind == "string"]
+    return _text_column(table, profiles, labels if others else [])
+
+
+def recognise_id_column(table: Table, taken: Sequence[str]) -> str | None:
+    """Return the column called `id`, in any case, if it is none of those taken."""
+    return _id_column(table, taken)
+
+
+def require_column(table: Table, name: str, setting: str) -> None:
+    """Raise `DataError` with a did-you-mean if the table has no such column."""
+    if name not in table.columns:
+        raise DataError(
+            unknown_name("column", name, table.columns),
+            where=f"{table.name} ({setting})",
+            fix=f"set {setting} to one of the columns",
+        )
+
+
+_FIX = "say which columns to use: data.text_column and data.label_column"
+
+
+def _unclear(table: Table, problem: str) -> DataError:
+    columns = ", ".join(repr(name) for name in table.columns)
+    return DataError(f"{problem} Columns: {columns}.", where=table.name, fix=_FIX)
+
+
+def _profile(values: Sequence[object]) -> _Profile:
+    present = [value for value in values if not is_missing(value)]
+    if not present:
+        return _Profile("empty", 0, 0.0)
+    cells = [value for value in present if is_scalar(value)]
+    # A few odd cells are bad rows, reported one by one; they do not make it another kind of column.
+    if len(cells) <= len(present) / 2:
+        return _Profile("other", 0, 0.0)
+    present = cells
+    texts = [str(value) for value in present]
+    kind: Literal["string", "integer", "number"] = "string"
+    if all(integer_of(value) is not None for value in present):
+        kind = "integer"
+    elif all(_is_number(text) for text in texts):
+        kind = "number"
+    return _Profile(kind, len(set(texts)), sum(map(len, texts)) / len(texts))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _plain_name(name: str) -> str:
+    """Return "intentName", "Intent Name" and "intent_name" in one form."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return " ".join(re.sub(r"[\W_]+", " ", spaced).casefold().split())
+
+
+def _id_column(table: Table, taken: Sequence[str]) -> str | None:
+    free = [name for name in table.columns if name not in taken]
+    return next((name for name in free if _plain_name(name) == "id"), None)
+
+
+def _is_id(name: str) -> bool:
+    words = _plain_name(name).split()
+    return bool(words) and words[-1] in _ID_NAMES
+
+
+def _tiers(names: Sequence[str], tiers: Sequence[Sequence[str]], loose: Sequence[str]) -> list[str]:
+    """Return the names that match the first tier that any matches: whole names first, then words."""
+    for tier in tiers:
+        exact = [name for name in names if _plain_name(name) in tier]
+        if exact:
+            return exact
+    for tier in tiers:
+        inside = [name for name in loose if set(_plain_name(name).split()) & set(tier)]
+        if inside:
+            return inside
+    return []
+
+
+def _named_labels(profiles: Mapping[str, _Profile], text: str | None) -> list[str]:
+    usable = [name for name, profile in profiles.items() if name != text and profile.kind != "other"]
+    loose = [name for name in usable if profiles[name].kind in ("string", "integer") and not _is_id(name)]
+    lists = [name for name, profile in profiles.items() if name != text and profile.kind == "other"]
+    # Lists of labels come last: taken as the label, they are refused row by row for what they are.
+    return _tiers(usable, _LABEL_NAMES, loose) or _tiers(lists, _LABEL_NAMES, [])
+
+
+def _label_by_name(table: Table, profiles: Mapping[str, _Profile], text: str | None) -> str | None:
+    named = _named_labels(profiles, text)
+    if not named:
+        classes = [name for name in table.class_names if name != text and name in profiles]
+        return classes[0] if len(classes) == 1 else None
+    label = _one_of_twins(table, profiles, named)
+    if label is None:
+        raise _unclear(table, f"Several columns could be the label: {', '.join(map(repr, named))}.")
+    return label
+
+
+def _label_by_content(table: Table, profiles: Mapping[str, _Profile], text: str) -> str:
+    most = max(2.0, _MOST_LABELS_PER_ROW * len(table))
+    fits = [
+        name
+        for name, profile in profiles.items()
+        if name != text
+        and profile.kind in ("string", "integer")
+        and 2 <= profile.distinct <= most
+        and not _is_id(name)
+    ]
+    strings = [name for name in fits if profiles[name].kind == "string"]
+    label = _one_of_twins(table, profiles, strings or fits)
+    if label is None:
+        problem = "Several columns could be the label." if fits else "No column looks like a label."
+        raise _unclear(table, problem)
+    if label in {str(value).strip() for value in table.columns[label]}:
+        raise DataError(
+            f"The file seems to have no header: {label!r} is a column name and a label.",
+            where=table.name,
+            fix="add a first line with the column names, for example: text,label",
+        )
+    return label
+
+
+def _one_of_twins(table: Table, profiles: Mapping[str, _Profile], names: Sequence[str]) -> str | None:
+    """Return the only name, or the string one of columns that say the same thing, or None."""
+    if not names:
+        return None
+    best = min(names, key=lambda name: (profiles[name].kind != "string", names.index(name)))
+    cells = {name: list(map(str, table.columns[name])) for name in names}
+    for name in names:
+        pairs = set(zip(cells[best], cells[name], strict=True))
+        if not len(pairs) == len(set(cells[best])) == len(set(cells[name])):
+            return None
+    return best
+
+
+def _text_by_name(profiles: Mapping[str, _Profile], taken: Sequence[str]) -> list[str]:
+    usable = [name for name, profile in profiles.items() if name not in taken and profile.kind != "other"]
+    loose = [name for name in usable if profiles[name].kind == "string" and not _is_id(name)]
+    return _tiers(usable, _TEXT_NAMES, loose)
+
+
+def _text_column(table: Table, profiles: Mapping[str, _Profile], taken: Sequence[str]) -> str:
+    named = _text_by_name(profiles, taken)
+    if len(named) == 1:
+        return named[0]
+    strings = [name for name, profile in profiles.items() if name not in taken and profile.kind == "string"]
+    candidates = named or [name for name in strings if not _is_id(name)]
+    if not candidates:
+        raise _unclear(table, "No column looks like a text.")
+    ordered = sorted(candidates, key=lambda name: -profiles[name].mean_length)
+    if len(ordered) > 1:
+        longest, second = (profiles[name].mean_length for name in ordered[:2])
+        if longest < _CLEARLY_LONGER * second:
+            raise _unclear(table, f"Several columns could be the text: {', '.join(map(repr, ordered))}.")
+    return ordered[0]

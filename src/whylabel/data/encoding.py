@@ -1,0 +1,57 @@
+"""From bytes to text: encodings, byte order marks, and files that are no text at all."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from whylabel.errors import DataError
+
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def require_file(path: Path) -> None:
+    """Raise `DataError` if there is no file at the path, or it is empty."""
+    if path.is_dir():
+        raise DataError("This is a folder, not a file.", where=str(path), fix="name a file in it")
+    if not path.exists():
+        raise DataError("There is no such file.", where=str(path), fix="check the path")
+    if path.is_file() and path.stat().st_size == 0:
+        raise DataError("The file is empty.", where=str(path), fix="write the data again")
+
+
+def decoded_text(path: Path) -> str:
+    """Return a text file's content without its byte order mark; UTF-8 unless a mark says otherwise.
+
+    Raises `DataError` naming line and byte if the file is not valid text, or holds NUL bytes.
+    """
+    data = path.read_bytes()
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        where = f"{path}, line {line} (byte {error.start} is 0x{data[error.start]:02X})"
+        source = "UTF-16" if encoding == "utf-16" else "WINDOWS-1252"
+        raise DataError(
+            f"The file is not valid {encoding.removesuffix('-sig').upper()}.",
+            where=where,
+            fix=f"convert it, for example: iconv -f {source} -t UTF-8 {path.name} > utf8-{path.name}",
+        ) from None
+    nul = text.find("\0")
+    if nul >= 0:
+        raise DataError(
+            "The file holds NUL bytes: it is not plain text, or UTF-16 without a byte order mark.",
+            where=f"{path}, line {text.count(chr(10), 0, nul) + 1}",
+            fix=f"convert it, for example: iconv -f UTF-16LE -t UTF-8 {path.name} > utf8-{path.name}",
+        )
+    if not text.strip():
+        raise DataError("The file is empty.", where=str(path), fix="write the data again")
+    return text

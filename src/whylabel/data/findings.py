@@ -1,0 +1,181 @@
+"""What can be wrong with labelled texts, one function a question; none of them stops at a bad row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from whylabel.data.cells import normalise_text
+from whylabel.data.rows import DROPPABLE, PROBLEMS, Row
+from whylabel.errors import WhylabelError
+from whylabel.recipe import DataConfig
+from whylabel.types import Example
+
+Severity = Literal["error", "warning", "info"]
+Splits = Mapping[str, Sequence[Example]]
+
+RARE_ROWS = 8
+"""A label with fewer train rows than this is reported as rare."""
+LONG_WORDS = 400
+LONG_TOKENS = 800
+"""A longer text is reported: with a prompt and a reasoning it may not fit `training.max_length`."""
+
+_PLACEHOLDERS = frozenset({"nan", "null", "none", "n/a", "na", "unknown", "?", "-", "undefined", "tbd"})
+_FIXES = {
+    "missing_text": "mend them, or leave them out: data.bad_rows=drop",
+    "missing_label": "mend them, or leave them out: data.bad_rows=drop",
+    "broken_text": "mend them, or leave them out: data.bad_rows=drop",
+    "several_labels": "give each text one label, or name another column: data.label_column",
+    "unknown_label": "correct the rows, or add the label to task.labels",
+    "duplicate_id": "make the ids unique, or name another column: data.id_column",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong or worth knowing; an `error` is what `load_dataset` refuses."""
+
+    kind: str
+    severity: Severity
+    count: int
+    message: str
+    ids: tuple[str, ...] = ()
+    fix: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding with all its row ids, as JSON can hold it."""
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "count": self.count,
+            "message": self.message,
+            "ids": list(self.ids),
+            "fix": self.fix,
+        }
+
+
+def from_error(error: WhylabelError, kind: str) -> Finding:
+    """Return an error that stopped the reading as a finding."""
+    where = f" ({error.where})" if error.where else ""
+    return Finding(kind, "error", 1, f"{error.what}{where}", fix=error.fix or "")
+
+
+def bad_rows(rows: Sequence[Row], config: DataConfig) -> Iterator[Finding]:
+    """Yield rows that cannot be used, by problem."""
+    for kind, problem in PROBLEMS.items():
+        bad = [row for row in rows if kind in row.problems]
+        if not bad:
+            continue
+        dropped = kind in DROPPABLE and config.bad_rows == "drop"
+        places = "; ".join(row.place for row in bad[:3]) + ("; ..." if len(bad) > 3 else "")
+        labels = sorted({row.label for row in bad}) if kind == "unknown_label" else []
+        named = f": {', '.join(map(repr, labels[:10]))}" if labels else ""
+        message = f"{len(bad)} of {len(rows)} rows {problem}{named} ({places})"
+        yield Finding(
+            kind,
+            "info" if dropped else "error",
+            len(bad),
+            message + (", left out" if dropped else ""),
+            tuple(row.id for row in bad),
+            "" if dropped else _FIXES[kind],
+        )
+
+
+def equal_texts(splits: Splits) -> Iterator[Finding]:
+    """Yield equal texts: with one label, with several, and across splits."""
+    groups: dict[str, list[tuple[str, Example]]] = {}
+    for split, examples in splits.items():
+        for example in examples:
+            groups.setdefault(normalise_text(example.text), []).append((split, example))
+    repeated = [group for group in groups.values() if len(group) > 1]
+    same = [group for group in repeated if len({example.label for _, example in group}) == 1]
+    other = [group for group in repeated if len({example.label for _, example in group}) > 1]
+    shared = [group for group in repeated if len({split for split, _ in group}) > 1]
+    if same:
+        extra = sum(len(group) - 1 for group in same)
+        message = f"{counted(extra, 'row')} with a text that an earlier row has, label and all"
+        yield Finding("duplicates", "info", extra, message, _ids(same))
+    if other:
+        message = f"{counted(len(other), 'text')} with different labels in different rows"
+        fix = "decide on one label for each: the model cannot learn both"
+        yield Finding("conflicting_labels", "warning", len(other), message, _ids(other), fix)
+    if shared:
+        pairs = Counter(" and ".join(dict.fromkeys(split for split, _ in group)) for group in shared)
+        where = ", ".join(f"{count} in {pair}" for pair, count in pairs.items())
+        message = f"{counted(len(shared), 'text')} in several splits: {where}"
+        fix = "remove them from train: scores on texts seen in training say too much"
+        yield Finding("shared_texts", "warning", len(shared), message, _ids(shared), fix)
+
+
+def label_problems(splits: Splits) -> Iterator[Finding]:
+    """Yield labels that are rare, only to be found outside train, or look like a missing value."""
+    train = Counter(example.label for example in splits["train"])
+    for split in ("validation", "test"):
+        unseen = [example for example in splits[split] if example.label not in train]
+        if unseen:
+            names = _names(Counter(example.label for example in unseen))
+            message = f"{counted(len(unseen), f'{split} row')} with labels that train lacks: {names}"
+            ids = tuple(example.id for example in unseen)
+            fix = "add train rows for these labels: what is never seen is hardly ever predicted"
+            yield Finding("unseen_labels", "warning", len(unseen), message, ids, fix)
+    rare = Counter({label: count for label, count in train.items() if count < RARE_ROWS})
+    if rare:
+        message = f"{counted(len(rare), 'label')} with fewer than {RARE_ROWS} train rows: {_names(rare)}"
+        ids = tuple(example.id for example in splits["train"] if example.label in rare)
+        yield Finding("rare_labels", "warning", len(rare), message, ids, "add rows, or merge labels")
+    odd = Counter({label: count for label, count in train.items() if label.casefold() in _PLACEHOLDERS})
+    if odd:
+        message = f"Labels that look like a missing value are read as labels: {_names(odd)}"
+        ids = tuple(example.id for example in splits["train"] if example.label in odd)
+        yield Finding(
+            "placeholder_labels", "warning", odd.total(), message, ids, "empty these cells if none is meant"
+        )
+    rows = train.total()
+    if rows >= 20 and len(train) > rows / 2:
+        message = f"{len(train)} labels for {rows} train rows: this is hardly a closed set of labels"
+        yield Finding(
+            "many_labels", "warning", len(train), message, fix="name another column: data.label_column"
+        )
+
+
+def long_texts(
+    splits: Splits, config: DataConfig, count_tokens: Callable[[str], int] | None
+) -> Iterator[Finding]:
+    """Yield texts that may not fit, or that `data.max_text_tokens` will trim."""
+    unit, most = ("tokens", LONG_TOKENS) if count_tokens else ("words", LONG_WORDS)
+    if config.max_text_tokens is not None and count_tokens:
+        most = config.max_text_tokens
+    count = count_tokens or count_words
+    examples = [example for part in splits.values() for example in part]
+    long = [example for example in examples if count(example.text) > most]
+    if not long:
+        return
+    ids = tuple(example.id for example in long)
+    message = f"{counted(len(long), 'text')} longer than {most} {unit}"
+    if config.max_text_tokens is not None:
+        message += f"; data.max_text_tokens={config.max_text_tokens} trims what is above it"
+        yield Finding("long_texts", "info", len(long), message, ids)
+    else:
+        fix = "raise training.max_length, or trim them: data.max_text_tokens"
+        yield Finding("long_texts", "warning", len(long), message, ids, fix)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return "1 row", "2 rows"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def count_words(text: str) -> int:
+    """Return the number of words between blanks."""
+    return len(text.split())
+
+
+def _ids(groups: Sequence[Sequence[tuple[str, Example]]]) -> tuple[str, ...]:
+    return tuple(example.id for group in groups for _, example in group)
+
+
+def _names(counts: Counter[str]) -> str:
+    shown = ", ".join(f"{label!r} ({count})" for label, count in counts.most_common()[:-11:-1])
+    return shown + (f", and {len(counts) - 10} more" if len(counts) > 10 else "")

@@ -1,0 +1,66 @@
+"""Data sets of the Hugging Face hub, named `hub:owner/name` or `hub:owner/name:config`."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from whylabel.data.table import Table
+from whylabel.errors import DataError
+
+_FORM = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[^:]+))?")
+
+
+def read_hub(source: str) -> dict[str, Table]:
+    """Return every split of a hub data set by the split's own name; only its columns of plain values are kept.
+
+    Raises `DataError` if the name is malformed, unknown, or the hub cannot be reached.
+    """
+    match = _FORM.fullmatch(source.removeprefix("hub:"))
+    if match is None:
+        raise DataError(f"{source!r} is not of the form hub:owner/name[:config].", where=source)
+    # The libraries read these when they are imported.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(match["id"], match["config"])
+    except Exception as error:  # a border: the hub raises a dozen kinds
+        raise _readable(error, source) from None
+    splits = loaded if isinstance(loaded, dict) else {"train": loaded}
+    return {str(name): _table(source, str(name), rows) for name, rows in splits.items()}
+
+
+def _table(source: str, split: str, rows: Any) -> Table:
+    import datasets
+
+    kinds = (datasets.Value, datasets.ClassLabel)
+    # Images, audio and the like would be decoded when read.
+    plain = [
+        name
+        for name, feature in rows.features.items()
+        if isinstance(feature, kinds) or isinstance(getattr(feature, "feature", None), kinds)
+    ]
+    content = rows.with_format(None).select_columns(plain)[:] if plain else {}
+    names = {
+        name: tuple(feature.names)
+        for name, feature in rows.features.items()
+        if isinstance(feature, datasets.ClassLabel) and feature.names
+    }
+    return Table(f"{source} {split}", content, range(1, len(rows) + 1), class_names=names)
+
+
+def _readable(error: Exception, source: str) -> DataError:
+    problem = str(error).strip().split("\n")[0][:300].rstrip(".") or type(error).__name__
+    kind = type(error).__name__
+    if "NotFound" in kind:
+        what = f"The hub has no such data set, or you may not see it: {problem}."
+        fix = "check the name on huggingface.co/datasets; for a private one set HF_TOKEN"
+    elif isinstance(error, ValueError):
+        what = f"The hub data set cannot be loaded: {problem}."
+        fix = "name one of its configurations: hub:owner/name:config"
+    else:
+        what = f"The hub data set cannot be loaded: {kind}: {problem}."
+        fix = "check the network, or download the files and name their folder instead"
+    return DataError(what, where=source, fix=fix)

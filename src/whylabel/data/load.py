@@ -1,0 +1,186 @@
+"""Labelled texts, texts to label, and reasoning data, from wherever the recipe says they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whylabel.data.cells import is_broken, is_missing, is_scalar, normalise_text, text_of
+from whylabel.data.columns import (
+    recognise_columns,
+    recognise_id_column,
+    recognise_text_column,
+    require_column,
+)
+from whylabel.data.readers import read_lines, read_table
+from whylabel.data.rows import collect_rows, refuse_bad_rows, row_ids
+from whylabel.data.sources import Source, read_source, read_splits, with_extra_files
+from whylabel.data.split import complete_splits, subsample
+from whylabel.data.table import Table, table_from_frame
+from whylabel.errors import DataError
+from whylabel.labels import LabelSet
+from whylabel.progress import say
+from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
+from whylabel.types import Dataset, Example, QuestionAnswer
+
+if TYPE_CHECKING:
+    import pandas
+
+Pairs = tuple[QuestionAnswer, ...]
+
+
+def load_dataset(config: DataConfig, task: TaskConfig, *, seed: int, limit: int | None = None) -> Dataset:
+    """Return the labelled texts of a recipe in three splits.
+
+    `limit` caps the rows of each split, on top of `train_rows`, `validation_rows` and `test_rows`.
+    Raises `DataError` if the data cannot be read as labelled texts, `LabelError` if a label is outside
+    `task.labels` or there are fewer than two.
+    """
+    return _dataset(read_source(config), config, task, seed, limit)
+
+
+def dataset_from_frame(
+    frame: pandas.DataFrame, config: DataConfig, task: TaskConfig, *, seed: int
+) -> Dataset:
+    """Return a DataFrame's labelled texts as `load_dataset` would those of a file; `source` is not read."""
+    source = with_extra_files(Source({"train": table_from_frame(frame)}), config)
+    return _dataset(source, config, task, seed, None)
+
+
+def load_texts(
+    path: str | Path, *, text_column: str | None = None, id_column: str | None = None
+) -> list[tuple[str, str]]:
+    """Return (id, text) for each row of a file to predict; labels may be absent, blank texts stay.
+
+    A `.txt` file has one text a line. Raises `DataError` if the file cannot be read, a named column is
+    missing, the text column is not clear or an id occurs twice.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".txt":
+        lines = read_lines(path)
+        table = Table(str(path), {"text": list(lines)}, range(1, len(lines) + 1), "line")
+    else:
+        table = read_table(path)
+    for name, setting in ((text_column, "text column"), (id_column, "id column")):
+        if name is not None:
+            require_column(table, name, setting)
+    text = text_column or recognise_text_column(table)
+    identifier = id_column or recognise_id_column(table, (text,))
+    texts = [text_of(value) for value in table.columns[text]]
+    ids = row_ids(table, identifier, texts, {})
+    first: dict[str, int] = {}
+    for at, row_id in enumerate(ids):
+        if row_id in first:
+            raise DataError(
+                f"The id {row_id!r} occurs twice.",
+                where=f"{table.place(first[row_id])} and {table.unit} {table.places[at]}",
+                fix="make the ids unique, or name another id column",
+            )
+        first[row_id] = at
+    return list(zip(ids, texts, strict=True))
+
+
+def load_reasoning(config: ReasonerConfig, *, seed: int) -> tuple[Pairs, Pairs]:
+    """Return the (train, validation) rows of the reasoning data.
+
+    Rows that miss a field are left out and said. Where there is no validation split, `validation_rows`
+    are taken from train, a quarter of it at most; equal questions stay together. Raises `DataError` if
+    the data cannot be read or a column is missing.
+    """
+    source = read_splits(config.data)
+    train = _pairs(source.tables["train"], config)
+    if "validation" in source.tables:
+        held_out = _sample(_pairs(source.tables["validation"], config), config.validation_rows, seed)
+    else:
+        train, held_out = _hold_out(train, min(config.validation_rows, len(train) // 4), seed)
+        if len(held_out) < config.validation_rows:
+            say(f"Reasoning data: {len(held_out)} validation rows, a quarter of what there is.")
+    train = _sample(train, config.rows, seed)
+    if not train:
+        raise DataError(
+            "No row of the reasoning data can be used.",
+            where=config.data,
+            fix="check the columns: reasoner.question_column, answer_column and reasoning_column",
+        )
+    return tuple(train), tuple(held_out)
+
+
+def fingerprint(rows: Iterable[Example | QuestionAnswer]) -> str:
+    """Return the sha256 in hex over all fields of all rows, in their order."""
+    digest = hashlib.sha256()
+    for row in rows:
+        values = [getattr(row, item.name) for item in fields(row)]
+        digest.update(json.dumps(values).encode("ascii") + b"\n")
+    return digest.hexdigest()
+
+
+def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, limit: int | None) -> Dataset:
+    columns = recognise_columns(source.tables["train"], config)
+    rows = collect_rows(source.tables, columns, task)
+    noted = refuse_bad_rows(rows, config)
+    usable = rows.usable()
+    if not usable["train"]:
+        raise DataError("The train split has no usable row.", where=config.source)
+    LabelSet.from_labels((example.label for part in usable.values() for example in part), task.labels)
+    splits, cut = complete_splits(usable, config, seed)
+    caps = {"train": config.train_rows, "validation": config.validation_rows, "test": config.test_rows}
+    for split, cap in caps.items():
+        bounds = [bound for bound in (cap, limit) if bound is not None]
+        splits[split] = subsample(splits[split], min(bounds, default=None), seed)
+    return Dataset(
+        tuple(splits["train"]),
+        tuple(splits["validation"]),
+        tuple(splits["test"]),
+        {**source.inferred, **columns.inferred, **rows.inferred, **cut, **noted},
+    )
+
+
+def _pairs(table: Table, config: ReasonerConfig) -> list[QuestionAnswer]:
+    names = (config.question_column, config.answer_column, config.reasoning_column)
+    settings = ("question_column", "answer_column", "reasoning_column")
+    for name, setting in zip(names, settings, strict=True):
+        require_column(table, name, f"reasoner.{setting}")
+    cells = list(zip(*(table.columns[name] for name in names), strict=True))
+    joined = ["\n".join(map(text_of, row)) for row in cells]
+    ids = row_ids(table, recognise_id_column(table, names), joined, {})
+    pairs = [
+        QuestionAnswer(row_id, *map(text_of, row))
+        for row_id, row in zip(ids, cells, strict=True)
+        if not any(is_missing(cell) or not is_scalar(cell) or is_broken(str(cell)) for cell in row)
+    ]
+    left_out = len(cells) - len(pairs)
+    if left_out:
+        say(
+            f"Left out {left_out} of {len(cells)} rows of {table.name}: "
+            "question, answer or reasoning is missing."
+        )
+    return pairs
+
+
+def _sample(rows: Sequence[QuestionAnswer], count: int | None, seed: int) -> list[QuestionAnswer]:
+    if count is None or count >= len(rows):
+        return list(rows)
+    drawn = random.Random(seed).sample(range(len(rows)), count)
+    return [rows[at] for at in sorted(drawn)]
+
+
+def _hold_out(
+    rows: Sequence[QuestionAnswer], count: int, seed: int
+) -> tuple[list[QuestionAnswer], list[QuestionAnswer]]:
+    groups: dict[str, list[int]] = {}
+    for at, row in enumerate(rows):
+        groups.setdefault(normalise_text(row.question), []).append(at)
+    members = list(groups.values())
+    random.Random(seed).shuffle(members)
+    taken: set[int] = set()
+    for group in members:
+        # A group that is too large is passed over, so that the count is not overshot.
+        if len(taken) + len(group) <= count:
+            taken.update(group)
+    rest = [row for at, row in enumerate(rows) if at not in taken]
+    return rest, [rows[at] for at in sorted(taken)]

@@ -1,0 +1,95 @@
+"""The stage: floors, scores of every model, and the paired comparison, from predictions alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from whylabel.errors import DataError, unknown_name
+from whylabel.evaluation.floors import FLOORS
+from whylabel.evaluation.metrics import ModelScore, in_test_order, score
+from whylabel.evaluation.paired import PairedComparison, compare_pair
+from whylabel.evaluation.predictions import PredictionRow, prediction_rows
+from whylabel.labels import LabelSet
+from whylabel.recipe import EvaluationConfig
+from whylabel.types import Example, Prediction
+
+MODELS = ("baseline", "classifier")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All scores on the test rows; `rows` are the predictions behind them, floors included.
+
+    `baseline`, `classifier` and `paired` are None where a model was not evaluated.
+    """
+
+    labels: tuple[str, ...]
+    baseline: ModelScore | None
+    classifier: ModelScore | None
+    floors: dict[str, ModelScore]
+    paired: PairedComparison | None
+    rows: tuple[PredictionRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what stands in `evaluation/metrics.json`: plain JSON values, without the rows."""
+        return {
+            name: _plain(getattr(self, name))
+            for name in ("labels", "baseline", "classifier", "floors", "paired")
+        }
+
+
+def evaluate(
+    test: Sequence[Example],
+    train: Sequence[Example],
+    label_set: LabelSet,
+    models: Mapping[str, Sequence[Prediction]],
+    config: EvaluationConfig,
+    seed: int,
+) -> Evaluation:
+    """Score `models` (`baseline`, `classifier` or both) and the floors, and compare the two models by row.
+
+    Without train rows there are no floors. Raises `DataError` if a model's ids are not the test rows'.
+    """
+    for name in models:
+        if name not in MODELS:
+            raise DataError(unknown_name("model", name, MODELS))
+    floors: dict[str, Sequence[Prediction]] = {
+        name: FLOORS[name](train, test, label_set, seed) for name in config.floors if train
+    }
+    samples = config.bootstrap_samples
+    ordered = {name: in_test_order(test, rows) for name, rows in {**floors, **models}.items()}
+    scores = {
+        name: score(test, rows, label_set, bootstrap_samples=samples, seed=seed)
+        for name, rows in ordered.items()
+    }
+    paired = None
+    if all(name in models for name in MODELS):
+        paired = compare_pair(
+            test,
+            ordered["baseline"],
+            ordered["classifier"],
+            label_set,
+            bootstrap_samples=samples,
+            seed=seed,
+        )
+    return Evaluation(
+        labels=label_set.names,
+        baseline=scores.get("baseline"),
+        classifier=scores.get("classifier"),
+        floors={name: scores[name] for name in floors},
+        paired=paired,
+        rows=tuple(row for name, rows in ordered.items() for row in prediction_rows(name, test, rows)),
+    )
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value

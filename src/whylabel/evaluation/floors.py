@@ -1,0 +1,68 @@
+"""Floors: simple models without a language model, beside which the others must stand."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from whylabel.errors import DataError
+from whylabel.labels import LabelSet
+from whylabel.types import Example, Prediction
+
+Floor = Callable[[Sequence[Example], Sequence[Example], LabelSet, int], tuple[Prediction, ...]]
+
+
+def majority(
+    train: Sequence[Example], test: Sequence[Example], label_set: LabelSet, seed: int = 0
+) -> tuple[Prediction, ...]:
+    """Predict the most frequent train label everywhere; probabilities are the train shares.
+
+    Of equally frequent labels the first in label order is taken. Raises `DataError` without train rows.
+    """
+    _require(train)
+    counts = Counter(row.label for row in train)
+    shares = tuple(counts[name] / len(train) for name in label_set.names)
+    label = label_set.names[shares.index(max(shares))]
+    return tuple(Prediction(row.id, label, shares) for row in test)
+
+
+def tfidf(
+    train: Sequence[Example], test: Sequence[Example], label_set: LabelSet, seed: int = 0
+) -> tuple[Prediction, ...]:
+    """Predict with logistic regression on TF-IDF of words and word pairs, untuned.
+
+    A label that is absent from train gets probability 0. Train rows of a single label leave nothing to fit:
+    then this is `majority`. Raises `DataError` without train rows.
+    """
+    _require(train)
+    if len({row.label for row in train}) < 2 or not test:
+        return majority(train, test, label_set)
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    # Runs of signs are words too: texts of emoji alone would otherwise have no features.
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]+")
+    # C=10: at the default 1.0 the unit-length rows are over-regularised and the floor is too low.
+    model = make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000, random_state=seed))
+    model.fit([row.text for row in train], [row.label for row in train])
+    started = time.perf_counter()
+    probabilities = model.predict_proba([row.text for row in test])
+    seconds = (time.perf_counter() - started) / len(test)
+    columns = {str(name): column for column, name in enumerate(model.classes_)}
+    predictions = []
+    for row, values in zip(test, probabilities, strict=True):
+        ordered = tuple(float(values[columns[name]]) if name in columns else 0.0 for name in label_set.names)
+        label = label_set.names[ordered.index(max(ordered))]
+        predictions.append(Prediction(row.id, label, ordered, seconds=seconds))
+    return tuple(predictions)
+
+
+FLOORS: dict[str, Floor] = {"majority": majority, "tfidf": tfidf}
+"""The floors by their names in the recipe (`evaluation.floors`)."""
+
+
+def _require(train: Sequence[Example]) -> None:
+    if not train:
+        raise DataError("A floor needs train rows, and there are none.", fix="give a train split")

@@ -1,0 +1,56 @@
+"""Read a GGUF file as an ordinary model, with the libraries below us kept quiet."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whylabel.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def quiet_libraries() -> None:
+    """Switch off telemetry and chatter of the libraries below us."""
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return the de-quantised model (fp32) and tokenizer of a GGUF file, as an ordinary model."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    quiet_libraries()
+    place: dict[str, Any] = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**place)
+        packed = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+    except Exception as error:  # the reader raises whatever its parts raise
+        raise ModelError(f"The GGUF file cannot be read: {first_line(error)}", where=str(path)) from error
+    # A model that was read from GGUF refuses to be saved; the same weights in a fresh one do not.
+    values = packed.config.to_dict()
+    values.pop("quantization_config", None)
+    model = AutoModelForCausalLM.from_config(type(packed.config)(**values))
+    model.load_state_dict(packed.state_dict())
+    model.generation_config = packed.generation_config
+    del packed
+    gc.collect()
+    return model, tokenizer
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of a library's message, or the error's name."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,50 @@
+"""What this machine and installation are: for `doctor`, and for the record of a run."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from whylabel.version import __version__
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of whylabel, Python and the libraries that decide results."""
+    found = {"whylabel": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        found[name] = installed_version(name) or "absent"
+    return found
+
+
+def installed_version(distribution: str) -> str | None:
+    """Return a distribution's version without importing it, or None."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def hardware() -> dict[str, object]:
+    """Return processor, usable cores and memory in GiB."""
+    import psutil
+
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,431 @@
+"""The stages over a run folder, each skipped when nothing that it depends on has changed.
+
+A stage's fingerprint covers everything that decides its outputs, the content of the stages before it included.
+Compute is imported inside the stages, so that a run in which nothing changed ends within seconds.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whylabel.atomic import whole_folder, write_json
+from whylabel.data import fingerprint as data_fingerprint
+from whylabel.data import load_dataset, load_reasoning
+from whylabel.errors import RunFolderError
+from whylabel.labels import LabelSet
+from whylabel.machine import hardware, versions
+from whylabel.models import model_fingerprint
+from whylabel.progress import duration, say
+from whylabel.prompts import FORMAT_VERSION
+from whylabel.reasoned_rows import read_reasoned, write_dropped, write_reasoned
+from whylabel.recipe import Recipe
+from whylabel.run_folder import RunFolder, fingerprint
+from whylabel.types import Dataset, Example, Prediction, QuestionAnswer
+
+if TYPE_CHECKING:
+    from whylabel.augment import Reasoner
+
+_VERBS = {
+    "train-reasoner": "train-reasoner",
+    "augment": "augment",
+    "train-baseline": "train",
+    "train-classifier": "train",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What a stage did; `record` is kept in `run.json` for the stages after it."""
+
+    rows: int
+    tokens: int
+    record: dict[str, Any]
+    failed_rows: int = 0
+
+
+class Pipeline:
+    """One recipe in one run folder. Hold `run.locked()` while stages run."""
+
+    def __init__(self, recipe: Recipe, run: RunFolder) -> None:
+        self.recipe = recipe
+        self.run = run
+        self.failed_rows = 0
+
+    # -- inputs ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The labelled texts."""
+        return load_dataset(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
+
+    @cached_property
+    def labels(self) -> LabelSet:
+        """The closed label set."""
+        every = (example.label for split in self.dataset.splits().values() for example in split)
+        return LabelSet.from_labels(every, self.recipe.task.labels)
+
+    @cached_property
+    def reasoning_rows(self) -> tuple[tuple[QuestionAnswer, ...], tuple[QuestionAnswer, ...]]:
+        """Train and held-out rows of stage 1."""
+        return load_reasoning(self.recipe.reasoner, seed=self.recipe.seed)
+
+    @cached_property
+    def base_fingerprint(self) -> str:
+        """Identity of the base model's weights."""
+        return model_fingerprint(self.recipe.base_model)
+
+    def begin(self) -> None:
+        """Write what is known before the first stage: the resolved recipe, versions, hardware, data."""
+        self.run.path.mkdir(parents=True, exist_ok=True)
+        self.run.write_recipe(self.recipe.to_yaml())
+        splits = self.dataset.splits()
+        self.run.update_manifest(
+            versions=versions(),
+            hardware=hardware(),
+            seed=self.recipe.seed,
+            base_model={"name": self.recipe.base_model, "fingerprint": self.base_fingerprint},
+            data={
+                "source": self.recipe.data.source,
+                "fingerprint": data_fingerprint([row for rows in splits.values() for row in rows]),
+                "rows": {name: len(rows) for name, rows in splits.items()},
+                "labels": list(self.labels.names),
+                "inferred": self.dataset.inferred,
+            },
+        )
+
+    # -- stages ------------------------------------------------------------------------------------------
+
+    def run_all(self) -> None:
+        """Run every stage, then write the report."""
+        self.begin()
+        if self.recipe.classifier.target == "reasoning_label":
+            self.train_reasoner()
+            self.augment()
+        self.train_baseline()
+        self.train_classifier()
+        self.evaluate()
+
+    def plan(self) -> list[str]:
+        """Return a line per stage: whether it would run. Stages after one that runs cannot be told, so they run."""
+        lines: list[str] = []
+        runs = False
+        for stage, key in self._keys().items():
+            try:
+                runs = runs or not self.run.is_current(stage, key())
+            except RunFolderError:
+                runs = True
+            lines.append(f"{stage}: {'would run' if runs else 'nothing has changed, would be skipped'}")
+        return lines
+
+    def _keys(self) -> dict[str, Callable[[], str]]:
+        keys = {
+            "train-reasoner": self._reasoner_fingerprint,
+            "augment": self._augment_fingerprint,
+            "train-baseline": self._baseline_fingerprint,
+            "train-classifier": self._classifier_fingerprint,
+            "evaluate": self._evaluate_fingerprint,
+        }
+        if self.recipe.classifier.target == "label":
+            keys.pop("augment")
+        if self.recipe.classifier.target == "label" or self.recipe.reasoner.model is not None:
+            keys.pop("train-reasoner")
+        return keys
+
+    def train_reasoner(self) -> None:
+        """Stage 1, or nothing where the recipe names a ready reasoner."""
+        if self.recipe.reasoner.model is not None:
+            say(f"train-reasoner: the recipe names a ready reasoner, {self.recipe.reasoner.model}")
+            return
+        self._stage("train-reasoner", self._reasoner_fingerprint(), self._train_reasoner)
+
+    def augment(self) -> None:
+        """Stage 2a."""
+        self._stage("augment", self._augment_fingerprint(), self._augment)
+
+    def train_baseline(self) -> None:
+        """Stage 2b without reasonings."""
+        self._stage("train-baseline", self._baseline_fingerprint(), self._train_baseline)
+
+    def train_classifier(self) -> None:
+        """Stage 2b with reasonings."""
+        self._stage("train-classifier", self._classifier_fingerprint(), self._train_classifier)
+
+    def evaluate(self) -> None:
+        """Compare the models on the test split and write report and model card."""
+        self._stage("evaluate", self._evaluate_fingerprint(), self._evaluate)
+        from whylabel.report.model_card import write_model_card
+        from whylabel.report.report import write_report
+
+        write_report(self.run)
+        write_model_card(self.run)
+
+    def _stage(self, stage: str, key: str, work: Callable[[], StageResult]) -> None:
+        if self.run.is_current(stage, key):
+            say(f"{stage}: nothing has changed, skipped")
+            return
+        say(f"{stage}:")
+        started = time.monotonic()
+        self.run.begin_stage(stage, key)
+        result = work()
+        seconds = time.monotonic() - started
+        self.failed_rows += result.failed_rows
+        self.run.finish_stage(
+            stage, key, seconds=seconds, rows=result.rows, tokens=result.tokens, **result.record
+        )
+        say(f"{stage}: done in {duration(seconds)}")
+
+    # -- fingerprints ------------------------------------------------------------------------------------
+
+    def _reasoner_fingerprint(self) -> str:
+        config = self.recipe.reasoner
+        base = model_fingerprint(config.base_model) if config.base_model else self.base_fingerprint
+        train, held_out = self.reasoning_rows
+        rows = data_fingerprint([*train, *held_out])
+        sampling = self.recipe.augment.sampling.max_new_tokens
+        return fingerprint(
+            base, rows, config.training.model_dump(), self.recipe.prompt_style, FORMAT_VERSION,
+            self.recipe.seed, sampling,
+        )  # fmt: skip
+
+    def _reasoner_identity(self) -> str:
+        """Everything but the row that changes a reasoning."""
+        model = (
+            model_fingerprint(self.recipe.reasoner.model)
+            if self.recipe.reasoner.model is not None
+            else self._content("train-reasoner", self._reasoner_fingerprint())
+        )
+        augment = self.recipe.augment
+        sampled = self.recipe.seed if augment.sampling.temperature > 0 else None
+        return fingerprint(
+            model, self.recipe.prompt_style, self.recipe.task.question, FORMAT_VERSION,
+            augment.sampling.model_dump(), augment.engine, augment.engine_options, sampled,
+        )  # fmt: skip
+
+    def _augment_fingerprint(self) -> str:
+        filters = self.recipe.augment.filters.model_dump()
+        return fingerprint(self._reasoner_identity(), data_fingerprint(self.dataset.train), filters)
+
+    def _baseline_fingerprint(self) -> str:
+        return fingerprint("label", self._stage_two(), data_fingerprint(self.dataset.train))
+
+    def _classifier_fingerprint(self) -> str:
+        if self.recipe.classifier.target == "label":
+            rows = data_fingerprint(self.dataset.train)
+        else:
+            rows = self._content("augment", self._augment_fingerprint())
+        return fingerprint(self.recipe.classifier.model_dump(), self._stage_two(), rows)
+
+    def _stage_two(self) -> list[object]:
+        recipe = self.recipe
+        return [
+            self.base_fingerprint, recipe.training.model_dump(), recipe.task.model_dump(), self.labels.names,
+            recipe.prompt_style, recipe.data.max_text_tokens, FORMAT_VERSION, recipe.seed,
+        ]  # fmt: skip
+
+    def _evaluate_fingerprint(self) -> str:
+        return fingerprint(
+            self._content("train-baseline", self._baseline_fingerprint()),
+            self._content("train-classifier", self._classifier_fingerprint()),
+            data_fingerprint(self.dataset.train),
+            data_fingerprint(self.dataset.test),
+            self.recipe.evaluation.model_dump(),
+            self.recipe.seed,
+        )
+
+    def _content(self, stage: str, key: str) -> str:
+        """Return the recorded content hash of a stage before this one, which must be done and current."""
+        if not self.run.is_current(stage, key):
+            known = self.run.read_manifest().get("stages", {}).get(stage, {}).get("status") == "done"
+            state = "was made with other settings or data" if known else "has not been run"
+            raise RunFolderError(
+                f"The stage before this one, {stage}, {state}.",
+                where=str(self.run.path),
+                fix=f"run it first: whylabel {_VERBS[stage]} RECIPE, or all stages: whylabel run RECIPE",
+            )
+        return str(self.run.read_manifest()["stages"][stage]["content"])
+
+    # -- work --------------------------------------------------------------------------------------------
+
+    def _train_reasoner(self) -> StageResult:
+        from whylabel import reasoner
+        from whylabel.models import load, save
+        from whylabel.prompts import Prompts
+
+        config = self.recipe.reasoner
+        rows, held_out = self.reasoning_rows
+        base_name = config.base_model or self.recipe.base_model
+        loaded = load(base_name, device=self.recipe.device, dtype="float32")
+        prompts = Prompts(loaded.tokenizer, self.recipe.prompt_style)
+        checkpoints = self._checkpoints(self.run.reasoner_model, self._reasoner_fingerprint())
+        trained = reasoner.train_reasoner(
+            loaded, prompts, rows, config, seed=self.recipe.seed, checkpoints=checkpoints
+        )
+        # The tokenizer has new tokens now; prompts remember the old ones.
+        prompts = Prompts(loaded.tokenizer, self.recipe.prompt_style)
+        shown, written = reasoner.gate(
+            loaded, prompts, held_out, max_new_tokens=self.recipe.augment.sampling.max_new_tokens
+        )
+        with whole_folder(self.run.reasoner_model) as aside:
+            card = {"format": 1, "role": "reasoner", "prompt_style": self.recipe.prompt_style}
+            save(loaded, aside, {**card, "lineage": self._lineage("train-reasoner")})
+        content = model_fingerprint(str(self.run.reasoner_model))
+        del loaded
+        base = load(base_name, device=self.recipe.device)
+        recovery = reasoner.answer_recovery(base, Prompts(base.tokenizer), written, seed=self.recipe.seed)
+        metrics = {**shown, "answer_recovery": recovery, "training": trained}
+        write_json(self.run.reasoner_metrics, metrics)
+        shutil.rmtree(checkpoints.parent, ignore_errors=True)
+        say(
+            f"  gate on {shown['n']} held-out rows: loss {shown['held_out_loss']:.3f}, perplexity "
+            f"{shown['perplexity']:.1f}, stopped by itself {shown['stopped_share']:.0%}, answer told from the "
+            f"masked reasoning {recovery['with_reasoning']:.0%} against {recovery['without_reasoning']:.0%} without"
+        )
+        return StageResult(len(rows), int(trained["tokens"]), {"content": content})
+
+    def _augment(self) -> StageResult:
+        from whylabel.augment import augment
+        from whylabel.store import open_store
+
+        with open_store(self.run.store) as store:
+            outcome = augment(self.dataset.train, self._reasoner(), store, self.recipe.augment.filters)
+        kept, dropped = outcome.filtered.kept, outcome.filtered.dropped
+        write_reasoned(self.run.kept, kept)
+        write_dropped(self.run.dropped, dropped)
+        write_json(self.run.augment_metrics, outcome.to_json())
+        reasons = "".join(f", {count} {reason}" for reason, count in outcome.filtered.counts().items())
+        say(
+            f"  {outcome.rows:,} rows in = {len(kept):,} kept + {len(dropped):,} dropped{reasons} "
+            f"+ {len(outcome.failed):,} failed"
+        )
+        content = fingerprint([[row.id, row.text, row.label, row.reasoning] for row in kept])
+        return StageResult(outcome.rows, outcome.tokens, {"content": content}, len(outcome.failed))
+
+    def _reasoner(self) -> Reasoner:
+        from whylabel.augment import Reasoner
+        from whylabel.engines import Sampling, make_engine
+        from whylabel.models import load
+        from whylabel.prompts import Prompts
+
+        recipe = self.recipe
+        name = recipe.reasoner.model or str(self.run.reasoner_model)
+        loaded = load(name, device=recipe.device)
+        prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
+        sampling = recipe.augment.sampling
+        engine = make_engine(recipe.augment.engine, lambda: loaded, recipe.augment.engine_options)
+        say(f"  engine {engine.name} on {loaded.device}, {str(loaded.model.dtype).removeprefix('torch.')}")
+        return Reasoner(
+            name=recipe.reasoner.model or "reasoner",
+            engine=engine,
+            prompts=prompts,
+            sampling=Sampling(
+                max_new_tokens=sampling.max_new_tokens,
+                stop_ids=tuple(sorted(prompts.stop_ids)),
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                seed=recipe.seed,
+            ),
+            identity=self._reasoner_identity(),
+        )
+
+    def _train_baseline(self) -> StageResult:
+        key = self._baseline_fingerprint()
+        return self._train_model(
+            "train-baseline", self.dataset.train, self.run.baseline_model, self.run.baseline_metrics, key
+        )
+
+    def _train_classifier(self) -> StageResult:
+        with_reasoning = self.recipe.classifier.target == "reasoning_label"
+        rows = read_reasoned(self.run.kept) if with_reasoning else self.dataset.train
+        key = self._classifier_fingerprint()
+        return self._train_model(
+            "train-classifier", rows, self.run.classifier_model, self.run.classifier_metrics, key
+        )
+
+    def _train_model(
+        self, stage: str, rows: Sequence[Any], folder: Path, metrics: Path, key: str
+    ) -> StageResult:
+        from whylabel.classifier import save_checked, train_classifier
+        from whylabel.models import load
+
+        loaded = load(self.recipe.base_model, device=self.recipe.device, dtype="float32")
+        checkpoints = self._checkpoints(folder, key)
+        card, trained = train_classifier(
+            loaded,
+            rows,
+            self.labels,
+            self.recipe,
+            title=stage,
+            checkpoints=checkpoints,
+            lineage=self._lineage(stage),
+        )
+        with whole_folder(folder) as aside:
+            save_checked(loaded, card, rows, aside)
+        write_json(metrics, trained)
+        shutil.rmtree(checkpoints.parent, ignore_errors=True)
+        record = {"content": model_fingerprint(str(folder))}
+        return StageResult(len(rows), int(trained["tokens"]), record)
+
+    def _evaluate(self) -> StageResult:
+        from whylabel.evaluation.evaluate import evaluate
+        from whylabel.evaluation.predictions import write_predictions
+
+        if not self.dataset.test:
+            raise RunFolderError(
+                "There is no test split to evaluate on.", fix="set data.test or data.test_fraction"
+            )
+        models = {
+            "baseline": self._predict(self.run.baseline_model, self.dataset.test, "baseline"),
+            "classifier": self._predict(self.run.classifier_model, self.dataset.test, "classifier"),
+        }
+        outcome = evaluate(
+            self.dataset.test,
+            self.dataset.train,
+            self.labels,
+            models,
+            self.recipe.evaluation,
+            self.recipe.seed,
+        )
+        write_predictions(self.run.predictions, outcome.rows)
+        write_json(self.run.evaluation_metrics, outcome.to_json())
+        every = [prediction for predictions in models.values() for prediction in predictions]
+        failed = sum(prediction.status == "failed" for prediction in every)
+        tokens = sum(prediction.tokens for prediction in every)
+        return StageResult(len(self.dataset.test), tokens, {}, failed)
+
+    def _predict(self, folder: Path, rows: Sequence[Example], title: str) -> list[Prediction]:
+        from whylabel.classifier import TrainedClassifier
+        from whylabel.progress import progress
+
+        model = TrainedClassifier.from_folder(folder, device=self.recipe.device)
+        predictions = []
+        with progress(f"evaluate {title}", total=len(rows)) as bar:
+            for prediction in model.predict([(row.id, row.text) for row in rows]):
+                predictions.append(prediction)
+                bar.advance(1, prediction.tokens)
+        return predictions
+
+    def _checkpoints(self, model: Path, key: str) -> Path:
+        """Return the folder of this very training; checkpoints of other settings are removed."""
+        parent = model.parent / "checkpoints"
+        own = parent / key[:16]
+        for other in parent.glob("*"):
+            if other != own:
+                shutil.rmtree(other)
+        return own
+
+    def _lineage(self, stage: str) -> dict[str, Any]:
+        manifest = self.run.read_manifest()
+        return {
+            "base_model": self.recipe.base_model,
+            "base_model_fingerprint": self.base_fingerprint,
+            "data": manifest.get("data", {}),
+            "seed": self.recipe.seed,
+            "stage": stage,
+            "versions": versions(),
+        }

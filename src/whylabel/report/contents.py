@@ -1,0 +1,104 @@
+"""What a run folder holds, read once; a part that is not there is empty."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from whylabel.errors import RunFolderError
+from whylabel.evaluation.predictions import PredictionRow, read_predictions
+from whylabel.run_folder import RunFolder
+from whylabel.types import Dropped, ReasonedExample
+
+
+@dataclass(frozen=True, slots=True)
+class RunContents:
+    """The files of a run as values; the mappings are the JSON files and may lack any key."""
+
+    name: str
+    recipe: dict[str, Any]
+    recipe_text: str
+    manifest: dict[str, Any]
+    reasoner: dict[str, Any]
+    augment: dict[str, Any]
+    baseline: dict[str, Any]
+    classifier: dict[str, Any]
+    evaluation: dict[str, Any]
+    kept: tuple[ReasonedExample, ...]
+    dropped: tuple[Dropped, ...]
+    predictions: tuple[PredictionRow, ...]
+
+
+def read_run(run: RunFolder) -> RunContents:
+    """Read what there is. Raises `RunFolderError` if there is no such folder or a file is damaged."""
+    if not run.path.is_dir():
+        raise RunFolderError(
+            f"There is no run folder at {str(run.path)!r}.",
+            fix="check the path, or make one with: whylabel run RECIPE",
+        )
+    recipe_text = run.recipe.read_text(encoding="utf-8") if run.recipe.exists() else ""
+    return RunContents(
+        name=run.path.resolve().name,
+        recipe=_recipe(recipe_text, run.recipe),
+        recipe_text=recipe_text,
+        manifest=run.read_manifest(),
+        reasoner=_json(run.reasoner_metrics),
+        augment=_json(run.augment_metrics),
+        baseline=_json(run.baseline_metrics),
+        classifier=_json(run.classifier_metrics),
+        evaluation=_json(run.evaluation_metrics),
+        kept=tuple(_reasoned(row) for row in _rows(run.kept)),
+        dropped=tuple(Dropped(_reasoned(row), row.get("reason") or "unknown") for row in _rows(run.dropped)),
+        predictions=read_predictions(run.predictions) if run.predictions.exists() else (),
+    )
+
+
+def _recipe(text: str, path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise _damaged(path, error) from None
+    return values if isinstance(values, dict) else {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+    return values if isinstance(values, dict) else {}
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        return []
+    wanted = ("id", "text", "label", "reasoning", "reasoner", "reason")
+    try:
+        present = [name for name in wanted if name in pq.read_schema(path).names]
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=present).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from None
+    return rows
+
+
+def _reasoned(row: dict[str, Any]) -> ReasonedExample:
+    values = {name: str(row.get(name) or "") for name in ("id", "text", "label", "reasoning", "reasoner")}
+    return ReasonedExample(**values)
+
+
+def _damaged(path: Path, error: Exception) -> RunFolderError:
+    reason = str(error).replace("\n", " ")
+    return RunFolderError(
+        f"{path.name} cannot be read: {reason}.",
+        where=str(path),
+        fix="remove the file and run the stage again",
+    )

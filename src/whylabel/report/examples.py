@@ -1,0 +1,92 @@
+"""Which predictions and reasonings the report shows: chosen by rule, so that nobody can pick cherries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from whylabel.evaluation.predictions import PredictionRow
+from whylabel.types import Dropped, ReasonedExample
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPrediction:
+    """One prediction beside what the baseline said; `probability` is that of the predicted label."""
+
+    row: PredictionRow
+    probability: float | None
+    baseline: PredictionRow | None
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the baseline said something else."""
+        return self.baseline is not None and (self.baseline.prediction.label != self.row.prediction.label)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPredictions:
+    """The right and the wrong predictions of `model` that are shown."""
+
+    model: str
+    right: tuple[ShownPrediction, ...]
+    wrong: tuple[ShownPrediction, ...]
+
+
+def shown_predictions(rows: Sequence[PredictionRow], shown: int) -> ShownPredictions | None:
+    """Choose up to `shown` right and as many wrong predictions of the classifier, else of the baseline.
+
+    Rows where the other model disagrees come first; within each group the gold labels take turns.
+    Returns None if neither model has predictions.
+    """
+    by_model = {name: _by_id(rows, name) for name in ("classifier", "baseline")}
+    model = next((name for name, found in by_model.items() if found), None)
+    if model is None:
+        return None
+    others = by_model["baseline"] if model == "classifier" else {}
+    candidates = [
+        ShownPrediction(row, _probability(row), others.get(row.prediction.id))
+        for row in by_model[model].values()
+    ]
+    right, wrong = ([item for item in candidates if item.row.right is outcome] for outcome in (True, False))
+    return ShownPredictions(model, _disagreeing_first(right, shown), _disagreeing_first(wrong, shown))
+
+
+def sample_reasonings(kept: Sequence[ReasonedExample], shown: int) -> tuple[ReasonedExample, ...]:
+    """Choose kept reasonings, the labels taking turns."""
+    return taking_turns(kept, lambda row: row.label, shown)
+
+
+def sample_dropped(dropped: Sequence[Dropped], shown: int) -> tuple[Dropped, ...]:
+    """Choose dropped reasonings, the reasons taking turns."""
+    return taking_turns(dropped, lambda item: item.reason, shown)
+
+
+def taking_turns(items: Iterable[Item], group: Callable[[Item], str], shown: int) -> tuple[Item, ...]:
+    """Return up to `shown` items, one of each group in turn, groups and items in their order."""
+    queues: dict[str, list[Item]] = {}
+    for item in items:
+        queues.setdefault(group(item), []).append(item)
+    longest = max((len(queue) for queue in queues.values()), default=0)
+    turns = (queue[turn] for turn in range(longest) for queue in queues.values() if turn < len(queue))
+    return tuple(item for item, _ in zip(turns, range(shown), strict=False))
+
+
+def _disagreeing_first(items: Sequence[ShownPrediction], shown: int) -> tuple[ShownPrediction, ...]:
+    first = taking_turns((i for i in items if i.disagrees), lambda item: item.row.gold, shown)
+    rest = (item for item in items if not item.disagrees)
+    return first + taking_turns(rest, lambda item: item.row.gold, shown - len(first))
+
+
+def _by_id(rows: Sequence[PredictionRow], model: str) -> dict[str, PredictionRow]:
+    # Where a model was evaluated in both modes, the one with reasonings is worth reading.
+    mine = [row for row in rows if row.model == model]
+    mine.sort(key=lambda row: row.prediction.mode == "reasoned")
+    return {row.prediction.id: row for row in mine}
+
+
+def _probability(row: PredictionRow) -> float | None:
+    # The label is the one with the highest score.
+    return max(row.prediction.probabilities, default=None)

@@ -1,0 +1,74 @@
+"""Numbers as people read them; what is not a number becomes a dash."""
+
+from __future__ import annotations
+
+import math
+
+from whylabel.progress import duration as _duration
+
+MISSING = "–"
+_NO_BREAK = "\u00a0"
+_MINUS = "\u2212"
+
+
+def is_number(value: object) -> bool:
+    """Return whether the value is a finite int or float; True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def decimal(value: object, digits: int = 3) -> str:
+    """Return 0.123; a true minus sign where negative."""
+    if not is_number(value):
+        return MISSING
+    assert isinstance(value, int | float)
+    return f"{value:,.{digits}f}".replace("-", _MINUS)
+
+
+def count(value: object) -> str:
+    """Return 12,345."""
+    return decimal(value, 0)
+
+
+def percent(value: object, digits: int = 1) -> str:
+    """Return 61.1 % of a share."""
+    text = decimal(value * 100 if isinstance(value, int | float) else value, digits)
+    return text if text == MISSING else f"{text}{_NO_BREAK}%"
+
+
+def points(value: object) -> str:
+    """Return a difference of shares in percentage points, always with its sign: +2.2."""
+    text = decimal(value * 100 if isinstance(value, int | float) else value, 1)
+    if text == MISSING:
+        return text
+    if text.lstrip(_MINUS) == "0.0":
+        return "0.0"
+    return text if text.startswith(_MINUS) else f"+{text}"
+
+
+def p_value(value: object) -> str:
+    """Return "p = 0.52", or "p < 0.001" where it is smaller."""
+    if not is_number(value):
+        return f"p = {MISSING}"
+    assert isinstance(value, int | float)
+    return "p < 0.001" if value < 0.001 else f"p = {value:.{2 if value >= 0.1 else 3}f}"
+
+
+def duration(value: object) -> str:
+    """Return seconds as people say them; below a tenth of a second in milliseconds."""
+    if not is_number(value):
+        return MISSING
+    assert isinstance(value, int | float)
+    if value < 0.1:
+        milliseconds = value * 1000
+        return f"{milliseconds:.{0 if milliseconds >= 10 else 1}f}{_NO_BREAK}ms"
+    text = f"{value:.2f} s" if value < 1 else _duration(value)
+    return text.replace(" ", _NO_BREAK)
+
+
+def shortened(value: object, length: int = 400) -> str:
+    """Return the beginning of a long text, cut at a blank where there is one."""
+    text = str(value)
+    if len(text) <= length:
+        return text
+    head = text[:length]
+    return head.rsplit(" ", 1)[0] if " " in head[length // 2 :] else head

@@ -1,0 +1,99 @@
+"""The report: everything a run found, on one page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from whylabel.atomic import write_text
+from whylabel.recipe import EvaluationConfig
+from whylabel.report.charts import (
+    MANY_LABELS,
+    class_bars,
+    difference_plot,
+    models_of,
+    score_plots,
+)
+from whylabel.report.confusion import confusions
+from whylabel.report.contents import RunContents, read_run
+from whylabel.report.examples import sample_dropped, sample_reasonings, shown_predictions
+from whylabel.report.formats import is_number
+from whylabel.report.rendering import render_html
+from whylabel.report.verdict import MODEL_NAMES, verdict
+from whylabel.run_folder import STAGES, RunFolder
+
+_REASONINGS_SHOWN = 5
+
+
+def write_report(run: RunFolder) -> Path:
+    """Write `report.html` from the files of the run folder, and return its path.
+
+    Parts of the run that are not there are left out. Raises `RunFolderError` if there is no run folder or
+    a file in it is damaged.
+    """
+    write_text(run.report, render_report(read_run(run)))
+    return run.report
+
+
+def render_report(contents: RunContents) -> str:
+    """Return the page: no script, no network, everything from data escaped."""
+    evaluation = contents.evaluation
+    return render_html(
+        "report.html.j2",
+        run=contents,
+        verdict=verdict(evaluation),
+        names=MODEL_NAMES,
+        models=models_of(evaluation),
+        plots=score_plots(evaluation),
+        difference=difference_plot(evaluation),
+        classes=class_bars(evaluation),
+        many_labels=MANY_LABELS,
+        confusions=confusions(evaluation),
+        shown=shown_predictions(contents.predictions, _shown(contents.recipe)),
+        reasonings=sample_reasonings(contents.kept, _REASONINGS_SHOWN),
+        refused=sample_dropped(contents.dropped, _REASONINGS_SHOWN),
+        stages=_stages(contents.manifest),
+        lineage=tuple(_lineage(contents.manifest)),
+    )
+
+
+def _shown(recipe: Mapping[str, Any]) -> int:
+    shown = (recipe.get("evaluation") or {}).get("shown")
+    return shown if isinstance(shown, int) and shown > 0 else EvaluationConfig().shown
+
+
+def _stages(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    stages = manifest.get("stages") or {}
+    order = {name: position for position, name in enumerate(STAGES)}
+    return dict(sorted(stages.items(), key=lambda pair: order.get(pair[0], len(order))))
+
+
+def _lineage(manifest: Mapping[str, Any]) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Yield (group, its (name, value) pairs): what stands in run.json beside the stages."""
+    plain = []
+    for name, value in manifest.items():
+        if name == "stages":
+            continue
+        if isinstance(value, Mapping):
+            yield name, tuple(_flat(value))
+        else:
+            plain.append((name, _text(value)))
+    if plain:
+        yield "run", tuple(plain)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    if isinstance(value, float) and is_number(value):
+        return f"{value:g}"
+    return "–" if value is None else str(value)

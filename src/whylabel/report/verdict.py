@@ -1,0 +1,140 @@
+"""What the evaluation says, in plain sentences that claim no more than the numbers carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from whylabel.report.formats import count, decimal, duration, is_number, p_value, percent, points
+
+SIGNIFICANCE = 0.05
+MODEL_NAMES = {
+    "majority": "Majority label",
+    "tfidf": "TF-IDF + logistic regression",
+    "baseline": "Baseline (label only)",
+    "classifier": "Classifier (reasoning, then label)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`claim` and `figures` make one sentence; `notes` say what else a reader must know."""
+
+    claim: str
+    figures: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The claim with its figures."""
+        return f"{self.claim}: {self.figures}" if self.figures else f"{self.claim}."
+
+
+def verdict(evaluation: Mapping[str, Any]) -> Verdict:
+    """Return the verdict of `evaluation/metrics.json`; McNemar's test decides what counts as shown."""
+    baseline, classifier = evaluation.get("baseline") or {}, evaluation.get("classifier") or {}
+    paired = evaluation.get("paired") or {}
+    notes = tuple(_notes(evaluation))
+    if is_number(paired.get("difference")) and baseline and classifier:
+        low, high = _interval(paired, "ci95")
+        figures = (
+            f"{percent(classifier.get('accuracy'))} with reasoning against"
+            f" {percent(baseline.get('accuracy'))} without (difference"
+            f" {points(paired['difference'])} points, 95\u00a0% CI {points(low)} to {points(high)},"
+            f" {p_value(paired.get('mcnemar_p'))}, {count(classifier.get('n'))} test texts)."
+        )
+        return Verdict(_claim(paired), figures, notes)
+    for name, model in (("classifier", classifier), ("baseline", baseline)):
+        if model:
+            low, high = _interval(model, "accuracy_ci95")
+            figures = (
+                f"{percent(model.get('accuracy'))} of {count(model.get('n'))} test texts are right"
+                f" (95\u00a0% CI {percent(low)} to {percent(high)})."
+            )
+            return Verdict(f"Only the {name} has been evaluated", figures, notes)
+    return Verdict("This run has not been evaluated yet", "")
+
+
+def _claim(paired: Mapping[str, Any]) -> str:
+    difference = paired["difference"]
+    p = paired.get("mcnemar_p")
+    if is_number(p) and p is not None and p < SIGNIFICANCE:
+        return "Reasoning paid on this data" if difference > 0 else "Reasoning cost accuracy on this data"
+    if difference > 0:
+        return "No gain from reasoning could be shown on this data"
+    if difference < 0:
+        return "Reasoning did not pay on this data"
+    return "Reasoning made no difference to accuracy on this data"
+
+
+def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    yield from _paired_notes(evaluation)
+    yield from _floor_notes(evaluation)
+    yield from _cost_notes(evaluation)
+    yield from _rate_notes(evaluation)
+
+
+def _paired_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    paired = evaluation.get("paired") or {}
+    p = paired.get("mcnemar_p")
+    if is_number(p) and p is not None and p >= SIGNIFICANCE:
+        low, high = _interval(paired, "ci95")
+        yield (
+            f"The difference may be chance: these {count(paired.get('n'))} test texts are compatible with"
+            f" a true difference anywhere from {points(low)} to {points(high)} points."
+        )
+    if paired:
+        yield "Both models were trained once, with one seed; the intervals do not cover what another seed would change."
+
+
+def _floor_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    floors = evaluation.get("floors") or {}
+    models = [evaluation[name] for name in ("baseline", "classifier") if evaluation.get(name)]
+    best = max((model.get("accuracy") or 0.0 for model in models), default=None)
+    tfidf = (floors.get("tfidf") or {}).get("accuracy")
+    if best is not None and is_number(tfidf) and tfidf >= best:
+        yield (
+            f"TF-IDF with logistic regression reaches {percent(tfidf)}, no less than the language"
+            " models: on this data they do not earn their cost yet."
+        )
+    majority = (floors.get("majority") or {}).get("accuracy")
+    for name in ("baseline", "classifier"):
+        low, _ = _interval(evaluation.get(name) or {}, "accuracy_ci95")
+        if is_number(majority) and is_number(low) and low is not None and low <= majority:
+            yield (
+                f"The {name} is not clearly better than always saying the most frequent label"
+                f" ({percent(majority)})."
+            )
+
+
+def _cost_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    costs = [
+        ((evaluation.get(name) or {}).get("cost") or {}).get("seconds_per_row")
+        for name in ("baseline", "classifier")
+    ]
+    fast, slow = costs
+    if is_number(fast) and is_number(slow) and fast and slow:
+        yield (
+            f"A label with its reasoning took {decimal(slow / fast, 1)} times as long as a label alone"
+            f" ({duration(slow)} against {duration(fast)} a text)."
+        )
+
+
+def _rate_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("baseline", "classifier"):
+        rates = (evaluation.get(name) or {}).get("rates") or {}
+        if rates.get("reasoning_cut"):
+            yield (
+                f"{percent(rates['reasoning_cut'])} of the {name}'s reasonings reached their token limit:"
+                " they were closed, and the label was scored after what there was."
+            )
+        if rates.get("truncated"):
+            yield f"{percent(rates['truncated'])} of the texts were trimmed to fit the {name}."
+        if rates.get("failed"):
+            yield f"{percent(rates['failed'])} of the {name}'s predictions failed; they count as wrong."
+
+
+def _interval(values: Mapping[str, Any], key: str) -> tuple[float | None, float | None]:
+    interval = values.get(key)
+    return (interval[0], interval[1]) if isinstance(interval, list) and len(interval) == 2 else (None, None)

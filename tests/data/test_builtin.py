@@ -1,0 +1,123 @@
+import re
+from collections import Counter
+from itertools import combinations
+
+import pytest
+
+from whylabel.data import builtin_names, load_dataset, load_reasoning
+from whylabel.data.builtin import read_builtin
+from whylabel.data.cells import normalise_text
+from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
+
+EMOTIONS = {"sadness", "joy", "love", "anger", "fear", "surprise"}
+
+
+def shingles(text):
+    words = re.findall(r"\w+", normalise_text(text))
+    return {tuple(words[at : at + 3]) for at in range(max(len(words) - 2, 1))}
+
+
+def near_duplicates(texts, most):
+    """Return pairs of texts whose sets of word 3-grams overlap (Jaccard) by more than `most`."""
+    sets = [shingles(text) for text in texts]
+    homes = {}
+    for at, items in enumerate(sets):
+        for item in items:
+            homes.setdefault(item, []).append(at)
+    pairs = {pair for home in homes.values() for pair in combinations(home, 2)}
+    return [(texts[a], texts[b]) for a, b in pairs if len(sets[a] & sets[b]) > most * len(sets[a] | sets[b])]
+
+
+@pytest.fixture(scope="module")
+def emotions():
+    return load_dataset(DataConfig(source="builtin:emotions"), TaskConfig(), seed=13)
+
+
+@pytest.fixture(scope="module")
+def reasoning():
+    train, validation = load_reasoning(ReasonerConfig(validation_rows=10_000), seed=13)
+    return train + validation
+
+
+def test_names():
+    assert builtin_names() == ["emotions", "reasoning"]
+
+
+def test_emotions_in_three_given_splits(emotions):
+    sizes = {split: len(part) for split, part in emotions.splits().items()}
+    assert sum(sizes.values()) >= 600
+    assert sizes["test"] >= 150 and sizes["validation"] >= 50
+    assert "test" not in emotions.inferred and "validation" not in emotions.inferred
+
+
+def test_emotions_are_balanced(emotions):
+    for part in emotions.splits().values():
+        counts = Counter(example.label for example in part)
+        assert set(counts) == EMOTIONS
+        assert max(counts.values()) <= 1.25 * min(counts.values())
+
+
+def test_emotion_texts_are_short_and_trimmed(emotions):
+    for part in emotions.splits().values():
+        for example in part:
+            assert 4 <= len(example.text.split()) <= 60, example
+            assert example.text == example.text.strip()
+
+
+def test_emotion_ids_are_unique(emotions):
+    ids = [example.id for part in emotions.splits().values() for example in part]
+    assert len(set(ids)) == len(ids)
+
+
+def test_emotions_have_no_near_duplicates(emotions):
+    texts = [example.text for part in emotions.splits().values() for example in part]
+    assert len({normalise_text(text) for text in texts}) == len(texts)
+    assert near_duplicates(texts, 0.3) == []
+
+
+def test_emotions_are_not_solved_by_counting_words(emotions):
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1000))
+    model.fit([row.text for row in emotions.train], [row.label for row in emotions.train])
+    accuracy = model.score([row.text for row in emotions.test], [row.label for row in emotions.test])
+    assert 1 / 6 < accuracy <= 0.8
+
+
+def test_reasoning_in_two_given_splits(reasoning):
+    tables = read_builtin("builtin:reasoning")
+    assert list(tables) == ["train", "validation"]
+    assert len(reasoning) == sum(map(len, tables.values())) >= 400
+    assert len(tables["validation"]) >= ReasonerConfig().validation_rows
+
+
+def test_reasoning_is_of_many_kinds(reasoning):
+    tables = read_builtin("builtin:reasoning")
+    kinds = Counter(kind for table in tables.values() for kind in table.columns["kind"])
+    assert len(kinds) >= 20
+    assert max(kinds.values()) <= 0.15 * len(reasoning)
+
+
+def test_reasonings_fit_the_default_filters(reasoning):
+    for row in reasoning:
+        assert 4 <= len(row.reasoning.split()) <= 120, row
+
+
+def test_reasoning_has_no_near_duplicates(reasoning):
+    questions = [row.question for row in reasoning]
+    assert len({normalise_text(question) for question in questions}) == len(questions)
+    assert near_duplicates([row.reasoning for row in reasoning], 0.3) == []
+
+
+def test_reasoning_holds_no_emotion_rows(reasoning, emotions):
+    tables = read_builtin("builtin:reasoning")
+    kinds = {kind for table in tables.values() for kind in table.columns["kind"]}
+    assert not {kind for kind in kinds if "emotion" in kind}
+    assert not [row for row in reasoning if row.answer.strip().casefold() in EMOTIONS]
+    texts = [example.text for part in emotions.splits().values() for example in part]
+    shared = {item for text in texts for item in shingles(text)}
+    for row in reasoning:
+        own = shingles(row.question)
+        assert len(own & shared) <= 0.5 * len(own), row

@@ -1,0 +1,98 @@
+import datetime
+import decimal
+
+import numpy
+import pandas
+import pytest
+
+from whylabel.data.cells import LabelReader, integer_of, is_broken, is_missing, normalise_text, text_of
+
+NAMES = ["sadness", "joy", "love", "anger"]
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), numpy.nan, pandas.NA, pandas.NaT, "", " \n"])
+def test_missing(value):
+    assert is_missing(value)
+    assert text_of(value) == ""
+
+
+@pytest.mark.parametrize("value", [0, False, 0.0, "nan", "0", "None"])
+def test_not_missing(value):
+    assert not is_missing(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("  as it is\n", "  as it is\n"),
+        (12, "12"),
+        (1.5, "1.5"),
+        (decimal.Decimal("1.50"), "1.50"),
+        (datetime.date(2026, 1, 2), "2026-01-02"),
+    ],
+)
+def test_texts(value, text):
+    assert text_of(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        (" joy ", "joy"),
+        (True, "True"),
+        (3, "3"),
+        (3.0, "3"),
+        ("3.0", "3"),
+        (3.5, "3.5"),
+        ("01", "01"),
+        (numpy.int64(3), "3"),
+        (numpy.float32(3), "3"),
+        (None, None),
+        (float("nan"), None),
+        ("  ", None),
+    ],
+)
+def test_labels_without_names(value, label):
+    assert LabelReader([value], None, None).read(value) == label
+
+
+@pytest.mark.parametrize("value", [3, 3.0, "3", "3.0", numpy.int32(3)])
+def test_integers_with_declared_names(value):
+    reader = LabelReader([value, None], None, NAMES)
+    assert reader.named
+    assert reader.read(value) == "anger"
+
+
+def test_booleans_with_declared_names():
+    reader = LabelReader([True, False], None, ["no", "yes"])
+    assert [reader.read(True), reader.read(False)] == ["yes", "no"]
+
+
+def test_declared_digits_stay_labels():
+    reader = LabelReader([1, 2, 3], None, ["1", "2", "3"])
+    assert [reader.read(value) for value in (1, "2", 3.0)] == ["1", "2", "3"]
+    assert not reader.named
+
+
+def test_declared_versions_stay_labels():
+    assert LabelReader(["1.0", "2.0"], None, ["1.0", "2.0"]).read("1.0") == "1.0"
+
+
+def test_class_names_win_and_withheld_labels_are_missing():
+    reader = LabelReader([0], NAMES, None)
+    assert (reader.read(1), reader.read(-1), reader.read(9)) == ("joy", None, "9")
+    assert reader.known == tuple(NAMES)
+
+
+def test_integer_of():
+    assert [integer_of(value) for value in (1, "1", "1.0", 1.0, "-1")] == [1, 1, 1, 1, -1]
+    assert [integer_of(value) for value in (1.5, "x", None, [], "1e3", "9" * 30)] == [None] * 6
+
+
+def test_broken_text():
+    assert is_broken("a\0b") and is_broken("\ud83d alone")
+    assert not is_broken("fine 😢")
+
+
+def test_normalise():
+    assert normalise_text("  Ｈｅｌｌｏ\n STRASSE ") == normalise_text("hello straße")

@@ -1,0 +1,99 @@
+import datasets
+import pytest
+
+from whylabel.data import load_dataset, load_reasoning
+from whylabel.errors import DataError, LabelError
+from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
+
+NAMES = ["sadness", "joy"]
+
+
+def split(rows, **columns):
+    features = datasets.Features(
+        {
+            "text": datasets.Value("string"),
+            "label": datasets.ClassLabel(names=NAMES),
+            "tokens": datasets.Sequence(datasets.Value("string")),
+        }
+    )
+    content = {
+        "text": [f"text {at} of {rows}" for at in range(rows)],
+        "label": [at % 2 for at in range(rows)],
+        "tokens": [["a"]] * rows,
+    }
+    return datasets.Dataset.from_dict({**content, **columns}, features=features)
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    calls = []
+
+    def install(result):
+        def fake(*arguments, **settings):
+            calls.append((arguments, settings))
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        monkeypatch.setattr(datasets, "load_dataset", fake)
+        return calls
+
+    return install
+
+
+def test_splits_and_class_names(hub):
+    calls = hub(
+        datasets.DatasetDict({"train": split(6), "dev": split(4), "test": split(2), "extra": split(2)})
+    )
+    data = load_dataset(DataConfig(source="hub:dair-ai/emotion:split"), TaskConfig(), seed=1)
+    assert [len(part) for part in data.splits().values()] == [6, 4, 2]
+    assert [example.label for example in data.train[:3]] == ["sadness", "joy", "sadness"]
+    assert data.inferred["splits_left_out"] == "extra"
+    assert "class names" in data.inferred["label_names"]
+    (arguments, settings) = calls[0]
+    assert arguments == ("dair-ai/emotion", "split")
+    assert "trust_remote_code" not in settings
+
+
+def test_withheld_labels_are_missing(hub):
+    hub(datasets.DatasetDict({"train": split(6), "test": split(2, label=[-1, -1])}))
+    with pytest.raises(DataError, match="2 without a label") as caught:
+        load_dataset(DataConfig(source="hub:a/b"), TaskConfig(), seed=1)
+    assert "hub:a/b test, row 1" in caught.value.where
+
+
+def test_declared_labels_must_cover_the_class_names(hub):
+    hub(datasets.DatasetDict({"train": split(6)}))
+    with pytest.raises(LabelError, match="Unknown label 'sadness'"):
+        load_dataset(DataConfig(source="hub:a/b"), TaskConfig(labels=["sad", "joy"]), seed=1)
+
+
+def test_reasoning_of_the_hub(hub):
+    rows = {name: [f"{name} {at}" for at in range(8)] for name in ("question", "answer", "reasoning")}
+    hub(datasets.DatasetDict({"train": datasets.Dataset.from_dict(rows)}))
+    train, validation = load_reasoning(ReasonerConfig(data="hub:syvai/reasoning-gen"), seed=1)
+    assert (len(train), len(validation)) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "fix"),
+    [
+        (ConnectionError("Couldn't reach the hub"), "ConnectionError", "network"),
+        (datasets.exceptions.DatasetNotFoundError("x does not exist"), "no such data set", "HF_TOKEN"),
+        (ValueError("BuilderConfig 'z' not found.\nMore"), "BuilderConfig 'z' not found", ":config"),
+    ],
+)
+def test_hub_errors_become_ours(hub, error, said, fix):
+    hub(error)
+    with pytest.raises(DataError, match=said) as caught:
+        load_dataset(DataConfig(source="hub:a/b"), TaskConfig(), seed=1)
+    assert caught.value.where == "hub:a/b"
+    assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize("source", ["hub:", "hub:/etc/passwd", "hub:a/b/c", "hub:../x/y"])
+def test_malformed_names_never_reach_the_hub(hub, source):
+    calls = hub(datasets.DatasetDict({"train": split(6)}))
+    with pytest.raises(DataError, match="not of the form"):
+        load_dataset(DataConfig(source=source), TaskConfig(), seed=1)
+    assert not calls

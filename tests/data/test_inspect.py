@@ -1,0 +1,122 @@
+import json
+
+import pytest
+
+from whylabel.data import inspect_dataset, load_dataset
+from whylabel.errors import DataError
+from whylabel.recipe import DataConfig, TaskConfig
+
+ROWS = [{"id": str(at), "text": f"text number {at}", "label": "ab"[at % 2]} for at in range(40)]
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def inspect(source, labels=None, count_tokens=None, **settings):
+    config = DataConfig(source=source, **settings)
+    inspection = inspect_dataset(config, TaskConfig(labels=labels), 1, count_tokens)
+    json.dumps(inspection.to_json())
+    return inspection, {finding.kind: finding for finding in inspection.findings}
+
+
+def test_clean_data(tmp_path):
+    inspection, findings = inspect(write(tmp_path / "d.jsonl", ROWS), count_tokens=len)
+    assert inspection.rows == {"train": 29, "validation": 3, "test": 8}
+    assert inspection.rows_read == 40 and inspection.rows_unusable == 0
+    assert inspection.labels["test"] == {"a": 4, "b": 4}
+    assert inspection.label_counts() == {"a": 20, "b": 20}
+    assert inspection.lengths["words"] == dict.fromkeys(["min", "median", "p90", "p95", "p99", "max"], 3)
+    assert inspection.lengths["tokens"]["max"] == len("text number 10")
+    assert inspection.inferred["label_column"] == "label"
+    assert not findings
+
+
+def test_everything_that_is_wrong_is_reported_at_once(tmp_path):
+    bad = [
+        {"id": "t", "text": " ", "label": "a"},
+        {"id": "l", "text": "x y z", "label": None},
+        {"id": "u", "text": "u v w", "label": "c"},
+        {"id": "7", "text": "double", "label": "a"},
+        {"id": "b", "text": "nul \0", "label": "a"},
+        {"id": "s", "text": "several", "label": ["a", "b"]},
+    ]
+    source = write(tmp_path / "d.jsonl", [*ROWS, *bad])
+    inspection, findings = inspect(source, ["a", "b"], label_column="label")
+    ids = {finding.kind: finding.ids for finding in inspection.errors}
+    assert ids == {
+        "missing_text": ("t",),
+        "missing_label": ("l",),
+        "unknown_label": ("u",),
+        "duplicate_id": ("7",),
+        "broken_text": ("b",),
+        "several_labels": ("s",),
+    }
+    assert inspection.rows_read == sum(inspection.rows.values()) + inspection.rows_unusable == 46
+    assert "line 43" in findings["unknown_label"].message
+    with pytest.raises(DataError):
+        load_dataset(DataConfig(source=source), TaskConfig(), seed=1)
+
+
+def test_dropped_rows_are_no_errors(tmp_path):
+    source = write(tmp_path / "d.jsonl", [*ROWS, {"text": None, "label": "a"}])
+    inspection, findings = inspect(source, bad_rows="drop")
+    assert not inspection.errors
+    assert findings["missing_text"].severity == "info"
+
+
+def test_equal_texts(tmp_path):
+    write(
+        tmp_path / "train.jsonl", [*ROWS, {**ROWS[0], "id": "same"}, {**ROWS[1], "id": "other", "label": "a"}]
+    )
+    write(tmp_path / "test.jsonl", [{"id": "x", "text": "TEXT  number 2", "label": "a"}])
+    _, findings = inspect(str(tmp_path))
+    assert findings["duplicates"].ids == ("0", "same", "2", "x")
+    assert findings["duplicates"].count == 2
+    assert findings["conflicting_labels"].ids == ("1", "other")
+    assert findings["shared_texts"].ids == ("2", "x")
+    assert "1 in train and test" in findings["shared_texts"].message
+
+
+def test_labels(tmp_path):
+    odd = [{"id": f"n{at}", "text": f"odd {at}", "label": "N/A"} for at in range(3)]
+    write(tmp_path / "train.jsonl", [*ROWS, *odd])
+    write(tmp_path / "test.jsonl", [{"id": "x", "text": "new", "label": "new"}])
+    _, findings = inspect(str(tmp_path))
+    assert findings["unseen_labels"].ids == ("x",)
+    assert "'N/A' (3)" in findings["rare_labels"].message
+    assert findings["placeholder_labels"].ids == ("n0", "n1", "n2")
+
+
+def test_long_texts(tmp_path):
+    rows = [*ROWS, {"id": "long", "text": "word " * 500, "label": "a"}]
+    source = write(tmp_path / "d.jsonl", rows)
+    assert inspect(source)[1]["long_texts"].ids == ("long",)
+    finding = inspect(source, count_tokens=lambda text: len(text.split()), max_text_tokens=499)[1][
+        "long_texts"
+    ]
+    assert finding.severity == "info" and "499" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("", "unreadable"),
+        ("one,two\n1,2\n3,4\n", "columns"),
+        ("text,label\nx,a\ny,a\n", "label_set"),
+        ("text,label\nx,\ny,\n", "no_rows"),
+    ],
+)
+def test_unusable_files_are_findings(tmp_path, content, kind):
+    path = tmp_path / "d.csv"
+    path.write_text(content)
+    _, findings = inspect(str(path))
+    assert findings[kind].severity == "error"
+    with pytest.raises(DataError):
+        load_dataset(DataConfig(source=str(path)), TaskConfig(), seed=1)
+
+
+def test_hardly_a_label(tmp_path):
+    rows = [{"text": f"some text {at}", "label": f"l{at}"} for at in range(40)]
+    assert "many_labels" in inspect(write(tmp_path / "d.jsonl", rows))[1]

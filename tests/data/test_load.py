@@ -1,0 +1,266 @@
+import json
+import subprocess
+import sys
+
+import pandas
+import pytest
+
+from whylabel.data import dataset_from_frame, fingerprint, load_dataset, load_reasoning, load_texts
+from whylabel.errors import DataError, LabelError
+from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
+from whylabel.types import Example
+
+ROWS = [{"text": f"text number {at}", "label": "ab"[at % 2]} for at in range(40)]
+
+
+@pytest.fixture
+def source(tmp_path):
+    def write(rows, name="d.jsonl"):
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def load(source, labels=None, seed=1, limit=None, **settings):
+    return load_dataset(
+        DataConfig(source=source, **settings), TaskConfig(labels=labels), seed=seed, limit=limit
+    )
+
+
+def everything(data):
+    return [example for part in data.splits().values() for example in part]
+
+
+def test_importing_is_cheap():
+    heavy = "{'pyarrow', 'pandas', 'datasets', 'numpy', 'sklearn', 'torch'}"
+    code = f"import sys, whylabel.data; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rows_in_are_rows_out(source):
+    data = load(source(ROWS))
+    assert {example.text for example in everything(data)} == {row["text"] for row in ROWS}
+    assert [len(part) for part in data.splits().values()] == [29, 3, 8]
+    assert data.inferred["text_column"] == "text" and "stratified" in data.inferred["test"]
+
+
+def test_texts_are_not_stripped_and_labels_are(source):
+    data = load(source([{"text": "  a\n b ", "label": " x "}, {"text": "c", "label": "y"}]))
+    assert data.train == (Example(data.train[0].id, "  a\n b ", "x"), Example(data.train[1].id, "c", "y"))
+
+
+def test_ids_are_hashes_made_unique(source):
+    data = load(source([*ROWS, ROWS[0], ROWS[0]]))
+    ids = [example.id for example in everything(data)]
+    assert len(set(ids)) == 42
+    assert sum(id.endswith(("-2", "-3")) for id in ids) == 2
+    assert everything(load(source(ROWS))) == everything(load(source(ROWS)))
+
+
+def test_given_ids(source):
+    rows = [{**row, "id": at} for at, row in enumerate(ROWS)]
+    assert {example.id for example in everything(load(source(rows)))} == {str(at) for at in range(40)}
+
+
+def test_duplicate_ids_are_refused(source):
+    rows = [{**row, "id": at // 2} for at, row in enumerate(ROWS)]
+    with pytest.raises(DataError, match="20 rows have an id that an earlier row has") as caught:
+        load(source(rows))
+    assert "line 2 (id 0)" in caught.value.where and "data.id_column" in caught.value.fix
+
+
+def test_equal_ids_in_different_splits_are_fine(tmp_path):
+    for split in ("train", "test"):
+        rows = [{"id": at, "text": f"{split} {at}", "label": "ab"[at % 2]} for at in range(4)]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert len(load(str(tmp_path)).test) == 4
+
+
+BAD = [
+    {"text": "", "label": "a"},
+    {"text": "no label", "label": None},
+    {"text": None, "label": ""},
+    {"text": "half \ud83d a pair", "label": "b"},
+    {"text": ["a", "list"], "label": "b"},
+]
+
+
+def test_bad_rows_are_an_error(source):
+    with pytest.raises(DataError) as caught:
+        load(source([*ROWS, *BAD]))
+    assert caught.value.what == (
+        "5 of 45 rows cannot be used: 2 without a text, 2 without a label, 2 whose text is not readable "
+        "as text."
+    )
+    assert "line 41 (id " in caught.value.where and "line 45" in caught.value.where
+    assert "data.bad_rows=drop" in caught.value.fix
+
+
+def test_bad_rows_are_dropped_and_said(source, capsys):
+    data = load(source([*ROWS, *BAD]), bad_rows="drop")
+    assert len(everything(data)) == 40
+    assert data.inferred["bad_rows"].startswith("5 of 45 left out: 2 without a text")
+    said = capsys.readouterr()
+    assert "Left out 5 of 45 rows" in said.err and not said.out
+
+
+def test_nothing_left(source):
+    with pytest.raises(DataError, match="no usable row"):
+        load(source([{"text": "x", "label": None}] * 3), bad_rows="drop")
+
+
+def test_unknown_label_names_the_row(source):
+    with pytest.raises(LabelError, match=r"Unknown label 'joi'\. Did you mean 'joy'") as caught:
+        load(source([{"text": "x", "label": "joy"}, {"text": "y", "label": "joi"}]), labels=["joy", "fear"])
+    assert "line 2" in caught.value.where and "task.labels" in caught.value.fix
+
+
+def test_several_labels_of_one_text(source):
+    with pytest.raises(LabelError, match="list or an object"):
+        load(
+            source([{"text": "x", "label": ["a", "b"]}, {"text": "y", "label": ["a"]}]), label_column="label"
+        )
+
+
+def test_one_label_is_no_label_set(source):
+    with pytest.raises(LabelError, match="at least two"):
+        load(source([{"text": "x", "label": "a"}, {"text": "y", "label": "a"}]))
+
+
+@pytest.mark.parametrize("labels", [["sadness", "joy"], {"sadness": "low", "joy": "high"}])
+def test_integers_with_names(source, labels):
+    rows = [{"text": f"t{at}", "label": at % 2} for at in range(20)]
+    data = load(source(rows), labels=labels)
+    assert {example.label for example in everything(data)} == {"sadness", "joy"}
+    assert "task.labels" in data.inferred["label_names"]
+
+
+def test_integer_out_of_range_of_the_names(source):
+    rows = [{"text": f"t{at}", "label": at % 3 + 1} for at in range(20)]
+    with pytest.raises(LabelError, match="Unknown label '3'"):
+        load(source(rows), labels=["a", "b", "c"])
+
+
+def test_integral_floats_of_a_csv(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("text,label\n" + "".join(f"t{at},{at % 2}.0\n" for at in range(10)))
+    assert {example.label for example in everything(load(str(path)))} == {"0", "1"}
+
+
+def test_77_labels(source):
+    rows = [{"text": f"text {at}", "intent": f"intent_{at % 77}"} for at in range(77 * 5)]
+    data = load(source(rows))
+    assert len({example.label for example in data.train}) == 77
+    assert len(everything(data)) == 385
+
+
+def test_limits(source):
+    rows = [{"text": f"text {at}", "label": "ab"[at % 2]} for at in range(400)]
+    data = load(source(rows), train_rows=100, test_rows=20)
+    assert [len(part) for part in data.splits().values()] == [100, 32, 20]
+    data = load(source(rows), train_rows=100, test_rows=20, limit=30)
+    assert [len(part) for part in data.splits().values()] == [30, 30, 20]
+
+
+def test_a_split_that_lacks_a_column(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\nx,a\ny,b\n")
+    (tmp_path / "test.csv").write_text("text,labels\nx,a\n")
+    with pytest.raises(DataError, match=r"Unknown column 'label'\. Did you mean 'labels'") as caught:
+        load(str(tmp_path))
+    assert "test.csv" in caught.value.where
+
+
+def test_frame():
+    frame = pandas.DataFrame(
+        {
+            "Customer says": [row["text"] for row in ROWS],
+            "Intent Name": pandas.Categorical([row["label"] for row in ROWS]),
+        },
+        index=range(100, 140),
+    )
+    data = dataset_from_frame(frame, DataConfig(), TaskConfig(), seed=1)
+    assert len(everything(data)) == 40
+    assert data.inferred["label_column"] == "Intent Name"
+
+
+def test_frame_with_missing_cells():
+    frame = pandas.DataFrame({"text": ["a", None, "c"], "label": pandas.array([1, 2, None], dtype="Int64")})
+    with pytest.raises(DataError, match="2 of 3 rows") as caught:
+        dataset_from_frame(frame, DataConfig(), TaskConfig(), seed=1)
+    assert "the DataFrame, row 2" in caught.value.where
+
+
+def test_frame_with_a_column_twice_or_no_rows():
+    frame = pandas.DataFrame([["a", "b"]], columns=["text", "text"])
+    with pytest.raises(DataError, match="twice"):
+        dataset_from_frame(frame, DataConfig(), TaskConfig(), seed=1)
+    with pytest.raises(DataError, match="no rows"):
+        dataset_from_frame(frame.iloc[:0, :1], DataConfig(), TaskConfig(), seed=1)
+
+
+def test_texts_to_predict(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text('anything\n"a, b"\n\nc\na\na\n')
+    rows = load_texts(path)
+    assert [text for _, text in rows] == ["a, b", "", "c", "a", "a"]
+    assert rows[4][0] == f"{rows[3][0]}-2"
+
+
+def test_texts_with_ids(tmp_path):
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"id": 7, "message": "x"}\n{"id": 8, "message": null}\n')
+    assert load_texts(path) == [("7", "x"), ("8", "")]
+    assert load_texts(path, text_column="id", id_column="message")[0] == ("x", "7")
+    with pytest.raises(DataError, match="Did you mean 'message'"):
+        load_texts(path, text_column="mesage")
+
+
+def test_texts_with_an_id_twice(tmp_path):
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"id": 7, "message": "x"}\n{"id": 7, "message": "y"}\n')
+    with pytest.raises(DataError, match="'7' occurs twice") as caught:
+        load_texts(path)
+    assert "line 1 and line 2" in caught.value.where
+
+
+def test_texts_of_plain_lines(tmp_path):
+    path = tmp_path / "d.txt"
+    path.write_text("a, b\n\nc\n")
+    assert [text for _, text in load_texts(path)] == ["a, b", "", "c"]
+
+
+REASONING = [{"q": f"q{at // 2}", "answer": "a", "reasoning": f"because {at}"} for at in range(40)]
+
+
+def test_reasoning_is_split_with_equal_questions_together(source, capsys):
+    config = ReasonerConfig(data=source(REASONING), question_column="q", validation_rows=8)
+    train, validation = load_reasoning(config, seed=1)
+    assert (len(train), len(validation)) == (32, 8)
+    assert not {row.question for row in train} & {row.question for row in validation}
+    assert (train, validation) == load_reasoning(config, seed=1)
+    assert not capsys.readouterr().err
+
+
+def test_reasoning_rows_and_missing_fields(source, capsys):
+    rows = [*REASONING, {"q": "x", "answer": None, "reasoning": "r"}, {"q": "x", "answer": "y"}]
+    config = ReasonerConfig(data=source(rows), question_column="q", rows=5)
+    train, validation = load_reasoning(config, seed=1)
+    assert (len(train), len(validation)) == (5, 10)
+    said = capsys.readouterr().err
+    assert "Left out 2 of 42 rows" in said and "10 validation rows" in said
+
+
+def test_reasoning_with_a_missing_column(source):
+    with pytest.raises(DataError, match="Unknown column 'question'") as caught:
+        load_reasoning(ReasonerConfig(data=source(REASONING)), seed=1)
+    assert "reasoner.question_column" in caught.value.where
+
+
+def test_fingerprint():
+    rows = [Example("1", "a", "x"), Example("2", "b\ud83d", "y")]
+    assert fingerprint(rows) == fingerprint(iter(rows))
+    assert len(fingerprint(rows)) == 64
+    assert fingerprint(rows) != fingerprint(reversed(rows))
+    assert fingerprint([Example("1", "ab", "")]) != fingerprint([Example("1", "a", "b")])

@@ -1,0 +1,186 @@
+import codecs
+import csv
+import json
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from whylabel.data.readers import read_lines, read_table
+from whylabel.errors import DataError
+
+TEXTS = [
+    'one, two; "three"',
+    "line\nbreak",
+    "tab\there | pipe",
+    "emoji 😢🇩🇰",
+    "  blanks kept  ",
+    "sep\u2028arator",
+]
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def refused(path):
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert caught.value.where and caught.value.fix
+    assert path.name in caught.value.where
+    return caught.value
+
+
+def write_texts(folder, suffix):
+    path = folder / f"data{suffix}"
+    rows = [{"text": text, "label": "a"} for text in TEXTS]
+    if suffix in (".csv", ".tsv"):
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["text", "label"], delimiter="\t" if suffix == ".tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+    elif suffix == ".json":
+        path.write_text(json.dumps(rows), encoding="utf-8")
+    elif suffix == ".parquet":
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    else:
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".CSV"])
+def test_every_format_returns_texts_unchanged(tmp_path, suffix):
+    table = read_table(write_texts(tmp_path, suffix.lower()).rename(tmp_path / f"data{suffix}"))
+    assert table.columns == {"text": TEXTS, "label": ["a"] * len(TEXTS)}
+
+
+@pytest.mark.parametrize("delimiter", list(",;\t|"))
+def test_delimiter_of_csv_is_read_from_the_header(tmp_path, delimiter):
+    content = f"text{delimiter}label\nhi there{delimiter}a\n"
+    assert read_table(write(tmp_path, "d.csv", content)).columns == {"text": ["hi there"], "label": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+    ],
+)
+def test_byte_order_marks(tmp_path, mark, encoding):
+    path = write(tmp_path, "d.csv", mark + "text,label\nsød 😢,a\n".encode(encoding))
+    assert read_table(path).columns == {"text": ["sød 😢"], "label": ["a"]}
+
+
+def test_line_numbers_are_those_of_the_file(tmp_path):
+    table = read_table(write(tmp_path, "d.csv", '\ntext,label\n"a\nb",x\n\nc,y\n'))
+    assert [table.place(row) for row in range(2)] == [f"{tmp_path / 'd.csv'}, line {n}" for n in (3, 6)]
+
+
+def test_fields_longer_than_the_csv_modules_limit(tmp_path):
+    before = csv.field_size_limit()
+    table = read_table(write(tmp_path, "d.csv", f"text,label\n{'x' * 300_000},a\n"))
+    assert len(table.columns["text"][0]) == 300_000
+    assert csv.field_size_limit() == before
+
+
+def test_tsv_without_quoting(tmp_path):
+    table = read_table(write(tmp_path, "d.tsv", 'text\tlabel\n"lone quote\ta\nhe said "hi"\tb\n'))
+    assert table.columns["text"] == ['"lone quote', 'he said "hi"']
+
+
+def test_windows_line_ends(tmp_path):
+    table = read_table(write(tmp_path, "d.csv", "text,label\r\nhi,a\r\nho,b\r\n"))
+    assert table.columns == {"text": ["hi", "ho"], "label": ["a", "b"]}
+
+
+def test_nameless_columns_are_numbered(tmp_path):
+    assert list(read_table(write(tmp_path, "d.csv", ",text\n0,hi\n")).columns) == ["column 1", "text"]
+
+
+def test_json_rows_may_miss_keys(tmp_path):
+    table = read_table(write(tmp_path, "d.jsonl", '{"text": "a"}\n\n{"label": 3, "text": "b"}\n'))
+    assert table.columns == {"text": ["a", "b"], "label": [None, 3]}
+    assert table.places == [1, 3]
+
+
+def test_json_lines_in_a_json_file(tmp_path):
+    assert len(read_table(write(tmp_path, "d.json", '{"text": "a"}\n{"text": "b"}\n'))) == 2
+
+
+def test_parquet_brings_its_class_names(tmp_path):
+    features = {"label": {"_type": "ClassLabel", "names": ["no", "yes"]}, "text": {"_type": "Value"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pyarrow.Table.from_pylist([{"text": "a", "label": 1}]).replace_schema_metadata(metadata)
+    parquet.write_table(table, tmp_path / "d.parquet")
+    assert read_table(tmp_path / "d.parquet").class_names == {"label": ("no", "yes")}
+
+
+def test_wrong_encoding_names_line_byte_and_cure(tmp_path):
+    error = refused(write(tmp_path, "d.csv", "text,label\nok,a\nsød,b\n".encode("latin-1")))
+    assert "line 3" in error.where and "0xF8" in error.where
+    assert "iconv" in error.fix and "UTF-8" in error.what
+
+
+def test_ragged_row_names_line_and_counts(tmp_path):
+    error = refused(write(tmp_path, "d.csv", "text,label\nok,a\none, two,a\n"))
+    assert "line 3" in error.where
+    assert "2 fields" in error.what and "has 3" in error.what
+    assert "quotes" in error.fix
+
+
+def test_unclosed_quote_names_the_line_where_it_opens(tmp_path):
+    assert "line 3" in refused(write(tmp_path, "d.csv", 'text,label\nok,a\n"open,a\nb,c\n')).where
+
+
+def test_json_line_that_is_no_object(tmp_path):
+    error = refused(write(tmp_path, "d.jsonl", '{"text": "a"}\n["b"]\n'))
+    assert "line 2" in error.where and "object" in error.what
+
+
+def test_broken_json_line(tmp_path):
+    assert "line 2" in refused(write(tmp_path, "d.jsonl", '{"text": "a"}\n{"text": "b"\n')).where
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("d.csv", b"", "empty"),
+        ("d.csv", b" \n\n", "empty"),
+        ("d.jsonl", b"", "empty"),
+        ("d.parquet", b"", "empty"),
+        ("d.csv", b"text,label\n", "no rows"),
+        ("d.json", b"[]", "no rows"),
+        ("d.json", b'{"data": []}', "not a list of rows"),
+        ("d.json", b"[1]", "JSON object"),
+        ("d.jsonl", b"[" * 100_000, "not valid JSON"),
+        ("d.csv", b"text,label\na\0b,c\n", "NUL"),
+        ("d.csv", "text,label\nhi,a\n".encode("utf-16-le"), "NUL"),
+        ("d.csv", b"text,label,text\na,b,c\n", "twice"),
+        ("d.parquet", b"text,label\nhi,a\n", "Parquet"),
+        ("d.xlsx", b"PK", "not known"),
+        ("d", b"text", "not known"),
+    ],
+)
+def test_bad_files_are_refused(tmp_path, name, content, said):
+    assert said in refused(write(tmp_path, name, content)).what
+
+
+def test_parquet_with_a_column_twice(tmp_path):
+    table = pyarrow.table([pyarrow.array(["a"]), pyarrow.array(["b"])], names=["text", "text"])
+    parquet.write_table(table, tmp_path / "d.parquet")
+    assert "twice" in refused(tmp_path / "d.parquet").what
+
+
+def test_missing_file_and_folder(tmp_path):
+    assert "no such file" in refused(tmp_path / "none.csv").what
+    assert "folder" in refused(tmp_path).what
+
+
+def test_lines_of_a_text_file(tmp_path):
+    path = write(tmp_path, "d.txt", "\ufeffone\r\n\nthr\u2028ee\n")
+    assert read_lines(path) == ["one", "", "thr\u2028ee"]

@@ -1,0 +1,72 @@
+import pytest
+
+from whylabel.data.sources import read_source, read_splits
+from whylabel.errors import DataError
+from whylabel.recipe import DataConfig
+
+CSV = "text,label\nhi,a\nho,b\n"
+
+
+def test_single_file_is_train(tmp_path):
+    (tmp_path / "d.csv").write_text(CSV)
+    assert list(read_splits(str(tmp_path / "d.csv")).tables) == ["train"]
+
+
+@pytest.mark.parametrize("validation", ["validation", "valid", "dev", "val"])
+def test_folder_with_split_files_of_several_formats(tmp_path, validation):
+    (tmp_path / "train.csv").write_text(CSV)
+    (tmp_path / f"{validation}.jsonl").write_text('{"text": "x", "label": "a"}\n')
+    (tmp_path / "test.tsv").write_text("text\tlabel\ny\tb\n")
+    (tmp_path / "README.md").write_text("read me")
+    tables = read_splits(str(tmp_path)).tables
+    assert {split: len(table) for split, table in tables.items()} == {"train": 2, "validation": 1, "test": 1}
+
+
+def test_shards_of_a_split_are_joined(tmp_path):
+    for shard in range(2):
+        (tmp_path / f"train-0000{shard}-of-00002.csv").write_text(CSV)
+    assert read_splits(str(tmp_path)).tables["train"].columns["text"] == ["hi", "ho"] * 2
+
+
+def test_two_files_for_one_split(tmp_path):
+    (tmp_path / "train.csv").write_text(CSV)
+    (tmp_path / "train.tsv").write_text("text\tlabel\ny\tb\n")
+    with pytest.raises(DataError, match=r"Several files are the train split: train\.csv, train\.tsv"):
+        read_splits(str(tmp_path))
+
+
+def test_folder_without_split_files_says_what_it_holds(tmp_path):
+    (tmp_path / "tickets.csv").write_text(CSV)
+    with pytest.raises(DataError, match=r"no train file.*tickets\.csv"):
+        read_splits(str(tmp_path))
+
+
+def test_extra_files(tmp_path):
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (tmp_path / name).write_text(CSV)
+    config = DataConfig(
+        source=str(tmp_path / "a.csv"), validation=str(tmp_path / "b.csv"), test=str(tmp_path / "c.csv")
+    )
+    assert list(read_source(config).tables) == ["train", "validation", "test"]
+
+
+def test_extra_file_for_a_split_that_is_there(tmp_path):
+    for name in ("train.csv", "test.csv", "other.csv"):
+        (tmp_path / name).write_text(CSV)
+    with pytest.raises(DataError, match="has a test split already"):
+        read_source(DataConfig(source=str(tmp_path), test=str(tmp_path / "other.csv")))
+
+
+@pytest.mark.parametrize(
+    ("source", "fix"),
+    [("none.csv", "check the path"), ("emotions", "builtin:emotions"), ("dair-ai/emotion", "hub:dair-ai")],
+)
+def test_nothing_there(source, fix):
+    with pytest.raises(DataError, match="no such file") as caught:
+        read_splits(source)
+    assert fix in caught.value.fix
+
+
+def test_unknown_builtin():
+    with pytest.raises(DataError, match="Did you mean 'emotions'"):
+        read_splits("builtin:emotion")

@@ -1,0 +1,85 @@
+from collections import Counter
+from itertools import chain, pairwise
+
+import pytest
+
+from whylabel.data.split import complete_splits, cut, subsample
+from whylabel.recipe import DataConfig
+from whylabel.types import Example
+
+
+def examples(counts):
+    return [
+        Example(f"{label}-{at}", f"{label} text {at}", label)
+        for label, count in counts.items()
+        for at in range(count)
+    ]
+
+
+def labels(part):
+    return Counter(example.label for example in part)
+
+
+def test_given_splits_are_kept():
+    given = {"train": examples({"a": 4}), "validation": examples({"b": 2}), "test": examples({"c": 3})}
+    assert complete_splits(given, DataConfig(), 1) == (given, {})
+
+
+def test_missing_splits_are_cut_from_train_in_proportion():
+    rows = examples({"a": 100, "b": 50, "c": 50})
+    splits, inferred = complete_splits({"train": rows}, DataConfig(), 1)
+    assert {name: len(part) for name, part in splits.items()} == {"train": 144, "validation": 16, "test": 40}
+    assert labels(splits["test"]) == {"a": 20, "b": 10, "c": 10}
+    assert sorted(chain(*splits.values()), key=rows.index) == rows
+    assert splits["train"] == sorted(splits["train"], key=rows.index)
+    assert inferred["test"] == "40 of 200 train rows, stratified by label, seed 1"
+
+
+def test_seed_decides():
+    rows = examples({"a": 50, "b": 50})
+    assert cut(rows, 0.2, 1) == cut(rows, 0.2, 1)
+    assert cut(rows, 0.2, 1) != cut(rows, 0.2, 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_77_rare_labels(size):
+    splits, _ = complete_splits({"train": examples({f"l{at}": size for at in range(77)})}, DataConfig(), 1)
+    assert len(labels(splits["train"])) == 77
+    assert sum(map(len, splits.values())) == 77 * size
+
+
+def test_singletons_stay_in_train():
+    rest, taken = cut(examples({"a": 1, "b": 1, "c": 50}), 0.5, 1)
+    assert labels(rest) == {"a": 1, "b": 1, "c": 24}
+    assert set(labels(taken)) == {"c"}
+
+
+def test_equal_texts_stay_together():
+    rows = [
+        Example(str(at), f"{'Same' if at % 2 else ' same '} text {at // 4}", "ab"[at // 4 % 2])
+        for at in range(80)
+    ]
+    rest, taken = cut(rows, 0.3, 1)
+    assert taken
+    assert not {row.text.strip().lower() for row in rest} & {row.text.strip().lower() for row in taken}
+
+
+def test_subsample_keeps_order_and_proportion():
+    rows = examples({"a": 80, "b": 20})
+    drawn = subsample(rows, 10, 1)
+    assert labels(drawn) == {"a": 8, "b": 2}
+    assert drawn == sorted(drawn, key=rows.index)
+    assert subsample(rows, None, 1) == subsample(rows, 100, 1) == rows
+
+
+def test_subsample_has_every_label_where_it_fits():
+    rows = examples({"common": 1000, **{f"rare{at}": 2 for at in range(76)}})
+    assert len(labels(subsample(rows, 77, 1))) == 77
+    assert len(subsample(rows, 5, 1)) == 5
+
+
+def test_smaller_samples_nest_in_larger_ones():
+    rows = examples({"a": 60, "b": 30, "c": 5, "d": 1})
+    samples = [set(subsample(rows, count, 7)) for count in range(1, 97)]
+    assert [len(sample) for sample in samples] == list(range(1, 97))
+    assert all(small < large for small, large in pairwise(samples))

@@ -1,0 +1,75 @@
+"""The evaluation stage from predictions to metrics.json."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from whylabel.errors import DataError
+from whylabel.evaluation.evaluate import Evaluation, evaluate
+from whylabel.labels import LabelSet
+from whylabel.recipe import EvaluationConfig
+from whylabel.types import Example, Mode, Prediction
+
+LABELS = LabelSet(("a", "b"))
+TRAIN = [Example(f"r{i}", word, label) for i, (word, label) in enumerate([("x y", "a"), ("z", "b")] * 3)]
+TEST = [Example(str(i), text, label) for i, (text, label) in enumerate([("x", "a"), ("z", "b")] * 5)]
+CONFIG = EvaluationConfig(bootstrap_samples=200)
+
+
+def said(labels: str, mode: Mode) -> list[Prediction]:
+    one_hot = {"a": (1.0, 0.0), "b": (0.0, 1.0)}
+    return [Prediction(str(i), x, one_hot[x], mode=mode) for i, x in enumerate(labels)]
+
+
+def evaluated(*names: str) -> Evaluation:
+    models = {"baseline": said("ab" * 5, "fast"), "classifier": said("aa" * 5, "reasoned")}
+    return evaluate(TEST, TRAIN, LABELS, {name: models[name] for name in names}, CONFIG, seed=1)
+
+
+def test_metrics_json_has_the_promised_keys() -> None:
+    metrics = evaluated("baseline", "classifier").to_json()
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+    assert set(metrics) == {"labels", "baseline", "classifier", "floors", "paired"}
+    assert set(metrics["floors"]) == {"majority", "tfidf"}
+    assert {"difference", "ci95", "mcnemar_p", "discordant", "macro_f1_difference"} <= set(metrics["paired"])
+    for model in (metrics["baseline"], metrics["classifier"], *metrics["floors"].values()):
+        assert {"accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95", "per_class"} <= set(model)
+        assert {"confusion_matrix", "n", "rates", "cost", "mode"} <= set(model)
+    assert metrics["paired"]["difference"] == -0.5
+    assert metrics["classifier"]["mode"] == "reasoned"
+    assert metrics["floors"]["majority"]["accuracy"] == 0.5
+    assert metrics["floors"]["tfidf"]["accuracy"] == 1.0
+
+
+def test_rows_hold_every_model_and_test_row() -> None:
+    rows = evaluated("baseline", "classifier").rows
+    assert {row.model for row in rows} == {"majority", "tfidf", "baseline", "classifier"}
+    assert len(rows) == 4 * len(TEST)
+
+
+@pytest.mark.parametrize(("present", "absent"), [("baseline", "classifier"), ("classifier", "baseline")])
+def test_one_model_alone(present: str, absent: str) -> None:
+    metrics = evaluated(present).to_json()
+    assert metrics[present]["n"] == 10
+    assert metrics[absent] is None
+    assert metrics["paired"] is None
+
+
+def test_without_train_rows_there_are_no_floors() -> None:
+    assert evaluate(TEST, [], LABELS, {}, CONFIG, 1).floors == {}
+
+
+def test_an_unknown_model_is_an_error() -> None:
+    with pytest.raises(DataError, match="Did you mean 'baseline'"):
+        evaluate(TEST, TRAIN, LABELS, {"basline": []}, CONFIG, 1)
+
+
+def test_importing_the_package_is_cheap() -> None:
+    heavy = "{'numpy', 'sklearn', 'torch'} & sys.modules.keys()"
+    code = f"import sys, whylabel.evaluation; print(sorted({heavy}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

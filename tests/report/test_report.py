@@ -1,0 +1,175 @@
+"""The report: complete, self-contained, escaped, and content with missing parts."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from finished_run import MakeRun
+from whylabel.atomic import write_json
+from whylabel.errors import RunFolderError
+from whylabel.report.report import write_report
+from whylabel.run_folder import RunFolder
+
+VOID = {"meta", "br", "rect", "line", "link", "img", "input", "hr"}
+HOSTILE = "</style><script>alert(1)</script> \"'>&amp; {{ 7*7 }} \x00"
+
+
+class Page(HTMLParser):
+    """Collects what a browser would: tags, attributes, text; fails on tags that are not nested."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def page_of(run: RunFolder) -> Page:
+    path = write_report(run)
+    assert path == run.report
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_the_numbers_are_on_the_page(make_run: MakeRun) -> None:
+    run = make_run()
+    text = page_of(run).text
+    metrics = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
+    for model in (metrics["baseline"], metrics["classifier"], *metrics["floors"].values()):
+        assert f"{100 * model['accuracy']:.1f} %" in text
+        assert f"{100 * model['macro_f1']:.1f} %" in text
+    assert f"{abs(100 * metrics['paired']['difference']):.1f} points" in text
+    assert f"p = {metrics['paired']['mcnemar_p']:.2f}" in text
+    for expected in ("480", "431 kept", "47 dropped", "2 failed", "unfinished", "1.834", "6.26", "97.5 %"):
+        assert expected in text
+    for expected in ("learning_rate: 0.0001", "AMD EPYC", "cd34cd34", "train-reasoner", "2.13.0"):
+        assert expected in text
+
+
+def test_nothing_is_fetched_and_no_script_runs(make_run: MakeRun) -> None:
+    page = page_of(make_run())
+    assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href", "action"):
+            assert (attributes.get(name) or "#").startswith("#")
+    policy = next(a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    assert "@import" not in (style := write_report(RunFolder(make_run().path)).read_text("utf-8"))
+    assert "url(" not in style
+
+
+def test_everything_from_data_is_escaped(make_run: MakeRun) -> None:
+    labels = [f"{HOSTILE}{i}" for i in range(3)]
+    run = make_run(labels=labels, text=HOSTILE, reasoning=HOSTILE)
+    manifest = {"versions": {HOSTILE: HOSTILE}, "seed": HOSTILE, "stages": {HOSTILE: {"status": HOSTILE}}}
+    write_json(run.manifest, manifest)
+    write_json(run.augment_metrics, {"rows": 3, "dropped_by_reason": {HOSTILE: 3}})
+    write_json(run.reasoner_metrics, {"examples": [{"question": HOSTILE, "answer": HOSTILE, "reasoning": HOSTILE}]})
+    run.write_recipe(f"task: {{question: {json.dumps(HOSTILE)}}}\n")
+    page = page_of(run)
+    html = run.report.read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert html.count("</style>") == 1
+    assert "\x00" not in html
+    assert "<script>alert(1)</script> \"'>&amp; {{ 7*7 }} \ufffd" in page.text
+    known = {"class", "style", "title", "id", "lang", "charset", "name", "content", "http-equiv", "href", "dir"}
+    known |= {"role", "tabindex", "scope", "colspan", "rx", "x", "x1", "x2", "y1", "y2", "width", "height"}
+    for _, attributes in page.tags:
+        assert not {name for name in attributes if name not in known and not name.startswith("aria-")}
+
+
+def test_twenty_right_and_twenty_wrong_predictions(make_run: MakeRun) -> None:
+    page = page_of(make_run())
+    cards = [a["class"] for tag, a in page.tags if tag == "article"]
+    assert cards.count("card right") == 20
+    assert cards.count("card wrong") == 20
+
+
+def test_tables_and_drawings_are_accessible(make_run: MakeRun) -> None:
+    page = page_of(make_run())
+    for tag, attributes in page.tags:
+        if tag == "svg":
+            assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
+        if tag == "th":
+            assert attributes.get("scope") in ("row", "col")
+    assert [tag for tag, _ in page.tags].count("h1") == 1
+
+
+def test_many_labels_list_the_confusions_instead_of_a_matrix(make_run: MakeRun) -> None:
+    page = page_of(make_run(labels=[f"intent_{i}" for i in range(77)]))
+    assert "most frequent confusions" in page.text
+    assert "F1 of all 77 labels" in page.text
+    assert not [a for tag, a in page.tags if tag == "table" and "heat" in (a.get("class") or "")]
+
+
+@pytest.mark.parametrize("only", ["baseline", "classifier"])
+def test_one_model_alone(make_run: MakeRun, only: str) -> None:
+    text = page_of(make_run(models=[only])).text
+    assert f"Only the {only} has been evaluated" in text
+    assert "Where the two disagree" not in text
+
+
+@pytest.mark.parametrize("part", ["reasoner", "augment", "baseline", "classifier", "evaluation"])
+def test_a_missing_part_is_left_out(make_run: MakeRun, part: str) -> None:
+    run = make_run()
+    for path in (run.path / part).iterdir():
+        path.unlink()
+    assert "Recipe and lineage" in page_of(run).text
+
+
+def test_an_empty_run_folder_says_so(tmp_path: Path) -> None:
+    assert "This run has not been evaluated yet" in page_of(RunFolder(tmp_path)).text
+
+
+def test_empty_json_files_do_no_harm(make_run: MakeRun) -> None:
+    run = make_run()
+    for path in run.path.rglob("*.json"):
+        write_json(path, {})
+    assert "not been evaluated" in page_of(run).text
+
+
+def test_a_missing_run_folder_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="There is no run folder"):
+        write_report(RunFolder(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("name", ["evaluation/metrics.json", "augment/train.parquet", "recipe.yaml"])
+def test_a_damaged_file_is_one_clear_error(make_run: MakeRun, name: str) -> None:
+    run = make_run()
+    (run.path / name).write_text("{: torn", encoding="utf-8")
+    with pytest.raises(RunFolderError, match="cannot be read"):
+        write_report(run)
+
+
+def test_the_same_run_gives_the_same_page(make_run: MakeRun) -> None:
+    run = make_run()
+    first = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == first
