@@ -119,10 +119,8 @@ def prepare_for_training(loaded: LoadedModel) -> None:
     import torch
 
     model, tokenizer = loaded.model, loaded.tokenizer
-    added = tokenizer.add_special_tokens(
-        {"pad_token": PAD_TOKEN, "additional_special_tokens": [LABEL_MARKER]},
-        replace_additional_special_tokens=False,
-    )
+    added = tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
+    added += tokenizer.add_tokens([LABEL_MARKER], special_tokens=True)
     if added:
         if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
             model.resize_token_embeddings(len(tokenizer), mean_resizing=False)

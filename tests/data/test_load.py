@@ -119,9 +119,7 @@ def test_unknown_label_names_the_row(source):
 
 def test_several_labels_of_one_text(source):
     with pytest.raises(LabelError, match="list or an object"):
-        load(
-            source([{"text": "x", "label": ["a", "b"]}, {"text": "y", "label": ["a"]}]), label_column="label"
-        )
+        load(source([{"text": "x", "label": ["a", "b"]}, {"text": "y", "label": ["a"]}]))
 
 
 def test_one_label_is_no_label_set(source):

@@ -142,6 +142,29 @@ def test_json_line_that_is_no_object(tmp_path):
     assert "line 2" in error.where and "object" in error.what
 
 
+def test_broken_json_list_names_its_line(tmp_path):
+    assert "line 3" in refused(write(tmp_path, "d.json", '[\n{"text": "a"},\n{"text" "b"}\n]')).where
+
+
+@pytest.mark.parametrize(
+    "broken", [lambda data: data[:-20], lambda data: data[:-60] + b"\xff" * 40 + data[-20:]]
+)
+def test_broken_parquet(tmp_path, broken):
+    whole = write_texts(tmp_path, ".parquet").read_bytes()
+    error = refused(write(tmp_path, "broken.parquet", broken(whole)))
+    assert "not readable as Parquet" in error.what
+
+
+def test_parquet_checksums_are_checked(tmp_path):
+    path = tmp_path / "d.parquet"
+    content = pyarrow.table({"text": TEXTS})
+    parquet.write_table(content, path, write_page_checksum=True, compression="none", use_dictionary=False)
+    data = path.read_bytes()
+    assert data.count(b"line\nbreak") == 1
+    path.write_bytes(data.replace(b"line\nbreak", b"line\nbroke"))
+    assert "not readable as Parquet" in refused(path).what
+
+
 def test_broken_json_line(tmp_path):
     assert "line 2" in refused(write(tmp_path, "d.jsonl", '{"text": "a"}\n{"text": "b"\n')).where
 

@@ -134,9 +134,19 @@ def write_stage_metrics(run: RunFolder) -> None:
     )
     write_json(
         run.baseline_metrics,
-        {"rows": 431, "steps": 81, "train_loss": 0.71, "tokens": 12000, "seconds": 95.0, "supervised_tokens": 900},
+        {
+            "rows": 431,
+            "steps": 81,
+            "train_loss": 0.71,
+            "tokens": 12000,
+            "seconds": 95.0,
+            "supervised_tokens": 900,
+        },
     )
-    write_json(run.classifier_metrics, {"rows": 431, "steps": 81, "train_loss": 1.52, "tokens": 26000, "seconds": 210})
+    write_json(
+        run.classifier_metrics,
+        {"rows": 431, "steps": 81, "train_loss": 1.52, "tokens": 26000, "seconds": 210},
+    )
 
 
 def write_manifest(run: RunFolder) -> None:

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-
 from finished_run import MakeRun
+
 from whylabel.atomic import write_json
 from whylabel.errors import RunFolderError
 from whylabel.report.report import write_report
@@ -92,7 +92,9 @@ def test_everything_from_data_is_escaped(make_run: MakeRun) -> None:
     manifest = {"versions": {HOSTILE: HOSTILE}, "seed": HOSTILE, "stages": {HOSTILE: {"status": HOSTILE}}}
     write_json(run.manifest, manifest)
     write_json(run.augment_metrics, {"rows": 3, "dropped_by_reason": {HOSTILE: 3}})
-    write_json(run.reasoner_metrics, {"examples": [{"question": HOSTILE, "answer": HOSTILE, "reasoning": HOSTILE}]})
+    write_json(
+        run.reasoner_metrics, {"examples": [{"question": HOSTILE, "answer": HOSTILE, "reasoning": HOSTILE}]}
+    )
     run.write_recipe(f"task: {{question: {json.dumps(HOSTILE)}}}\n")
     page = page_of(run)
     html = run.report.read_text(encoding="utf-8")
@@ -100,7 +102,19 @@ def test_everything_from_data_is_escaped(make_run: MakeRun) -> None:
     assert html.count("</style>") == 1
     assert "\x00" not in html
     assert "<script>alert(1)</script> \"'>&amp; {{ 7*7 }} \ufffd" in page.text
-    known = {"class", "style", "title", "id", "lang", "charset", "name", "content", "http-equiv", "href", "dir"}
+    known = {
+        "class",
+        "style",
+        "title",
+        "id",
+        "lang",
+        "charset",
+        "name",
+        "content",
+        "http-equiv",
+        "href",
+        "dir",
+    }
     known |= {"role", "tabindex", "scope", "colspan", "rx", "x", "x1", "x2", "y1", "y2", "width", "height"}
     for _, attributes in page.tags:
         assert not {name for name in attributes if name not in known and not name.startswith("aria-")}

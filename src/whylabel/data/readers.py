@@ -195,9 +195,14 @@ def _read_json(path: Path) -> Table:
     text = decoded_text(path)
     try:
         values = json.loads(text)
-    except (ValueError, RecursionError):
-        # Not one JSON value: then JSON lines under another name, which report their own bad line.
-        return _json_lines(path, text)
+    except (ValueError, RecursionError) as error:
+        if not text.lstrip().startswith("["):
+            # Not one JSON value: then JSON lines under another name, which report their own bad line.
+            return _json_lines(path, text)
+        line = getattr(error, "lineno", 1)
+        raise DataError(
+            f"The file is not valid JSON: {error}.", where=f"{path}, line {line}", fix="write it again"
+        ) from None
     if not isinstance(values, list):
         raise DataError(
             f"The file holds one JSON {type(values).__name__}, not a list of rows.",
@@ -228,11 +233,13 @@ def _read_parquet(path: Path) -> Table:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             content = file.read()
         names = column_names(content.schema.names, str(path))
         columns = {name: content.column(at).to_pylist() for at, name in enumerate(names)}
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # the file system's own trouble, not the content's
         problem = str(error).strip().split("\n")[0].rstrip(".")
         raise DataError(
             f"The file is not readable as Parquet: {problem}.",

@@ -58,7 +58,8 @@ class Cost:
 class ModelScore:
     """One model on the test rows. A failed prediction counts as wrong.
 
-    `accuracy_ci95` is Wilson's score interval, `macro_f1_ci95` a bootstrap percentile interval.
+    `accuracy_ci95` is Wilson's score interval, `macro_f1_ci95` a bootstrap percentile interval; with only a
+    handful of rows per label, resampled F1 runs low, and so does the latter.
     `confusion_matrix` has gold labels as rows and predicted labels as columns, in label order; failed
     predictions stand in no column. The two calibration figures leave failed rows out, and are None
     where no row has probabilities.

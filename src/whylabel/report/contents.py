@@ -11,7 +11,7 @@ import yaml
 
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import PredictionRow, read_predictions
-from whylabel.run_folder import RunFolder
+from whylabel.run_folder import STAGES, RunFolder
 from whylabel.types import Dropped, ReasonedExample
 
 
@@ -31,6 +31,13 @@ class RunContents:
     kept: tuple[ReasonedExample, ...]
     dropped: tuple[Dropped, ...]
     predictions: tuple[PredictionRow, ...]
+
+    @property
+    def stages(self) -> dict[str, dict[str, Any]]:
+        """What `run.json` says of each stage, in the order in which they run."""
+        stages = self.manifest.get("stages") or {}
+        ordered = [name for name in STAGES if name in stages]
+        return {name: stages[name] for name in [*ordered, *sorted(stages.keys() - set(ordered))]}
 
 
 def read_run(run: RunFolder) -> RunContents:
@@ -91,8 +98,10 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _reasoned(row: dict[str, Any]) -> ReasonedExample:
-    values = {name: str(row.get(name) or "") for name in ("id", "text", "label", "reasoning", "reasoner")}
-    return ReasonedExample(**values)
+    text, label, reasoning, reasoner = (
+        str(row.get(name) or "") for name in ("text", "label", "reasoning", "reasoner")
+    )
+    return ReasonedExample(str(row.get("id") or ""), text, label, reasoning, reasoner)
 
 
 def _damaged(path: Path, error: Exception) -> RunFolderError:

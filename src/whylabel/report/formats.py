@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeGuard
 
 from whylabel.progress import duration as _duration
 
@@ -11,7 +12,7 @@ _NO_BREAK = "\u00a0"
 _MINUS = "\u2212"
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Return whether the value is a finite int or float; True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -20,7 +21,6 @@ def decimal(value: object, digits: int = 3) -> str:
     """Return 0.123; a true minus sign where negative."""
     if not is_number(value):
         return MISSING
-    assert isinstance(value, int | float)
     return f"{value:,.{digits}f}".replace("-", _MINUS)
 
 
@@ -31,13 +31,13 @@ def count(value: object) -> str:
 
 def percent(value: object, digits: int = 1) -> str:
     """Return 61.1 % of a share."""
-    text = decimal(value * 100 if isinstance(value, int | float) else value, digits)
+    text = decimal(_hundredfold(value), digits)
     return text if text == MISSING else f"{text}{_NO_BREAK}%"
 
 
 def points(value: object) -> str:
     """Return a difference of shares in percentage points, always with its sign: +2.2."""
-    text = decimal(value * 100 if isinstance(value, int | float) else value, 1)
+    text = decimal(_hundredfold(value), 1)
     if text == MISSING:
         return text
     if text.lstrip(_MINUS) == "0.0":
@@ -49,7 +49,6 @@ def p_value(value: object) -> str:
     """Return "p = 0.52", or "p < 0.001" where it is smaller."""
     if not is_number(value):
         return f"p = {MISSING}"
-    assert isinstance(value, int | float)
     return "p < 0.001" if value < 0.001 else f"p = {value:.{2 if value >= 0.1 else 3}f}"
 
 
@@ -57,9 +56,10 @@ def duration(value: object) -> str:
     """Return seconds as people say them; below a tenth of a second in milliseconds."""
     if not is_number(value):
         return MISSING
-    assert isinstance(value, int | float)
     if value < 0.1:
         milliseconds = value * 1000
+        if milliseconds < 0.1:
+            return f"<{_NO_BREAK}0.1{_NO_BREAK}ms"
         return f"{milliseconds:.{0 if milliseconds >= 10 else 1}f}{_NO_BREAK}ms"
     text = f"{value:.2f} s" if value < 1 else _duration(value)
     return text.replace(" ", _NO_BREAK)
@@ -72,3 +72,7 @@ def shortened(value: object, length: int = 400) -> str:
         return text
     head = text[:length]
     return head.rsplit(" ", 1)[0] if " " in head[length // 2 :] else head
+
+
+def _hundredfold(value: object) -> object:
+    return value * 100 if is_number(value) else None

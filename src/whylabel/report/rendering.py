@@ -1,11 +1,14 @@
-"""The one template environment: every value is escaped, and unreadable characters are made visible."""
+"""The two template environments, HTML and Markdown: every value is escaped for where it will stand."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
+from markupsafe import Markup
 
 from whylabel.report import formats
 
@@ -15,21 +18,44 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _CONTROLS = {code: "\ufffd" for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r"}
 
 
+# What could start markup, HTML or a table cell in GitHub's and Hugging Face's Markdown.
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#&~$])")
+
+
 def render_html(template: str, **values: Any) -> str:
     """Render a template of this package as HTML; missing values render as nothing."""
+    return _environment(_readable, autoescape=True).get_template(template).render(**values)
+
+
+def render_markdown(template: str, **values: Any) -> str:
+    """Render a template of this package as Markdown; a value stands on one line and starts no markup.
+
+    What is `Markup` already stays as it is.
+    """
+    return _environment(_one_line, autoescape=False).get_template(template).render(**values)
+
+
+def _environment(finalize: Callable[[Any], Any], *, autoescape: bool) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
-        autoescape=True,
+        autoescape=autoescape,
         undefined=ChainableUndefined,
-        finalize=_readable,
+        finalize=finalize,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     for name in ("count", "decimal", "percent", "points", "p_value", "duration", "shortened"):
         environment.filters[name] = getattr(formats, name)
     environment.tests["numeric"] = formats.is_number
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def _readable(value: Any) -> Any:
     return value.translate(_CONTROLS) if isinstance(value, str) else value
+
+
+def _one_line(value: Any) -> Any:
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return _MARKDOWN.sub(r"\\\1", _readable(re.sub(r"[\r\n\t]+", " ", value)))

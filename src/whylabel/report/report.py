@@ -18,10 +18,10 @@ from whylabel.report.charts import (
 from whylabel.report.confusion import confusions
 from whylabel.report.contents import RunContents, read_run
 from whylabel.report.examples import sample_dropped, sample_reasonings, shown_predictions
-from whylabel.report.formats import is_number
+from whylabel.report.formats import MISSING, is_number
 from whylabel.report.rendering import render_html
 from whylabel.report.verdict import MODEL_NAMES, verdict
-from whylabel.run_folder import STAGES, RunFolder
+from whylabel.run_folder import RunFolder
 
 _REASONINGS_SHOWN = 5
 
@@ -53,7 +53,7 @@ def render_report(contents: RunContents) -> str:
         shown=shown_predictions(contents.predictions, _shown(contents.recipe)),
         reasonings=sample_reasonings(contents.kept, _REASONINGS_SHOWN),
         refused=sample_dropped(contents.dropped, _REASONINGS_SHOWN),
-        stages=_stages(contents.manifest),
+        stages=contents.stages,
         lineage=tuple(_lineage(contents.manifest)),
     )
 
@@ -61,12 +61,6 @@ def render_report(contents: RunContents) -> str:
 def _shown(recipe: Mapping[str, Any]) -> int:
     shown = (recipe.get("evaluation") or {}).get("shown")
     return shown if isinstance(shown, int) and shown > 0 else EvaluationConfig().shown
-
-
-def _stages(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    stages = manifest.get("stages") or {}
-    order = {name: position for position, name in enumerate(STAGES)}
-    return dict(sorted(stages.items(), key=lambda pair: order.get(pair[0], len(order))))
 
 
 def _lineage(manifest: Mapping[str, Any]) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
@@ -96,4 +90,4 @@ def _text(value: Any) -> str:
         return ", ".join(_text(item) for item in value)
     if isinstance(value, float) and is_number(value):
         return f"{value:g}"
-    return "–" if value is None else str(value)
+    return MISSING if value is None else str(value)

@@ -59,7 +59,7 @@ def verdict(evaluation: Mapping[str, Any]) -> Verdict:
 def _claim(paired: Mapping[str, Any]) -> str:
     difference = paired["difference"]
     p = paired.get("mcnemar_p")
-    if is_number(p) and p is not None and p < SIGNIFICANCE:
+    if is_number(p) and p < SIGNIFICANCE:
         return "Reasoning paid on this data" if difference > 0 else "Reasoning cost accuracy on this data"
     if difference > 0:
         return "No gain from reasoning could be shown on this data"
@@ -78,14 +78,17 @@ def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
 def _paired_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     paired = evaluation.get("paired") or {}
     p = paired.get("mcnemar_p")
-    if is_number(p) and p is not None and p >= SIGNIFICANCE:
+    if is_number(p) and p >= SIGNIFICANCE:
         low, high = _interval(paired, "ci95")
         yield (
             f"The difference may be chance: these {count(paired.get('n'))} test texts are compatible with"
             f" a true difference anywhere from {points(low)} to {points(high)} points."
         )
     if paired:
-        yield "Both models were trained once, with one seed; the intervals do not cover what another seed would change."
+        yield (
+            "Both models were trained once, with one seed; the intervals do not cover what another seed"
+            " would change."
+        )
 
 
 def _floor_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
@@ -101,7 +104,7 @@ def _floor_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     majority = (floors.get("majority") or {}).get("accuracy")
     for name in ("baseline", "classifier"):
         low, _ = _interval(evaluation.get(name) or {}, "accuracy_ci95")
-        if is_number(majority) and is_number(low) and low is not None and low <= majority:
+        if is_number(majority) and is_number(low) and low <= majority:
             yield (
                 f"The {name} is not clearly better than always saying the most frequent label"
                 f" ({percent(majority)})."

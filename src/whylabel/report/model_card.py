@@ -1,0 +1,106 @@
+"""The model card: what a stranger needs to know before using the trained classifier."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from markupsafe import Markup
+
+from whylabel.atomic import write_text
+from whylabel.report.charts import models_of
+from whylabel.report.contents import RunContents, read_run
+from whylabel.report.formats import is_number
+from whylabel.report.rendering import render_markdown
+from whylabel.report.verdict import MODEL_NAMES, verdict
+from whylabel.run_folder import RunFolder
+
+_HUB_IDS = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def write_model_card(run: RunFolder) -> Path:
+    """Write `MODEL_CARD.md` from the files of the run folder, and return its path.
+
+    Raises `RunFolderError` if there is no run folder or a file in it is damaged.
+    """
+    write_text(run.model_card, render_model_card(read_run(run)))
+    return run.model_card
+
+
+def render_model_card(contents: RunContents) -> str:
+    """Return the card: Hugging Face's YAML front matter, then Markdown."""
+    task = contents.recipe.get("task") or {}
+    return render_markdown(
+        "model_card.md.j2",
+        front_matter=Markup(_front_matter(contents)),
+        run=contents,
+        question=task.get("question"),
+        base_model=_base_model(contents.recipe),
+        source=_source(contents.recipe),
+        labels=_labels(contents),
+        verdict=verdict(contents.evaluation),
+        names=MODEL_NAMES,
+        models=models_of(contents.evaluation),
+        versions=contents.manifest.get("versions") or {},
+        splits=_splits(contents.manifest),
+        stages=contents.stages,
+    )
+
+
+def _front_matter(contents: RunContents) -> str:
+    values: dict[str, Any] = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["whylabel", "text-classification", "reasoning", "generated_from_trainer"],
+    }
+    base_model = _base_model(contents.recipe)
+    if _HUB_ID.fullmatch(base_model):
+        values["base_model"] = base_model
+    results = _results(contents)
+    if results:
+        values["model-index"] = [{"name": contents.name, "results": [results]}]
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _results(contents: RunContents) -> dict[str, Any] | None:
+    classifier = contents.evaluation.get("classifier") or {}
+    metrics = [
+        {"type": kind, "name": name, "value": round(classifier[key], 4)}
+        for kind, name, key in (("accuracy", "Accuracy", "accuracy"), ("f1", "Macro-F1", "macro_f1"))
+        if is_number(classifier.get(key))
+    ]
+    if not metrics:
+        return None
+    source = _source(contents.recipe)
+    return {
+        "task": {"type": "text-classification"},
+        "dataset": {"type": source.removeprefix("hub:"), "name": source, "split": "test"},
+        "metrics": metrics,
+    }
+
+
+def _base_model(recipe: Mapping[str, Any]) -> str:
+    name = str(recipe.get("base_model") or "unknown")
+    name = _HUB_IDS.get(name, name)
+    # Only the name of a local file: where it lay on the trainer's disk is nobody's business.
+    local = name.startswith((".", "/", "~")) or name.endswith(".gguf") or Path(name).exists()
+    return Path(name).name if local else name
+
+
+def _source(recipe: Mapping[str, Any]) -> str:
+    source = str((recipe.get("data") or {}).get("source") or "unknown")
+    return source if source.startswith(("hub:", "builtin:")) else Path(source).name
+
+
+def _labels(contents: RunContents) -> list[str]:
+    declared = (contents.recipe.get("task") or {}).get("labels")
+    return [str(label) for label in contents.evaluation.get("labels") or declared or ()]
+
+
+def _splits(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    rows = (manifest.get("data") or {}).get("rows") or {}
+    return {name: rows[name] for name in ("train", "validation", "test") if name in rows}

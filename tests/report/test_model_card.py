@@ -1,0 +1,82 @@
+"""The model card: front matter that Hugging Face reads, honest text, nothing that data can break."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from finished_run import MakeRun
+
+from whylabel.report.model_card import write_model_card
+from whylabel.run_folder import RunFolder
+
+
+def card_of(run: RunFolder) -> tuple[dict[str, Any], str]:
+    text = write_model_card(run).read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2)
+    return yaml.safe_load(front), body
+
+
+def test_front_matter(make_run: MakeRun) -> None:
+    run = make_run()
+    front, _ = card_of(run)
+    assert front["library_name"] == "transformers"
+    assert front["pipeline_tag"] == "text-classification"
+    assert front["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert "whylabel" in front["tags"]
+    (result,) = front["model-index"][0]["results"]
+    metrics = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
+    assert result["metrics"][0]["value"] == pytest.approx(metrics["classifier"]["accuracy"], abs=1e-4)
+
+
+def test_the_card_says_what_matters(make_run: MakeRun) -> None:
+    run = make_run()
+    _, body = card_of(run)
+    metrics = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
+    assert f"{100 * metrics['classifier']['accuracy']:.1f}\u00a0%" in body
+    assert "whylabel predict --model" in body
+    assert "not proven to be faithful" in body
+    assert "of 480, 431 were kept" in body
+    assert "Labels: sadness, joy, love, anger, fear, surprise." in body
+    assert "builtin:emotions (480 train, 60 validation, 180 test texts)" in body
+
+
+def test_data_starts_no_markup(make_run: MakeRun) -> None:
+    hostile = "a | b\n# c <script>x</script> [l](http://e.vil) `k`"
+    run = make_run(labels=[hostile, "plain"])
+    _, body = card_of(run)
+    assert "<script>" not in body
+    assert "\n# c" not in body
+    assert r"a \| b \# c \<script\>x\</script\> \[l\](http://e.vil) \`k\`" in body
+
+
+@pytest.mark.parametrize(
+    ("base_model", "expected"),
+    [
+        ("meta-llama/Llama-3.2-1B-Instruct", "meta-llama/Llama-3.2-1B-Instruct"),
+        ("/home/me/models/secret", None),
+        ("./models/secret", None),
+        ("models/secret.gguf", None),
+    ],
+)
+def test_only_hub_ids_are_base_models(make_run: MakeRun, base_model: str, expected: str | None) -> None:
+    run = make_run()
+    run.write_recipe(f"base_model: {base_model}\n")
+    assert card_of(run)[0].get("base_model") == expected
+
+
+def test_a_local_path_is_not_given_away(make_run: MakeRun) -> None:
+    run = make_run()
+    run.write_recipe("base_model: /home/me/models/llama\ndata: {source: /home/me/data/tickets.csv}\n")
+    front, body = card_of(run)
+    assert "/home/me" not in body + str(front)
+    assert "tickets.csv" in body
+
+
+def test_an_empty_run_folder_gives_a_card(tmp_path: Path) -> None:
+    front, body = card_of(RunFolder(tmp_path))
+    assert "model-index" not in front
+    assert "This run has not been evaluated yet." in body

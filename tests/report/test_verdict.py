@@ -1,0 +1,70 @@
+"""The words claim no more than the numbers carry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from whylabel.report.verdict import verdict
+
+
+def metrics(difference: float, p: float, tfidf: float = 0.3, cut: float = 0.0) -> dict[str, Any]:
+    def model(accuracy: float, seconds: float) -> dict[str, Any]:
+        return {
+            "n": 180,
+            "accuracy": accuracy,
+            "accuracy_ci95": [accuracy - 0.07, accuracy + 0.07],
+            "cost": {"seconds_per_row": seconds},
+            "rates": {"reasoning_cut": cut, "truncated": 0.0, "failed": 0.0},
+        }
+
+    return {
+        "baseline": model(0.633, 0.03),
+        "classifier": model(0.633 + difference, 0.3),
+        "floors": {"tfidf": model(tfidf, 0.0), "majority": model(0.2, 0.0)},
+        "paired": {
+            "n": 180,
+            "difference": difference,
+            "ci95": [difference - 0.055, difference + 0.055],
+            "mcnemar_p": p,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "claim"),
+    [
+        (0.1, 0.001, "Reasoning paid on this data"),
+        (-0.1, 0.001, "Reasoning cost accuracy on this data"),
+        (0.022, 0.52, "No gain from reasoning could be shown on this data"),
+        (-0.022, 0.52, "Reasoning did not pay on this data"),
+        (0.0, 1.0, "Reasoning made no difference to accuracy on this data"),
+    ],
+)
+def test_the_claim_follows_the_test(difference: float, p: float, claim: str) -> None:
+    assert verdict(metrics(difference, p)).claim == claim
+
+
+def test_the_sentence_has_the_figures() -> None:
+    sentence = verdict(metrics(-0.022, 0.52)).sentence.replace("\u00a0", " ")
+    assert sentence == (
+        "Reasoning did not pay on this data: 61.1 % with reasoning against 63.3 % without"
+        " (difference −2.2 points, 95 % CI −7.7 to +3.3, p = 0.52, 180 test texts)."
+    )
+
+
+def test_notes_name_chance_cost_and_floors() -> None:
+    notes = " ".join(verdict(metrics(-0.022, 0.52, tfidf=0.7, cut=0.1)).notes).replace("\u00a0", " ")
+    for expected in ("may be chance", "one seed", "10.0 times as long", "TF-IDF", "10.0 % of the"):
+        assert expected in notes
+
+
+def test_a_significant_difference_is_not_called_chance() -> None:
+    notes = " ".join(verdict(metrics(0.1, 0.001)).notes)
+    assert "chance" not in notes
+    assert "TF-IDF" not in notes
+
+
+def test_no_evaluation() -> None:
+    assert verdict({}).sentence == "This run has not been evaluated yet."
