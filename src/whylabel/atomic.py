@@ -24,7 +24,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield aside
         _sync(aside)
-        os.replace(aside, path)
+        aside.replace(path)
         _sync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
@@ -50,8 +50,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
         # A folder cannot be renamed over a full one; between the two renames it is absent, never torn.
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
-            os.rename(path, old)
-        os.rename(aside, path)
+            path.rename(old)
+        aside.rename(path)
         _sync(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     finally:

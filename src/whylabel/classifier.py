@@ -100,6 +100,7 @@ class TrainedClassifier:
     """
 
     def __init__(self, loaded: LoadedModel, card: ModelCard, engine: Engine | None = None) -> None:
+        self.loaded = loaded
         self.card = card
         self.labels = card.labels
         self.mode: Mode = card.mode

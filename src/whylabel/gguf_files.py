@@ -1,30 +1,16 @@
-"""Read a GGUF file as an ordinary model, with the libraries below us kept quiet."""
+"""Read a GGUF file as an ordinary model."""
 
 from __future__ import annotations
 
 import gc
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import ModelError
+from whylabel.runtime import first_line, prepare_process
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
-def quiet_libraries() -> None:
-    """Switch off telemetry and chatter of the libraries below us."""
-    for name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"):
-        os.environ.setdefault(name, "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
 
 
 def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -32,7 +18,7 @@ def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    quiet_libraries()
+    prepare_process()
     place: dict[str, Any] = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
         tokenizer = AutoTokenizer.from_pretrained(**place)
@@ -48,9 +34,3 @@ def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     del packed
     gc.collect()
     return model, tokenizer
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of a library's message, or the error's name."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from whylabel.atomic import write_json
 from whylabel.default_models import PACKAGED_MODELS, pull
 from whylabel.errors import ModelError
-from whylabel.gguf_files import first_line, load_gguf, quiet_libraries
+from whylabel.gguf_files import load_gguf
 from whylabel.prompts import LABEL_MARKER, PAD_TOKEN
+from whylabel.runtime import first_line, prepare_process
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +67,7 @@ def find(name: str) -> str:
 
 def load(name: str, *, device: str = "auto", dtype: str = "auto") -> LoadedModel:
     """Return a causal LM in evaluation mode. Raises `ModelError` if it cannot be found, read or trusted."""
-    quiet_libraries()
+    prepare_process()
     source = find(name)
     place = pick_device(device)
     kind = pick_dtype(dtype, place)[0]

@@ -50,19 +50,20 @@ class StageResult:
 
 
 class Pipeline:
-    """One recipe in one run folder. Hold `run.locked()` while stages run."""
+    """One recipe in one run folder, over its data set or a given one. Hold `run.locked()` while stages run."""
 
-    def __init__(self, recipe: Recipe, run: RunFolder) -> None:
+    def __init__(self, recipe: Recipe, run: RunFolder, dataset: Dataset | None = None) -> None:
         self.recipe = recipe
         self.run = run
         self.failed_rows = 0
+        self._given = dataset
 
     # -- inputs ------------------------------------------------------------------------------------------
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The labelled texts."""
-        return load_dataset(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
+        """The labelled texts: given, or those that the recipe names."""
+        return self._given or load_dataset(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
 
     @cached_property
     def labels(self) -> LabelSet:
@@ -125,7 +126,7 @@ class Pipeline:
 
     def _keys(self) -> dict[str, Callable[[], str]]:
         keys = {
-            "train-reasoner": self._reasoner_fingerprint,
+            "train-reasoner": self.reasoner_fingerprint,
             "augment": self._augment_fingerprint,
             "train-baseline": self._baseline_fingerprint,
             "train-classifier": self._classifier_fingerprint,
@@ -142,7 +143,7 @@ class Pipeline:
         if self.recipe.reasoner.model is not None:
             say(f"train-reasoner: the recipe names a ready reasoner, {self.recipe.reasoner.model}")
             return
-        self._stage("train-reasoner", self._reasoner_fingerprint(), self._train_reasoner)
+        self._stage("train-reasoner", self.reasoner_fingerprint(), self._train_reasoner)
 
     def augment(self) -> None:
         """Stage 2a."""
@@ -182,7 +183,8 @@ class Pipeline:
 
     # -- fingerprints ------------------------------------------------------------------------------------
 
-    def _reasoner_fingerprint(self) -> str:
+    def reasoner_fingerprint(self) -> str:
+        """Return what decides the outcome of stage 1."""
         config = self.recipe.reasoner
         base = model_fingerprint(config.base_model) if config.base_model else self.base_fingerprint
         train, held_out = self.reasoning_rows
@@ -198,7 +200,7 @@ class Pipeline:
         model = (
             model_fingerprint(self.recipe.reasoner.model)
             if self.recipe.reasoner.model is not None
-            else self._content("train-reasoner", self._reasoner_fingerprint())
+            else self._content("train-reasoner", self.reasoner_fingerprint())
         )
         augment = self.recipe.augment
         sampled = self.recipe.seed if augment.sampling.temperature > 0 else None
@@ -262,7 +264,7 @@ class Pipeline:
         base_name = config.base_model or self.recipe.base_model
         loaded = load(base_name, device=self.recipe.device, dtype="float32")
         prompts = Prompts(loaded.tokenizer, self.recipe.prompt_style)
-        checkpoints = self._checkpoints(self.run.reasoner_model, self._reasoner_fingerprint())
+        checkpoints = self._checkpoints(self.run.reasoner_model, self.reasoner_fingerprint())
         trained = reasoner.train_reasoner(
             loaded, prompts, rows, config, seed=self.recipe.seed, checkpoints=checkpoints
         )

@@ -101,7 +101,7 @@ class TrainingConfig(Section):
     """Optimizer steps of warm-up, or a share of all steps if below 1."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay."""
-    optim: str = "adamw_torch"
+    optim: str = "adamw_torch_fused"
     """Optimizer, by its Hugging Face name."""
     per_device_train_batch_size: int = Field(16, ge=1)
     """Rows in a batch."""

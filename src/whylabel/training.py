@@ -178,8 +178,17 @@ def _make_trainer(
     from transformers.trainer_callback import PrinterCallback
     from trl import SFTTrainer
 
-    class CheckpointingTrainer(SFTTrainer):  # type: ignore[misc]
-        """Marks a checkpoint as whole once all its files are written, then removes older ones."""
+    class OurTrainer(SFTTrainer):  # type: ignore[misc]
+        """Our loss; and a checkpoint is marked as whole once all its files are written, then older ones go."""
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            loss = completion_loss(model, dict(inputs), num_items_in_batch)
+            if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+                # The count is over all processes, and the gradients are averaged over them.
+                loss = loss * self.accelerator.num_processes
+            return loss
 
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             Trainer._save_checkpoint(self, model, trial)  # without TRL's model card
@@ -198,11 +207,36 @@ def _make_trainer(
             "prompt_length": [len(row.prompt_ids) for row in examples],
         }
     )
-    trainer = CheckpointingTrainer(
-        model=model, args=arguments, train_dataset=rows, processing_class=loaded.tokenizer
-    )
+    trainer = OurTrainer(model=model, args=arguments, train_dataset=rows, processing_class=loaded.tokenizer)
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def completion_loss(model: Any, inputs: dict[str, Any], tokens: Any = None) -> Any:
+    """Return the mean negative log-likelihood (nats) of the supervised tokens, a scalar tensor.
+
+    The LM head, a fifth of a small model's arithmetic, is computed at supervised positions alone. `inputs` are
+    `input_ids` and `labels` of shape (rows, length), with -100 where nothing is supervised; `tokens` is what to
+    divide by where a step spans several batches.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy, pad
+
+    targets = inputs.pop("labels")[:, 1:]
+    supervised = targets != -100
+    at = pad(supervised, (0, 1), value=False)
+    head = model.get_output_embeddings()
+
+    def select(_head: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (arguments[0][at],)
+
+    hook = head.register_forward_pre_hook(select)
+    try:
+        logits = model(**inputs, use_cache=False).logits
+    finally:
+        hook.remove()
+    total = cross_entropy(logits.float(), targets[supervised], reduction="sum")
+    return total / (supervised.sum() if tokens is None else tokens)
 
 
 def _total_steps(trainer: Any, arguments: TrainingArguments) -> int:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from whylabel.engines.base import Completion, Sampling
-from whylabel.gguf_files import first_line
 from whylabel.models import LoadedModel
+from whylabel.runtime import first_line
 
 
 class TransformersEngine:
