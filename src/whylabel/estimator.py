@@ -33,8 +33,9 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     With `target="label"` it trains the baseline, which writes the label alone.
 
     `reasoner` names a ready reasoner (a folder, hub id or GGUF file) and skips its training. `recipe` (a `Recipe`
-    or the path of one; default: the defaults of `whylabel recipe`) gives everything that is None here. `output` is a folder in which the run is
-    kept and an interrupted `fit` goes on; default: a temporary one. Works in `cross_val_score` and `Pipeline`.
+    or the path of one; default: the defaults of `whylabel recipe`) gives everything that is None here. `output`
+    is a folder in which the run is kept and an interrupted `fit` goes on; default: a temporary one.
+    Works in `cross_val_score` and `Pipeline`.
 
     >>> clf = ReasoningClassifier(question="Which emotion does the writer feel?")
     >>> clf.fit(texts, labels).predict(["I could not stop smiling."])  # doctest: +SKIP

@@ -37,6 +37,8 @@ class LoadedModel:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     name: str
+    honours_tree_masks: bool | None = None
+    """Whether its attention follows a mask that we shape ourselves; None until `scoring` has checked."""
 
     @property
     def device(self) -> torch.device:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 _PLAIN_INTERVAL_SECONDS = 15.0
+_BURST_SECONDS = 0.1
 
 
 def say(message: str) -> None:
@@ -42,22 +43,27 @@ class _Rate:
         self.total = total
         self.start_rows = self.rows = done
         self.tokens = 0
-        self.started = time.monotonic()
+        self.started = self.last = time.monotonic()
         self.note = ""
 
     def add(self, rows: int, tokens: int, note: str) -> None:
         self.rows += rows
         self.tokens += tokens
         self.note = note or self.note
+        self.last = time.monotonic()
+
+    @property
+    def fresh(self) -> int:
+        """What was done since the start, without what was done before."""
+        return self.rows - self.start_rows
 
     def figures(self) -> str:
-        seconds = max(time.monotonic() - self.started, 1e-6)
-        fresh = self.rows - self.start_rows
+        seconds = max(self.last - self.started, 1e-6)
         parts = []
         if self.tokens:
             parts.append(f"{self.tokens / seconds:,.0f} tok/s")
-        if fresh and self.rows < self.total:
-            parts.append(f"{duration((self.total - self.rows) * seconds / fresh)} left")
+        if self.fresh and self.rows < self.total:
+            parts.append(f"{duration((self.total - self.rows) * seconds / self.fresh)} left")
         else:
             parts.append(duration(seconds))
         if self.note:
@@ -73,9 +79,12 @@ class _Lines:
         self._shown_rows = -1
 
     def advance(self, rows: int = 1, tokens: int = 0, note: str = "") -> None:
-        self._rate.add(rows, tokens, note)
-        if time.monotonic() - self._shown_at >= _PLAIN_INTERVAL_SECONDS:
+        # Rows come in bursts, a batch at a time: a line between two bursts tells the true rate.
+        now = time.monotonic()
+        between_bursts = now - self._rate.last > _BURST_SECONDS
+        if between_bursts and now - self._shown_at >= _PLAIN_INTERVAL_SECONDS and self._rate.fresh:
             self._show()
+        self._rate.add(rows, tokens, note)
 
     def finish(self) -> None:
         if self._shown_rows != self._rate.rows:

@@ -40,6 +40,22 @@ Target = Literal["label", "reasoning_label"]
 _SLOT = "\ue000content\ue000"
 # Some templates print today's date: a model must not see another prompt tomorrow.
 _TEMPLATE_VALUES = {"date_string": "01 Jan 2025", "enable_thinking": False}
+_DATE_PARTS = {
+    "%d": "01",
+    "%b": "Jan",
+    "%B": "January",
+    "%m": "01",
+    "%Y": "2025",
+    "%y": "25",
+    "%A": "Wednesday",
+}
+# Transformers hands no functions to a template, so the clock is stopped in the template itself. The line break
+# behind the macro is the one that Jinja drops after a block.
+_STOPPED_CLOCK = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(f"|replace('{code}', '{value}')" for code, value in _DATE_PARTS.items())
+    + " }}{% endmacro %}\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +156,13 @@ class Prompts:
         return len(self._plain(text))
 
     def trim(self, text: str, max_tokens: int) -> str:
-        """Return the text cut to at most `max_tokens` tokens, at a token's end."""
-        encoding = self._plain_tokenizer.encode(text, add_special_tokens=False)
-        if len(encoding.ids) <= max_tokens:
+        """Return the text cut to at most `max_tokens` tokens, at the end of a token and of a character."""
+        if self.count(text) <= max_tokens:
             return text
-        return text[: encoding.offsets[max_tokens - 1][1]]
+        ends = [end for _, end in self._plain_tokenizer.encode(text, add_special_tokens=False).offsets]
+        # A token inside an emoji ends where the emoji ends, and its other bytes may be too many: step back.
+        cuts = (text[:end] for end in reversed(ends[:max_tokens]))
+        return next((cut for cut in cuts if self.count(cut) <= max_tokens), "")
 
     def mark(self, example: Rendered) -> str:
         """Return a decoded example with the trained tokens between ⟦ and ⟧, for people."""
@@ -187,6 +205,7 @@ class Prompts:
             raise ModelError("This model has no chat template.", fix="set prompt_style: compact")
         turn = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": _SLOT}],
+            chat_template=_STOPPED_CLOCK + self.tokenizer.get_chat_template(),
             tokenize=False,
             add_generation_prompt=True,
             **_TEMPLATE_VALUES,
@@ -239,9 +258,13 @@ def mask_words(reasoning: str, words: Iterable[str]) -> str:
     A word also covers its simple inflections (`joy` masks `joyful`, `anger` masks `angered`), since a masked
     reasoning must not give the label away.
     """
-    parts = sorted({part for word in words for part in re.findall(r"\w+", word)}, key=len, reverse=True)
-    parts = [part for part in parts if len(part) > 2 or part.isdigit() or len(parts) == 1]
+    parts: set[str] = set()
+    for word in words:
+        found = re.findall(r"\w+", word)
+        # The short words of a longer answer (of, it) stand in any reasoning; a label that is short itself counts.
+        parts.update([part for part in found if len(part) > 2 or part.isdigit()] or found)
     if not parts:
         return reasoning
-    pattern = "|".join(re.escape(part) + (r"\w{0,4}" if len(part) > 2 else "") for part in parts)
+    longest_first = sorted(parts, key=lambda part: (-len(part), part))
+    pattern = "|".join(re.escape(part) + (r"\w{0,4}" if len(part) > 2 else "") for part in longest_first)
     return re.sub(rf"\b(?:{pattern})\b", "___", reasoning, flags=re.IGNORECASE)

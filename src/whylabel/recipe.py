@@ -5,6 +5,7 @@ A field's doc string is its help: `whylabel recipe` prints this file's fields as
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,17 @@ class Section(BaseModel):
     """A part of the recipe: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections(cls, values: Any) -> Any:
+        # `training:` with all its lines commented out is null in YAML, and means the defaults.
+        if not isinstance(values, dict):
+            return values
+        fields = cls.model_fields
+        empty = {key for key, value in values.items() if value is None and key in fields}
+        sections = {key for key in empty if _is_section(fields[key].annotation)}
+        return {key: value for key, value in values.items() if key not in sections}
 
 
 class TaskConfig(Section):
@@ -119,6 +131,13 @@ class TrainingConfig(Section):
     """Optimizer steps between checkpoints; default: one every five minutes."""
 
 
+class ReasonerTrainingConfig(TrainingConfig):
+    """The supervised loop of stage 1."""
+
+    num_train_epochs: float = Field(1.0, gt=0)
+    """Passes over the reasoning rows."""
+
+
 class SamplingConfig(Section):
     """How a reasoning is drawn from the reasoner."""
 
@@ -149,7 +168,7 @@ class ReasonerConfig(Section):
     """Use only this many training rows (drawn with the seed)."""
     validation_rows: int = Field(40, ge=1)
     """Held-out rows for the gate; taken from train where the data has no validation split."""
-    training: TrainingConfig = TrainingConfig(num_train_epochs=1)
+    training: ReasonerTrainingConfig = ReasonerTrainingConfig()
     """How stage 1 is trained."""
 
 
@@ -265,7 +284,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         values = {}
     if not isinstance(values, dict):
         raise RecipeError("A recipe is a YAML mapping of keys to values.", where=str(path))
-    values.setdefault("name", path.stem)
+    values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or "run")
     for override in overrides:
         _apply(values, override)
     return build_recipe(values, where=str(path))
@@ -324,7 +343,8 @@ def _readable(error: ValidationError, where: str) -> RecipeError:
     details = error.errors()
     unknown = [item for item in details if item["type"] == "extra_forbidden"]
     first = (unknown or details)[0]
-    location = [str(part) for part in first["loc"]]
+    # Where several types are allowed, pydantic names the one it tried (`list[str]`) in the location.
+    location = [str(part) for part in first["loc"] if "[" not in str(part)]
     key = ".".join(location)
     more = f" ({len(details) - 1} more after this one)" if len(details) > 1 else ""
     fix = "every field is explained by: whylabel recipe"
@@ -335,6 +355,8 @@ def _readable(error: ValidationError, where: str) -> RecipeError:
     else:
         message = first["msg"].removeprefix("Value error, ")
         what = f"{key or 'recipe'}: {message}, got {first['input']!r}.{more}"
+        if first["type"] == "string_type" and isinstance(first["input"], (bool, int, float)):
+            fix = "put it in quotes: YAML reads yes, no, on, off and digits as other things than text"
     return RecipeError(what, where=f"{where}: {key}" if key else where, fix=fix)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,12 +81,13 @@ class LabelScorer:
         return scores
 
     def _score(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        if self._honours_tree_masks:
+        if self._loaded.honours_tree_masks is None:
+            self._loaded.honours_tree_masks = self._check_tree_masks()
+        if self._loaded.honours_tree_masks:
             return _score_tree(self._loaded, prompts, self._trie)
         return score_one_by_one(self._loaded, prompts, self._continuations)
 
-    @cached_property
-    def _honours_tree_masks(self) -> bool:
+    def _check_tree_masks(self) -> bool:
         # Some attention variants (sliding windows, linear attention) ignore a mask that we shape ourselves.
         probe = [self._continuations[0][:1] * 3]
         expected = score_one_by_one(self._loaded, probe, self._continuations)

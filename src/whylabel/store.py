@@ -93,6 +93,9 @@ def open_store(path: Path) -> Iterator[ReasoningStore]:
     """Open or make the store. Raises `RunFolderError` if the file is no store or cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
         connection = sqlite3.connect(path)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -101,9 +104,13 @@ def open_store(path: Path) -> Iterator[ReasoningStore]:
             yield ReasoningStore(connection)
         finally:
             connection.close()
-    except (sqlite3.Error, OSError) as error:
-        raise RunFolderError(
-            f"The row store cannot be used: {error}.",
-            where=str(path),
-            fix="free disk space or permissions; if the file is damaged, move it away and run again",
-        ) from error
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: Exception) -> RunFolderError:
+    return RunFolderError(
+        f"The row store cannot be used: {error}.",
+        where=str(path),
+        fix="free disk space or permissions; if the file is damaged, move it away and run again",
+    )

@@ -19,6 +19,7 @@ from whylabel.models import LoadedModel, pick_dtype
 from whylabel.progress import Progress, progress, say
 from whylabel.prompts import LABEL_MARKER, Rendered
 from whylabel.recipe import TrainingConfig
+from whylabel.row_order import RowOrder
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -158,8 +159,6 @@ def _arguments(loaded: LoadedModel, config: TrainingConfig, seed: int, folder: P
         dataloader_pin_memory=not on_cpu,
         seed=seed,
         data_seed=seed,
-        train_sampling_strategy="random" if config.packing else "group_by_length",
-        length_column_name="prompt_length",
         include_num_input_tokens_seen="non_padding",
         save_strategy="steps" if config.save_steps else "no",
         save_steps=config.save_steps or 1,
@@ -179,7 +178,14 @@ def _make_trainer(
     from trl import SFTTrainer
 
     class OurTrainer(SFTTrainer):  # type: ignore[misc]
-        """Our loss; and a checkpoint is marked as whole once all its files are written, then older ones go."""
+        """Our order, our loss, and checkpoints that are marked once whole; older ones then go."""
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            if self.args.packing:
+                return super()._get_train_sampler(train_dataset)
+            rows_per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            lengths = [len(row.prompt_ids) for row in examples]
+            return RowOrder(lengths, rows_per_step, self.args.seed)
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -204,7 +210,6 @@ def _make_trainer(
         {
             "input_ids": [[*row.prompt_ids, *row.completion_ids] for row in examples],
             "labels": [[-100] * len(row.prompt_ids) + list(row.completion_ids) for row in examples],
-            "prompt_length": [len(row.prompt_ids) for row in examples],
         }
     )
     trainer = OurTrainer(model=model, args=arguments, train_dataset=rows, processing_class=loaded.tokenizer)

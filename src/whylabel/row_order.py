@@ -1,0 +1,44 @@
+"""The order in which training rows are seen: decided by the seed and the epoch alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+_BATCHES_SORTED_TOGETHER = 16
+
+
+class RowOrder:
+    """A sampler that shuffles, then puts rows of similar length into the same batch to save padding.
+
+    Lengths are those of the prompts: texts then come in the same order whatever is written after them, so that
+    classifier and baseline see the same batches. A resumed run sees the order of an uninterrupted one.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self._lengths = lengths
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; every one has an order of its own."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        draw = random.Random(f"{self._seed}-{self._epoch}")
+        rows = list(range(len(self._lengths)))
+        draw.shuffle(rows)
+        together = self._batch_size * _BATCHES_SORTED_TOGETHER
+        batches = []
+        for start in range(0, len(rows), together):
+            group = sorted(rows[start : start + together], key=lambda row: -self._lengths[row])
+            batches += [group[at : at + self._batch_size] for at in range(0, len(group), self._batch_size)]
+        # A short batch must stay last, or the ones after it would be cut anew across it.
+        short = [batches.pop()] if len(batches[-1]) < self._batch_size else []
+        draw.shuffle(batches)
+        for batch in [*batches, *short]:
+            yield from batch

@@ -1,0 +1,108 @@
+import csv
+import io
+import json
+
+import pandas as pd
+import pytest
+
+from whylabel.classifier import TrainedClassifier, save_checked, train_classifier
+from whylabel.cli.main import main
+from whylabel.labels import LabelSet
+from whylabel.models import load
+from whylabel.recipe import Recipe, override_recipe
+from whylabel.types import ReasonedExample
+
+TEXTS = ['She said "no, thanks", twice', "two\nlines", "=SUM(A1)", "🎉 emoji", "the <|label|> and <|im_end|>"]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    loaded = load(str(tiny_model_folder), device="cpu")
+    rows = [
+        ReasonedExample(
+            str(number), f"a text of number {number}", ("=odd", "even")[number % 2], "It says so."
+        )
+        for number in range(8)
+    ]
+    recipe = override_recipe(Recipe(name="t"), training__max_steps=6, training__learning_rate=1e-2)
+    labels = LabelSet(("=odd", "even"))
+    card, _ = train_classifier(
+        loaded, rows, labels, recipe, title="t", checkpoints=folder / "checkpoints", lineage={}
+    )
+    save_checked(loaded, card, rows, folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture
+def texts(tmp_path):
+    path = tmp_path / "in.csv"
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["Ref", "Customer says"])
+        table.writerows([f"r{number}", text] for number, text in enumerate(TEXTS))
+    return path
+
+
+def run(model, *arguments):
+    return main(["predict", "--model", str(model), *map(str, arguments)])
+
+
+def options(texts):
+    return ["--input", texts, "--text-column", "Customer says", "--id-column", "Ref"]
+
+
+def test_jsonl_csv_and_parquet_hold_every_row(model, texts, tmp_path):
+    for suffix in ("jsonl", "csv", "parquet"):
+        output = tmp_path / f"out.{suffix}"
+        assert run(model, *options(texts), "--output", output) == 0
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    table = pd.read_csv(tmp_path / "out.csv")
+    parquet = pd.read_parquet(tmp_path / "out.parquet")
+    assert [row["id"] for row in lines] == list(table["id"]) == list(parquet["id"])
+    assert [row["id"] for row in lines] == [f"r{number}" for number in range(len(TEXTS))]
+    for row, cells, record in zip(lines, table.itertuples(), parquet.itertuples(), strict=True):
+        assert sum(row["probabilities"].values()) == pytest.approx(1)
+        assert row["label"] in ("=odd", "even")
+        assert cells.label.lstrip("'") == row["label"] == record.label
+        assert row["status"] == cells.status == record.status
+
+
+def test_a_spreadsheet_does_not_take_a_cell_for_a_formula(model, texts, tmp_path):
+    run(model, *options(texts), "--output", tmp_path / "out.csv")
+    for row in csv.reader(io.StringIO((tmp_path / "out.csv").read_text())):
+        assert not [cell for cell in row if cell[:1] in ("=", "+", "-", "@")]
+
+
+def test_lines_on_stdin_become_jsonl_on_stdout(model, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("first line\n\nthird line\n"))
+    assert run(model) == 4
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert [row["status"] == "failed" for row in rows] == [False, True, False]
+    assert rows[1]["error"] == "the text is blank"
+
+
+def test_bad_requests_end_with_2_and_leave_nothing(model, texts, tmp_path, capsys):
+    assert run(model, *options(texts), "--output", tmp_path / "out.xls") == 2
+    assert run(tmp_path / "nowhere", *options(texts)) == 2
+    assert run(model, "--input", tmp_path / "nowhere.csv") == 2
+    assert run(model, "--input", texts, "--text-column", "Custmer says") == 2
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    assert "Customer says" in errors
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_failure_in_the_middle_leaves_no_half_file(model, texts, tmp_path, monkeypatch):
+    output = tmp_path / "out.jsonl"
+    output.write_text("what was there before\n")
+
+    def dies(self, rows):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(TrainedClassifier, "predict", dies)
+    assert run(model, *options(texts), "--output", output) == 130
+    assert output.read_text() == "what was there before\n"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

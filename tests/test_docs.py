@@ -1,0 +1,66 @@
+"""The documentation holds: the command line page is current, links resolve, shipped recipes load."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from whylabel.recipe import load_recipe
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def test_the_command_line_page_is_current() -> None:
+    script = ROOT / "scripts" / "cli_reference.py"
+    outcome = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_internal_links_resolve(page: Path) -> None:
+    for link in _links(page):
+        path, _, anchor = link.partition("#")
+        target = page if not path else page.parent / path
+        assert target.exists(), f"{page.name} links to {link}"
+        if anchor:
+            assert anchor in _anchors(target), f"{page.name} links to {link}"
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_shipped_recipes_load(recipe: Path) -> None:
+    assert load_recipe(recipe).name == recipe.stem
+
+
+def test_the_tree_names_every_module() -> None:
+    tree = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = {path.name for path in (ROOT / "src" / "whylabel").rglob("*.py") if "cli" not in path.parts}
+    assert not [name for name in sorted(modules) if f"  {name} " not in tree]
+
+
+def test_the_shipped_recipes_are_there() -> None:
+    assert {"quickstart", "emotion", "paper"} <= {recipe.stem for recipe in RECIPES}
+
+
+def _links(page: Path) -> list[str]:
+    found = _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8")))
+    return [link for link in found if not re.match(r"[a-z]+:", link)]
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}

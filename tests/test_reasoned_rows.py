@@ -1,0 +1,38 @@
+import pyarrow.parquet
+import pytest
+
+from whylabel.reasoned_rows import read_reasoned, write_dropped, write_reasoned
+from whylabel.types import Dropped, ReasonedExample
+
+ROWS = (
+    ReasonedExample("1", "text\nwith 'quotes', \"commas\" 🤔", "joy", "because", "smollm2", True),
+    ReasonedExample("2", "", "fear of flying", "cut o", "", False),
+)
+
+
+def test_kept_rows_come_back(tmp_path):
+    write_reasoned(tmp_path / "augment" / "train.parquet", ROWS)
+    assert read_reasoned(tmp_path / "augment" / "train.parquet") == ROWS
+
+
+def test_dropped_rows_have_their_reason(tmp_path):
+    write_dropped(tmp_path / "dropped.parquet", [Dropped(ROWS[1], "unfinished")])
+    (row,) = pyarrow.parquet.read_table(tmp_path / "dropped.parquet").to_pylist()
+    assert row["reason"] == "unfinished" and row["id"] == "2" and row["finished"] is False
+
+
+@pytest.mark.parametrize("write", [write_reasoned, write_dropped])
+def test_no_rows_still_make_a_file_with_typed_columns(tmp_path, write):
+    path = tmp_path / "rows.parquet"
+    write(path, [])
+    schema = pyarrow.parquet.read_schema(path)
+    assert schema.names[:6] == ["id", "text", "label", "reasoning", "reasoner", "finished"]
+    assert str(schema.field("text").type) == "string" and str(schema.field("finished").type) == "bool"
+    assert read_reasoned(path) == ()
+
+
+def test_a_column_that_was_added_by_hand_does_no_harm(tmp_path):
+    write_reasoned(tmp_path / "a.parquet", ROWS)
+    table = pyarrow.parquet.read_table(tmp_path / "a.parquet")
+    pyarrow.parquet.write_table(table.append_column("note", [["x", "y"]]), tmp_path / "b.parquet")
+    assert read_reasoned(tmp_path / "b.parquet") == ROWS

@@ -1,0 +1,169 @@
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from whylabel.errors import RunFolderError
+from whylabel.run_folder import STAGES, RunFolder, fingerprint
+
+HOLD_THE_LOCK = (
+    "import sys, time\n"
+    "from whylabel.run_folder import RunFolder\n"
+    "with RunFolder(sys.argv[1]).locked():\n"
+    "    print('locked'); time.sleep(60)"
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+def finish(run, stage, key="key", **record):
+    for path in run.outputs(stage):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    run.finish_stage(stage, key, seconds=1.234, rows=3, tokens=4, **record)
+
+
+def test_making_the_object_touches_nothing(run):
+    assert not run.path.exists()
+    assert run.read_manifest() == {}
+    assert not any(run.is_current(stage, "key") for stage in STAGES)
+    assert not run.path.exists()
+
+
+def test_the_names_are_those_of_the_public_interface(run):
+    names = {str(path.relative_to(run.path)) for path in vars(run).values() if path != run.path}
+    assert names == {
+        *("recipe.yaml", "run.json", "report.html", "MODEL_CARD.md"),
+        *("reasoner/model", "reasoner/metrics.json"),
+        *("augment/store.sqlite", "augment/train.parquet", "augment/dropped.parquet", "augment/metrics.json"),
+        *("classifier/model", "classifier/metrics.json", "baseline/model", "baseline/metrics.json"),
+        *("evaluation/metrics.json", "evaluation/predictions.parquet"),
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_finished_stage_is_current_for_its_own_inputs(run, stage):
+    finish(run, stage)
+    assert run.is_current(stage, "key")
+    assert not run.is_current(stage, "another key")
+    assert not any(run.is_current(other, "key") for other in STAGES if other != stage)
+
+
+@pytest.mark.parametrize(("stage", "missing"), [(stage, at) for stage in STAGES for at in (0, -1)])
+def test_a_stage_with_a_missing_output_is_not_current(run, stage, missing):
+    finish(run, stage)
+    run.outputs(stage)[missing].unlink()
+    assert not run.is_current(stage, "key")
+
+
+def test_a_stage_that_has_begun_again_is_not_current(run):
+    finish(run, "augment")
+    run.begin_stage("augment", "key")
+    assert not run.is_current("augment", "key")
+
+
+def test_the_manifest_keeps_what_was_recorded(run):
+    run.update_manifest(seed=13)
+    finish(run, "augment", loss=0.5)
+    run.update_manifest(hardware={"cores": 2})
+    manifest = run.read_manifest()
+    assert manifest["seed"] == 13 and manifest["hardware"] == {"cores": 2}
+    entry = manifest["stages"]["augment"]
+    assert (entry["seconds"], entry["rows"], entry["tokens"], entry["loss"]) == (1.23, 3, 4, 0.5)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", entry["finished"])
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b""])
+def test_a_manifest_that_cannot_be_read(run, content):
+    run.path.mkdir()
+    run.manifest.write_bytes(content)
+    with pytest.raises(RunFolderError) as caught:
+        run.is_current("augment", "key")
+    assert str(run.manifest) == caught.value.where
+
+
+def test_the_recipe_is_written(run):
+    run.write_recipe("name: é\n")
+    assert run.recipe.read_text(encoding="utf-8") == "name: é\n"
+
+
+# -- the lock ----------------------------------------------------------------------------------------------
+
+
+def test_a_second_process_is_refused_by_name(run):
+    with subprocess.Popen([sys.executable, "-u", "-c", HOLD_THE_LOCK, run.path], stdout=-1) as holder:
+        try:
+            assert holder.stdout.readline() == b"locked\n"
+            with pytest.raises(RunFolderError, match=rf"\(pid {holder.pid}\)") as caught, run.locked():
+                pass
+            assert "--output" in caught.value.fix and caught.value.where == str(run.path)
+        finally:
+            holder.kill()
+    with run.locked():
+        assert (run.path / ".lock").read_text() == f"pid {os.getpid()}"
+
+
+def test_a_killed_holder_frees_the_lock(run, run_and_kill):
+    assert run_and_kill(HOLD_THE_LOCK, run.path) == ["locked"]
+    with run.locked():
+        pass
+
+
+def test_the_lock_is_free_after_an_error_and_cannot_be_taken_twice(run):
+    with pytest.raises(ZeroDivisionError), run.locked():
+        raise ZeroDivisionError
+    with run.locked(), pytest.raises(RunFolderError, match="Another process"), run.locked():
+        pass
+
+
+def test_two_run_folders_do_not_meet(tmp_path):
+    with RunFolder(tmp_path / "a").locked(), RunFolder(tmp_path / "b").locked():
+        pass
+
+
+def test_a_file_in_the_place_of_the_folder(run):
+    run.path.write_text("not a folder")
+    with pytest.raises(RunFolderError, match="cannot be written") as caught, run.locked():
+        pass
+    assert "--output" in caught.value.fix
+
+
+# -- fingerprints ------------------------------------------------------------------------------------------
+
+
+def test_equal_values_have_equal_fingerprints():
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
+    assert re.fullmatch(r"[0-9a-f]{64}", fingerprint())
+
+
+def test_different_values_have_different_fingerprints():
+    values = [
+        ("ab", "c"),
+        ("a", "bc"),
+        ("abc",),
+        (["ab", "c"],),
+        (1,),
+        ("1",),
+        (None,),
+        ({},),
+        (True,),
+        ("é",),
+    ]
+    assert len({fingerprint(*value) for value in values}) == len(values)
+
+
+def test_a_fingerprint_does_not_depend_on_the_process():
+    code = "from whylabel.run_folder import fingerprint; print(fingerprint('a', {'b': 1.5}, ['ü']))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == fingerprint("a", {"b": 1.5}, ["ü"])
+
+
+def test_the_manifest_is_sorted_json(run):
+    run.update_manifest(b=1, a=2)
+    assert list(json.loads(run.manifest.read_text())) == ["a", "b"]
