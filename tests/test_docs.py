@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def test_the_tree_names_every_module() -> None:
     tree = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     modules = {path.name for path in (ROOT / "src" / "whylabel").rglob("*.py") if "cli" not in path.parts}
     assert not [name for name in sorted(modules) if f"  {name} " not in tree]
+
+
+def test_the_layers_are_those_of_the_import_contract() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d[^|]*\| (.+) \|$", page, re.MULTILINE)
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = [re.findall(r"whylabel\.(\w+)", layer) for layer in contract["contracts"][0]["layers"]]
+    assert [re.findall(r"`(\w+)`", row) for row in rows[: len(layers)]] == layers
 
 
 def test_the_shipped_recipes_are_there() -> None:

@@ -11,13 +11,6 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setenv("TERM", "xterm")
-    return sys.stderr
-
-
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
@@ -70,9 +63,13 @@ def test_without_tokens_no_rate_of_tokens_is_shown(capsys):
     assert "tok/s" not in capsys.readouterr().err
 
 
-def test_a_terminal_gets_a_live_bar_and_stdout_stays_clean(terminal, capsys):
+def test_a_terminal_gets_a_live_bar_and_stdout_stays_clean(monkeypatch, capsys):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
     with progress("augment", total=1000, done=250) as bar:
-        bar.advance(750, tokens=900, note="[red]note")
+        bar.advance(750, tokens=900, note="loss 0.5")
     shown = terminal.getvalue()
     assert "augment" in shown and "1,000 of 1,000 rows" in shown and "tok/s" in shown
     assert capsys.readouterr().out == ""

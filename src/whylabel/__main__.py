@@ -1,0 +1,5 @@
+"""`python -m whylabel`."""
+
+from whylabel.cli.main import entry
+
+entry()
