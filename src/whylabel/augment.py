@@ -17,6 +17,8 @@ from whylabel.store import ReasoningStore, StoredReasoning
 from whylabel.types import Example, FilterResult, ReasonedExample
 
 _COMMIT_SECONDS = 0.5
+# Engines finish rows a batch at a time: what came before the next batch is computed must be on disk.
+_COMMIT_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _generate(
                 pending.append(_to_store(key, wanted[key].id, completion))
                 tokens += completion.tokens
                 bar.advance(1, completion.tokens)
-                if time.monotonic() - committed_at > _COMMIT_SECONDS:
+                if len(pending) == _COMMIT_ROWS or time.monotonic() - committed_at > _COMMIT_SECONDS:
                     store.put(pending)
                     pending, committed_at = [], time.monotonic()
         finally:

@@ -167,7 +167,7 @@ class Pipeline:
         write_model_card(self.run)
 
     def _stage(self, stage: str, key: str, work: Callable[[], StageResult]) -> None:
-        if self.run.is_current(stage, key):
+        if self.run.is_current(stage, key) and not self.run.failed_rows(stage):
             say(f"{stage}: nothing has changed, skipped")
             return
         say(f"{stage}:")
@@ -177,7 +177,13 @@ class Pipeline:
         seconds = time.monotonic() - started
         self.failed_rows += result.failed_rows
         self.run.finish_stage(
-            stage, key, seconds=seconds, rows=result.rows, tokens=result.tokens, **result.record
+            stage,
+            key,
+            seconds=seconds,
+            rows=result.rows,
+            tokens=result.tokens,
+            failed_rows=result.failed_rows,
+            **result.record,
         )
         say(f"{stage}: done in {duration(seconds)}")
 

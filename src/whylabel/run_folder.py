@@ -86,6 +86,10 @@ class RunFolder:
             and all(path.exists() for path in self.outputs(stage))
         )
 
+    def failed_rows(self, stage: str) -> int:
+        """Return how many rows of a done stage failed; they are tried again by the next run."""
+        return int(self.read_manifest().get("stages", {}).get(stage, {}).get("failed_rows", 0))
+
     def begin_stage(self, stage: str, fingerprint: str) -> None:
         """Record that the stage runs; what it did before no longer counts."""
         self._record(stage, {"status": "running", "fingerprint": fingerprint})

@@ -105,7 +105,7 @@ def test_an_interrupt_is_130_without_traceback(failing, capsys, error):
     failing(error)
     assert main(["recipe"]) == 130
     err = capsys.readouterr().err
-    assert err.startswith("Interrupted.") and "Traceback" not in err
+    assert err.strip().startswith("Interrupted.") and "Traceback" not in err
 
 
 def test_a_polite_kill_ends_like_an_interrupt(tmp_path):
