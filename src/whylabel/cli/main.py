@@ -92,8 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except BrokenPipeError:
-        # The reader of our stdout has gone (`| head`); nothing more can be said there.
+    except SystemExit:
+        # Click ends so when the reader of our stdout has gone (`| head`): no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
