@@ -98,16 +98,19 @@ def test_same_seed_same_interval() -> None:
 
 
 def test_rates_and_cost() -> None:
-    test = rows("ab")
+    test = rows("abbb")
     predictions = [
         Prediction("0", "a", ONE_HOT["a"], "r", "reasoned", "reasoning_cut", seconds=1.0, tokens=30),
         Prediction("1", "b", ONE_HOT["b"], "r", "reasoned", "truncated", seconds=2.0, tokens=10),
+        Prediction("2", "b", ONE_HOT["b"], "r", "reasoned", "label_forced", seconds=2.0, tokens=20),
+        Prediction("3", "b", ONE_HOT["b"], "r", "reasoned", "label_forced", seconds=1.0, tokens=20),
     ]
     result = score(test, predictions, LABELS, bootstrap_samples=100, seed=0)
     assert result.mode == "reasoned"
-    assert (result.rates.reasoning_cut, result.rates.truncated, result.rates.failed) == (0.5, 0.5, 0)
+    assert (result.rates.reasoning_cut, result.rates.truncated, result.rates.failed) == (0.25, 0.25, 0)
+    assert result.rates.label_forced == 0.5
     assert (result.cost.seconds_per_row, result.cost.tokens_per_row) == (1.5, 20)
-    assert result.cost.seconds_total == 3.0
+    assert result.cost.seconds_total == 6.0
 
 
 def test_calibration_by_hand() -> None:

@@ -38,9 +38,10 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Shares of all rows by status; after `reasoning_cut` the label had to be forced."""
+    """Shares of all rows by status; after `reasoning_cut` and `label_forced` the label had to be forced."""
 
     reasoning_cut: float
+    label_forced: float
     truncated: float
     failed: float
 
@@ -246,6 +247,7 @@ def _rates(predictions: Sequence[Prediction]) -> Rates:
     n = len(predictions)
     return Rates(
         reasoning_cut=counts["reasoning_cut"] / n,
+        label_forced=counts["label_forced"] / n,
         truncated=counts["truncated"] / n,
         failed=counts["failed"] / n,
     )
