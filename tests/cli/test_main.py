@@ -136,6 +136,11 @@ def test_a_file_of_the_user_that_cannot_be_used_is_no_bug(failing, capsys):
     assert capsys.readouterr().err == "Error: Permission denied\n  where: secret.csv\n"
 
 
+def test_a_verb_that_exits_by_itself_keeps_its_code(failing):
+    failing(SystemExit(3))
+    assert main(["recipe"]) == 3
+
+
 def test_a_verb_gives_its_own_exit_code(failing, monkeypatch):
     command = click.Command("recipe", callback=lambda: 4)
     monkeypatch.setattr(recipe_verb, "command", command)
