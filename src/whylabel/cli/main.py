@@ -83,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     # A polite kill ends like Ctrl-C: what is committed stays, and the exit code says so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stdout = sys.stdout
     try:
         result = cli.main(args=arguments, prog_name="whylabel", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -93,9 +94,9 @@ def main(arguments: list[str] | None = None) -> int:
         error.show()
         return 2
     except SystemExit as error:
-        if not isinstance(error.__context__, BrokenPipeError):
+        if sys.stdout is stdout:
             return error.code if isinstance(error.code, int) else 1
-        # Click ends so when the reader of our stdout has gone (`| head`): no error of ours.
+        # Click wraps stdout and ends when its reader has gone (`| head`): no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
