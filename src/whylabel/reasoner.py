@@ -1,4 +1,4 @@
-"""Stage 1: a model that writes a reasoning given a question and its answer, and the gate that it must pass."""
+"""Stage 1: a model that writes a reasoning given a question and its answer, and what it shows on held-out rows."""
 
 from __future__ import annotations
 

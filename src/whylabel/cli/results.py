@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from whylabel.report.formats import p_value, points, shortened
 from whylabel.run_folder import RunFolder
 
 _SHOWN = 5
@@ -35,10 +36,10 @@ def print_results(run: RunFolder, *, as_json: bool) -> None:
     console.print()
     console.print(_comparison(metrics))
     if metrics.get("paired"):
-        console.print(_paired(metrics["paired"]), highlight=False)
+        console.print(_paired(metrics["paired"]), highlight=False, soft_wrap=True)
     console.print()
     for line in _predictions(run):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print()
     console.print(f"report:      {run.report}", highlight=False, soft_wrap=True)
     console.print(
@@ -77,8 +78,8 @@ def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
 def _paired(paired: dict[str, Any]) -> str:
     low, high = paired["ci95"]
     return (
-        f"classifier − baseline: {100 * paired['difference']:+.1f} points of accuracy, "
-        f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}, exact McNemar p = {paired['mcnemar_p']:.3f}"
+        f"classifier − baseline: {points(paired['difference'])} points of accuracy, "
+        f"95 % interval {points(low)} to {points(high)}, exact McNemar {p_value(paired['mcnemar_p'])}"
     )
 
 
@@ -92,14 +93,9 @@ def _predictions(run: RunFolder) -> list[str]:
     lines = []
     for row in rows:
         verdict = "right" if row["label"] == row["gold"] else f"wrong, gold is {row['gold']}"
-        lines.append(f"• {_short(row['text'])}")
+        lines.append(f"• {shortened(' '.join(row['text'].split()), 140)}")
         if row["reasoning"] is not None:
-            lines.append(f"    why:   {_short(row['reasoning'], 220)}")
+            lines.append(f"    why:   {shortened(' '.join(row['reasoning'].split()), 220)}")
         top = max(row["probabilities"], default=0.0)
         lines.append(f"    label: {row['label']} ({top:.0%}; {verdict})")
     return lines
-
-
-def _short(text: str, limit: int = 140) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

@@ -1,0 +1,41 @@
+import json
+
+from whylabel.cli.results import _paired, print_results
+from whylabel.evaluation.evaluate import evaluate
+from whylabel.evaluation.predictions import write_predictions
+from whylabel.labels import LabelSet
+from whylabel.recipe import EvaluationConfig
+from whylabel.run_folder import RunFolder
+from whylabel.types import Example, Prediction
+
+
+def test_a_tiny_p_value_is_not_zero():
+    line = _paired({"difference": -0.278, "ci95": [-0.367, -0.189], "mcnemar_p": 1e-9})
+    assert "−27.8 points" in line
+    assert "p < 0.001" in line
+
+
+def test_the_table_shows_every_model_and_the_reasonings(tmp_path, capsys):
+    run = RunFolder(tmp_path)
+    test = [Example(str(number), f"text [bold] {number}", "ab"[number % 2]) for number in range(4)]
+    sure = [Prediction(row.id, row.label, (0.9, 0.1)) for row in test]
+    reasoned = [Prediction(row.id, "a", (0.7, 0.3), f"because {row.id}", "reasoned") for row in test]
+    outcome = evaluate(
+        test,
+        test,
+        LabelSet(("a", "b")),
+        {"baseline": sure, "classifier": reasoned},
+        EvaluationConfig(bootstrap_samples=100, floors=["majority"]),
+        1,
+    )
+    run.evaluation_metrics.parent.mkdir()
+    run.evaluation_metrics.write_text(json.dumps(outcome.to_json()))
+    write_predictions(run.predictions, outcome.rows)
+    print_results(run, as_json=False)
+    shown = capsys.readouterr().out
+    for word in ("majority", "baseline", "classifier − baseline", "text [bold] 1", "why:   because 1"):
+        assert word in shown
+    assert "wrong, gold is b" in shown
+    assert str(run.report) in shown
+    print_results(run, as_json=True)
+    assert json.loads(capsys.readouterr().out)["classifier"]["n"] == 4
