@@ -34,7 +34,13 @@ def recipe(tiny_model_folder, tmp_path) -> Path:
 
 def start(recipe: Path, run: RunFolder, *overrides: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "whylabel", "run", str(recipe), "--output", str(run.path), *overrides]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, preexec_fn=_listen_to_interrupts, **pipes)
+
+
+def _listen_to_interrupts() -> None:
+    # Where the tests run in the background, a shell has told them, and all that they start, to ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen) -> str:
