@@ -54,7 +54,7 @@ def test_a_model_that_ignores_the_tree_mask_is_scored_the_plain_way(loaded, prom
     inputs = [prompts.classifier("I won!", "label")]
     expected = score_one_by_one(loaded, inputs, continuations)
     monkeypatch.setattr(loaded, "honours_tree_masks", None)
-    monkeypatch.setattr("whylabel.scoring._score_tree", lambda *_: np.zeros((1, len(LABELS))))
+    monkeypatch.setattr("whylabel.scoring._score_tree", lambda *_: np.zeros((1, 4)))
     np.testing.assert_allclose(LabelScorer(loaded, continuations).log_scores(inputs), expected)
     assert loaded.honours_tree_masks is False
 
@@ -65,6 +65,24 @@ def test_seventy_seven_labels_of_several_words(loaded, prompts):
     inputs = [prompts.classifier(text, "label") for text in TEXTS]
     found = LabelScorer(loaded, continuations).log_scores(inputs)
     np.testing.assert_allclose(found, score_one_by_one(loaded, inputs, continuations), atol=1e-4)
+
+
+def test_the_check_of_the_mask_costs_the_same_for_many_labels(loaded, prompts, monkeypatch):
+    from whylabel import scoring
+
+    plain = []
+    real = scoring.score_one_by_one
+
+    def counting(model, inputs, continuations):
+        plain.append(len(inputs) * len(continuations))
+        return real(model, inputs, continuations)
+
+    monkeypatch.setattr(scoring, "score_one_by_one", counting)
+    for count in (7, 77):
+        monkeypatch.setattr(loaded, "honours_tree_masks", None)
+        labels = [prompts.label_ids(f"label of number {number}") for number in range(count)]
+        LabelScorer(loaded, labels).log_scores([prompts.classifier("ok", "label")])
+    assert plain == [4, 4]
 
 
 def test_probabilities_are_a_distribution_even_for_tiny_scores():
