@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from whylabel.classifier import (
     TrainedClassifier,
@@ -130,6 +131,19 @@ def test_a_model_that_does_not_come_back_is_refused(trained, tmp_path, monkeypat
     monkeypatch.setattr(classifier, "save", corrupting)
     with pytest.raises(ModelError, match="predicts otherwise"):
         save_checked(model.loaded, model.card, list(rows(False)), tmp_path / "model")
+
+
+def test_what_was_trained_in_bf16_is_saved_as_what_predicts(tiny_model_folder, tmp_path):
+    loaded = load(str(tiny_model_folder), device="cpu")
+    recipe = override_recipe(RECIPE, training__dtype="bfloat16", training__max_steps=2)
+    examples = list(rows(True))
+    card, _ = train_classifier(
+        loaded, examples, LABELS, recipe, title="t", checkpoints=tmp_path / "checkpoints", lineage={}
+    )
+    save_checked(loaded, card, examples, tmp_path / "model")
+    again = load(str(tmp_path / "model"), device="cpu").model
+    ids = torch.tensor([[5, 6, 7]])
+    assert torch.equal(loaded.model(ids).logits, again(ids).logits)
 
 
 def test_a_text_too_long_to_train_on_is_an_error_or_trimmed(tiny_model_folder, tmp_path):

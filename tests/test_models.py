@@ -64,13 +64,15 @@ def test_damaged_weights_are_a_clear_error(tiny_model_folder, tmp_path):
         load(str(folder))
 
 
-def test_fp32_on_a_cpu_without_bf16_and_the_reason(monkeypatch):
-    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
-    dtype, reason = pick_dtype("auto", torch.device("cpu"))
-    assert dtype == torch.float32
+@pytest.mark.parametrize(("amx", "trained_in"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_a_cpu_predicts_in_fp32_and_trains_in_bf16_only_with_amx(monkeypatch, amx, trained_in):
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
+    cpu = torch.device("cpu")
+    dtype, reason = pick_dtype("auto", cpu, training=True)
+    assert dtype == trained_in
     assert "bf16" in reason
-    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
-    assert pick_dtype("auto", torch.device("cpu"))[0] == torch.bfloat16
+    assert pick_dtype("auto", cpu)[0] == torch.float32
+    assert pick_dtype("bfloat16", cpu)[0] == torch.bfloat16
 
 
 def test_preparation_adds_a_pad_that_is_not_eos_and_a_marker_that_can_be_read(loaded):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from whylabel.default_models import PACKAGED_MODELS, cache_folder, cached_model, is_cached
 from whylabel.machine import hardware, installed_version, versions
+
+if TYPE_CHECKING:
+    import torch
 
 _EXTRAS = {
     "openvino": ("openvino", "openvino-genai", "openvino-tokenizers"),
@@ -19,16 +23,16 @@ _HUB_SECONDS = 3.0
 
 def diagnose() -> dict[str, dict[str, object]]:
     """Return the findings by section, in the order in which they are shown."""
-    from whylabel.models import pick_device, pick_dtype
+    from whylabel.models import pick_device
 
     device = pick_device()
-    dtype, reason = pick_dtype("auto", device)
     return {
         "versions": dict(versions()),
         "machine": hardware(),
         "compute": {
             "device": str(device),
-            "dtype": f"{str(dtype).removeprefix('torch.')} ({reason})",
+            "training": _arithmetic(device, training=True),
+            "prediction": _arithmetic(device, training=False),
             "threads": _threads(),
         },
         "engines": _engines(),
@@ -39,6 +43,13 @@ def diagnose() -> dict[str, dict[str, object]]:
         },
         "hub": {"endpoint": _endpoint(), "reachable": _reachable(_endpoint())},
     }
+
+
+def _arithmetic(device: torch.device, *, training: bool) -> str:
+    from whylabel.models import pick_dtype
+
+    dtype, reason = pick_dtype("auto", device, training=training)
+    return f"{str(dtype).removeprefix('torch.')} ({reason})"
 
 
 def _threads() -> int:

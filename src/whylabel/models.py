@@ -92,10 +92,11 @@ def pick_device(device: str = "auto") -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def pick_dtype(dtype: str, device: torch.device) -> tuple[torch.dtype, str]:
+def pick_dtype(dtype: str, device: torch.device, *, training: bool = False) -> tuple[torch.dtype, str]:
     """Return the arithmetic to use and the reason in words.
 
-    A CPU without bf16 instructions emulates them a hundred times slower than fp32, so it gets fp32.
+    A GPU that computes bf16 does so. A CPU predicts and generates in fp32, so that the company a row is in does not
+    change its label; it trains in bf16 only with AMX: without, bf16 is emulated, a hundred times slower than fp32.
     """
     import torch
 
@@ -103,8 +104,10 @@ def pick_dtype(dtype: str, device: torch.device) -> tuple[torch.dtype, str]:
         return getattr(torch, dtype), "named in the recipe"
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16, "this GPU computes bf16"
+    if device.type == "cpu" and not training:
+        return torch.float32, "on a CPU a row gets the same label in every batch"
     if device.type == "cpu" and _cpu_has_bf16():
-        return torch.bfloat16, "this CPU has bf16 instructions (AMX)"
+        return torch.bfloat16, "this CPU has bf16 instructions (AMX); the weights stay float32"
     return torch.float32, f"this {device.type.upper()} has no fast bf16 arithmetic"
 
 

@@ -126,7 +126,7 @@ class TrainingConfig(Section):
     gradient_checkpointing: bool = False
     """Trade speed for memory."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic; auto: bfloat16 where the hardware computes it, else float32."""
+    """Arithmetic of training (weights stay float32); auto: bfloat16 where the hardware computes it, else float32."""
     save_steps: int | None = Field(None, ge=1)
     """Optimizer steps between checkpoints; default: one every five minutes."""
 

@@ -70,8 +70,9 @@ def train(
     with progress(title, total=total, unit="steps", done=first_step) as bar:
         trainer.add_callback(_callback(bar, config.save_steps is None))
         output = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    if config.method == "lora":
-        loaded.model = trainer.model.merge_and_unload()
+    # Accelerate leaves its mixed precision around `forward`; what is saved and measured is the plain model.
+    trained = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    loaded.model = trained.merge_and_unload() if config.method == "lora" else trained
     loaded.model.eval()
     loaded.model.config.use_cache = True
     epochs = trainer.state.epoch or 0.0
@@ -138,7 +139,7 @@ def _arguments(loaded: LoadedModel, config: TrainingConfig, seed: int, folder: P
     from trl import SFTConfig
 
     on_cpu = loaded.device.type == "cpu"
-    dtype, reason = pick_dtype(config.dtype, loaded.device)
+    dtype, reason = pick_dtype(config.dtype, loaded.device, training=True)
     say(f"  arithmetic: {str(dtype).removeprefix('torch.')} ({reason})")
     return SFTConfig(
         output_dir=str(folder),
