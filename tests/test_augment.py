@@ -19,7 +19,7 @@ def store(tmp_path):
 
 def make(tokenizer, engine, identity="one"):
     prompts = Prompts(tokenizer)
-    return Reasoner("reasoner", engine, prompts, Sampling(50, (prompts.eos_id,)), identity)
+    return Reasoner("reasoner", engine, prompts.reasoner_for_text, Sampling(50, (prompts.eos_id,)), identity)
 
 
 def test_rows_in_are_kept_plus_dropped_plus_failed(tokenizer, store):

@@ -61,7 +61,7 @@ def everything(prompts, text):
     return [
         prompts.reasoner(text, "joy"),
         prompts.reasoner("Why?", text),
-        prompts.reasoner_for_text(text, "joy"),
+        prompts.reasoner_for_text(text, "joy").ids,
         prompts.classifier(text, "label"),
         prompts.classifier(text, "reasoning_label"),
         prompts.recovery(text, REASONING),
@@ -91,7 +91,7 @@ def test_the_compact_formats_are_those_of_the_doc_string(trained):
     assert prompts.mark(prompts.classifier_example("T", "joy", "R")) == (
         "T\nReasoning:⟦ R<|label|> joy<|im_end|>⟧"
     )
-    assert trained.decode(prompts.reasoner_for_text("T", "joy")) == (
+    assert trained.decode(prompts.reasoner_for_text("T", "joy").ids) == (
         "Question: T\nWhich emotion?\nAnswer: joy\nReasoning:"
     )
 

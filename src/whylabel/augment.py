@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.filters import apply_filters
 from whylabel.progress import progress, say
-from whylabel.prompts import Prompts
+from whylabel.prompts import Prompt
 from whylabel.recipe import FilterConfig
 from whylabel.run_folder import fingerprint
 from whylabel.store import ReasoningStore, StoredReasoning
@@ -27,7 +27,8 @@ class Reasoner:
 
     name: str
     engine: Engine
-    prompts: Prompts
+    ask: Callable[[str, str], Prompt]
+    """From a text and its label to the prompt."""
     sampling: Sampling
     identity: str
     """Fingerprint of everything but the row that changes a reasoning: model, prompt format, sampling."""
@@ -97,7 +98,7 @@ def _generate(
     wanted: dict[str, Example], reasoner: Reasoner, store: ReasoningStore, *, total: int, done: int
 ) -> int:
     keys = list(wanted)
-    prompts = [reasoner.prompts.reasoner_for_text(example.text, example.label) for example in wanted.values()]
+    prompts = [reasoner.ask(example.text, example.label) for example in wanted.values()]
     tokens = 0
     pending: list[StoredReasoning] = []
     committed_at = time.monotonic()

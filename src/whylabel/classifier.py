@@ -21,7 +21,7 @@ from whylabel.errors import ModelError
 from whylabel.labels import LabelSet
 from whylabel.models import LoadedModel, load, prepare_for_training, read_card, save
 from whylabel.progress import say
-from whylabel.prompts import Prompts, PromptStyle, Target
+from whylabel.prompts import Prompt, Prompts, PromptStyle, Target
 from whylabel.recipe import Recipe
 from whylabel.run_folder import RunFolder
 from whylabel.scoring import LabelScorer, probabilities
@@ -169,7 +169,7 @@ class TrainedClassifier:
 
     def _write_reasonings(self, texts: Sequence[str]) -> list[Completion]:
         sampling = Sampling(self.card.max_reasoning_tokens, tuple(sorted(self.prompts.stop_ids)))
-        prompts = [self.prompts.classifier(text, "reasoning_label") for text in texts]
+        prompts = [Prompt(tuple(self.prompts.classifier(text, "reasoning_label"))) for text in texts]
         written = {item.index: item for item in self._engine.generate(prompts, sampling)}
         return [written[place] for place in range(len(texts))]
 

@@ -330,7 +330,7 @@ class Pipeline:
         return Reasoner(
             name=recipe.reasoner.model or "reasoner",
             engine=engine,
-            prompts=prompts,
+            ask=prompts.reasoner_for_text,
             sampling=Sampling(
                 max_new_tokens=sampling.max_new_tokens,
                 stop_ids=tuple(sorted(prompts.stop_ids)),

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,6 +66,17 @@ class Rendered:
     completion_ids: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What an engine is asked: as token ids, and as plain text for an endpoint that applies its own template.
+
+    `ids` is empty where the model behind an endpoint has no tokenizer here.
+    """
+
+    ids: tuple[int, ...]
+    text: str = ""
+
+
 @dataclass(frozen=True)
 class Prompts:
     """Renders and parses every format for one tokenizer, style and task."""
@@ -79,15 +90,12 @@ class Prompts:
 
     def reasoner(self, question: str, answer: str) -> list[int]:
         """Return the prompt that asks for a reasoning from a question to its answer."""
-        if self.style == "compact":
-            return self._prompt(f"Question: {question}\nAnswer: {answer}\nReasoning:")
-        return self._prompt(
-            f"Question: {question}\nAnswer: {answer}\n\nExplain briefly why this is the answer."
-        )
+        return self._prompt(reasoner_request(question, answer, self.style))
 
-    def reasoner_for_text(self, text: str, label: str) -> list[int]:
-        """Return the reasoner's prompt for a labelled text."""
-        return self.reasoner(f"{text}\n{self.question}", label)
+    def reasoner_for_text(self, text: str, label: str) -> Prompt:
+        """Return what the reasoner is asked about a labelled text."""
+        ids = self.reasoner(f"{text}\n{self.question}", label)
+        return replace(endpoint_prompt(text, self.question, label), ids=tuple(ids))
 
     def classifier(self, text: str, target: Target) -> list[int]:
         """Return the prompt that asks for a label, or for a reasoning and then a label."""
@@ -250,6 +258,18 @@ class Prompts:
     @cached_property
     def _control_ids(self) -> frozenset[int]:
         return frozenset(self._control_tokens.values())
+
+
+def reasoner_request(question: str, answer: str, style: PromptStyle) -> str:
+    """Return the content of the reasoner's prompt as text, control tokens and template aside."""
+    if style == "compact":
+        return f"Question: {question}\nAnswer: {answer}\nReasoning:"
+    return f"Question: {question}\nAnswer: {answer}\n\nExplain briefly why this is the answer."
+
+
+def endpoint_prompt(text: str, question: str, label: str) -> Prompt:
+    """Return what a model behind a chat endpoint is asked about a labelled text: the user's turn, without ids."""
+    return Prompt((), reasoner_request(f"{text}\n{question}", label, "chat"))
 
 
 def mask_words(reasoning: str, words: Iterable[str]) -> str:

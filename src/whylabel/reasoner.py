@@ -16,7 +16,7 @@ from whylabel.engines.base import Engine, Sampling
 from whylabel.engines.transformers import TransformersEngine
 from whylabel.models import LoadedModel, prepare_for_training
 from whylabel.progress import progress, say
-from whylabel.prompts import Prompts, mask_words
+from whylabel.prompts import Prompt, Prompts, mask_words
 from whylabel.recipe import ReasonerConfig
 from whylabel.scoring import LabelScorer, score_one_by_one
 from whylabel.training import train
@@ -51,7 +51,7 @@ def write_reasonings(
     engine: Engine, prompts: Prompts, rows: Sequence[QuestionAnswer], sampling: Sampling
 ) -> list[tuple[QuestionAnswer, str, bool]]:
     """Return (row, written reasoning, whether it stopped by itself) for held-out rows, in order."""
-    inputs = [prompts.reasoner(row.question, row.answer) for row in rows]
+    inputs = [Prompt(tuple(prompts.reasoner(row.question, row.answer))) for row in rows]
     written: dict[int, tuple[QuestionAnswer, str, bool]] = {}
     with progress("gate: reasonings", total=len(rows)) as bar:
         for completion in engine.generate(inputs, sampling):

@@ -3,8 +3,9 @@ import pytest
 from whylabel.engines import Sampling, make_engine
 from whylabel.engines.scripted import ScriptedEngine
 from whylabel.errors import EngineError
+from whylabel.prompts import Prompt
 
-PROMPTS = [[1, 2], [3], [4, 5, 6], [7]]
+PROMPTS = [Prompt((1, 2)), Prompt((3,)), Prompt((4, 5, 6)), Prompt((7,))]
 
 
 def test_answers_failures_and_cuts_come_as_scripted():
@@ -18,7 +19,7 @@ def test_answers_failures_and_cuts_come_as_scripted():
 
 
 def test_a_long_answer_is_cut_at_the_limit():
-    (row,) = ScriptedEngine(lambda index: "a b c d").generate([[1]], Sampling(2, (0,)))
+    (row,) = ScriptedEngine(lambda index: "a b c d").generate([Prompt((1,))], Sampling(2, (0,)))
     assert (row.text, row.tokens, row.finish) == ("a b", 2, "length")
 
 
@@ -39,4 +40,4 @@ def test_an_outsiders_engine_arrives_by_entry_point(monkeypatch):
 
     monkeypatch.setattr("whylabel.engines.entry_points", lambda group: [Point()])
     engine = make_engine("theirs", lambda: None, {"say": "hello"})
-    assert next(engine.generate([[1]], Sampling(5, (0,)))).text == "hello"
+    assert next(engine.generate([Prompt((1,))], Sampling(5, (0,)))).text == "hello"

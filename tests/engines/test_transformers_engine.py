@@ -43,9 +43,9 @@ def test_a_batch_of_one_says_the_same_as_a_batch_of_many(loaded, prompts, sampli
 def test_counts_and_finish_reasons(loaded, prompts, sampling):
     cut = next(TransformersEngine(loaded).generate(prompts[:1], sampling))
     assert (cut.finish, cut.tokens, cut.stop_id) == ("length", 12, None)
-    assert cut.prompt_tokens == len(prompts[0])
+    assert cut.prompt_tokens == len(prompts[0].ids)
     first_token = loaded.tokenizer(cut.text, add_special_tokens=False).input_ids[0]
-    generated = TransformersEngine(loaded)._call([0], prompts, sampling)[0]
+    generated = TransformersEngine(loaded)._call([0], [prompts[0].ids], sampling)[0]
     stop = Sampling(max_new_tokens=12, stop_ids=(generated[3],))
     stopped = next(TransformersEngine(loaded).generate(prompts[:1], stop))
     assert stopped.finish == "stop"
@@ -81,10 +81,11 @@ def test_a_seed_decides_what_is_sampled(loaded, prompts, sampling):
 
 def test_batches_respect_the_token_budget(loaded, prompts):
     engine = TransformersEngine(loaded, tokens_per_batch=80, max_rows=3)
-    batches = list(engine._batches(prompts * 3, 10))
+    inputs = [prompt.ids for prompt in prompts * 3]
+    batches = list(engine._batches(inputs, 10))
     assert sorted(index for batch in batches for index in batch) == list(range(12))
     for batch in batches:
-        width = max(len((prompts * 3)[index]) for index in batch) + 10
+        width = max(len(inputs[index]) for index in batch) + 10
         assert len(batch) == 1 or (len(batch) <= 3 and len(batch) * width <= 80)
 
 

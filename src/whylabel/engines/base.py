@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from whylabel.prompts import Prompt
+
 Finish = Literal["stop", "length", "error"]
 
 
@@ -40,9 +42,16 @@ class Completion:
 
 
 class Engine(Protocol):
-    """Generates text for prompts that are already token ids, so that no path can render them differently."""
+    """Generates text for prompts that are already rendered, so that no path can render them differently."""
 
     name: str
 
-    def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> Iterator[Completion]:
-        """Yield one completion per prompt, as they finish, in any order; a failed row is a completion too."""
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
+        """Yield one completion per prompt, as they finish, in any order; a failed row is a completion too.
+
+        Prompts may be equal: where `sampling.temperature` is above 0, each is then drawn by itself.
+        Closing the iterator early ends the work on the rows that are left.
+        """
+
+    def close(self) -> None:
+        """Free what the engine holds: a process, a connection, memory. It may be called twice."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from whylabel.engines.base import Completion, Sampling
+from whylabel.prompts import Prompt
 
 _ANSWERS = ('The words "as written" point to this answer rather than to another one.',)
 
@@ -33,14 +34,14 @@ class ScriptedEngine:
         self._cut_every = cut_every
         self.generated = 0
 
-    def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> Iterator[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
         """Yield the scripted answers in order."""
         for index, prompt in enumerate(prompts):
             if self._delay_seconds:
                 time.sleep(self._delay_seconds)
             self.generated += 1
             if _is_nth(index, self._fail_every):
-                yield Completion(index, "", len(prompt), 0, "error", error="scripted failure")
+                yield Completion(index, "", len(prompt.ids), 0, "error", error="scripted failure")
                 continue
             words = self._answer(index).split(" ")
             cut = _is_nth(index, self._cut_every) or len(words) > sampling.max_new_tokens
@@ -48,11 +49,14 @@ class ScriptedEngine:
             yield Completion(
                 index,
                 " ".join(words),
-                len(prompt),
+                len(prompt.ids),
                 len(words),
                 "length" if cut else "stop",
                 self._delay_seconds,
             )
+
+    def close(self) -> None:
+        """There is nothing to free."""
 
 
 def _is_nth(index: int, every: int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from whylabel.engines.base import Completion, Sampling
 from whylabel.models import LoadedModel
+from whylabel.prompts import Prompt
 from whylabel.runtime import first_line
 
 
@@ -24,10 +25,14 @@ class TransformersEngine:
         self._tokens_per_batch = tokens_per_batch
         self._max_rows = max_rows
 
-    def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> Iterator[Completion]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
         """Yield completions batch by batch."""
-        for batch in self._batches(prompts, sampling.max_new_tokens):
-            yield from self._generate_batch(batch, prompts, sampling)
+        ids = [prompt.ids for prompt in prompts]
+        for batch in self._batches(ids, sampling.max_new_tokens):
+            yield from self._generate_batch(batch, ids, sampling)
+
+    def close(self) -> None:
+        """The model belongs to the caller: there is nothing to free."""
 
     def _batches(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[list[int]]:
         batch: list[int] = []
