@@ -47,3 +47,10 @@ def test_pad_equal_to_eos_and_no_rows_are_refused(prompts):
     prompts.tokenizer.pad_token = prompts.tokenizer.eos_token
     with pytest.raises(AuditError, match="never learn to stop"):
         audit([good], ["1"], prompts, 100)
+
+
+def test_the_advice_names_the_section_that_holds_the_setting(prompts):
+    long = prompts.reasoner_example("word " * 50, "joy", "so it is")
+    with pytest.raises(AuditError, match=r"reasoner\.training\.max_length=20") as raised:
+        audit([long], ["row-7"], prompts, 20, section="reasoner.training")
+    assert "max_text_tokens" not in str(raised.value)

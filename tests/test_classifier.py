@@ -90,6 +90,29 @@ def test_a_blank_text_fails_alone(trained):
     assert found[1].error == "the text is blank"
 
 
+def test_a_row_that_cannot_be_scored_fails_alone(trained, monkeypatch):
+    model, _ = trained
+    real = model._scorer.log_scores
+    poison = model.prompts.classifier("poison", model.card.target)
+
+    def scoring(prompts):
+        if any(list(prompt[: len(poison)]) == poison for prompt in prompts):
+            raise RuntimeError("out of memory\nsecond line")
+        return real(prompts)
+
+    monkeypatch.setattr(model._scorer, "log_scores", scoring)
+    texts = [("1", "It was bright"), ("2", "poison"), ("3", "It was grey"), ("4", "It was black")]
+    found = list(model.predict(texts))
+    assert [(row.id, row.status == "failed") for row in found] == [
+        ("1", False),
+        ("2", True),
+        ("3", False),
+        ("4", False),
+    ]
+    assert found[1].error == "out of memory"
+    assert found[1].label == ""
+
+
 def test_a_long_text_is_trimmed_and_said_so(trained):
     model, _ = trained
     (found,) = model.predict([("1", "word " * 5000)])

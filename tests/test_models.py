@@ -87,6 +87,8 @@ def test_preparation_adds_a_pad_that_is_not_eos_and_a_marker_that_can_be_read(lo
     assert torch.equal(after[: len(before)], before)
     meaning = tokenizer("\nLabel:", add_special_tokens=False).input_ids
     assert torch.allclose(after[marker], before[meaning].mean(dim=0))
+    pad = after[tokenizer.pad_token_id]
+    assert torch.allclose(pad, before.mean(dim=0), atol=1e-6)
     prepare_for_training(loaded)
     assert loaded.model.get_input_embeddings().weight.shape[0] == len(tokenizer)
 

@@ -147,3 +147,10 @@ def test_the_model_folder_loads_without_us(finished):
 
     AutoModelForCausalLM.from_pretrained(finished.classifier_model)
     assert AutoTokenizer.from_pretrained(finished.classifier_model).pad_token == "<|whylabel_pad|>"
+
+
+def test_a_sample_of_the_rows_does_not_shrink_the_label_set(recipe, tmp_path):
+    few = override_recipe(recipe, data__train_rows=2, data__validation_rows=1, data__test_rows=2)
+    pipeline = Pipeline(few, RunFolder(tmp_path))
+    assert len({row.label for rows in pipeline.dataset.splits().values() for row in rows}) < 6
+    assert len(pipeline.labels) == 6

@@ -167,3 +167,12 @@ def test_a_fingerprint_does_not_depend_on_the_process():
 def test_the_manifest_is_sorted_json(run):
     run.update_manifest(b=1, a=2)
     assert list(json.loads(run.manifest.read_text())) == ["a", "b"]
+
+
+@pytest.mark.parametrize("content", ['{"stages": []}', '{"stages": {"augment": 3}}', "[]"])
+def test_a_manifest_of_another_shape_is_refused(run, content):
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.manifest.write_text(content)
+    with pytest.raises(RunFolderError, match="not what whylabel writes") as raised:
+        run.is_current("augment", "key")
+    assert "remove the file" in str(raised.value)

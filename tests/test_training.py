@@ -4,6 +4,8 @@ import shutil
 import pytest
 import torch
 
+from whylabel import training
+from whylabel.errors import ModelError
 from whylabel.models import load, prepare_for_training
 from whylabel.prompts import LABEL_MARKER, Prompts
 from whylabel.recipe import TrainingConfig
@@ -62,6 +64,19 @@ def test_training_learns_and_counts(loaded, tmp_path):
     assert result.tokens == 4 * sum(len(row.prompt_ids) + len(row.completion_ids) for row in rows)
     assert result.supervised_tokens == 4 * sum(len(row.completion_ids) for row in rows)
     assert not torch.equal(before, loaded.model.get_input_embeddings().weight)
+
+
+def test_the_bar_ends_full_where_the_last_accumulation_is_partial(loaded, tmp_path, monkeypatch):
+    totals = []
+    real = training.progress
+
+    def counting(*arguments, **named):
+        totals.append(named)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(training, "progress", counting)
+    config = CONFIG.model_copy(update={"num_train_epochs": 2, "gradient_accumulation_steps": 2})
+    assert run(loaded, tmp_path, config).steps == totals[0]["total"] == 4
 
 
 def test_max_steps_wins_over_epochs(loaded, tmp_path):
@@ -156,3 +171,12 @@ def test_the_order_of_rows_is_the_same_for_both_targets(loaded, tmp_path, monkey
         run(loaded, tmp_path / target, rows=rows)
     assert seen["label"] == seen["reasoning_label"]
     assert len(seen["label"]) == 16
+
+
+def test_a_missing_library_is_named_before_anything_is_trained(loaded, tmp_path):
+    for settings, package in (
+        ({"optim": "paged_adamw_8bit"}, "bitsandbytes"),
+        ({"packing": True}, "FlashAttention"),
+    ):
+        with pytest.raises(ModelError, match=package):
+            run(loaded, tmp_path, TrainingConfig(**settings))

@@ -12,12 +12,18 @@ _SHOWN = 5
 
 
 def audit(
-    examples: Sequence[Rendered], ids: Sequence[str], prompts: Prompts, max_length: int
+    examples: Sequence[Rendered],
+    ids: Sequence[str],
+    prompts: Prompts,
+    max_length: int,
+    *,
+    section: str = "training",
 ) -> dict[str, Any]:
     """Check training examples and return figures and one decoded example with its trained tokens marked.
 
     Raises `AuditError`, naming the rows, on: no rows, pad equal to EOS, an empty loss mask, a completion that
-    does not end in EOS, a pad inside a row, more than one BOS, a row longer than `max_length`.
+    does not end in EOS, a pad inside a row, more than one BOS, a row longer than `max_length` (a field of the
+    recipe's `section`).
     """
     tokenizer = prompts.tokenizer
     if not examples:
@@ -40,9 +46,12 @@ def audit(
     long = [row_id for row_id, length in zip(ids, lengths, strict=True) if length > max_length]
     if long:
         raise AuditError(
-            f"{len(long)} training rows are longer than training.max_length={max_length} tokens "
+            f"{len(long)} training rows are longer than {section}.max_length={max_length} tokens "
             f"(the longest has {max(lengths)}): {_names(long)}.",
-            fix=f"trim texts with data.max_text_tokens=N, or set training.max_length={max(lengths)}",
+            fix=(
+                f"set {section}.max_length={max(lengths)}"
+                + (", or trim texts with data.max_text_tokens=N" if section == "training" else "")
+            ),
         )
     return {
         "rows": len(examples),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whylabel.audit import audit
 from whylabel.engines.base import Completion, Engine, Sampling
@@ -24,10 +25,13 @@ from whylabel.progress import say
 from whylabel.prompts import Prompt, Prompts, PromptStyle, Target
 from whylabel.recipe import Recipe
 from whylabel.run_folder import RunFolder
+from whylabel.runtime import first_line
 from whylabel.scoring import LabelScorer, probabilities
 from whylabel.training import train
 from whylabel.types import Example, Mode, Prediction, ReasonedExample, Status
 from whylabel.version import __version__
+
+_Row = NDArray[np.float64]
 
 _CHUNK_ROWS = 512
 _RELOADED_ROWS = 5
@@ -124,7 +128,7 @@ class TrainedClassifier:
 
     def _predict_chunk(self, rows: Sequence[tuple[str, str]]) -> list[Prediction]:
         found: dict[int, Prediction] = {
-            place: Prediction(row_id, "", (), mode=self.mode, status="failed", error="the text is blank")
+            place: self._failed(row_id, "the text is blank")
             for place, (row_id, text) in enumerate(rows)
             if not text.strip()
         }
@@ -142,6 +146,9 @@ class TrainedClassifier:
         scores = self._scores([self.prompts.classifier(text, "label") for text in texts])
         seconds = (time.monotonic() - started) / max(1, len(texts))
         for row_id, row, cut in zip(ids, scores, trimmed, strict=True):
+            if isinstance(row, str):
+                yield self._failed(row_id, row)
+                continue
             yield self._prediction(row_id, row, status="truncated" if cut else "ok", seconds=seconds)
 
     def _reasoned(self, ids: list[str], texts: list[str], trimmed: list[bool]) -> Iterator[Prediction]:
@@ -155,8 +162,8 @@ class TrainedClassifier:
         )
         scoring = (time.monotonic() - started) / max(1, len(texts))
         for row_id, row, completion, cut in zip(ids, scores, completions, trimmed, strict=True):
-            if completion.finish == "error":
-                yield Prediction(row_id, "", (), mode=self.mode, status="failed", error=completion.error)
+            if completion.finish == "error" or isinstance(row, str):
+                yield self._failed(row_id, completion.error or str(row))
                 continue
             yield self._prediction(
                 row_id,
@@ -173,8 +180,15 @@ class TrainedClassifier:
         written = {item.index: item for item in self._engine.generate(prompts, sampling)}
         return [written[place] for place in range(len(texts))]
 
-    def _scores(self, prompts: Sequence[Sequence[int]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return probabilities(self._scorer.log_scores(prompts))
+    def _scores(self, prompts: Sequence[Sequence[int]]) -> list[_Row | str]:
+        """Return the probabilities of every prompt, or why it has none: no row can take the others down."""
+        try:
+            return list(probabilities(self._scorer.log_scores(prompts)))
+        except Exception as error:  # out of memory, or an input that the model cannot take
+            if len(prompts) == 1:
+                return [first_line(error)]
+        middle = len(prompts) // 2
+        return [*self._scores(prompts[:middle]), *self._scores(prompts[middle:])]
 
     def _status(self, completion: Completion, trimmed: bool) -> Status:
         if completion.finish == "length":
@@ -183,10 +197,13 @@ class TrainedClassifier:
             return "label_forced"
         return "truncated" if trimmed else "ok"
 
+    def _failed(self, row_id: str, error: str) -> Prediction:
+        return Prediction(row_id, "", (), mode=self.mode, status="failed", error=error)
+
     def _prediction(
         self,
         row_id: str,
-        row: np.ndarray[Any, np.dtype[np.float64]],
+        row: _Row,
         *,
         status: Status,
         seconds: float,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.atomic import write_json
-from whylabel.default_models import PACKAGED_MODELS, pull
+from whylabel.default_models import PACKAGED_MODELS, cached_model, pull
 from whylabel.errors import ModelError
 from whylabel.gguf_files import load_gguf
 from whylabel.prompts import LABEL_MARKER, PAD_TOKEN
@@ -65,6 +66,18 @@ def find(name: str) -> str:
             fix=f"name a folder, a GGUF file, a hub id (owner/name) or one of: {', '.join(PACKAGED_MODELS)}",
         )
     return name
+
+
+def token_counter(name: str) -> Callable[[str], int] | None:
+    """Return what counts a text's tokens, from the tokenizer file alone; None if the model is not on this machine."""
+    from tokenizers import Tokenizer
+
+    folder = cached_model(name) if name in PACKAGED_MODELS else Path(name).expanduser()
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return None
+    tokenizer = Tokenizer.from_file(str(file))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def load(name: str, *, device: str = "auto", dtype: str = "auto") -> LoadedModel:
@@ -120,7 +133,8 @@ def _cpu_has_bf16() -> bool:
 def prepare_for_training(loaded: LoadedModel) -> None:
     """Give the tokenizer a pad token of its own and the label marker, and the model their embeddings.
 
-    The marker's embedding starts as the mean of the tokens of "Label:", which a base model can already read.
+    The marker's embedding starts as the mean of the tokens of "Label:", which a base model can already read, every
+    other new one as the mean of all: nothing is drawn, so that a seed decides a training from its first step.
     """
     import torch
 
@@ -128,12 +142,14 @@ def prepare_for_training(loaded: LoadedModel) -> None:
     added = tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
     added += tokenizer.add_tokens([LABEL_MARKER], special_tokens=True)
     if added:
-        if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        rows = model.get_input_embeddings().weight.shape[0]
+        if len(tokenizer) > rows:
             model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         marker = tokenizer.convert_tokens_to_ids(LABEL_MARKER)
         meaning = tokenizer("\nLabel:", add_special_tokens=False).input_ids
         with torch.no_grad():
             for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+                layer.weight[rows:] = layer.weight[:rows].mean(dim=0)
                 layer.weight[marker] = layer.weight[meaning].mean(dim=0)
     model.config.pad_token_id = tokenizer.pad_token_id
     # `generate` must stop at EOS and at EOS alone: a pad among the ends makes outputs empty after a reload.

@@ -67,8 +67,8 @@ class Pipeline:
 
     @cached_property
     def labels(self) -> LabelSet:
-        """The closed label set."""
-        every = (example.label for split in self.dataset.splits().values() for example in split)
+        """The closed label set; a sample of the rows does not shrink it."""
+        every = self.dataset.labels or [row.label for rows in self.dataset.splits().values() for row in rows]
         return LabelSet.from_labels(every, self.recipe.task.labels)
 
     @cached_property
@@ -281,7 +281,7 @@ class Pipeline:
         )
         with whole_folder(self.run.reasoner_model) as aside:
             card = {"format": 1, "role": "reasoner", "prompt_style": self.recipe.prompt_style}
-            save(loaded, aside, {**card, "lineage": self._lineage("train-reasoner")})
+            save(loaded, aside, {**card, "lineage": self._lineage("train-reasoner", base_name)})
         content = model_fingerprint(str(self.run.reasoner_model))
         del loaded
         base = load(base_name, device=self.recipe.device)
@@ -427,11 +427,11 @@ class Pipeline:
                 shutil.rmtree(other)
         return own
 
-    def _lineage(self, stage: str) -> dict[str, Any]:
+    def _lineage(self, stage: str, base_model: str | None = None) -> dict[str, Any]:
         manifest = self.run.read_manifest()
         return {
-            "base_model": self.recipe.base_model,
-            "base_model_fingerprint": self.base_fingerprint,
+            "base_model": base_model or self.recipe.base_model,
+            "base_model_fingerprint": model_fingerprint(base_model) if base_model else self.base_fingerprint,
             "data": manifest.get("data", {}),
             "seed": self.recipe.seed,
             "stage": stage,

@@ -69,9 +69,14 @@ class RunFolder:
                 where=str(self.manifest),
                 fix="remove the file; finished stages will then run again",
             ) from None
-        if not isinstance(manifest, dict):
-            raise RunFolderError("run.json is not a JSON object.", where=str(self.manifest))
-        return manifest
+        stages = manifest.get("stages", {}) if isinstance(manifest, dict) else None
+        if not isinstance(stages, dict) or not all(isinstance(entry, dict) for entry in stages.values()):
+            raise RunFolderError(
+                "run.json is not what whylabel writes.",
+                where=str(self.manifest),
+                fix="remove the file; finished stages will then run again",
+            )
+        return dict(manifest)
 
     def update_manifest(self, **values: Any) -> None:
         """Merge top-level values into `run.json`."""

@@ -6,7 +6,10 @@ order for every target (rows are grouped by the length of their prompt), checkpo
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import math
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.atomic import write_json
+from whylabel.errors import ModelError
 from whylabel.models import LoadedModel, pick_dtype
 from whylabel.progress import Progress, progress, say
 from whylabel.prompts import LABEL_MARKER, Rendered
@@ -57,8 +61,11 @@ def train(
     """
     from transformers import set_seed
 
+    _check_libraries(config)
     set_seed(seed)
     model = _with_adapters(loaded, config) if config.method == "lora" else loaded.model
+    if config.packing:
+        loaded.model.set_attn_implementation("flash_attention_2")
     arguments = _arguments(loaded, config, seed, checkpoints)
     resume = last_complete_checkpoint(checkpoints)
     first_step = int(resume.name.split("-")[1]) if resume else 0
@@ -85,6 +92,22 @@ def train(
         seconds=time.monotonic() - started,
         resumed_from_step=first_step,
     )
+
+
+def _check_libraries(config: TrainingConfig) -> None:
+    from transformers.utils import is_flash_attn_2_available
+
+    if re.search("8bit|4bit|bnb", config.optim) and not importlib.util.find_spec("bitsandbytes"):
+        raise ModelError(
+            f"training.optim={config.optim} needs the package bitsandbytes.",
+            fix="pip install bitsandbytes, or training.optim=adamw_torch_fused",
+        )
+    # Without its kernels the rows of a pack would read each other.
+    if config.packing and not is_flash_attn_2_available():
+        raise ModelError(
+            "training.packing needs FlashAttention 2 on a CUDA device.",
+            fix="pip install flash-attn, or training.packing=false",
+        )
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:
@@ -248,8 +271,9 @@ def completion_loss(model: Any, inputs: dict[str, Any], tokens: Any = None) -> A
 def _total_steps(trainer: Any, arguments: TrainingArguments) -> int:
     if arguments.max_steps > 0:
         return int(arguments.max_steps)
-    steps: int = len(trainer.get_train_dataloader()) // arguments.gradient_accumulation_steps
-    return max(1, round(max(1, steps) * float(arguments.num_train_epochs)))
+    batches: int = len(trainer.get_train_dataloader())
+    steps = math.ceil(batches / int(arguments.gradient_accumulation_steps))
+    return max(1, math.ceil(steps * float(arguments.num_train_epochs)))
 
 
 def _callback(bar: Progress, by_time: bool) -> Any:

@@ -106,6 +106,8 @@ class Dataset:
     train: tuple[Example, ...]
     validation: tuple[Example, ...] = ()
     test: tuple[Example, ...] = ()
+    labels: tuple[str, ...] = ()
+    """All labels of the data, those included that only rows outside a sample have; empty: those of the rows."""
     inferred: dict[str, str] = field(default_factory=dict)
     """What was recognised rather than named: columns, labels, splits."""
 

@@ -159,6 +159,7 @@ def test_limits(source):
     data = load(source(rows), train_rows=100, test_rows=20)
     assert [len(part) for part in data.splits().values()] == [100, 32, 20]
     data = load(source(rows), train_rows=100, test_rows=20, limit=30)
+    assert load(source(rows), train_rows=2, test_rows=1, validation_rows=1).labels == data.labels
     assert [len(part) for part in data.splits().values()] == [30, 30, 20]
 
 

@@ -49,3 +49,10 @@ def test_tfidf_with_one_label_is_the_majority() -> None:
 def test_no_train_rows_is_an_error(floor: Floor) -> None:
     with pytest.raises(DataError, match="needs train rows"):
         floor([], TEST, LABELS, 0)
+
+
+def test_many_labels_for_few_rows_are_fitted_in_silence(recwarn: pytest.WarningsRecorder) -> None:
+    names = [f"label {number}" for number in range(30)]
+    train = [Example(name, f"text of {name}", name) for name in names]
+    assert [p.label for p in tfidf(train, train[:3], LabelSet(tuple(names)))] == names[:3]
+    assert not [warning for warning in recwarn if issubclass(warning.category, UserWarning)]

@@ -21,7 +21,7 @@ from whylabel.types import Example, Prediction
 TEST = (Example("1", 'a\nb, "c" 🙂', "yes"), Example("2", "plain", "no"))
 SAID = (
     Prediction("1", "yes", (0.75, 0.25), "because", "reasoned", "reasoning_cut", 0.25, 12),
-    Prediction("2", "", (), None, "reasoned", "failed"),
+    Prediction("2", "", (), None, "reasoned", "failed", error="out of memory"),
 )
 
 

@@ -42,16 +42,23 @@ def command(
     stands for the data that it names. Exits with 2 if the data holds errors.
     """
     from whylabel.data import inspect_dataset
+    from whylabel.models import token_counter
+    from whylabel.progress import say
 
     named = {"text_column": text_column, "label_column": label_column, "id_column": id_column}
     recipe = _recipe(data, overrides, {key: value for key, value in named.items() if value is not None})
-    inspection = inspect_dataset(recipe.data, recipe.task, recipe.seed)
+    count_tokens = token_counter(recipe.base_model)
+    inspection = inspect_dataset(recipe.data, recipe.task, recipe.seed, count_tokens)
     if as_json:
         import json
 
         click.echo(json.dumps(inspection.to_json(), ensure_ascii=False, indent=2, sort_keys=True))
     else:
         show(inspection)
+        if count_tokens is None:
+            say(
+                f"Lengths in tokens need {recipe.base_model} on this machine: whylabel models pull, or a folder"
+            )
     return 2 if inspection.errors else 0
 
 

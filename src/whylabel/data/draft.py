@@ -77,7 +77,10 @@ def _values(inspection: Inspection, data: DataConfig, task: TaskConfig, name: st
     recipe = Recipe()
     many_train = inspection.rows.get("train", 0) > TRAIN_ROWS
     many_test = inspection.rows.get("test", 0) > TEST_ROWS
-    long = inspection.lengths.get("words", {}).get("max", 0) > _LONG_WORDS
+    long = (
+        inspection.lengths.get("words", {}).get("max", 0) > _LONG_WORDS
+        or inspection.lengths.get("tokens", {}).get("max", 0) > _MAX_TEXT_TOKENS
+    )
     values: dict[str, object] = {
         "name": name,
         "seed": recipe.seed,

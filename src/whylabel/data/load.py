@@ -126,7 +126,8 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
     usable = rows.usable()
     if not usable["train"]:
         raise DataError("The train split has no usable row.", where=config.source)
-    LabelSet.from_labels((example.label for part in usable.values() for example in part), task.labels)
+    every = (example.label for part in usable.values() for example in part)
+    labels = LabelSet.from_labels(every, task.labels)
     splits, cut = complete_splits(usable, config, seed)
     caps = {"train": config.train_rows, "validation": config.validation_rows, "test": config.test_rows}
     for split, cap in caps.items():
@@ -136,6 +137,7 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
         tuple(splits["train"]),
         tuple(splits["validation"]),
         tuple(splits["test"]),
+        labels.names,
         {**source.inferred, **columns.inferred, **rows.inferred, **cut, **noted},
     )
 

@@ -23,15 +23,13 @@ COLUMNS = (
     "status",
     "seconds",
     "tokens",
+    "error",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionRow:
-    """What `model` (`baseline`, `classifier` or a floor) said of one test row.
-
-    `error` of the prediction is not kept in the file.
-    """
+    """What `model` (`baseline`, `classifier` or a floor) said of one test row."""
 
     model: str
     text: str
@@ -100,6 +98,7 @@ def _columns(row: PredictionRow) -> dict[str, Any]:
         "status": prediction.status,
         "seconds": prediction.seconds,
         "tokens": prediction.tokens,
+        "error": prediction.error,
     }
 
 
@@ -113,5 +112,6 @@ def _row(record: dict[str, Any]) -> PredictionRow:
         status=record["status"],
         seconds=record["seconds"],
         tokens=record["tokens"],
+        error=record["error"],
     )
     return PredictionRow(record["model"], record["text"], record["gold"], prediction)
