@@ -128,7 +128,7 @@ def test_a_ready_reasoner_skips_stage_one(recipe, tiny_model_folder, tmp_path):
     assert pipeline.run.kept.exists()
 
 
-def test_failed_rows_give_the_exit_code_and_are_tried_again(recipe, tiny_model_folder, tmp_path):
+def test_failed_rows_give_the_exit_code_and_are_tried_again_when_asked(recipe, tiny_model_folder, tmp_path):
     failing = override_recipe(
         recipe, reasoner__model=str(tiny_model_folder), augment__engine_options={"fail_every": 6}
     )
@@ -136,8 +136,11 @@ def test_failed_rows_give_the_exit_code_and_are_tried_again(recipe, tiny_model_f
     pipeline.begin()
     pipeline.augment()
     assert pipeline.failed_rows == 4
+    before = Pipeline(failing, RunFolder(tmp_path))
+    before.augment()
+    assert before.failed_rows == 4
     again = Pipeline(failing, RunFolder(tmp_path))
-    again.augment()
+    again.augment(frozenset({"failed"}))
     assert again.failed_rows == 0
     assert again.run.failed_rows("augment") == 0
 

@@ -1,17 +1,39 @@
 import pyarrow.parquet
 import pytest
 
-from whylabel.reasoned_rows import read_reasoned, write_dropped, write_reasoned
+from whylabel.reasoned_rows import dropped_rows, kept_rows, read_reasoned
 from whylabel.types import Dropped, ReasonedExample
 
 ROWS = (
-    ReasonedExample("1", "text\nwith 'quotes', \"commas\" 🤔", "joy", "because", "smollm2", True),
+    ReasonedExample(
+        "1",
+        "text\nwith 'quotes', \"commas\" 🤔",
+        "joy",
+        "because",
+        "smollm2",
+        True,
+        "free",
+        ("because", "so"),
+        (0.5, -1.0),
+    ),
     ReasonedExample("2", "", "fear of flying", "cut o", "", False),
 )
 
 
+def write_kept(path, rows):
+    with kept_rows(path) as keep:
+        for row in rows:
+            keep(row)
+
+
+def write_dropped(path, items):
+    with dropped_rows(path) as drop:
+        for item in items:
+            drop(item)
+
+
 def test_kept_rows_come_back(tmp_path):
-    write_reasoned(tmp_path / "augment" / "train.parquet", ROWS)
+    write_kept(tmp_path / "augment" / "train.parquet", ROWS)
     assert read_reasoned(tmp_path / "augment" / "train.parquet") == ROWS
 
 
@@ -21,7 +43,7 @@ def test_dropped_rows_have_their_reason(tmp_path):
     assert row["reason"] == "unfinished" and row["id"] == "2" and row["finished"] is False
 
 
-@pytest.mark.parametrize("write", [write_reasoned, write_dropped])
+@pytest.mark.parametrize("write", [write_kept, write_dropped])
 def test_no_rows_still_make_a_file_with_typed_columns(tmp_path, write):
     path = tmp_path / "rows.parquet"
     write(path, [])
@@ -32,7 +54,23 @@ def test_no_rows_still_make_a_file_with_typed_columns(tmp_path, write):
 
 
 def test_a_column_that_was_added_by_hand_does_no_harm(tmp_path):
-    write_reasoned(tmp_path / "a.parquet", ROWS)
+    write_kept(tmp_path / "a.parquet", ROWS)
     table = pyarrow.parquet.read_table(tmp_path / "a.parquet")
     pyarrow.parquet.write_table(table.append_column("note", [["x", "y"]]), tmp_path / "b.parquet")
     assert read_reasoned(tmp_path / "b.parquet") == ROWS
+
+
+def test_many_rows_are_written_as_they_come_and_none_is_there_before_all_are(tmp_path):
+    path = tmp_path / "many.parquet"
+    with kept_rows(path) as keep:
+        for number in range(20_000):
+            keep(ReasonedExample(str(number), "text", "joy", "because"))
+        assert not path.exists()
+    assert [row.id for row in read_reasoned(path)] == [str(number) for number in range(20_000)]
+
+
+def test_a_writer_that_is_interrupted_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), kept_rows(tmp_path / "rows.parquet") as keep:
+        keep(ROWS[0])
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,25 @@ import itertools, pathlib, sys
 from whylabel.store import StoredReasoning, open_store
 
 with open_store(pathlib.Path(sys.argv[1])) as store:
+    number = store.settings_number({"temperature": 0})
     for at in itertools.count():
-        rows = [StoredReasoning(f"{at}-{row}", f"id {row}", "done", "because " * 50) for row in range(5)]
-        store.put(rows)
+        rows = [
+            StoredReasoning(f"{at}-{row}", "label", 0, f"id {row}", "done", "because " * 50) for row in range(5)
+        ]
+        store.put(rows, number)
         print(at)
+"""
+
+WRITE_FOR_EVER = """
+import itertools, pathlib, sys
+from whylabel.store import StoredReasoning, open_store
+
+with open_store(pathlib.Path(sys.argv[1])) as store, store.writer(store.settings_number({})) as writer:
+    for at in itertools.count():
+        writer.put(StoredReasoning(str(at), "label", 0, "id", "done", "because " * 50))
+        if at % 7 == 0:
+            writer.flush()
+            print(at)
 """
 
 # Root may write everywhere, so the child gives root up before it tries.
@@ -28,14 +44,20 @@ import os, pathlib, sys
 from whylabel.errors import RunFolderError
 from whylabel.store import StoredReasoning, open_store
 
+def done(row):
+    return StoredReasoning(row, "label", 0, "id", "done")
+
 if os.geteuid() == 0:
     os.setuid(65534)
 try:
     with open_store(pathlib.Path(sys.argv[1])) as store:
-        store.put([StoredReasoning("key", "id", "done")])
+        store.put([done("key")], store.settings_number({}))
 except RunFolderError as error:
     print(error)
 """
+
+
+SETTINGS = {"temperature": 0.7}
 
 
 @pytest.fixture
@@ -43,36 +65,56 @@ def path(tmp_path):
     return tmp_path / "augment" / "store.sqlite"
 
 
+def done(row, reasoning="because", candidate=0):
+    return StoredReasoning(row, "label", candidate, f"id of {row}", "done", reasoning)
+
+
 def test_rows_come_back_as_they_went_in(path):
+    odd = "because 🤷🏽‍♀️\n\x00 'quoted'; DROP TABLE reasonings"
     rows = [
-        StoredReasoning(
-            "a", "1", "done", "because 🤷🏽‍♀️\n\x00 'quoted'; DROP TABLE reasonings", True, None, 3, 4
-        ),
-        StoredReasoning("b", "1", "done", "cut", finished=False, tokens=96),
-        StoredReasoning("c", "2", "failed", error="the engine is gone"),
+        StoredReasoning("a", "label", 0, "1", "done", odd, True, 96, None, 3, 4),
+        StoredReasoning("a", "free", 2, "1", "done", "cut", finished=False, token_limit=64, tokens=64),
+        StoredReasoning("b", "label", 0, "2", "failed", error="the engine is gone", attempts=3),
     ]
     with open_store(path) as store:
-        store.put(rows)
+        store.put(rows, store.settings_number(SETTINGS))
     with open_store(path) as store:
-        assert [store.get(row.key) for row in rows] == rows
-        assert store.get("d") is None
+        number = store.settings_number(SETTINGS)
+        assert store.find(["a", "b", "c"], number) == {row.place: row for row in rows}
+        assert store.find(["c"], number) == {}
+        assert sorted(store, key=lambda row: row.place) == sorted(rows, key=lambda row: row.place)
         assert len(store) == 3
-        assert store.done_keys() == {"a", "b"}
 
 
-def test_a_new_row_replaces_one_with_its_key(path):
+def test_a_new_row_replaces_one_at_its_place(path):
     with open_store(path) as store:
-        store.put([StoredReasoning("a", "1", "failed", error="no")])
-        store.put([StoredReasoning("a", "1", "done", "yes")])
-        assert len(store) == 1
-        assert store.get("a") == StoredReasoning("a", "1", "done", "yes")
+        number = store.settings_number(SETTINGS)
+        store.put([StoredReasoning("a", "label", 0, "1", "failed", error="no")], number)
+        store.put([done("a", "yes")], number)
+        assert list(store) == [done("a", "yes")]
+
+
+def test_settings_keep_their_number_and_their_rows(path):
+    with open_store(path) as store:
+        first = store.settings_number({"temperature": 0.7, "question": "é?"})
+        second = store.settings_number({"temperature": 0.2, "question": "é?"})
+        assert first == store.settings_number({"question": "é?", "temperature": 0.7}) != second
+        store.put([done("a"), done("b")], first)
+        store.put([done("a", "otherwise")], second)
+        assert store.find(["a"], second)[("a", "label", 0)].reasoning == "otherwise"
+        assert store.find(["b"], second) == {}
+        assert store.written_otherwise(["a", "b", "c"], second) == {first: 2}
+        third = store.settings_number({})
+        assert store.written_otherwise(["a", "b"], third) == {first: 1, second: 1}
+        assert store.settings()[second]["temperature"] == 0.2
 
 
 def test_a_batch_is_committed_as_a_whole_or_not_at_all(path):
     with open_store(path) as store:
-        store.put([])
+        number = store.settings_number(SETTINGS)
+        store.put([], number)
         with pytest.raises(sqlite3.IntegrityError):
-            store.put([StoredReasoning("a", "1", "done"), StoredReasoning("b", "1", "odd")])
+            store.put([done("a"), StoredReasoning("b", "label", 0, "1", "odd")], number)
         assert len(store) == 0
 
 
@@ -80,19 +122,59 @@ def test_a_kill_in_the_middle_of_many_puts_loses_nothing_committed(path, run_and
     committed = run_and_kill(PUT_FOR_EVER, path, lines=25)
     assert len(committed) >= 25
     with open_store(path) as store:
-        for at in committed:
-            assert all(store.get(f"{at}-{row}") is not None for row in range(5))
+        written = {row.row for row in store}
+        assert written >= {f"{at}-{row}" for at in committed for row in range(5)}
         # At most the batch that was under way is there besides, and whole.
         assert len(store) in (5 * len(committed), 5 * (len(committed) + 1))
-        store.put([StoredReasoning("fresh", "1", "done")])
+        store.put([done("fresh")], store.settings_number(SETTINGS))
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
 
 
+def test_a_kill_loses_nothing_that_the_writer_has_flushed(path, run_and_kill):
+    flushed = run_and_kill(WRITE_FOR_EVER, path, lines=25)
+    with open_store(path) as store:
+        assert {row.row for row in store} >= {str(at) for at in range(int(flushed[-1]) + 1)}
+
+
+def test_the_writer_commits_without_being_asked_and_all_of_it_in_the_end(path):
+    with open_store(path) as store:
+        with store.writer(store.settings_number(SETTINGS)) as writer:
+            writer.put(done("first"))
+            until = time.monotonic() + 30
+            while not len(store) and time.monotonic() < until:
+                time.sleep(0.01)
+            assert len(store) == 1
+            for number in range(9000):
+                writer.put(done(str(number)))
+        assert len(store) == 9001
+
+
+def test_what_the_disk_says_reaches_the_caller(path):
+    def fill():
+        with open_store(path) as store, store.writer(store.settings_number(SETTINGS)) as writer:
+            store._connection.execute("DROP TABLE reasonings")
+            for number in range(100_000):
+                writer.put(done(str(number)))
+
+    with pytest.raises(RunFolderError, match="no such table"):
+        fill()
+
+
+def test_a_store_of_another_version_is_left_alone(path):
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE reasonings (key TEXT PRIMARY KEY)")
+    connection.close()
+    with pytest.raises(RunFolderError, match="of version 0") as caught, open_store(path):
+        pass
+    assert "move the file away" in caught.value.fix
+
+
 def test_an_error_of_the_caller_is_not_blamed_on_the_store(path):
     with pytest.raises(ConnectionError), open_store(path) as store:
-        store.put([StoredReasoning("a", "1", "done")])
+        store.put([done("a")], store.settings_number(SETTINGS))
         raise ConnectionError("the endpoint is gone")
     with open_store(path) as store:
         assert len(store) == 1
@@ -112,13 +194,12 @@ def test_a_file_that_is_no_store(path, content):
 
 def test_a_damaged_store(path):
     with open_store(path) as store:
-        store.put([StoredReasoning(str(at), "1", "done", "because " * 100) for at in range(200)])
+        store.put([done(str(at), "because " * 100) for at in range(200)], store.settings_number(SETTINGS))
     content = bytearray(path.read_bytes())
     content[4096:-4096] = b"\x99" * (len(content) - 8192)
     path.write_bytes(content)
     with pytest.raises(RunFolderError), open_store(path) as store:
-        store.done_keys()
-        store.get("7")
+        list(store)
 
 
 def test_a_folder_in_the_place_of_the_store(path):
@@ -140,7 +221,7 @@ def test_a_folder_that_cannot_be_written(exists):
     try:
         if exists:
             with open_store(folder / "store.sqlite") as store:
-                store.put([StoredReasoning("a", "1", "done")])
+                store.put([done("a")], store.settings_number(SETTINGS))
         folder.chmod(0o555)
         outcome = subprocess.run(
             [sys.executable, "-c", PUT_AS_NOBODY, folder / "store.sqlite"],

@@ -151,7 +151,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         with run.locked():
             pipeline.begin()
             if reasoned:
-                pipeline.augment()
+                pipeline.augment(frozenset({"failed"}) if run.failed_rows("augment") else frozenset())
             pipeline.train_classifier()
         if pipeline.failed_rows:
             raise ModelError(f"The reasoner failed on {pipeline.failed_rows} texts.", fix="fit again")

@@ -25,16 +25,25 @@ def apply_filters(rows: Iterable[ReasonedExample], config: FilterConfig) -> Filt
 
     Raises `RecipeError` if the recipe names an unknown filter.
     """
-    filters = [_filter(name, config) for name in config.names]
+    refuse = refusal(config)
     kept: list[ReasonedExample] = []
     dropped: list[Dropped] = []
     for row in rows:
-        reason = next((found for check in filters if (found := check(row)) is not None), None)
+        reason = refuse(row)
         if reason is None:
             kept.append(row)
         else:
             dropped.append(Dropped(row, reason))
     return FilterResult(tuple(kept), tuple(dropped))
+
+
+def refusal(config: FilterConfig) -> Filter:
+    """Return all filters of the recipe as one: the first reason against a row, or None.
+
+    Raises `RecipeError` if the recipe names an unknown filter.
+    """
+    filters = [_filter(name, config) for name in config.names]
+    return lambda row: next((found for check in filters if (found := check(row)) is not None), None)
 
 
 def _filter(name: str, config: FilterConfig) -> Filter:

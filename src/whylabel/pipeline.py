@@ -23,13 +23,13 @@ from whylabel.machine import hardware, versions
 from whylabel.models import model_fingerprint
 from whylabel.progress import duration, say
 from whylabel.prompts import FORMAT_VERSION
-from whylabel.reasoned_rows import read_reasoned, write_dropped, write_reasoned
+from whylabel.reasoned_rows import read_reasoned
 from whylabel.recipe import Recipe
 from whylabel.run_folder import RunFolder, fingerprint
 from whylabel.types import Dataset, Example, Prediction, QuestionAnswer
 
 if TYPE_CHECKING:
-    from whylabel.augment import Reasoner
+    from whylabel.augment import Reasoner, Retry
 
 _VERBS = {
     "train-reasoner": "train-reasoner",
@@ -145,9 +145,13 @@ class Pipeline:
             return
         self._stage("train-reasoner", self.reasoner_fingerprint(), self._train_reasoner)
 
-    def augment(self) -> None:
-        """Stage 2a."""
-        self._stage("augment", self._augment_fingerprint(), self._augment)
+    def augment(self, retry: frozenset[Retry] = frozenset()) -> None:
+        """Stage 2a; `retry` names rows that are written again although they are there."""
+        self._stage("augment", self._augment_fingerprint(), lambda: self._augment(retry), again=bool(retry))
+        failed = self.run.failed_rows("augment")
+        self.failed_rows += failed
+        if failed:
+            say(f"  {failed:,} rows failed; try them again with: whylabel augment RECIPE --retry-failed")
 
     def train_baseline(self) -> None:
         """Stage 2b without reasonings."""
@@ -159,15 +163,17 @@ class Pipeline:
 
     def evaluate(self) -> None:
         """Compare the models on the test split and write report and model card."""
-        self._stage("evaluate", self._evaluate_fingerprint(), self._evaluate)
+        again = self.run.failed_rows("evaluate") > 0
+        self._stage("evaluate", self._evaluate_fingerprint(), self._evaluate, again=again)
+        self.failed_rows += self.run.failed_rows("evaluate")
         from whylabel.report.model_card import write_model_card
         from whylabel.report.report import write_report
 
         write_report(self.run)
         write_model_card(self.run)
 
-    def _stage(self, stage: str, key: str, work: Callable[[], StageResult]) -> None:
-        if self.run.is_current(stage, key) and not self.run.failed_rows(stage):
+    def _stage(self, stage: str, key: str, work: Callable[[], StageResult], *, again: bool = False) -> None:
+        if self.run.is_current(stage, key) and not again:
             say(f"{stage}: nothing has changed, skipped")
             return
         say(f"{stage}:")
@@ -175,7 +181,6 @@ class Pipeline:
         self.run.begin_stage(stage, key)
         result = work()
         seconds = time.monotonic() - started
-        self.failed_rows += result.failed_rows
         self.run.finish_stage(
             stage,
             key,
@@ -201,23 +206,33 @@ class Pipeline:
             self.recipe.seed, sampling,
         )  # fmt: skip
 
-    def _reasoner_identity(self) -> str:
-        """Everything but the row that changes a reasoning."""
+    def _reasoner_settings(self) -> dict[str, Any]:
+        """Everything but the row and the token limit that changes a reasoning."""
+        from whylabel.engines import output_options
+
+        config, augment = self.recipe.reasoner, self.recipe.augment
         model = (
-            model_fingerprint(self.recipe.reasoner.model)
-            if self.recipe.reasoner.model is not None
+            model_fingerprint(config.model)
+            if config.model is not None
             else self._content("train-reasoner", self.reasoner_fingerprint())
         )
-        augment = self.recipe.augment
-        sampled = self.recipe.seed if augment.sampling.temperature > 0 else None
-        return fingerprint(
-            model, self.recipe.prompt_style, self.recipe.task.question, FORMAT_VERSION,
-            augment.sampling.model_dump(), augment.engine, augment.engine_options, sampled,
-        )  # fmt: skip
+        drawn = {"top_p": augment.sampling.top_p, "seed": self.recipe.seed}
+        return {
+            "reasoner": model[:16],
+            "prompt_style": self.recipe.prompt_style,
+            "question": self.recipe.task.question,
+            "format": FORMAT_VERSION,
+            "temperature": augment.sampling.temperature,
+            **(drawn if augment.sampling.temperature > 0 else {}),
+            **output_options(augment.engine, augment.engine_options),
+        }
 
     def _augment_fingerprint(self) -> str:
-        filters = self.recipe.augment.filters.model_dump()
-        return fingerprint(self._reasoner_identity(), data_fingerprint(self.dataset.train), filters)
+        augment = self.recipe.augment
+        return fingerprint(
+            self._reasoner_settings(), data_fingerprint(self.dataset.train), augment.filters.model_dump(),
+            augment.sampling.max_new_tokens, augment.candidates,
+        )  # fmt: skip
 
     def _baseline_fingerprint(self) -> str:
         return fingerprint("label", self._stage_two(), data_fingerprint(self.dataset.train))
@@ -296,23 +311,26 @@ class Pipeline:
         )
         return StageResult(len(rows), int(trained["tokens"]), {"content": content})
 
-    def _augment(self) -> StageResult:
+    def _augment(self, retry: frozenset[Retry]) -> StageResult:
         from whylabel.augment import augment
         from whylabel.store import open_store
 
-        with open_store(self.run.store) as store:
-            outcome = augment(self.dataset.train, self._reasoner(), store, self.recipe.augment.filters)
-        kept, dropped = outcome.filtered.kept, outcome.filtered.dropped
-        write_reasoned(self.run.kept, kept)
-        write_dropped(self.run.dropped, dropped)
+        reasoner = self._reasoner()
+        try:
+            with open_store(self.run.store) as store:
+                outcome = augment(
+                    self.dataset.train, reasoner, store, self.recipe.augment,
+                    kept=self.run.kept, dropped=self.run.dropped, retry=retry,
+                )  # fmt: skip
+        finally:
+            reasoner.engine.close()
         write_json(self.run.augment_metrics, outcome.to_json())
-        reasons = "".join(f", {count} {reason}" for reason, count in outcome.filtered.counts().items())
+        reasons = "".join(f", {count:,} {reason}" for reason, count in outcome.dropped.most_common())
         say(
-            f"  {outcome.rows:,} rows in = {len(kept):,} kept + {len(dropped):,} dropped{reasons} "
-            f"+ {len(outcome.failed):,} failed"
+            f"  {outcome.rows:,} rows in = {outcome.kept:,} kept + {outcome.dropped.total():,} dropped{reasons} "
+            f"+ {outcome.failed:,} failed"
         )
-        content = fingerprint([[row.id, row.text, row.label, row.reasoning] for row in kept])
-        return StageResult(outcome.rows, outcome.tokens, {"content": content}, len(outcome.failed))
+        return StageResult(outcome.rows, outcome.tokens, {"content": outcome.content}, outcome.failed)
 
     def _reasoner(self) -> Reasoner:
         from whylabel.augment import Reasoner
@@ -338,7 +356,7 @@ class Pipeline:
                 top_p=sampling.top_p,
                 seed=recipe.seed,
             ),
-            identity=self._reasoner_identity(),
+            settings=self._reasoner_settings(),
         )
 
     def _train_baseline(self) -> StageResult:

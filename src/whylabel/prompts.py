@@ -88,12 +88,12 @@ class Prompts:
 
     # -- prompts -----------------------------------------------------------------------------------------
 
-    def reasoner(self, question: str, answer: str) -> list[int]:
-        """Return the prompt that asks for a reasoning from a question to its answer."""
+    def reasoner(self, question: str, answer: str | None) -> list[int]:
+        """Return the prompt that asks for a reasoning from a question to its answer (None: to any answer)."""
         return self._prompt(reasoner_request(question, answer, self.style))
 
-    def reasoner_for_text(self, text: str, label: str) -> Prompt:
-        """Return what the reasoner is asked about a labelled text."""
+    def reasoner_for_text(self, text: str, label: str | None) -> Prompt:
+        """Return what the reasoner is asked about a text, with its label in hand or without (None)."""
         ids = self.reasoner(f"{text}\n{self.question}", label)
         return replace(endpoint_prompt(text, self.question, label), ids=tuple(ids))
 
@@ -260,14 +260,16 @@ class Prompts:
         return frozenset(self._control_tokens.values())
 
 
-def reasoner_request(question: str, answer: str, style: PromptStyle) -> str:
+def reasoner_request(question: str, answer: str | None, style: PromptStyle) -> str:
     """Return the content of the reasoner's prompt as text, control tokens and template aside."""
+    given = "" if answer is None else f"\nAnswer: {answer}"
     if style == "compact":
-        return f"Question: {question}\nAnswer: {answer}\nReasoning:"
-    return f"Question: {question}\nAnswer: {answer}\n\nExplain briefly why this is the answer."
+        return f"Question: {question}{given}\nReasoning:"
+    ask = "Reason briefly about the answer." if answer is None else "Explain briefly why this is the answer."
+    return f"Question: {question}{given}\n\n{ask}"
 
 
-def endpoint_prompt(text: str, question: str, label: str) -> Prompt:
+def endpoint_prompt(text: str, question: str, label: str | None) -> Prompt:
     """Return what a model behind a chat endpoint is asked about a labelled text: the user's turn, without ids."""
     return Prompt((), reasoner_request(f"{text}\n{question}", label, "chat"))
 

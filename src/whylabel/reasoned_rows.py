@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,25 +11,31 @@ from typing import Any
 from whylabel.atomic import whole_file
 from whylabel.types import Dropped, ReasonedExample
 
-_COLUMNS = ("id", "text", "label", "reasoning", "reasoner", "finished")
+_COLUMNS = ("id", "text", "label", "reasoning", "reasoner", "finished", "condition", "candidates", "scores")
+_ROWS_AT_ONCE = 8192
 
 
-def write_reasoned(path: Path, rows: Sequence[ReasonedExample]) -> None:
-    """Write the kept rows."""
-    _write(path, [_plain(row) for row in rows], _COLUMNS)
+@contextmanager
+def kept_rows(path: Path) -> Iterator[Callable[[ReasonedExample], None]]:
+    """Yield a function that writes kept rows; the file appears whole when the block ends."""
+    with _rows(path, _COLUMNS) as write:
+        yield lambda row: write(_plain(row))
 
 
-def write_dropped(path: Path, rows: Sequence[Dropped]) -> None:
-    """Write the dropped rows with a `reason` column."""
-    _write(path, [{**_plain(item.row), "reason": item.reason} for item in rows], (*_COLUMNS, "reason"))
+@contextmanager
+def dropped_rows(path: Path) -> Iterator[Callable[[Dropped], None]]:
+    """Yield a function that writes dropped rows, with a `reason` column."""
+    with _rows(path, (*_COLUMNS, "reason")) as write:
+        yield lambda item: write({**_plain(item.row), "reason": item.reason})
 
 
 def read_reasoned(path: Path) -> tuple[ReasonedExample, ...]:
     """Read the kept rows."""
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(path, columns=list(_COLUMNS))
-    return tuple(ReasonedExample(**row) for row in table.to_pylist())
+    rows = pyarrow.parquet.read_table(path, columns=list(_COLUMNS)).to_pylist()
+    listed = ("candidates", "scores")
+    return tuple(ReasonedExample(**{**row, **{name: tuple(row[name]) for name in listed}}) for row in rows)
 
 
 def _plain(row: ReasonedExample) -> dict[str, Any]:
@@ -36,11 +43,30 @@ def _plain(row: ReasonedExample) -> dict[str, Any]:
     return {name: values[name] for name in _COLUMNS}
 
 
-def _write(path: Path, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+@contextmanager
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[dict[str, Any]], None]]:
     import pyarrow
     import pyarrow.parquet
 
-    types = {"finished": pyarrow.bool_()}
-    schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in columns])
-    with whole_file(path) as aside:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), aside)
+    text = pyarrow.string()
+    types = {
+        "finished": pyarrow.bool_(),
+        "candidates": pyarrow.list_(text),
+        "scores": pyarrow.list_(pyarrow.float64()),
+    }
+    schema = pyarrow.schema([(name, types.get(name, text)) for name in columns])
+    waiting: list[dict[str, Any]] = []
+    with whole_file(path) as aside, pyarrow.parquet.ParquetWriter(aside, schema) as file:
+
+        def flush() -> None:
+            file.write_table(pyarrow.Table.from_pylist(waiting, schema=schema))
+            waiting.clear()
+
+        def write(row: dict[str, Any]) -> None:
+            waiting.append(row)
+            if len(waiting) == _ROWS_AT_ONCE:
+                flush()
+
+        yield write
+        if waiting:
+            flush()

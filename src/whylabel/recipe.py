@@ -202,8 +202,16 @@ class AugmentConfig(Section):
     """Settings of that engine alone."""
     sampling: SamplingConfig = SamplingConfig()
     """How reasonings are drawn."""
+    candidates: int = Field(1, ge=1)
+    """Reasonings drawn for every text; more than one needs a `sampling.temperature` above 0."""
     filters: FilterConfig = FilterConfig()
     """What is dropped."""
+
+    @model_validator(mode="after")
+    def _drawn_apart(self) -> AugmentConfig:
+        if self.candidates > 1 and self.sampling.temperature == 0:
+            raise ValueError(f"{self.candidates} candidates are all the same at sampling.temperature 0")
+        return self
 
 
 class ClassifierConfig(Section):

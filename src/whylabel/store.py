@@ -1,111 +1,255 @@
-"""The durable row store of reasonings: SQLite, one committed transaction per batch of finished rows.
+"""The durable row store of reasonings (SQLite): what was written for every text, and under which settings.
 
-A row's key is a hash of all that changes its reasoning (text, label, prompt format, model, sampling), so
-a changed recipe re-runs exactly the rows that it changes. Killed at any instant, nothing committed is lost.
+A reasoning is found by its row (a hash of text and label), the settings that it was written under, its condition
+and its candidate number, so a changed recipe runs exactly the rows that it changes. Rows are committed by a thread
+of their own, each as soon as the disk takes it: killed at any instant, nothing committed is lost.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from queue import Queue
+from threading import Thread
+from typing import Any, Literal
 
 from whylabel.errors import RunFolderError
 
 State = Literal["done", "failed"]
+Condition = Literal["label", "free"]
+Place = tuple[str, Condition, int]
+"""Where a reasoning stands: row, condition, candidate."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS reasonings (
-    key TEXT PRIMARY KEY,
+_VERSION = 2
+_MOST_WAITING = 4096
+_MOST_IN_BATCH = 1024
+_SCHEMA = f"""
+CREATE TABLE settings (number INTEGER PRIMARY KEY, content TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE reasonings (
+    row TEXT NOT NULL,
+    settings INTEGER NOT NULL REFERENCES settings (number),
+    condition TEXT NOT NULL CHECK (condition IN ('label', 'free')),
+    candidate INTEGER NOT NULL,
     id TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('done', 'failed')),
     reasoning TEXT NOT NULL,
     finished INTEGER NOT NULL,
+    token_limit INTEGER NOT NULL,
     error TEXT,
     prompt_tokens INTEGER NOT NULL,
-    tokens INTEGER NOT NULL
-) STRICT
+    tokens INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    PRIMARY KEY (row, settings, condition, candidate)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = {_VERSION};
 """
 
 
 @dataclass(frozen=True, slots=True)
 class StoredReasoning:
-    """What the store knows of one row. `finished` is False where the token limit ended it."""
+    """What the store knows of one candidate reasoning. `finished` is False where `token_limit` ended it."""
 
-    key: str
+    row: str
+    condition: Condition
+    candidate: int
     id: str
     state: State
     reasoning: str = ""
     finished: bool = True
+    token_limit: int = 0
     error: str | None = None
     prompt_tokens: int = 0
     tokens: int = 0
+    attempts: int = 1
+
+    @property
+    def place(self) -> Place:
+        """Where it stands under its settings."""
+        return self.row, self.condition, self.candidate
+
+
+_COLUMNS = tuple(field.name for field in fields(StoredReasoning))
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM reasonings"
+_PUT = (
+    f"INSERT OR REPLACE INTO reasonings ({', '.join(_COLUMNS)}, settings) VALUES ({'?, ' * len(_COLUMNS)}?)"
+)
 
 
 class ReasoningStore:
     """An open store; use `open_store`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
         self._connection = connection
 
-    def put(self, rows: Iterable[StoredReasoning]) -> None:
-        """Commit rows in one transaction; a row whose key is there is replaced."""
+    def settings_number(self, settings: Mapping[str, Any]) -> int:
+        """Return the number under which these settings are known; new ones get the next."""
+        content = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         with self._connection:
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO reasonings VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    (
-                        row.key,
-                        row.id,
-                        row.state,
-                        row.reasoning,
-                        int(row.finished),
-                        row.error,
-                        row.prompt_tokens,
-                        row.tokens,
-                    )
-                    for row in rows
-                ),
-            )
+            self._connection.execute("INSERT OR IGNORE INTO settings (content) VALUES (?)", (content,))
+        row = self._connection.execute("SELECT number FROM settings WHERE content = ?", (content,))
+        return int(row.fetchone()[0])
 
-    def done_keys(self) -> set[str]:
-        """Return the keys of all rows that need no more work."""
-        return {key for (key,) in self._connection.execute("SELECT key FROM reasonings WHERE state = 'done'")}
+    def settings(self) -> dict[int, dict[str, Any]]:
+        """Return all settings by number."""
+        found = self._connection.execute("SELECT number, content FROM settings")
+        return {number: json.loads(content) for number, content in found}
 
-    def get(self, key: str) -> StoredReasoning | None:
-        """Return a row, or None."""
-        found = self._connection.execute("SELECT * FROM reasonings WHERE key = ?", (key,)).fetchone()
-        if found is None:
-            return None
-        key, row_id, state, reasoning, finished, error, prompt_tokens, tokens = found
-        return StoredReasoning(key, row_id, state, reasoning, bool(finished), error, prompt_tokens, tokens)
+    def put(self, rows: Iterable[StoredReasoning], settings: int) -> None:
+        """Commit rows in one transaction; a row at a place that is taken replaces what is there."""
+        _put(self._connection, rows, settings)
+
+    def find(self, rows: Sequence[str], settings: int) -> dict[Place, StoredReasoning]:
+        """Return everything that was written for some rows (a few thousand at the most) under the settings."""
+        found = self._connection.execute(
+            f"{_SELECT} WHERE settings = ? AND row IN ({_marks(rows)})", (settings, *rows)
+        )
+        stored = (_stored(values) for values in found)
+        return {row.place: row for row in stored}
+
+    def written_otherwise(self, rows: Sequence[str], settings: int) -> dict[int, int]:
+        """Return how many of the rows have a finished reasoning under which other settings, the newest alone."""
+        found = self._connection.execute(
+            f"SELECT max(settings) FROM reasonings WHERE state = 'done' AND settings != ? "
+            f"AND row IN ({_marks(rows)}) GROUP BY row",
+            (settings, *rows),
+        )
+        counts: dict[int, int] = {}
+        for (number,) in found:
+            counts[number] = counts.get(number, 0) + 1
+        return counts
+
+    def __iter__(self) -> Iterator[StoredReasoning]:
+        return (_stored(values) for values in self._connection.execute(_SELECT))
 
     def __len__(self) -> int:
         (count,) = self._connection.execute("SELECT count(*) FROM reasonings").fetchone()
         return int(count)
 
+    @contextmanager
+    def writer(self, settings: int) -> Iterator[Writer]:
+        """Yield what commits rows in the background; leaving the block waits until all of them are on disk."""
+        writer = Writer(self.path, settings)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+class Writer:
+    """Commits rows in a thread of its own: one at a time where they come slowly, in batches where they come fast.
+
+    Engines hand over a batch at a time and then compute for seconds: what came must be on disk meanwhile.
+    """
+
+    def __init__(self, path: Path, settings: int) -> None:
+        self._path = path
+        self._settings = settings
+        self._waiting: Queue[StoredReasoning | None] = Queue(_MOST_WAITING)
+        self._error: sqlite3.Error | None = None
+        self._thread = Thread(target=self._work, name="whylabel-store", daemon=True)
+        self._thread.start()
+
+    def put(self, row: StoredReasoning) -> None:
+        """Hand over a row. Raises what the disk said, if it has refused an earlier one."""
+        if self._error is not None:
+            raise self._error
+        self._waiting.put(row)
+
+    def flush(self) -> None:
+        """Wait until everything that was handed over is committed. Raises what the disk said, if it refused."""
+        self._waiting.join()
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Flush and end. Raises what the disk said, if it has refused a row."""
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        try:
+            connection = _connect(self._path)
+        except sqlite3.Error as error:
+            self._error = error
+        more = True
+        while more:
+            batch = [self._waiting.get()]
+            while len(batch) < _MOST_IN_BATCH and not self._waiting.empty():
+                batch.append(self._waiting.get())
+            more = batch[-1] is not None
+            # After an error the queue is still emptied, so that nobody waits for room in it.
+            if self._error is None:
+                try:
+                    _put(connection, [row for row in batch if row is not None], self._settings)
+                except sqlite3.Error as error:
+                    self._error = error
+            for _ in batch:
+                self._waiting.task_done()
+        if self._error is None:
+            connection.close()
+
 
 @contextmanager
 def open_store(path: Path) -> Iterator[ReasoningStore]:
-    """Open or make the store. Raises `RunFolderError` if the file is no store or cannot be written."""
+    """Open or make the store.
+
+    Raises `RunFolderError` if the file is no store, is of another version or cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable(path, error) from error
     try:
-        connection = sqlite3.connect(path)
+        connection = _connect(path)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(_SCHEMA)
-            yield ReasoningStore(connection)
+            _prepare(connection, path)
+            yield ReasoningStore(path, connection)
         finally:
             connection.close()
     except sqlite3.Error as error:
         raise _unusable(path, error) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+    if empty:
+        connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+    elif version != _VERSION:
+        raise RunFolderError(
+            f"The row store is of version {version}, this whylabel reads version {_VERSION}.",
+            where=str(path),
+            fix="move the file away and run again, or use another run folder: --output DIR",
+        )
+
+
+def _put(connection: sqlite3.Connection, rows: Iterable[StoredReasoning], settings: int) -> None:
+    with connection:
+        connection.executemany(_PUT, ((*astuple(row), settings) for row in rows))
+
+
+def _stored(values: Sequence[Any]) -> StoredReasoning:
+    row = dict(zip(_COLUMNS, values, strict=True))
+    return StoredReasoning(**{**row, "finished": bool(row["finished"])})
+
+
+def _marks(rows: Sequence[str]) -> str:
+    return ", ".join("?" * len(rows))
 
 
 def _unusable(path: Path, error: Exception) -> RunFolderError:

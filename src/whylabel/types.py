@@ -32,7 +32,9 @@ class QuestionAnswer:
 class ReasonedExample:
     """An example with a reasoning that leads from its text to its label.
 
-    `finished` is False where the reasoner ran into its token limit.
+    `finished` is False where the reasoner ran into its token limit. `condition` says whether it wrote with the label
+    in hand (`label`) or without (`free`). `candidates` are all reasonings that passed the filters, this one first,
+    where several were drawn; `scores` are theirs.
     """
 
     id: str
@@ -41,6 +43,7 @@ class ReasonedExample:
     reasoning: str
     reasoner: str = ""
     finished: bool = True
+    condition: str = "label"
     candidates: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
 

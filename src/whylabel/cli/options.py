@@ -73,8 +73,8 @@ def finish(pipeline: Pipeline) -> int:
     if not pipeline.failed_rows:
         return 0
     click.echo(
-        f"{pipeline.failed_rows:,} rows failed; the same command tries them again. They are listed in "
-        f"{pipeline.run.augment_metrics} and {pipeline.run.predictions}.",
+        f"{pipeline.failed_rows:,} rows failed. They are listed in {pipeline.run.augment_metrics} and "
+        f"{pipeline.run.predictions}.",
         err=True,
     )
     return 4

@@ -37,6 +37,19 @@ def _scripted(_model: Loader, options: Mapping[str, Any]) -> Engine:
 ENGINES: dict[str, Factory] = {"transformers": _transformers, "scripted": _scripted}
 
 
+_OUTPUT_OPTIONS: dict[str, tuple[str, ...]] = {"auto": (), "transformers": (), "scripted": ("answers",)}
+
+
+def output_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that change what an engine writes, rather than how fast: they are part of a row's key.
+
+    Nobody knows which those are for an outsider's engine, so all of its options count, and its name.
+    """
+    if name not in _OUTPUT_OPTIONS:
+        return {"engine": name, **options}
+    return {key: options[key] for key in _OUTPUT_OPTIONS[name] if key in options}
+
+
 def make_engine(name: str, model: Loader, options: Mapping[str, Any]) -> Engine:
     """Return the named engine; `auto` is transformers, which runs everywhere.
 
