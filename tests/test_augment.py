@@ -1,14 +1,16 @@
 import pyarrow.parquet
 import pytest
 
-from whylabel.augment import Reasoner, augment, differences, row_hash
+from whylabel.augment import Reasoner, Work, augment
+from whylabel.augment.rows import row_hash
+from whylabel.augment.write import differences
 from whylabel.engines import Sampling
 from whylabel.engines.scripted import ScriptedEngine
 from whylabel.prompts import Prompts
 from whylabel.reasoned_rows import read_reasoned
 from whylabel.recipe import AugmentConfig
 from whylabel.store import open_store
-from whylabel.types import Example
+from whylabel.types import Example, Lift
 
 EXAMPLES = [Example(f"row-{number}", f"The text of number {number}", "joy") for number in range(20)]
 REASON = "a reason of five words"
@@ -24,14 +26,25 @@ def store(tmp_path):
 def write(tokenizer, store, tmp_path):
     """Return a function that augments and gives (what was kept, the outcome)."""
 
-    def run(engine, examples=EXAMPLES, *, limit=50, retry=(), settings=None, temperature=0.0, **config):
+    def run(
+        engine,
+        examples=EXAMPLES,
+        *,
+        limit=50,
+        retry=(),
+        settings=None,
+        temperature=0.0,
+        verifier=None,
+        **config,
+    ):
         prompts = Prompts(tokenizer)
         sampling = Sampling(limit, (prompts.eos_id,), temperature)
         settings = {"temperature": temperature, **(settings or {})}
         reasoner = Reasoner("reasoner", engine, prompts.reasoner_for_text, sampling, settings)
         values = {"sampling": {"temperature": temperature}, **config}
         files = {"kept": tmp_path / "train.parquet", "dropped": tmp_path / "dropped.parquet"}
-        outcome = augment(examples, reasoner, store, AugmentConfig(**values), retry=frozenset(retry), **files)
+        work = Work(reasoner, store, AugmentConfig(**values), verifier, frozenset(retry))
+        outcome = augment(examples, work, **files)
         return read_reasoned(files["kept"]), outcome
 
     return run
@@ -54,9 +67,9 @@ def test_what_was_written_is_not_written_again_and_failures_only_when_asked(writ
     write(ScriptedEngine([REASON], fail_every=5))
     again = ScriptedEngine([REASON])
     _, outcome = write(again)
-    assert (again.generated, outcome.failed, outcome.reused) == (0, 4, 20)
+    assert (again.generated, outcome.sorted.failed, outcome.reused) == (0, 4, 20)
     kept, outcome = write(again, retry=["failed"])
-    assert (again.generated, outcome.failed, outcome.reused) == (4, 0, 16)
+    assert (again.generated, outcome.sorted.failed, outcome.reused) == (4, 0, 16)
     assert len(kept) == 20
     assert "4 rows run again: failed" in capsys.readouterr().err
 
@@ -76,7 +89,7 @@ def test_cut_rows_run_again_under_a_higher_limit_and_no_others(write, capsys):
 def test_rows_that_were_cut_are_tried_again_when_asked(write):
     write(ScriptedEngine([REASON], cut_every=4))
     engine = ScriptedEngine([REASON])
-    assert write(engine)[1].dropped == {"unfinished": 5}
+    assert write(engine)[1].sorted.dropped == {"unfinished": 5}
     assert engine.generated == 0
     assert len(write(engine, retry=["length"])[0]) == 20
     assert engine.generated == 5
@@ -87,7 +100,7 @@ def test_a_lower_limit_runs_what_would_not_fit_again(write):
     engine = ScriptedEngine(["one two three four five six seven"])
     _, outcome = write(engine, limit=6)
     assert engine.generated == 10
-    assert outcome.dropped == {"unfinished": 10}
+    assert outcome.sorted.dropped == {"unfinished": 10}
 
 
 def test_a_killed_engine_loses_nothing_that_was_finished(write, store):
@@ -127,7 +140,7 @@ def test_only_what_a_change_touches_runs_again_and_the_verb_says_why(write, caps
 
 
 def test_equal_rows_share_one_reasoning_and_keep_their_ids(write, monkeypatch):
-    monkeypatch.setattr("whylabel.augment._CHUNK_ROWS", 2)
+    monkeypatch.setattr("whylabel.augment.rows._CHUNK_ROWS", 2)
     twins = [Example(name, "the same text", "joy") for name in "abcde"]
     engine = ScriptedEngine([REASON])
     kept, _ = write(engine, twins)
@@ -150,7 +163,7 @@ def test_the_first_candidate_that_passes_is_kept_with_the_others_that_do(write):
         lambda index: ["short", f"a reason of number {index}", "another reason it is"][index % 3]
     )
     kept, outcome = write(engine, EXAMPLES[:2], temperature=0.7, candidates=3)
-    assert (engine.generated, outcome.kept) == (6, 2)
+    assert (engine.generated, outcome.sorted.kept) == (6, 2)
     assert [row.reasoning for row in kept] == ["a reason of number 1", "a reason of number 4"]
     assert kept[0].candidates == ("a reason of number 1", "another reason it is")
     # One more candidate is one more reasoning a row, not all of them again.
@@ -179,3 +192,73 @@ def test_calls_are_drawn_apart(write):
 
 def test_differences_are_named():
     assert differences({"a": 1, "b": 2}, {"b": 3, "c": "x"}) == "a 1 -> None, b 2 -> 3, c None -> 'x'"
+
+
+class Judge:
+    """Gives each reasoning the margin that a function says."""
+
+    identity = "judge"
+
+    def __init__(self, margin):
+        self.margin = margin
+        self.judged = []
+
+    def lifts(self, rows):
+        self.judged += [row.reasoning for row in rows]
+        return [Lift(self.margin(row), "fear", 0.0) for row in rows]
+
+
+def numbered(index):
+    return f"a reason of number {index}"
+
+
+def test_the_candidate_with_the_largest_margin_is_kept(write):
+    margins = {numbered(0): 0.5, numbered(1): 2.0, numbered(2): -1.0}
+    judge = Judge(lambda row: margins[row.reasoning])
+    kept, _ = write(ScriptedEngine(numbered), EXAMPLES[:1], temperature=0.7, candidates=3, verifier=judge)
+    assert kept[0].reasoning == numbered(1)
+    assert kept[0].candidates == (numbered(1), numbered(0))
+    assert kept[0].scores == (2.0, 0.5)
+    assert kept[0].candidate == 1
+
+
+@pytest.mark.parametrize("unverified", ["drop", "keep"])
+def test_a_row_whose_best_candidate_falls_short_is_dropped_or_weighs_less(write, tmp_path, unverified):
+    judge = Judge(lambda row: -0.5 if row.id == "row-1" else 0.5)
+    verification = {"unverified": unverified, "unverified_weight": 0.25}
+    kept, outcome = write(ScriptedEngine([REASON]), EXAMPLES[:3], verifier=judge, verification=verification)
+    if unverified == "drop":
+        assert [row.id for row in kept] == ["row-0", "row-2"]
+        assert outcome.sorted.dropped == {"does not lead to its label": 1}
+        (dropped,) = pyarrow.parquet.read_table(tmp_path / "dropped.parquet").to_pylist()
+        assert dropped["scores"] == [-0.5]
+    else:
+        assert [row.weight for row in kept] == [1.0, 0.25, 1.0]
+
+
+def test_a_verdict_is_asked_for_once_and_again_after_a_retry(write):
+    judge = Judge(lambda row: 1.0)
+    write(ScriptedEngine([REASON], cut_every=2), EXAMPLES[:4], verifier=judge)
+    write(ScriptedEngine([REASON]), EXAMPLES[:4], verifier=judge)
+    assert len(judge.judged) == 4
+    write(ScriptedEngine([REASON]), EXAMPLES[:4], verifier=judge, retry=["length"])
+    assert len(judge.judged) == 6
+
+
+def test_rows_without_an_acceptable_free_reasoning_fall_back_on_the_label(write):
+    asked = []
+
+    class Watched(ScriptedEngine):
+        def generate(self, prompts, sampling):
+            asked.append([prompt.text for prompt in prompts])
+            yield from super().generate(prompts, sampling)
+
+    judge = Judge(lambda row: 1.0 if row.condition == "label" or row.id == "row-0" else -1.0)
+    kept, outcome = write(Watched([REASON]), EXAMPLES[:3], verifier=judge, condition="free_then_label")
+    assert [row.condition for row in kept] == ["free", "label", "label"]
+    assert outcome.to_json()["kept_by_condition"] == {"free": 1, "label": 2}
+    free, label = asked
+    assert len(free) == 3 and not any("joy" in text for text in free)
+    assert len(label) == 2 and all("Answer: joy" in text for text in label)
+    write(Watched([REASON]), EXAMPLES[:3], verifier=judge, condition="free_then_label")
+    assert len(asked) == 2

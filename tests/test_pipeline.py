@@ -5,6 +5,7 @@ import pytest
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline
+from whylabel.reasoned_rows import read_reasoned
 from whylabel.recipe import Recipe, override_recipe
 from whylabel.run_folder import STAGES, RunFolder
 
@@ -157,3 +158,24 @@ def test_a_sample_of_the_rows_does_not_shrink_the_label_set(recipe, tmp_path):
     pipeline = Pipeline(few, RunFolder(tmp_path))
     assert len({row.label for rows in pipeline.dataset.splits().values() for row in rows}) < 6
     assert len(pipeline.labels) == 6
+
+
+@pytest.mark.parametrize("verifier", ["baseline", "base"])
+def test_a_verifier_judges_what_was_written_and_a_new_one_writes_nothing_again(
+    recipe, tiny_model_folder, tmp_path, verifier
+):
+    plain = override_recipe(recipe, reasoner__model=str(tiny_model_folder))
+    run = RunFolder(tmp_path)
+    Pipeline(plain, run).begin()
+    Pipeline(plain, run).augment()
+    judged = override_recipe(plain, augment__verification={"verifier": verifier, "min_margin": -100.0})
+    pipeline = Pipeline(judged, run)
+    assert [line.split(":")[0] for line in pipeline.plan()].index("augment") == (verifier == "baseline")
+    if verifier == "baseline":
+        with pytest.raises(RunFolderError, match="train-baseline"):
+            pipeline.augment()
+        pipeline.train_baseline()
+    pipeline.augment()
+    figures = json.loads(run.augment_metrics.read_text())
+    assert figures["reused"] == figures["rows"] == 24
+    assert all(len(row.scores) == 1 for row in read_reasoned(run.kept))

@@ -6,15 +6,12 @@ from whylabel.types import Dropped, ReasonedExample
 
 ROWS = (
     ReasonedExample(
-        "1",
-        "text\nwith 'quotes', \"commas\" 🤔",
-        "joy",
-        "because",
-        "smollm2",
-        True,
-        "free",
-        ("because", "so"),
-        (0.5, -1.0),
+        *("1", "text\nwith 'quotes', \"commas\" 🤔", "joy", "because", "smollm2", True),
+        condition="free",
+        candidate=2,
+        candidates=("because", "so"),
+        scores=(0.5, -1.0),
+        weight=0.5,
     ),
     ReasonedExample("2", "", "fear of flying", "cut o", "", False),
 )

@@ -20,7 +20,7 @@ from whylabel.data import load_dataset, load_reasoning
 from whylabel.errors import RunFolderError
 from whylabel.labels import LabelSet
 from whylabel.machine import hardware, versions
-from whylabel.models import model_fingerprint
+from whylabel.models import CARD, model_fingerprint
 from whylabel.progress import duration, say
 from whylabel.prompts import FORMAT_VERSION
 from whylabel.reasoned_rows import read_reasoned
@@ -30,6 +30,7 @@ from whylabel.types import Dataset, Example, Prediction, QuestionAnswer
 
 if TYPE_CHECKING:
     from whylabel.augment import Reasoner, Retry
+    from whylabel.verification import Verifier
 
 _VERBS = {
     "train-reasoner": "train-reasoner",
@@ -107,6 +108,8 @@ class Pipeline:
         self.begin()
         if self.recipe.classifier.target == "reasoning_label":
             self.train_reasoner()
+            if self._verified_by_baseline:
+                self.train_baseline()
             self.augment()
         self.train_baseline()
         self.train_classifier()
@@ -127,6 +130,7 @@ class Pipeline:
     def _keys(self) -> dict[str, Callable[[], str]]:
         keys = {
             "train-reasoner": self.reasoner_fingerprint,
+            **({"train-baseline": self._baseline_fingerprint} if self._verified_by_baseline else {}),
             "augment": self._augment_fingerprint,
             "train-baseline": self._baseline_fingerprint,
             "train-classifier": self._classifier_fingerprint,
@@ -231,8 +235,25 @@ class Pipeline:
         augment = self.recipe.augment
         return fingerprint(
             self._reasoner_settings(), data_fingerprint(self.dataset.train), augment.filters.model_dump(),
-            augment.sampling.max_new_tokens, augment.candidates,
+            augment.sampling.max_new_tokens, augment.candidates, augment.condition,
+            augment.verification.model_dump(), self._verifier_identity(),
         )  # fmt: skip
+
+    @property
+    def _verified_by_baseline(self) -> bool:
+        return self.recipe.augment.verification.verifier == "baseline"
+
+    def _verifier_identity(self) -> str | None:
+        """What a verdict depends on besides the reasoning."""
+        name = self.recipe.augment.verification.verifier
+        if name is None:
+            return None
+        if name == "baseline":
+            model = self._content("train-baseline", self._baseline_fingerprint())
+        else:
+            model = self.base_fingerprint if name == "base" else model_fingerprint(name)
+        task = self.recipe.task
+        return fingerprint(model, task.question, task.name, self.labels.names, FORMAT_VERSION)
 
     def _baseline_fingerprint(self) -> str:
         return fingerprint("label", self._stage_two(), data_fingerprint(self.dataset.train))
@@ -312,25 +333,39 @@ class Pipeline:
         return StageResult(len(rows), int(trained["tokens"]), {"content": content})
 
     def _augment(self, retry: frozenset[Retry]) -> StageResult:
-        from whylabel.augment import augment
+        from whylabel.augment import Work, augment
         from whylabel.store import open_store
 
         reasoner = self._reasoner()
         try:
             with open_store(self.run.store) as store:
-                outcome = augment(
-                    self.dataset.train, reasoner, store, self.recipe.augment,
-                    kept=self.run.kept, dropped=self.run.dropped, retry=retry,
-                )  # fmt: skip
+                work = Work(reasoner, store, self.recipe.augment, self._verifier(), retry)
+                outcome = augment(self.dataset.train, work, kept=self.run.kept, dropped=self.run.dropped)
         finally:
             reasoner.engine.close()
         write_json(self.run.augment_metrics, outcome.to_json())
-        reasons = "".join(f", {count:,} {reason}" for reason, count in outcome.dropped.most_common())
+        found = outcome.sorted
+        reasons = "".join(f", {count:,} {reason}" for reason, count in found.dropped.most_common())
         say(
-            f"  {outcome.rows:,} rows in = {outcome.kept:,} kept + {outcome.dropped.total():,} dropped{reasons} "
-            f"+ {outcome.failed:,} failed"
+            f"  {found.rows:,} rows in = {found.kept:,} kept + {found.dropped.total():,} dropped{reasons} "
+            f"+ {found.failed:,} failed"
         )
-        return StageResult(outcome.rows, outcome.tokens, {"content": outcome.content}, outcome.failed)
+        return StageResult(found.rows, outcome.tokens, {"content": found.content}, found.failed)
+
+    def _verifier(self) -> Verifier | None:
+        from whylabel.models import load, read_card
+        from whylabel.prompts import Prompts
+        from whylabel.verification import Verifier
+
+        recipe = self.recipe
+        name = recipe.augment.verification.verifier
+        if name is None:
+            return None
+        source = {"baseline": str(self.run.baseline_model), "base": recipe.base_model}.get(name, name)
+        loaded = load(source, device=recipe.device)
+        trained = (Path(source) / CARD).exists() and read_card(Path(source)).get("target") == "label"
+        prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
+        return Verifier(loaded, prompts, self.labels, trained, str(self._verifier_identity()))
 
     def _reasoner(self) -> Reasoner:
         from whylabel.augment import Reasoner

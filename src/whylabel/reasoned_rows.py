@@ -11,7 +11,10 @@ from typing import Any
 from whylabel.atomic import whole_file
 from whylabel.types import Dropped, ReasonedExample
 
-_COLUMNS = ("id", "text", "label", "reasoning", "reasoner", "finished", "condition", "candidates", "scores")
+_COLUMNS = (
+    *("id", "text", "label", "reasoning", "reasoner", "finished"),
+    *("condition", "candidate", "candidates", "scores", "weight"),
+)
 _ROWS_AT_ONCE = 8192
 
 
@@ -51,6 +54,8 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[dict[str, An
     text = pyarrow.string()
     types = {
         "finished": pyarrow.bool_(),
+        "candidate": pyarrow.int64(),
+        "weight": pyarrow.float64(),
         "candidates": pyarrow.list_(text),
         "scores": pyarrow.list_(pyarrow.float64()),
     }

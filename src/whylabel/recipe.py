@@ -193,6 +193,21 @@ class FilterConfig(Section):
         return self
 
 
+class VerificationConfig(Section):
+    """Whether each reasoning leads to its label, as judged by a model that did not write it."""
+
+    verifier: str | None = None
+    """Who judges: `baseline` (this run's, then trained first), `base` (the base model, untrained), a model folder or
+    hub id; default: nobody, the first candidate that passes the filters is kept."""
+    min_margin: float = 0.0
+    """The margin that the best candidate needs, in nats: its lift of the gold label's log-probability above that of
+    the strongest rival, the labels' words masked."""
+    unverified: Literal["drop", "keep"] = "drop"
+    """What becomes of a row whose best candidate falls short."""
+    unverified_weight: float = Field(0.5, gt=0, le=1)
+    """`unverified: keep`: the weight that such a row gets."""
+
+
 class AugmentConfig(Section):
     """Stage 2a: a reasoning for every labelled training text."""
 
@@ -204,8 +219,13 @@ class AugmentConfig(Section):
     """How reasonings are drawn."""
     candidates: int = Field(1, ge=1)
     """Reasonings drawn for every text; more than one needs a `sampling.temperature` above 0."""
+    condition: Literal["label", "free", "free_then_label"] = "label"
+    """What the reasoner is shown beside the text: its label, nothing, or first nothing and then the label for rows
+    that have no acceptable reasoning without it."""
     filters: FilterConfig = FilterConfig()
     """What is dropped."""
+    verification: VerificationConfig = VerificationConfig()
+    """Which candidate is best, and whether it is good enough."""
 
     @model_validator(mode="after")
     def _drawn_apart(self) -> AugmentConfig:

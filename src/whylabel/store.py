@@ -18,9 +18,9 @@ from threading import Thread
 from typing import Any, Literal
 
 from whylabel.errors import RunFolderError
+from whylabel.types import Condition, Lift
 
 State = Literal["done", "failed"]
-Condition = Literal["label", "free"]
 Place = tuple[str, Condition, int]
 """Where a reasoning stands: row, condition, candidate."""
 
@@ -44,6 +44,17 @@ CREATE TABLE reasonings (
     tokens INTEGER NOT NULL,
     attempts INTEGER NOT NULL,
     PRIMARY KEY (row, settings, condition, candidate)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE lifts (
+    row TEXT NOT NULL,
+    settings INTEGER NOT NULL,
+    condition TEXT NOT NULL,
+    candidate INTEGER NOT NULL,
+    verifier TEXT NOT NULL,
+    gold REAL NOT NULL,
+    rival TEXT NOT NULL,
+    rival_lift REAL NOT NULL,
+    PRIMARY KEY (row, settings, condition, candidate, verifier)
 ) STRICT, WITHOUT ROWID;
 PRAGMA user_version = {_VERSION};
 """
@@ -110,6 +121,26 @@ class ReasoningStore:
         )
         stored = (_stored(values) for values in found)
         return {row.place: row for row in stored}
+
+    def put_lifts(self, lifts: Mapping[Place, Lift], settings: int, verifier: str) -> None:
+        """Commit a verifier's verdicts in one transaction."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO lifts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (row, settings, condition, candidate, verifier, lift.gold, lift.rival, lift.rival_lift)
+                    for (row, condition, candidate), lift in lifts.items()
+                ),
+            )
+
+    def find_lifts(self, rows: Sequence[str], settings: int, verifier: str) -> dict[Place, Lift]:
+        """Return a verifier's verdicts on the reasonings of some rows (a few thousand at the most)."""
+        found = self._connection.execute(
+            "SELECT row, condition, candidate, gold, rival, rival_lift FROM lifts "
+            f"WHERE settings = ? AND verifier = ? AND row IN ({_marks(rows)})",
+            (settings, verifier, *rows),
+        )
+        return {(row, condition, candidate): Lift(*lift) for row, condition, candidate, *lift in found}
 
     def written_otherwise(self, rows: Sequence[str], settings: int) -> dict[int, int]:
         """Return how many of the rows have a finished reasoning under which other settings, the newest alone."""
@@ -239,8 +270,14 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _put(connection: sqlite3.Connection, rows: Iterable[StoredReasoning], settings: int) -> None:
+    rows = list(rows)
+    again = [(row.row, settings, row.condition, row.candidate) for row in rows if row.attempts > 1]
     with connection:
         connection.executemany(_PUT, ((*astuple(row), settings) for row in rows))
+        # A verdict on what stood there before says nothing of what stands there now.
+        connection.executemany(
+            "DELETE FROM lifts WHERE row = ? AND settings = ? AND condition = ? AND candidate = ?", again
+        )
 
 
 def _stored(values: Sequence[Any]) -> StoredReasoning:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Mode = Literal["fast", "reasoned"]
+Condition = Literal["label", "free"]
 Status = Literal["ok", "truncated", "reasoning_cut", "label_forced", "failed"]
 
 
@@ -33,8 +34,9 @@ class ReasonedExample:
     """An example with a reasoning that leads from its text to its label.
 
     `finished` is False where the reasoner ran into its token limit. `condition` says whether it wrote with the label
-    in hand (`label`) or without (`free`). `candidates` are all reasonings that passed the filters, this one first,
-    where several were drawn; `scores` are theirs.
+    in hand (`label`) or without (`free`). Of several that were drawn, `candidate` is the number of this one, and
+    `candidates` are all that are acceptable, this one first; `scores` are their margins (see `Lift`). `weight` is
+    below 1 where the verifier was not convinced.
     """
 
     id: str
@@ -43,14 +45,33 @@ class ReasonedExample:
     reasoning: str
     reasoner: str = ""
     finished: bool = True
-    condition: str = "label"
+    condition: Condition = "label"
+    candidate: int = 0
     candidates: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
+    weight: float = 1.0
 
     @property
     def example(self) -> Example:
         """The example without its reasoning."""
         return Example(self.id, self.text, self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """By how much a reasoning makes labels more probable, in nats of log-probability over the label set.
+
+    `gold` is the lift of the row's own label, `rival_lift` that of the most probable other one, `rival`.
+    """
+
+    gold: float
+    rival: str
+    rival_lift: float
+
+    @property
+    def margin(self) -> float:
+        """How much more the reasoning does for the gold label than for its rival."""
+        return self.gold - self.rival_lift
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,10 @@
+"""Stage 2a: reasonings for every labelled training text, written offline into the durable row store.
+
+Start at `stage.py`. `write.py` fills the store, `verify.py` scores what was written, `sort.py` decides what of it
+is kept. Rows pass through a few thousand at a time, so that memory does not grow with the data.
+"""
+
+from whylabel.augment.rows import Reasoner, Retry, Work
+from whylabel.augment.stage import Augmentation, augment
+
+__all__ = ["Augmentation", "Reasoner", "Retry", "Work", "augment"]

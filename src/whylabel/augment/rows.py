@@ -1,0 +1,91 @@
+"""What all parts of the stage share: the reasoner, the work at hand, how a row is found in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from whylabel.engines.base import Engine, Sampling
+from whylabel.prompts import Prompt
+from whylabel.recipe import AugmentConfig
+from whylabel.run_folder import fingerprint
+from whylabel.store import Place, ReasoningStore, StoredReasoning
+from whylabel.types import Condition, Example, Lift, ReasonedExample
+from whylabel.verification import Verifier
+
+Retry = Literal["failed", "length"]
+
+_CHUNK_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoner:
+    """What writes the reasonings: an engine, how it is asked and drawn from, and what its output depends on."""
+
+    name: str
+    engine: Engine
+    ask: Callable[[str, str | None], Prompt]
+    """From a text and its label (None: without it) to the prompt."""
+    sampling: Sampling
+    settings: Mapping[str, Any]
+    """Everything but row and token limit that changes a reasoning: model, prompt format, sampling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What stays the same over all rows of a call."""
+
+    reasoner: Reasoner
+    store: ReasoningStore
+    config: AugmentConfig
+    verifier: Verifier | None = None
+    retry: frozenset[Retry] = frozenset()
+    settings: int = field(init=False)
+    """The number of the reasoner's settings in the store."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", self.store.settings_number(self.reasoner.settings))
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The conditions that reasonings are written under, the preferred one first."""
+        if self.config.condition == "free_then_label":
+            return ("free", "label")
+        return (self.config.condition,)
+
+    def candidates(self, example: Example, stored: Mapping[Place, StoredReasoning]) -> list[ReasonedExample]:
+        """Return the finished candidates of a row, in the order of preference."""
+        row = row_hash(example)
+        places = [
+            (row, condition, at) for condition in self.conditions for at in range(self.config.candidates)
+        ]
+        found = [stored[place] for place in places if place in stored]
+        return [self.reasoned(example, item) for item in found if item.state == "done"]
+
+    def reasoned(self, example: Example, stored: StoredReasoning) -> ReasonedExample:
+        """Return an example with a reasoning that was written for it."""
+        return ReasonedExample(
+            id=example.id,
+            text=example.text,
+            label=example.label,
+            reasoning=stored.reasoning,
+            reasoner=self.reasoner.name,
+            finished=stored.finished,
+            condition=stored.condition,
+            candidate=stored.candidate,
+        )
+
+    def leads_to_its_label(self, lift: Lift | None) -> bool:
+        """Return whether a verdict, if any is asked for, is good enough."""
+        return self.verifier is None or (lift is not None and lift.margin > self.config.verification.min_margin)
+
+
+def row_hash(example: Example) -> str:
+    """Return what stands for a row in the store: equal texts with equal labels are one row."""
+    return fingerprint(example.text, example.label)[:32]
+
+
+def chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    """Yield the examples a few thousand at a time."""
+    return (examples[start : start + _CHUNK_ROWS] for start in range(0, len(examples), _CHUNK_ROWS))

@@ -1,0 +1,147 @@
+"""Decide what is kept: the filters, the verifier's verdict, and what a person has decided."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from whylabel.augment.rows import Work, chunks, row_hash
+from whylabel.filters import Filter, refusal
+from whylabel.reasoned_rows import dropped_rows, kept_rows
+from whylabel.store import Place, StoredReasoning
+from whylabel.types import Condition, Dropped, Example, Lift, ReasonedExample
+
+UNVERIFIED = "does not lead to its label"
+_FAILURES_LISTED = 1000
+_NOTHING = "the engine returned nothing for this row"
+
+
+@dataclass(slots=True)
+class Sorted:
+    """Rows in = kept + dropped + failed."""
+
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Rows by the reason against them."""
+    failed: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    """Row id to error, of the first thousand failed rows."""
+    conditions: Counter[str] = field(default_factory=Counter)
+    """Kept rows by the condition that their reasoning was written under."""
+    content: str = ""
+    """SHA-256 over the kept rows."""
+
+    @property
+    def rows(self) -> int:
+        """How many examples went in."""
+        return self.kept + self.dropped.total() + self.failed
+
+
+def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped: Path) -> Sorted:
+    """Write every row to one of the two files, in the order of the examples, and return the counts."""
+    refuse = refusal(work.config.filters)
+    outcome = Sorted()
+    digest = hashlib.sha256()
+    with kept_rows(kept) as keep, dropped_rows(dropped) as drop:
+        for chunk in chunks(examples):
+            hashes = [row_hash(example) for example in chunk]
+            stored = work.store.find(hashes, work.settings)
+            lifts = _lifts(hashes, work)
+            for example in chunk:
+                candidates = work.candidates(example, stored)
+                if not candidates:
+                    outcome.failed += 1
+                    if len(outcome.failures) < _FAILURES_LISTED:
+                        outcome.failures[example.id] = _error(example, stored, work)
+                    continue
+                chosen = _choose(candidates, [lifts.get(_place(row)) for row in candidates], refuse, work)
+                if isinstance(chosen, Dropped):
+                    outcome.dropped[chosen.reason] += 1
+                    drop(chosen)
+                else:
+                    outcome.kept += 1
+                    outcome.conditions[chosen.condition] += 1
+                    digest.update(_bytes(chosen))
+                    keep(chosen)
+    outcome.content = digest.hexdigest()
+    return outcome
+
+
+def accepted_rows(chunk: Sequence[Example], work: Work, condition: Condition) -> set[str]:
+    """Return the rows that have an acceptable reasoning under a condition."""
+    refuse = refusal(work.config.filters)
+    hashes = [row_hash(example) for example in chunk]
+    stored = work.store.find(hashes, work.settings)
+    lifts = _lifts(hashes, work)
+    return {
+        row_hash(example)
+        for example in chunk
+        for row in work.candidates(example, stored)
+        if row.condition == condition
+        and refuse(row) is None
+        and work.leads_to_its_label(lifts.get(_place(row)))
+    }
+
+
+def _choose(
+    candidates: Sequence[ReasonedExample], lifts: Sequence[Lift | None], refuse: Filter, work: Work
+) -> ReasonedExample | Dropped:
+    """Return the best candidate, or why there is none.
+
+    Among those that pass the filters, one that leads to its label comes before one that does not, a preferred
+    condition before a fall-back, then the larger lift; without a verifier, the first.
+    """
+    reasons = [refuse(row) for row in candidates]
+    passed = [(row, lift) for row, lift, why in zip(candidates, lifts, reasons, strict=True) if why is None]
+    if not passed:
+        return Dropped(candidates[0], str(reasons[0]))
+    if work.verifier is None:
+        return _with_candidates(passed)
+    ranked = sorted(
+        passed,
+        key=lambda pair: (
+            not work.leads_to_its_label(pair[1]),
+            work.conditions.index(pair[0].condition),
+            -pair[1].margin if pair[1] else float("inf"),
+        ),
+    )
+    best, lift = ranked[0]
+    if work.leads_to_its_label(lift):
+        return _with_candidates([pair for pair in ranked if work.leads_to_its_label(pair[1])])
+    unverified = work.config.verification.unverified
+    if unverified == "drop":
+        return Dropped(replace(best, scores=_scores([ranked[0]])), UNVERIFIED)
+    return replace(_with_candidates(ranked[:1]), weight=work.config.verification.unverified_weight)
+
+
+def _with_candidates(ranked: Sequence[tuple[ReasonedExample, Lift | None]]) -> ReasonedExample:
+    others = tuple(row.reasoning for row, _ in ranked) if len(ranked) > 1 else ()
+    return replace(ranked[0][0], candidates=others, scores=_scores(ranked))
+
+
+def _scores(ranked: Sequence[tuple[ReasonedExample, Lift | None]]) -> tuple[float, ...]:
+    return tuple(lift.margin for _, lift in ranked if lift is not None)
+
+
+def _lifts(hashes: Sequence[str], work: Work) -> Mapping[Place, Lift]:
+    if work.verifier is None:
+        return {}
+    return work.store.find_lifts(hashes, work.settings, work.verifier.identity)
+
+
+def _place(row: ReasonedExample) -> Place:
+    return row_hash(row.example), row.condition, row.candidate
+
+
+def _error(example: Example, stored: Mapping[Place, StoredReasoning], work: Work) -> str:
+    found = [stored.get((row_hash(example), condition, 0)) for condition in work.conditions]
+    return next((row.error for row in found if row is not None and row.error), _NOTHING)
+
+
+def _bytes(row: ReasonedExample) -> bytes:
+    values = [row.id, row.text, row.label, row.reasoning, row.candidates, row.weight]
+    return json.dumps(values).encode("ascii") + b"\n"
