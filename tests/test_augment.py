@@ -2,14 +2,13 @@ import pyarrow.parquet
 import pytest
 
 from whylabel.augment import Reasoner, Work, augment
-from whylabel.augment.rows import row_hash
 from whylabel.augment.write import differences
 from whylabel.engines import Sampling
 from whylabel.engines.scripted import ScriptedEngine
 from whylabel.prompts import Prompts
 from whylabel.reasoned_rows import read_reasoned
 from whylabel.recipe import AugmentConfig
-from whylabel.store import open_store
+from whylabel.store import open_store, row_hash
 from whylabel.types import Example, Lift
 
 EXAMPLES = [Example(f"row-{number}", f"The text of number {number}", "joy") for number in range(20)]

@@ -236,8 +236,17 @@ class Pipeline:
         return fingerprint(
             self._reasoner_settings(), data_fingerprint(self.dataset.train), augment.filters.model_dump(),
             augment.sampling.max_new_tokens, augment.candidates, augment.condition,
-            augment.verification.model_dump(), self._verifier_identity(),
+            augment.verification.model_dump(), self._verifier_identity(), self._decisions(),
         )  # fmt: skip
+
+    def _decisions(self) -> int:
+        """How much people have decided about this run's reasonings: a new decision sorts them anew."""
+        from whylabel.store import open_store
+
+        if not self.run.store.exists():
+            return 0
+        with open_store(self.run.store) as store:
+            return store.count_decisions()
 
     @property
     def _verified_by_baseline(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -34,11 +34,32 @@ def dropped_rows(path: Path) -> Iterator[Callable[[Dropped], None]]:
 
 def read_reasoned(path: Path) -> tuple[ReasonedExample, ...]:
     """Read the kept rows."""
+    return tuple(iterate_kept(path))
+
+
+def iterate_kept(path: Path) -> Iterator[ReasonedExample]:
+    """Yield the kept rows, a few thousand in memory at a time."""
+    return (_reasoned(row) for row in _iterate(path, _COLUMNS))
+
+
+def iterate_dropped(path: Path) -> Iterator[Dropped]:
+    """Yield the dropped rows with their reasons."""
+    return (Dropped(_reasoned(row), row["reason"]) for row in _iterate(path, (*_COLUMNS, "reason")))
+
+
+def _iterate(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     import pyarrow.parquet
 
-    rows = pyarrow.parquet.read_table(path, columns=list(_COLUMNS)).to_pylist()
-    listed = ("candidates", "scores")
-    return tuple(ReasonedExample(**{**row, **{name: tuple(row[name]) for name in listed}}) for row in rows)
+    with pyarrow.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(columns)):
+            yield from batch.to_pylist()
+
+
+def _reasoned(row: Mapping[str, Any]) -> ReasonedExample:
+    values = {name: row[name] for name in _COLUMNS}
+    return ReasonedExample(
+        **{**values, "candidates": tuple(row["candidates"]), "scores": tuple(row["scores"])}
+    )
 
 
 def _plain(row: ReasonedExample) -> dict[str, Any]:

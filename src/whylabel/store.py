@@ -7,6 +7,7 @@ of their own, each as soon as the disk takes it: killed at any instant, nothing 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,9 +19,10 @@ from threading import Thread
 from typing import Any, Literal
 
 from whylabel.errors import RunFolderError
-from whylabel.types import Condition, Lift
+from whylabel.types import Condition, Example, Lift
 
 State = Literal["done", "failed"]
+Verdict = Literal["accepted", "edited", "rejected"]
 Place = tuple[str, Condition, int]
 """Where a reasoning stands: row, condition, candidate."""
 
@@ -56,6 +58,16 @@ CREATE TABLE lifts (
     rival_lift REAL NOT NULL,
     PRIMARY KEY (row, settings, condition, candidate, verifier)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE decisions (
+    number INTEGER PRIMARY KEY,
+    row TEXT NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('accepted', 'edited', 'rejected')),
+    reasoning TEXT NOT NULL,
+    decided_by TEXT NOT NULL,
+    decided_at TEXT NOT NULL,
+    note TEXT NOT NULL
+) STRICT;
+CREATE INDEX decisions_of_a_row ON decisions (row);
 PRAGMA user_version = {_VERSION};
 """
 
@@ -81,6 +93,18 @@ class StoredReasoning:
     def place(self) -> Place:
         """Where it stands under its settings."""
         return self.row, self.condition, self.candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decided about a row's reasoning; it outweighs filters and verifier. `decided_at` is in UTC."""
+
+    row: str
+    verdict: Verdict
+    reasoning: str
+    decided_by: str
+    decided_at: str
+    note: str = ""
 
 
 _COLUMNS = tuple(field.name for field in fields(StoredReasoning))
@@ -141,6 +165,29 @@ class ReasoningStore:
             (settings, verifier, *rows),
         )
         return {(row, condition, candidate): Lift(*lift) for row, condition, candidate, *lift in found}
+
+    def put_decisions(self, decisions: Iterable[Decision]) -> None:
+        """Add people's decisions to the record, in one transaction; earlier ones stay in it."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT INTO decisions (row, verdict, reasoning, decided_by, decided_at, note) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                map(astuple, decisions),
+            )
+
+    def find_decisions(self, rows: Sequence[str]) -> dict[str, Decision]:
+        """Return the latest decision on each of some rows (a few thousand at the most)."""
+        found = self._connection.execute(
+            "SELECT row, verdict, reasoning, decided_by, decided_at, note FROM decisions "
+            f"WHERE row IN ({_marks(rows)}) ORDER BY number",
+            tuple(rows),
+        )
+        return {values[0]: Decision(*values) for values in found}
+
+    def count_decisions(self) -> int:
+        """Return how many decisions are on record."""
+        (count,) = self._connection.execute("SELECT count(*) FROM decisions").fetchone()
+        return int(count)
 
     def written_otherwise(self, rows: Sequence[str], settings: int) -> dict[int, int]:
         """Return how many of the rows have a finished reasoning under which other settings, the newest alone."""
@@ -247,6 +294,11 @@ def open_store(path: Path) -> Iterator[ReasoningStore]:
             connection.close()
     except sqlite3.Error as error:
         raise _unusable(path, error) from error
+
+
+def row_hash(example: Example) -> str:
+    """Return what stands for an example in the store: equal texts with equal labels are one row."""
+    return hashlib.sha256(json.dumps([example.text, example.label]).encode("ascii")).hexdigest()[:32]
 
 
 def _connect(path: Path) -> sqlite3.Connection:

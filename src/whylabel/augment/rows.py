@@ -9,8 +9,7 @@ from typing import Any, Literal
 from whylabel.engines.base import Engine, Sampling
 from whylabel.prompts import Prompt
 from whylabel.recipe import AugmentConfig
-from whylabel.run_folder import fingerprint
-from whylabel.store import Place, ReasoningStore, StoredReasoning
+from whylabel.store import Place, ReasoningStore, StoredReasoning, row_hash
 from whylabel.types import Condition, Example, Lift, ReasonedExample
 from whylabel.verification import Verifier
 
@@ -78,12 +77,9 @@ class Work:
 
     def leads_to_its_label(self, lift: Lift | None) -> bool:
         """Return whether a verdict, if any is asked for, is good enough."""
-        return self.verifier is None or (lift is not None and lift.margin > self.config.verification.min_margin)
-
-
-def row_hash(example: Example) -> str:
-    """Return what stands for a row in the store: equal texts with equal labels are one row."""
-    return fingerprint(example.text, example.label)[:32]
+        return self.verifier is None or (
+            lift is not None and lift.margin > self.config.verification.min_margin
+        )
 
 
 def chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:

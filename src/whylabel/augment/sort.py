@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from whylabel.augment.rows import Work, chunks, row_hash
+from whylabel.augment.rows import Work, chunks
 from whylabel.filters import Filter, refusal
 from whylabel.reasoned_rows import dropped_rows, kept_rows
-from whylabel.store import Place, StoredReasoning
+from whylabel.store import Decision, Place, StoredReasoning, row_hash
 from whylabel.types import Condition, Dropped, Example, Lift, ReasonedExample
 
 UNVERIFIED = "does not lead to its label"
+REJECTED = "rejected by a person"
 _FAILURES_LISTED = 1000
 _NOTHING = "the engine returned nothing for this row"
 
@@ -51,14 +52,19 @@ def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped
             hashes = [row_hash(example) for example in chunk]
             stored = work.store.find(hashes, work.settings)
             lifts = _lifts(hashes, work)
-            for example in chunk:
+            decisions = work.store.find_decisions(hashes)
+            for row, example in zip(hashes, chunk, strict=True):
                 candidates = work.candidates(example, stored)
-                if not candidates:
+                if not candidates and row not in decisions:
                     outcome.failed += 1
                     if len(outcome.failures) < _FAILURES_LISTED:
                         outcome.failures[example.id] = _error(example, stored, work)
                     continue
-                chosen = _choose(candidates, [lifts.get(_place(row)) for row in candidates], refuse, work)
+                if row in decisions:
+                    chosen = _decided(example, decisions[row])
+                else:
+                    verdicts = [lifts.get(_place(candidate)) for candidate in candidates]
+                    chosen = _choose(candidates, verdicts, refuse, work)
                 if isinstance(chosen, Dropped):
                     outcome.dropped[chosen.reason] += 1
                     drop(chosen)
@@ -116,6 +122,17 @@ def _choose(
     if unverified == "drop":
         return Dropped(replace(best, scores=_scores([ranked[0]])), UNVERIFIED)
     return replace(_with_candidates(ranked[:1]), weight=work.config.verification.unverified_weight)
+
+
+def _decided(example: Example, decision: Decision) -> ReasonedExample | Dropped:
+    row = ReasonedExample(
+        example.id,
+        example.text,
+        example.label,
+        decision.reasoning,
+        f"{decision.verdict} by {decision.decided_by}",
+    )
+    return Dropped(row, REJECTED) if decision.verdict == "rejected" else row
 
 
 def _with_candidates(ranked: Sequence[tuple[ReasonedExample, Lift | None]]) -> ReasonedExample:

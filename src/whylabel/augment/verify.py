@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from whylabel.augment.rows import Work, chunks, row_hash
+from whylabel.augment.rows import Work, chunks
 from whylabel.progress import Progress, progress
-from whylabel.store import Place
+from whylabel.store import Place, row_hash
 from whylabel.types import Condition, Example, ReasonedExample
 
 _AT_ONCE = 64

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from whylabel.augment.rows import Work, chunks, row_hash
+from whylabel.augment.rows import Work, chunks
 from whylabel.augment.sort import accepted_rows
 from whylabel.engines.base import Completion
 from whylabel.progress import Progress, progress, say
 from whylabel.run_folder import fingerprint
-from whylabel.store import StoredReasoning, Writer
+from whylabel.store import StoredReasoning, Writer, row_hash
 from whylabel.types import Condition, Example
 
 

@@ -22,6 +22,7 @@ VERBS = {
     "train": "Stage 2b: train the classifier and the baseline.",
     "evaluate": "Compare classifier and baseline on the test split.",
     "predict": "Label a file, or lines on stdin.",
+    "reasonings": "Look at, export and review the reasonings of a run.",
     "models": "Fetch and list models.",
     "doctor": "Show what this machine and installation can do.",
     "recipe": "Explain every field of the recipe.",

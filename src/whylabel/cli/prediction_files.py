@@ -13,6 +13,7 @@ from typing import IO, Any
 from whylabel.atomic import whole_file
 from whylabel.errors import UsageError
 from whylabel.labels import LabelSet
+from whylabel.spreadsheet import harmless
 from whylabel.types import Prediction
 
 Write = Callable[[Prediction], None]
@@ -78,20 +79,15 @@ def _csv_file(path: Path, labels: LabelSet) -> Iterator[Write]:
     columns = ["id", "label", *(f"p({name})" for name in labels.names), "reasoning", "status", "error"]
     with whole_file(path) as aside, aside.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
-        table.writerow([_harmless(name) for name in columns])
+        table.writerow([harmless(name) for name in columns])
 
         def write(prediction: Prediction) -> None:
             chances = [f"{value:.6f}" for value in prediction.probabilities] or [""] * len(labels)
             texts = (prediction.reasoning or "", prediction.status, prediction.error or "")
-            row = [_harmless(prediction.id), _harmless(prediction.label), *chances]
-            table.writerow([*row, *(_harmless(text) for text in texts)])
+            row = [harmless(prediction.id), harmless(prediction.label), *chances]
+            table.writerow([*row, *(harmless(text) for text in texts)])
 
         yield write
-
-
-def _harmless(text: str) -> str:
-    """Return a cell that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 @contextmanager

@@ -1,0 +1,106 @@
+"""`whylabel reasonings`: look at what was written, hand it to people, take back what they decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from whylabel.cli.options import debug_option, json_option
+
+if TYPE_CHECKING:
+    from whylabel.review import ReviewRow
+
+
+@click.command("reasonings")
+@click.argument("run_path", metavar="RUN", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--search", help="Only rows with these words in text or reasoning, whatever their case.")
+@click.option("--label", help="Only rows of this label.")
+@click.option("--state", type=click.Choice(["kept", "dropped", "failed"]), help="Only rows of this state.")
+@click.option("--reason", help="Only rows dropped or failed for this reason (a part of it will do).")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="At most this many rows. [default: 20, all in a file]"
+)
+@click.option(
+    "--export",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the rows to a .csv, .jsonl or .parquet file.",
+)
+@click.option(
+    "--import",
+    "decided",
+    type=click.Path(path_type=Path),
+    help="Record the decisions in an exported file: rows whose reasoning was edited, or whose column verdict says "
+    "accepted or rejected.",
+)
+@click.option("--by", help="Who decided. [default: the user's name]")
+@json_option
+@debug_option
+def command(
+    run_path: Path,
+    search: str | None,
+    label: str | None,
+    state: str | None,
+    reason: str | None,
+    limit: int | None,
+    export: Path | None,
+    decided: Path | None,
+    by: str | None,
+    as_json: bool,
+) -> None:
+    """Show, search and export the reasonings of RUN, and take back what people decided about them.
+
+    A rejected reasoning is dropped, an edited or accepted one is kept whatever filters and verifier say. Decisions
+    take effect with the next `whylabel run` or `augment`, and stay on record with who made them and when.
+    """
+    import itertools
+    import json
+    from dataclasses import asdict
+
+    from whylabel.cli.review_files import write_rows
+    from whylabel.progress import say
+    from whylabel.review import import_decisions, review_rows
+    from whylabel.run_folder import RunFolder
+
+    run = RunFolder(run_path)
+    if decided is not None:
+        counts = import_decisions(run, decided, decided_by=by)
+        said = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items()) or "no row was changed"
+        say(f"{said}; they take effect with the next: whylabel run RECIPE")
+        return
+    rows = _matching(review_rows(run), search, label, state, reason)
+    if export is not None:
+        exported = list(itertools.islice(rows, limit))
+        write_rows(export, exported)
+        say(f"{len(exported):,} rows in {export}")
+        return
+    for row in itertools.islice(rows, limit or 20):
+        if as_json:
+            click.echo(json.dumps(asdict(row), ensure_ascii=False))
+        else:
+            _show(row)
+
+
+def _matching(
+    rows: Iterator[ReviewRow], search: str | None, label: str | None, state: str | None, reason: str | None
+) -> Iterator[ReviewRow]:
+    words = (search or "").casefold()
+    for row in rows:
+        if (
+            words in f"{row.text}\n{row.reasoning}".casefold()
+            and label in (None, row.label)
+            and state in (None, row.state)
+            and (reason or "") in row.reason
+        ):
+            yield row
+
+
+def _show(row: ReviewRow) -> None:
+    margin = "" if row.margin is None else f", margin {row.margin:+.2f}"
+    why = f": {row.reason}" if row.reason else ""
+    click.echo(f"{click.style(row.id, bold=True)}  {row.label}  ({row.state}{why}{margin})")
+    for name, text in (("text", row.text), ("why", row.reasoning)):
+        if text:
+            click.echo(f"  {name}: {' '.join(text.split())}")
