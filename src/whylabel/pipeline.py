@@ -18,13 +18,14 @@ from whylabel.atomic import whole_folder, write_json
 from whylabel.data import fingerprint as data_fingerprint
 from whylabel.data import load_dataset, load_reasoning
 from whylabel.errors import RunFolderError
+from whylabel.filters import check_filters
 from whylabel.labels import LabelSet
 from whylabel.machine import hardware, versions
 from whylabel.models import model_fingerprint
 from whylabel.progress import duration, say
 from whylabel.prompts import FORMAT_VERSION
 from whylabel.reasoned_rows import read_reasoned, write_dropped, write_reasoned
-from whylabel.recipe import Recipe
+from whylabel.recipe import FilterConfig, Recipe
 from whylabel.run_folder import RunFolder, fingerprint
 from whylabel.types import Dataset, Example, Prediction, QuestionAnswer
 
@@ -81,8 +82,19 @@ class Pipeline:
         """Identity of the base model's weights."""
         return model_fingerprint(self.recipe.base_model)
 
+    @cached_property
+    def filters(self) -> FilterConfig:
+        """Which reasonings are dropped: the recipe's settings, completed by its question."""
+        filters = self.recipe.augment.filters
+        asked = self.recipe.task.question if filters.question is None else filters.question
+        return filters.model_copy(update={"question": asked})
+
     def begin(self) -> None:
-        """Write what is known before the first stage: the resolved recipe, versions, hardware, data."""
+        """Write what is known before the first stage: the resolved recipe, versions, hardware, data.
+
+        Raises `RecipeError` if the recipe names an unknown filter: hours before it would be asked.
+        """
+        check_filters(self.filters)
         self.run.path.mkdir(parents=True, exist_ok=True)
         self.run.write_recipe(self.recipe.to_yaml())
         splits = self.dataset.splits()
@@ -216,7 +228,7 @@ class Pipeline:
         )  # fmt: skip
 
     def _augment_fingerprint(self) -> str:
-        filters = self.recipe.augment.filters.model_dump()
+        filters = self.filters.model_dump()
         return fingerprint(self._reasoner_identity(), data_fingerprint(self.dataset.train), filters)
 
     def _baseline_fingerprint(self) -> str:
@@ -301,7 +313,7 @@ class Pipeline:
         from whylabel.store import open_store
 
         with open_store(self.run.store) as store:
-            outcome = augment(self.dataset.train, self._reasoner(), store, self.recipe.augment.filters)
+            outcome = augment(self.dataset.train, self._reasoner(), store, self.filters)
         kept, dropped = outcome.filtered.kept, outcome.filtered.dropped
         write_reasoned(self.run.kept, kept)
         write_dropped(self.run.dropped, dropped)
