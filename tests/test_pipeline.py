@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from whylabel.errors import RunFolderError
+from whylabel.errors import RecipeError, RunFolderError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline
 from whylabel.reasoned_rows import read_reasoned
@@ -117,6 +117,22 @@ def test_a_stage_alone_says_what_it_misses(recipe, tmp_path):
     with pytest.raises(RunFolderError, match="train-reasoner, has not been run") as raised:
         pipeline.augment()
     assert "whylabel train-reasoner" in str(raised.value)
+
+
+def test_an_unknown_filter_stops_before_anything_is_written(recipe, tmp_path):
+    pipeline = Pipeline(
+        override_recipe(recipe, augment__filters__names=["leek"]), RunFolder(tmp_path / "run")
+    )
+    with pytest.raises(RecipeError, match="Did you mean 'leak'"):
+        pipeline.begin()
+    assert not pipeline.run.path.exists()
+
+
+def test_the_filters_know_the_question(recipe, tmp_path):
+    asked = override_recipe(recipe, task__question="How does it sound?")
+    assert Pipeline(asked, RunFolder(tmp_path)).filters.question == "How does it sound?"
+    own = override_recipe(asked, augment__filters__question="")
+    assert Pipeline(own, RunFolder(tmp_path)).filters.question == ""
 
 
 def test_a_ready_reasoner_skips_stage_one(recipe, tiny_model_folder, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from whylabel.data.builtin import read_builtin
 from whylabel.errors import ModelError
-from whylabel.prompts import LABEL_MARKER, PAD_TOKEN, Prompts, Rendered, mask_words
+from whylabel.prompts import LABEL_MARKER, PAD_TOKEN, Prompts, Rendered
 
 STYLES = ("compact", "chat")
 REASONING = "He forgot, which hurts; 'fine' is irony 🤷🏽‍♀️."
@@ -341,38 +341,3 @@ def test_trim_of_real_texts(prompts):
 def test_mark_shows_what_is_trained(prompts):
     marked = prompts.mark(Rendered(tuple(prompts.answer_ids("a")), tuple(prompts.label_ids("joy"))))
     assert marked == f" a⟦{'' if prompts.style == 'chat' else ' '}joy<|im_end|>⟧"
-
-
-# -- masking -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("reasoning", "words", "expected"),
-    [
-        ("This is joy.", ["joy"], "This is ___."),
-        ("JOY, Joy and joy", ["joy"], "___, ___ and ___"),
-        ("joyful, joyous and joys", ["joy"], "___, ___ and ___"),
-        ("angered by anger", ["Anger"], "___ by ___"),
-        ("enjoy the joystick-maker", ["joy"], "enjoy the joystick-maker"),
-        ("joy-ride", ["joy"], "___-ride"),
-        ("fear of flying, flying fears", ["fear of flying"], "___ of ___, ___ ___"),
-        ("joy or fear or love", ["joy", "fear"], "___ or ___ or love"),
-        ("joyful joy", ["joy", "joyful"], "___ ___"),
-        ("No. It is not: no, nothing", ["no"], "___. It is not: ___, nothing"),
-        ("no or yes", ["no", "yes"], "___ or ___"),
-        ("5 + 5 = 10, not 105 or 55", ["10"], "5 + 5 = ___, not 105 or 55"),
-        ("Ärger, ärgerlich und ärgern", ["ärger"], "___, ___ und ___"),
-        ("a C or c, not cc", ["C++"], "a ___ or ___, not cc"),
-        (r"a.b or axb, \d", ["a.b"], r"___.___ or axb, \d"),
-        ("nothing to hide", [], "nothing to hide"),
-        ("nothing to hide", ["", "?!"], "nothing to hide"),
-        ("", ["joy"], ""),
-    ],
-)
-def test_mask_words(reasoning, words, expected):
-    assert mask_words(reasoning, words) == expected
-
-
-def test_masking_does_not_depend_on_the_order_of_words():
-    text = "joyful joys of a joyride, love and lovers"
-    assert mask_words(text, ["joy", "love", "joyride"]) == mask_words(text, ["joyride", "love", "joy"])

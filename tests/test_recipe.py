@@ -132,6 +132,13 @@ def test_override_recipe_changes_only_what_it_names():
         ("name: ''", (), "name: "),
         ("task: {labels: [0, 1]}", (), "task.labels.0: "),
         ("augment: {filters: {min_words: 9, max_words: 3}}", (), "min_words 9 is above max_words 3"),
+        (
+            "augment: {filters: {names: [pattern], drop_patterns: [fine, 'as (an']}}",
+            (),
+            "augment.filters.drop_patterns: 'as (an' is no regular expression",
+        ),
+        ("augment: {filters: {drop_patterns: [a]}}", (), "names has no filter `pattern`"),
+        ("augment: {filters: {max_similarity: 1}}", (), "max_similarity"),
         ("1: x", (), "Keys should be strings"),
         ("- a\n- b", (), "A recipe is a YAML mapping"),
         ("just words", (), "A recipe is a YAML mapping"),

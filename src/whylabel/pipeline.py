@@ -18,13 +18,14 @@ from whylabel.atomic import whole_folder, write_json
 from whylabel.data import fingerprint as data_fingerprint
 from whylabel.data import load_dataset, load_reasoning
 from whylabel.errors import RunFolderError
+from whylabel.filters import check_filters
 from whylabel.labels import LabelSet
 from whylabel.machine import hardware, versions
 from whylabel.models import CARD, model_fingerprint
 from whylabel.progress import duration, say
 from whylabel.prompts import FORMAT_VERSION
 from whylabel.reasoned_rows import read_reasoned
-from whylabel.recipe import Recipe
+from whylabel.recipe import FilterConfig, Recipe
 from whylabel.run_folder import RunFolder, fingerprint
 from whylabel.types import Dataset, Example, Prediction, QuestionAnswer
 
@@ -82,8 +83,19 @@ class Pipeline:
         """Identity of the base model's weights."""
         return model_fingerprint(self.recipe.base_model)
 
+    @cached_property
+    def filters(self) -> FilterConfig:
+        """Which reasonings are dropped: the recipe's settings, completed by its question."""
+        filters = self.recipe.augment.filters
+        asked = self.recipe.task.question if filters.question is None else filters.question
+        return filters.model_copy(update={"question": asked})
+
     def begin(self) -> None:
-        """Write what is known before the first stage: the resolved recipe, versions, hardware, data."""
+        """Write what is known before the first stage: the resolved recipe, versions, hardware, data.
+
+        Raises `RecipeError` if the recipe names an unknown filter: hours before it would be asked.
+        """
+        check_filters(self.filters)
         self.run.path.mkdir(parents=True, exist_ok=True)
         self.run.write_recipe(self.recipe.to_yaml())
         splits = self.dataset.splits()
@@ -234,7 +246,7 @@ class Pipeline:
     def _augment_fingerprint(self) -> str:
         augment = self.recipe.augment
         return fingerprint(
-            self._reasoner_settings(), data_fingerprint(self.dataset.train), augment.filters.model_dump(),
+            self._reasoner_settings(), data_fingerprint(self.dataset.train), self.filters.model_dump(),
             augment.sampling.max_new_tokens, augment.candidates, augment.condition,
             augment.verification.model_dump(), self._verifier_identity(), self._decisions(),
         )  # fmt: skip
@@ -348,7 +360,8 @@ class Pipeline:
         reasoner = self._reasoner()
         try:
             with open_store(self.run.store) as store:
-                work = Work(reasoner, store, self.recipe.augment, self._verifier(), retry)
+                config = self.recipe.augment.model_copy(update={"filters": self.filters})
+                work = Work(reasoner, store, config, self._verifier(), retry)
                 outcome = augment(self.dataset.train, work, kept=self.run.kept, dropped=self.run.dropped)
         finally:
             reasoner.engine.close()

@@ -15,8 +15,7 @@ text stays text.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -272,21 +271,3 @@ def reasoner_request(question: str, answer: str | None, style: PromptStyle) -> s
 def endpoint_prompt(text: str, question: str, label: str | None) -> Prompt:
     """Return what a model behind a chat endpoint is asked about a labelled text: the user's turn, without ids."""
     return Prompt((), reasoner_request(f"{text}\n{question}", label, "chat"))
-
-
-def mask_words(reasoning: str, words: Iterable[str]) -> str:
-    """Return the reasoning with every occurrence of the words replaced by `___`, whatever their case.
-
-    A word also covers its simple inflections (`joy` masks `joyful`, `anger` masks `angered`), since a masked
-    reasoning must not give the label away.
-    """
-    parts: set[str] = set()
-    for word in words:
-        found = re.findall(r"\w+", word)
-        # The short words of a longer answer (of, it) stand in any reasoning; a label that is short itself counts.
-        parts.update([part for part in found if len(part) > 2 or part.isdigit()] or found)
-    if not parts:
-        return reasoning
-    longest_first = sorted(parts, key=lambda part: (-len(part), part))
-    pattern = "|".join(re.escape(part) + (r"\w{0,4}" if len(part) > 2 else "") for part in longest_first)
-    return re.sub(rf"\b(?:{pattern})\b", "___", reasoning, flags=re.IGNORECASE)

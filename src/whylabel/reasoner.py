@@ -14,13 +14,15 @@ import numpy as np
 from whylabel.audit import audit
 from whylabel.engines.base import Engine, Sampling
 from whylabel.engines.transformers import TransformersEngine
+from whylabel.masking import mask_words
 from whylabel.models import LoadedModel, prepare_for_training
 from whylabel.progress import progress, say
-from whylabel.prompts import Prompt, Prompts, mask_words
+from whylabel.prompts import Prompt, Prompts
 from whylabel.recipe import ReasonerConfig
 from whylabel.scoring import LabelScorer, score_one_by_one
 from whylabel.training import train
 from whylabel.types import QuestionAnswer
+from whylabel.words import count_words
 
 _RIVALS = 3
 _SHOWN = 5
@@ -87,7 +89,7 @@ def gate(
         rows,
         Sampling(max_new_tokens=max_new_tokens, stop_ids=tuple(sorted(prompts.stop_ids))),
     )
-    words = [len(text.split()) for _, text, _ in written]
+    words = [count_words(text) for _, text, _ in written]
     return {
         "n": len(rows),
         "held_out_loss": held_out_loss,
@@ -108,9 +110,9 @@ def answer_recovery(
 ) -> dict[str, Any]:
     """Return how often the base model tells the answer from three rivals, with the reasoning and without it.
 
-    The answer's words are masked in the reasoning, and rivals are answers of other rows, so what is measured is
-    whether the reasoning leads to its answer, not whether it names it. Candidates are ranked by mean
-    log-probability per token, since answers differ in length. Chance is 0.25.
+    The answer's words and their relatives are masked in the reasoning, and rivals are answers of other rows, so
+    what is measured is whether the reasoning leads to its answer, not whether it names it. Candidates are ranked
+    by mean log-probability per token, since answers differ in length. Chance is 0.25.
     """
     draw = random.Random(seed)
     answers = sorted({row.answer for row, _, _ in written})

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from whylabel.errors import RecipeError, unknown_name
 
@@ -176,20 +176,47 @@ class FilterConfig(Section):
     """Which reasonings are dropped, and when."""
 
     names: list[str] = ["empty", "unfinished", "length", "repetition", "copy"]
-    """Filters in the order in which they are asked; the first that refuses gives the reason."""
+    """Filters in the order in which they are asked; the first that refuses gives the reason.
+    Also: `leak`, `language`, `pattern`, `near_duplicate` (last), and those added by entry point."""
     min_words: int = Field(4, ge=0)
-    """`length`: shorter reasonings are dropped."""
+    """`length`: shorter reasonings are dropped. In scripts without blanks, two characters of Han or kana, or four of
+    Thai, Lao, Khmer or Burmese, count as a word."""
     max_words: int = Field(120, ge=1)
     """`length`: longer reasonings are dropped."""
     max_repeats: int = Field(3, ge=1)
     """`repetition`: a run of four words may stand this often in a reasoning."""
     max_copied: float = Field(0.8, gt=0, le=1)
-    """`copy`: largest share of a reasoning's words that may be one verbatim stretch of the text."""
+    """`copy`: largest share of a reasoning's words that may be one verbatim stretch of the text or the question."""
+    question: str | None = None
+    """`copy`: the question that a reasoning may not repeat; default: `task.question`."""
+    leak_words: int = Field(8, ge=1)
+    """`leak`: a reasoning that names its label, or a relative of it, in so many first words is dropped."""
+    drop_patterns: list[str] = []
+    """`pattern`: a reasoning in which one of these regular expressions (Python's) is found is dropped; they heed
+    case unless they begin with `(?i)`."""
+    max_similarity: float = Field(0.9, ge=0.5, lt=1)
+    """`near_duplicate`: largest share of word triples that a reasoning may have in common with an earlier one."""
 
     @model_validator(mode="after")
     def _ordered(self) -> FilterConfig:
         if self.min_words > self.max_words:
             raise ValueError(f"min_words {self.min_words} is above max_words {self.max_words}")
+        return self
+
+    @field_validator("drop_patterns")
+    @classmethod
+    def _regular_expressions(cls, patterns: list[str]) -> list[str]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression ({error})") from None
+        return patterns
+
+    @model_validator(mode="after")
+    def _patterns_are_used(self) -> FilterConfig:
+        if self.drop_patterns and "pattern" not in self.names:
+            raise ValueError("drop_patterns are given, but names has no filter `pattern` to use them")
         return self
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whylabel.labels import LabelSet
+from whylabel.masking import mask_words
 from whylabel.models import LoadedModel
-from whylabel.prompts import Prompts, mask_words
+from whylabel.prompts import Prompts
 from whylabel.scoring import LabelScorer, probabilities
 from whylabel.types import Lift, ReasonedExample
 
