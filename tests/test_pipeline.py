@@ -8,6 +8,7 @@ from whylabel.pipeline import Pipeline
 from whylabel.reasoned_rows import read_reasoned
 from whylabel.recipe import Recipe, override_recipe
 from whylabel.run_folder import STAGES, RunFolder
+from whylabel.suspects import Suspect, read_suspects
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +196,31 @@ def test_a_verifier_judges_what_was_written_and_a_new_one_writes_nothing_again(
     figures = json.loads(run.augment_metrics.read_text())
     assert figures["reused"] == figures["rows"] == 24
     assert all(len(row.scores) == 1 for row in read_reasoned(run.kept))
+
+
+def test_suspect_labels_are_listed_and_left_without_a_reasoning(
+    recipe, tiny_model_folder, tmp_path, monkeypatch
+):
+    doubting = override_recipe(
+        recipe,
+        reasoner__model=str(tiny_model_folder),
+        augment__suspects={"folds": 2, "exclude": True},
+    )
+    run = RunFolder(tmp_path)
+    pipeline = Pipeline(doubting, run)
+    wrong = {row.id for row in pipeline.dataset.train[:3]}
+    monkeypatch.setattr(
+        "whylabel.suspects.find_suspects",
+        lambda rows, probabilities, labels: [
+            Suspect(row.id, row.text, row.label, 0.1, "joy", 0.9) for row in rows if row.id in wrong
+        ],
+    )
+    pipeline.begin()
+    pipeline.augment()
+    assert {row.id for row in read_suspects(run.suspects)} == wrong
+    figures = json.loads(run.augment_metrics.read_text())
+    assert figures["dropped_by_reason"]["suspect label"] == 3
+    assert figures["rows"] == 24
+    assert not wrong & {row.id for row in read_reasoned(run.kept)}
+    assert not list(run.path.rglob("fold*"))
+    assert run.read_manifest()["stages"]["suspects"]["status"] == "done"

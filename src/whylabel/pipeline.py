@@ -10,9 +10,11 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from whylabel.atomic import whole_folder, write_json
 from whylabel.data import fingerprint as data_fingerprint
@@ -163,6 +165,8 @@ class Pipeline:
 
     def augment(self, retry: frozenset[Retry] = frozenset()) -> None:
         """Stage 2a; `retry` names rows that are written again although they are there."""
+        if self.recipe.augment.suspects.folds is not None:
+            self._stage("suspects", self._suspects_fingerprint(), self._find_suspects)
         self._stage("augment", self._augment_fingerprint(), lambda: self._augment(retry), again=bool(retry))
         failed = self.run.failed_rows("augment")
         self.failed_rows += failed
@@ -249,7 +253,11 @@ class Pipeline:
             self._reasoner_settings(), data_fingerprint(self.dataset.train), self.filters.model_dump(),
             augment.sampling.max_new_tokens, augment.candidates, augment.condition,
             augment.verification.model_dump(), self._verifier_identity(), self._decisions(),
+            augment.suspects.model_dump() if augment.suspects.exclude else None,
         )  # fmt: skip
+
+    def _suspects_fingerprint(self) -> str:
+        return fingerprint(self.recipe.augment.suspects.folds, self._baseline_fingerprint())
 
     def _decisions(self) -> int:
         """How much people have decided about this run's reasonings: a new decision sorts them anew."""
@@ -353,6 +361,46 @@ class Pipeline:
         )
         return StageResult(len(rows), int(trained["tokens"]), {"content": content})
 
+    def _find_suspects(self) -> StageResult:
+        from whylabel.suspects import find_suspects, out_of_fold, write_suspects
+
+        folds = self.recipe.augment.suspects.folds
+        assert folds is not None
+        rows, labels = self.dataset.train, self.labels
+        scratch = self.run.suspects.with_name("folds")
+        own = scratch / self._suspects_fingerprint()[:16]
+        fit_predict = partial(self._fit_predict, own)
+        probabilities = out_of_fold(rows, labels, folds, self.recipe.seed, fit_predict, own)
+        found = find_suspects(rows, probabilities, labels)
+        write_suspects(self.run.suspects, found)
+        shutil.rmtree(scratch, ignore_errors=True)
+        share = len(found) / len(rows)
+        say(
+            f"  {len(found):,} of {len(rows):,} labels look wrong ({share:.1%}); they are in {self.run.suspects}"
+        )
+        return StageResult(len(rows), 0, {})
+
+    def _fit_predict(
+        self, scratch: Path, train: Sequence[Example], held_out: Sequence[Example], fold: int
+    ) -> Any:
+        """Return a baseline's probabilities for rows that it was not trained on."""
+        from whylabel.classifier import TrainedClassifier, train_classifier
+        from whylabel.models import load
+
+        loaded = load(self.recipe.base_model, device=self.recipe.device, dtype="float32")
+        card, _ = train_classifier(
+            loaded,
+            train,
+            self.labels,
+            self.recipe,
+            title=f"fold {fold + 1}",
+            checkpoints=scratch / f"checkpoints-{fold}",
+            lineage={},
+        )
+        predictions = TrainedClassifier(loaded, card).predict([(row.id, row.text) for row in held_out])
+        even = [1 / len(self.labels)] * len(self.labels)
+        return np.array([prediction.probabilities or even for prediction in predictions])
+
     def _augment(self, retry: frozenset[Retry]) -> StageResult:
         from whylabel.augment import Work, augment
         from whylabel.store import open_store
@@ -361,7 +409,7 @@ class Pipeline:
         try:
             with open_store(self.run.store) as store:
                 config = self.recipe.augment.model_copy(update={"filters": self.filters})
-                work = Work(reasoner, store, config, self._verifier(), retry)
+                work = Work(reasoner, store, config, self._verifier(), retry, self._excluded())
                 outcome = augment(self.dataset.train, work, kept=self.run.kept, dropped=self.run.dropped)
         finally:
             reasoner.engine.close()
@@ -373,6 +421,14 @@ class Pipeline:
             f"+ {found.failed:,} failed"
         )
         return StageResult(found.rows, outcome.tokens, {"content": found.content}, found.failed)
+
+    def _excluded(self) -> frozenset[str]:
+        from whylabel.suspects import read_suspects
+
+        suspects = self.recipe.augment.suspects
+        if suspects.folds is None or not suspects.exclude:
+            return frozenset()
+        return frozenset(row.id for row in read_suspects(self.run.suspects))
 
     def _verifier(self) -> Verifier | None:
         from whylabel.models import load, read_card

@@ -235,6 +235,15 @@ class VerificationConfig(Section):
     """`unverified: keep`: the weight that such a row gets."""
 
 
+class SuspectsConfig(Section):
+    """Training rows whose label looks wrong; they are listed in `augment/suspects.parquet`, never relabelled."""
+
+    folds: int | None = Field(None, ge=2)
+    """Look for them with this many baselines, each trained without a part of the rows; default: do not look."""
+    exclude: bool = False
+    """Write no reasoning for them: a reasoning for a wrong label teaches fabrication."""
+
+
 class AugmentConfig(Section):
     """Stage 2a: a reasoning for every labelled training text."""
 
@@ -253,6 +262,8 @@ class AugmentConfig(Section):
     """What is dropped."""
     verification: VerificationConfig = VerificationConfig()
     """Which candidate is best, and whether it is good enough."""
+    suspects: SuspectsConfig = SuspectsConfig()
+    """Which labels look wrong."""
 
     @model_validator(mode="after")
     def _drawn_apart(self) -> AugmentConfig:

@@ -34,6 +34,7 @@ class RunFolder:
         self.store = self.path / "augment" / "store.sqlite"
         self.kept = self.path / "augment" / "train.parquet"
         self.dropped = self.path / "augment" / "dropped.parquet"
+        self.suspects = self.path / "augment" / "suspects.parquet"
         self.augment_metrics = self.path / "augment" / "metrics.json"
         self.classifier_model = self.path / "classifier" / "model"
         self.classifier_metrics = self.path / "classifier" / "metrics.json"
@@ -51,6 +52,7 @@ class RunFolder:
         """Return the files that a finished stage has left."""
         return {
             "train-reasoner": (self.reasoner_model / "whylabel.json", self.reasoner_metrics),
+            "suspects": (self.suspects,),
             "augment": (self.kept, self.dropped, self.augment_metrics),
             "train-baseline": (self.baseline_model / "whylabel.json", self.baseline_metrics),
             "train-classifier": (self.classifier_model / "whylabel.json", self.classifier_metrics),

@@ -40,6 +40,8 @@ class Work:
     config: AugmentConfig
     verifier: Verifier | None = None
     retry: frozenset[Retry] = frozenset()
+    excluded: frozenset[str] = frozenset()
+    """Ids of rows that get no reasoning."""
     settings: int = field(init=False)
     """The number of the reasoner's settings in the store."""
 

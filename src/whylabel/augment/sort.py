@@ -16,6 +16,7 @@ from whylabel.store import Decision, Place, StoredReasoning, row_hash
 from whylabel.types import Condition, Dropped, Example, Lift, ReasonedExample
 
 UNVERIFIED = "does not lead to its label"
+SUSPECT = "suspect label"
 REJECTED = "rejected by a person"
 _FAILURES_LISTED = 1000
 _NOTHING = "the engine returned nothing for this row"
@@ -54,14 +55,16 @@ def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped
             lifts = _lifts(hashes, work)
             decisions = work.store.find_decisions(hashes)
             for row, example in zip(hashes, chunk, strict=True):
-                candidates = work.candidates(example, stored)
-                if not candidates and row not in decisions:
+                candidates = [] if example.id in work.excluded else work.candidates(example, stored)
+                if not candidates and row not in decisions and example.id not in work.excluded:
                     outcome.failed += 1
                     if len(outcome.failures) < _FAILURES_LISTED:
                         outcome.failures[example.id] = _error(example, stored, work)
                     continue
                 if row in decisions:
                     chosen = _decided(example, decisions[row])
+                elif example.id in work.excluded:
+                    chosen = Dropped(ReasonedExample(example.id, example.text, example.label, ""), SUSPECT)
                 else:
                     verdicts = [lifts.get(_place(candidate)) for candidate in candidates]
                     chosen = _choose(candidates, verdicts, refuse, work)

@@ -38,7 +38,7 @@ def write_reasonings(examples: Sequence[Example], work: Work, condition: Conditi
     with progress(title, total=len(examples), done=reused) as bar, work.store.writer(work.settings) as writer:
         for chunk in chunks(examples):
             settled = accepted_rows(chunk, work, work.conditions[0]) if fall_back else set()
-            rows = {row_hash(example): example for example in chunk}
+            rows = {row_hash(row): row for row in chunk if row.id not in work.excluded}
             open_rows = {row: example for row, example in rows.items() if row not in settled}
             wanted = _missing(open_rows, work, condition)
             if fall_back:
@@ -125,7 +125,10 @@ def _announce(examples: Sequence[Example], work: Work, condition: Condition) -> 
     changed: Counter[int] = Counter()
     for chunk in chunks(examples):
         hashes = [row_hash(example) for example in chunk]
-        wanted = _missing(dict(zip(hashes, chunk, strict=True)), work, condition)
+        open_rows = {
+            row: item for row, item in zip(hashes, chunk, strict=True) if item.id not in work.excluded
+        }
+        wanted = _missing(open_rows, work, condition)
         rows = {place.row for place in wanted}
         fresh = rows - {place.row for place in wanted if place.attempts}
         again += len(rows) - len(fresh)
