@@ -1,7 +1,7 @@
 import pytest
 
 from whylabel.engines import Sampling, make_engine
-from whylabel.engines.transformers import TransformersEngine
+from whylabel.engines.transformers import TransformersEngine, shared_prefix
 from whylabel.models import load
 from whylabel.prompts import Prompts
 
@@ -82,11 +82,58 @@ def test_a_seed_decides_what_is_sampled(loaded, prompts, sampling):
 def test_batches_respect_the_token_budget(loaded, prompts):
     engine = TransformersEngine(loaded, tokens_per_batch=80, max_rows=3)
     inputs = [prompt.ids for prompt in prompts * 3]
-    batches = list(engine._batches(inputs, 10))
+    batches = list(engine._batches(inputs, range(12), 10))
     assert sorted(index for batch in batches for index in batch) == list(range(12))
     for batch in batches:
         width = max(len(inputs[index]) for index in batch) + 10
         assert len(batch) == 1 or (len(batch) <= 3 and len(batch) * width <= 80)
+
+
+@pytest.fixture(scope="module")
+def chat(loaded):
+    """Prompts that share their first 40 tokens and more, of different lengths."""
+    prompts = Prompts(loaded.tokenizer, style="chat")
+    shared = "The same long words stand before each of these texts, so that a cache pays. "
+    return [prompts.reasoner_for_text(shared + text * (place + 1), "joy") for place, text in enumerate(TEXTS)]
+
+
+def test_a_shared_prefix_changes_nothing(loaded, chat, sampling, monkeypatch):
+    assert shared_prefix([prompt.ids for prompt in chat]) > 16
+    cached = by_index(TransformersEngine(loaded).generate(chat, sampling))
+    monkeypatch.setattr("whylabel.engines.transformers._LEAST_SHARED_TOKENS", 10_000)
+    plain = by_index(TransformersEngine(loaded).generate(chat, sampling))
+    assert {index: row.text for index, row in cached.items()} == {
+        index: row.text for index, row in plain.items()
+    }
+    assert all(row.tokens for row in cached.values())
+
+
+def test_the_shared_prefix_leaves_a_token_of_every_row():
+    rows = [tuple(range(20)), tuple(range(20)), (*range(18), 5, 6, 7)]
+    assert shared_prefix(rows) == 18
+    assert shared_prefix([tuple(range(20))] * 3) == 19
+    assert shared_prefix([(1, 2, 3), (1, 2, 4)]) == 0
+    assert shared_prefix([tuple(range(50))]) == 0
+
+
+def test_continuous_batching_says_the_same(loaded, chat, sampling):
+    stop = TransformersEngine(loaded)._call([0], [chat[0].ids], sampling)[0][3]
+    stopping = Sampling(12, (*sampling.stop_ids, stop))
+    static = by_index(TransformersEngine(loaded).generate(chat, stopping))
+    small = {"num_blocks": 16, "max_batch_tokens": 128}
+    engine = TransformersEngine(loaded, continuous=True, paging=small)
+    continuous = by_index(engine.generate(chat, stopping))
+    fields = ("text", "tokens", "finish", "stop_id", "prompt_tokens")
+    assert {index: [getattr(row, name) for name in fields] for index, row in continuous.items()} == {
+        index: [getattr(row, name) for name in fields] for index, row in static.items()
+    }
+    assert static[0].finish == "stop"
+
+
+def test_what_continuous_batching_leaves_undone_goes_the_plain_way(loaded, prompts, sampling, monkeypatch):
+    engine = TransformersEngine(loaded, continuous=True)
+    monkeypatch.setattr(engine, "_generate_continuously", lambda ids, sampling: iter(()))
+    assert sorted(by_index(engine.generate(prompts, sampling))) == [0, 1, 2, 3]
 
 
 def test_auto_is_transformers(loaded):

@@ -1,43 +1,98 @@
-"""The engine that runs everywhere: transformers' `generate` over batches of rows of similar length."""
+"""The engine that runs everywhere: transformers' continuous batching on CUDA, its `generate` elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from whylabel.engines.base import Completion, Sampling
 from whylabel.models import LoadedModel
 from whylabel.prompts import Prompt
 from whylabel.runtime import first_line
 
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
+
+_Ids = Sequence[int]
+
+# A shorter prefix is not worth the copies of its keys and values.
+_LEAST_SHARED_TOKENS = 16
+_POLL_SECONDS = 0.5
+
 
 class TransformersEngine:
-    """Static batches, left-padded, longest prompts first.
+    """Continuous batching over a paged cache on CUDA; elsewhere static batches, left-padded, longest prompts first.
 
-    `tokens_per_batch` bounds rows x (longest prompt + new tokens) of a batch. A batch that fails is halved until
-    the row that is to blame stands alone.
+    `tokens_per_batch` bounds rows x (longest prompt + new tokens) of a static batch; what all its prompts begin with
+    is computed once. A batch that fails is halved until the row that is to blame stands alone. `continuous` says
+    which of the two is used (default: continuous on CUDA), and `paging` are fields of transformers'
+    `ContinuousBatchingConfig`.
     """
 
     name = "transformers"
 
-    def __init__(self, loaded: LoadedModel, *, tokens_per_batch: int = 8192, max_rows: int = 64) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        tokens_per_batch: int = 8192,
+        max_rows: int = 64,
+        continuous: bool | None = None,
+        paging: Mapping[str, Any] | None = None,
+    ) -> None:
         self._loaded = loaded
         self._tokens_per_batch = tokens_per_batch
         self._max_rows = max_rows
+        self._paging = dict(paging or {})
+        self._continuous = loaded.device.type == "cuda" if continuous is None else continuous
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
-        """Yield completions batch by batch."""
+        """Yield completions as their requests, or their batches, finish."""
         ids = [prompt.ids for prompt in prompts]
-        for batch in self._batches(ids, sampling.max_new_tokens):
+        left = set(range(len(ids)))
+        if self._continuous:
+            for completion in self._generate_continuously(ids, sampling):
+                left.discard(completion.index)
+                yield completion
+        # What continuous batching has left undone, for a model that it cannot take, goes the plain way.
+        for batch in self._batches(ids, sorted(left), sampling.max_new_tokens):
             yield from self._generate_batch(batch, ids, sampling)
 
     def close(self) -> None:
         """The model belongs to the caller: there is nothing to free."""
 
-    def _batches(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[list[int]]:
+    # -- continuous batching -----------------------------------------------------------------------------
+
+    def _generate_continuously(self, ids: Sequence[_Ids], sampling: Sampling) -> Iterator[Completion]:
+        from transformers import ContinuousBatchingConfig
+
+        settings = ContinuousBatchingConfig(**{"seed": sampling.seed, **self._paging})
+        manager_of = self._loaded.model.continuous_batching_context_manager
+        config = self._config(sampling)
+        with manager_of(generation_config=config, continuous_batching_config=settings) as manager:
+            for index, row in enumerate(ids):
+                manager.add_request(list(row), request_id=str(index), max_new_tokens=sampling.max_new_tokens)
+            left, finished_at = len(ids), time.monotonic()
+            while left and (manager.is_running() or not manager.output_router.output_queue.empty()):
+                result = manager.get_result(timeout=_POLL_SECONDS)
+                if result is None or not result.is_finished():
+                    continue
+                left -= 1
+                index = int(result.request_id)
+                if result.error is not None:
+                    yield _failed(index, len(ids[index]), str(result.error))
+                    continue
+                now = time.monotonic()
+                seconds, finished_at = now - finished_at, now
+                yield self._completion(index, result.generated_tokens, len(ids[index]), sampling, seconds)
+
+    # -- static batches ----------------------------------------------------------------------------------
+
+    def _batches(self, ids: Sequence[_Ids], rows: Sequence[int], new_tokens: int) -> Iterator[list[int]]:
         batch: list[int] = []
-        for index in sorted(range(len(prompts)), key=lambda index: (-len(prompts[index]), index)):
-            width = len(prompts[batch[0] if batch else index]) + new_tokens
+        for index in sorted(rows, key=lambda index: (-len(ids[index]), index)):
+            width = len(ids[batch[0] if batch else index]) + new_tokens
             if batch and (len(batch) == self._max_rows or (len(batch) + 1) * width > self._tokens_per_batch):
                 yield batch
                 batch = []
@@ -46,67 +101,99 @@ class TransformersEngine:
             yield batch
 
     def _generate_batch(
-        self, batch: list[int], prompts: Sequence[Sequence[int]], sampling: Sampling
+        self, batch: list[int], ids: Sequence[_Ids], sampling: Sampling
     ) -> Iterator[Completion]:
         started = time.monotonic()
         try:
-            generated = self._call(batch, prompts, sampling)
+            generated = self._call(batch, ids, sampling)
         except Exception as error:  # out of memory, or an input that the model cannot take
             if len(batch) > 1:
                 middle = len(batch) // 2
-                yield from self._generate_batch(batch[:middle], prompts, sampling)
-                yield from self._generate_batch(batch[middle:], prompts, sampling)
+                yield from self._generate_batch(batch[:middle], ids, sampling)
+                yield from self._generate_batch(batch[middle:], ids, sampling)
             else:
-                count = len(prompts[batch[0]])
-                yield Completion(batch[0], "", count, 0, "error", error=first_line(error))
+                yield _failed(batch[0], len(ids[batch[0]]), first_line(error))
             return
         seconds = (time.monotonic() - started) / len(batch)
-        for index, ids in zip(batch, generated, strict=True):
-            yield self._completion(index, ids, len(prompts[index]), sampling, seconds)
+        for index, row in zip(batch, generated, strict=True):
+            yield self._completion(index, row, len(ids[index]), sampling, seconds)
 
-    def _call(
-        self, batch: list[int], prompts: Sequence[Sequence[int]], sampling: Sampling
-    ) -> list[list[int]]:
+    def _call(self, batch: list[int], ids: Sequence[_Ids], sampling: Sampling) -> list[list[int]]:
         import torch
-        from transformers import GenerationConfig
 
-        tokenizer = self._loaded.tokenizer
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else sampling.stop_ids[0]
-        longest = max(len(prompts[index]) for index in batch)
-        inputs = torch.full((len(batch), longest), pad)
+        shared = shared_prefix([ids[index] for index in batch])
+        longest = max(len(ids[index]) for index in batch)
+        config = self._config(sampling)
+        # The prefix stands at the left of every row, the padding behind it.
+        inputs = torch.full((len(batch), longest), int(config.pad_token_id))
         mask = torch.zeros_like(inputs)
+        inputs[:, :shared] = torch.tensor(ids[batch[0]][:shared], dtype=inputs.dtype)
+        mask[:, :shared] = 1
         for row, index in enumerate(batch):
-            inputs[row, longest - len(prompts[index]) :] = torch.tensor(prompts[index])
-            mask[row, longest - len(prompts[index]) :] = 1
-        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        settings = GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens,
-            do_sample=sampling.temperature > 0,
-            eos_token_id=list(sampling.stop_ids),
-            pad_token_id=pad,
-            **(drawn if sampling.temperature > 0 else {}),
-        )
+            rest = ids[index][shared:]
+            inputs[row, longest - len(rest) :] = torch.tensor(rest, dtype=inputs.dtype)
+            mask[row, longest - len(rest) :] = 1
         torch.manual_seed(sampling.seed + batch[0])
         with torch.inference_mode():
             output = self._loaded.model.generate(
                 input_ids=inputs.to(self._loaded.device),
                 attention_mask=mask.to(self._loaded.device),
-                generation_config=settings,
+                generation_config=config,
+                **self._cache(ids[batch[0]][:shared], len(batch)),
             )
-        return [ids.tolist() for ids in output[:, longest:]]
+        return [row.tolist() for row in output[:, longest:]]
+
+    def _cache(self, prefix: _Ids, rows: int) -> dict[str, Any]:
+        """Return the keys and values of the shared prefix, computed once and repeated for every row."""
+        import torch
+
+        if not prefix:
+            return {}
+        inputs = torch.tensor([list(prefix)], device=self._loaded.device)
+        cache = self._loaded.model(input_ids=inputs, use_cache=True, logits_to_keep=1).past_key_values
+        cache.batch_repeat_interleave(rows)
+        return {"past_key_values": cache}
+
+    # -- both --------------------------------------------------------------------------------------------
+
+    def _config(self, sampling: Sampling) -> GenerationConfig:
+        from transformers import GenerationConfig
+
+        pad = self._loaded.tokenizer.pad_token_id
+        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        return GenerationConfig(
+            max_new_tokens=sampling.max_new_tokens,
+            do_sample=sampling.temperature > 0,
+            eos_token_id=list(sampling.stop_ids),
+            pad_token_id=sampling.stop_ids[0] if pad is None else pad,
+            **(drawn if sampling.temperature > 0 else {}),
+        )
 
     def _completion(
-        self, index: int, ids: list[int], prompt_tokens: int, sampling: Sampling, seconds: float
+        self, index: int, ids: Sequence[int], prompt_tokens: int, sampling: Sampling, seconds: float
     ) -> Completion:
         end = next((place for place, token in enumerate(ids) if token in sampling.stop_ids), None)
-        text = self._loaded.tokenizer.decode(ids[:end], skip_special_tokens=True)
-        tokens = len(ids) if end is None else end + 1
+        text = self._loaded.tokenizer.decode(list(ids[:end]), skip_special_tokens=True)
         return Completion(
             index,
             str(text).strip(),
             prompt_tokens,
-            tokens,
+            tokens=len(ids) if end is None else end + 1,
             finish="length" if end is None else "stop",
             seconds=seconds,
             stop_id=None if end is None else ids[end],
         )
+
+
+def shared_prefix(rows: Sequence[_Ids]) -> int:
+    """Return how many tokens all rows begin with, at least one of each row left; 0 where it is not worth it."""
+    if len(rows) < 2:
+        return 0
+    first, last = min(map(tuple, rows)), max(map(tuple, rows))
+    shortest = min(len(row) for row in rows) - 1
+    shared = next((at for at in range(shortest) if first[at] != last[at]), shortest)
+    return shared if shared >= _LEAST_SHARED_TOKENS else 0
+
+
+def _failed(index: int, prompt_tokens: int, error: str) -> Completion:
+    return Completion(index, "", prompt_tokens, 0, "error", error=error)
