@@ -1,10 +1,15 @@
+import threading
+from pathlib import Path
+
 import pytest
 
-from whylabel.augment import Reasoner, augment, row_key
+from fake_endpoint import Reply, answer, content, fake_endpoint
+from whylabel.augment import Reasoner, augment, open_reasoner, row_key
 from whylabel.engines import Sampling
 from whylabel.engines.scripted import ScriptedEngine
+from whylabel.errors import EngineError
 from whylabel.prompts import Prompts
-from whylabel.recipe import FilterConfig
+from whylabel.recipe import FilterConfig, Recipe, override_recipe
 from whylabel.store import open_store
 from whylabel.types import Example
 
@@ -92,3 +97,73 @@ def test_an_engine_that_forgets_a_row_does_not_lose_it_silently(tokenizer, store
     engine = Forgetful(["a reason of five words"])
     outcome = augment(EXAMPLES, make(tokenizer, engine), store, FilterConfig())
     assert outcome.to_json()["failures"] == {"row-19": "the engine returned nothing for this row"}
+
+
+# -- an endpoint as reasoner -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Return a function from an endpoint to the recipe that names it."""
+    monkeypatch.setattr("whylabel.engines.openai._FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr("whylabel.models.ModelSource.tokenizer", None)
+
+    def recipe(endpoint, **options):
+        return override_recipe(
+            Recipe(),
+            reasoner__endpoint=endpoint.url,
+            reasoner__model="big",
+            task__question="Which mood?",
+            augment__engine_options=options,
+        )
+
+    return recipe
+
+
+def run(recipe, store):
+    with open_reasoner(recipe, Path("no-such-folder"), "identity") as reasoner:
+        return augment(EXAMPLES, reasoner, store, FilterConfig())
+
+
+def test_an_endpoint_is_asked_by_chat_and_no_model_is_loaded(served, store):
+    with fake_endpoint() as endpoint:
+        prices = {"price_per_million_output_tokens": 1000}
+        outcome = run(served(endpoint, **prices), store)
+    assert len(outcome.filtered.kept) == 20
+    assert {row.reasoner for row in outcome.filtered.kept} == {"big"}
+    assert outcome.to_json()["cost"] == pytest.approx(20 * 5 / 1000)
+    asked = content(endpoint.bodies[0])
+    assert "Which mood?" in asked
+    assert "Answer: joy" in asked
+    assert {body["model"] for body in endpoint.bodies} == {"big"}
+    assert set(endpoint.paths) == {"/v1/chat/completions"}
+
+
+def test_finished_rows_survive_when_the_endpoint_goes_away(served, store):
+    with fake_endpoint() as endpoint:
+
+        def reply(number, body):
+            if number == 12:
+                threading.Thread(target=endpoint.stop).start()
+            return Reply(drop=True) if number >= 12 else answer(body)
+
+        endpoint.reply = reply
+        with pytest.raises(EngineError, match="There is no connection"):
+            run(served(endpoint, concurrency=1, max_retries=3), store)
+    assert len(store) == 12
+    with fake_endpoint() as endpoint:
+        outcome = run(served(endpoint), store)
+    assert len(endpoint.bodies) == 8
+    assert outcome.reused == 12
+    assert len(outcome.filtered.kept) == 20
+
+
+def test_the_engine_is_closed_however_it_ends(served, store, monkeypatch):
+    closed = []
+    monkeypatch.setattr("whylabel.engines.openai.OpenAIEngine.close", lambda self: closed.append(self.name))
+    with fake_endpoint() as endpoint:
+        recipe = served(endpoint)
+    with pytest.raises(ZeroDivisionError), open_reasoner(recipe, Path("none"), "identity"):
+        raise ZeroDivisionError
+    assert closed == ["openai"]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.filters import apply_filters
 from whylabel.progress import progress, say
-from whylabel.prompts import Prompt
-from whylabel.recipe import FilterConfig
+from whylabel.prompts import Prompt, Prompts, endpoint_prompt
+from whylabel.recipe import FilterConfig, Recipe
 from whylabel.run_folder import fingerprint
 from whylabel.store import ReasoningStore, StoredReasoning
 from whylabel.types import Example, FilterResult, ReasonedExample
+
+if TYPE_CHECKING:
+    from whylabel.models import ModelSource
 
 _COMMIT_SECONDS = 0.5
 # Engines finish rows a batch at a time: what came before the next batch is computed must be on disk.
@@ -43,6 +48,8 @@ class Augmentation:
     reused: int
     tokens: int
     seconds: float
+    cost: float | None = None
+    """What this call cost, where the engine's options give prices."""
 
     @property
     def rows(self) -> int:
@@ -61,6 +68,7 @@ class Augmentation:
             "reused": self.reused,
             "tokens": self.tokens,
             "seconds": round(self.seconds, 2),
+            "cost": self.cost,
         }
 
 
@@ -80,13 +88,58 @@ def augment(
     reused = len(examples) - sum(key in wanted for key in keys)
     if reused:
         say(f"  {reused:,} of {len(examples):,} rows were written before and are used again")
-    tokens = _generate(wanted, reasoner, store, total=len(examples), done=reused) if wanted else 0
+    tokens, cost = 0, None
+    if wanted:
+        tokens, cost = _generate(wanted, reasoner, store, total=len(examples), done=reused)
     rows = [_stored(store, key, example) for key, example in zip(keys, examples, strict=True)]
     failed = tuple(row for row in rows if row.state == "failed")
     filtered = apply_filters(_reasoned(examples, rows, reasoner.name), filters)
-    outcome = Augmentation(filtered, failed, reused, tokens, time.monotonic() - started)
+    outcome = Augmentation(filtered, failed, reused, tokens, time.monotonic() - started, cost)
     assert outcome.rows == len(examples), f"{len(examples)} rows in, {outcome.rows} out"
     return outcome
+
+
+@contextmanager
+def open_reasoner(recipe: Recipe, trained: Path, identity: str) -> Iterator[Reasoner]:
+    """Open the reasoner that the recipe means: an endpoint, a ready model, or the one that stage 1 has trained.
+
+    Its engine is closed at the end, however that comes.
+    """
+    from whylabel.engines import make_engine
+    from whylabel.engines.choice import chosen_engine
+    from whylabel.models import ModelSource
+
+    source = ModelSource(recipe.reasoner.model or str(trained), recipe.device)
+    ask, stop_ids = _asking(recipe, source)
+    name, options = chosen_engine(recipe)
+    engine = make_engine(name, source, options)
+    say(f"  engine {engine.name}{source.place}")
+    sampling = recipe.augment.sampling
+    try:
+        yield Reasoner(
+            name=recipe.reasoner.model or "reasoner",
+            engine=engine,
+            ask=ask,
+            sampling=Sampling(
+                max_new_tokens=sampling.max_new_tokens,
+                stop_ids=stop_ids,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                seed=recipe.seed,
+            ),
+            identity=identity,
+        )
+    finally:
+        engine.close()
+
+
+def _asking(recipe: Recipe, source: ModelSource) -> tuple[Callable[[str, str], Prompt], tuple[int, ...]]:
+    """Return how a labelled text is asked about, and the tokens that end the answer."""
+    question = recipe.task.question
+    if recipe.reasoner.endpoint is not None:
+        return lambda text, label: endpoint_prompt(text, question, label), ()
+    prompts = Prompts(source.tokenizer, recipe.prompt_style, question, recipe.task.name)
+    return prompts.reasoner_for_text, tuple(sorted(prompts.stop_ids))
 
 
 def row_key(example: Example, reasoner: Reasoner) -> str:
@@ -96,10 +149,10 @@ def row_key(example: Example, reasoner: Reasoner) -> str:
 
 def _generate(
     wanted: dict[str, Example], reasoner: Reasoner, store: ReasoningStore, *, total: int, done: int
-) -> int:
+) -> tuple[int, float | None]:
     keys = list(wanted)
     prompts = [reasoner.ask(example.text, example.label) for example in wanted.values()]
-    tokens = 0
+    tokens, cost = 0, None
     pending: list[StoredReasoning] = []
     committed_at = time.monotonic()
     with progress("augment", total=total, done=done) as bar:
@@ -108,14 +161,16 @@ def _generate(
                 key = keys[completion.index]
                 pending.append(_to_store(key, wanted[key].id, completion))
                 tokens += completion.tokens
-                bar.advance(1, completion.tokens)
+                if completion.cost is not None:
+                    cost = (cost or 0.0) + completion.cost
+                bar.advance(1, completion.tokens, "" if cost is None else f"cost {cost:.4f}")
                 if len(pending) == _COMMIT_ROWS or time.monotonic() - committed_at > _COMMIT_SECONDS:
                     store.put(pending)
                     pending, committed_at = [], time.monotonic()
         finally:
             # Ctrl-C too: what is finished is kept.
             store.put(pending)
-    return tokens
+    return tokens, cost
 
 
 def _to_store(key: str, row_id: str, completion: Completion) -> StoredReasoning:

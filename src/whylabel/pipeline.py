@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from whylabel.atomic import whole_folder, write_json
 from whylabel.data import fingerprint as data_fingerprint
 from whylabel.data import load_dataset, load_reasoning
+from whylabel.engines.choice import engine_identity
 from whylabel.errors import RunFolderError
 from whylabel.labels import LabelSet
 from whylabel.machine import hardware, versions
@@ -27,9 +28,6 @@ from whylabel.reasoned_rows import read_reasoned, write_dropped, write_reasoned
 from whylabel.recipe import Recipe
 from whylabel.run_folder import RunFolder, fingerprint
 from whylabel.types import Dataset, Example, Prediction, QuestionAnswer
-
-if TYPE_CHECKING:
-    from whylabel.augment import Reasoner
 
 _VERBS = {
     "train-reasoner": "train-reasoner",
@@ -141,7 +139,8 @@ class Pipeline:
     def train_reasoner(self) -> None:
         """Stage 1, or nothing where the recipe names a ready reasoner."""
         if self.recipe.reasoner.model is not None:
-            say(f"train-reasoner: the recipe names a ready reasoner, {self.recipe.reasoner.model}")
+            at = f" at {self.recipe.reasoner.endpoint}" if self.recipe.reasoner.endpoint else ""
+            say(f"train-reasoner: the recipe names a ready reasoner, {self.recipe.reasoner.model}{at}")
             return
         self._stage("train-reasoner", self.reasoner_fingerprint(), self._train_reasoner)
 
@@ -202,17 +201,19 @@ class Pipeline:
         )  # fmt: skip
 
     def _reasoner_identity(self) -> str:
-        """Everything but the row that changes a reasoning."""
-        model = (
-            model_fingerprint(self.recipe.reasoner.model)
-            if self.recipe.reasoner.model is not None
-            else self._content("train-reasoner", self.reasoner_fingerprint())
-        )
-        augment = self.recipe.augment
-        sampled = self.recipe.seed if augment.sampling.temperature > 0 else None
+        """Everything but the row that changes a reasoning. An endpoint counts by its model's name, not its URL."""
+        config, style = self.recipe.reasoner, self.recipe.prompt_style
+        if config.endpoint is not None:
+            model, style = f"endpoint:{config.model}", "chat"
+        elif config.model is not None:
+            model = model_fingerprint(config.model)
+        else:
+            model = self._content("train-reasoner", self.reasoner_fingerprint())
+        sampling = self.recipe.augment.sampling
+        sampled = self.recipe.seed if sampling.temperature > 0 else None
         return fingerprint(
-            model, self.recipe.prompt_style, self.recipe.task.question, FORMAT_VERSION,
-            augment.sampling.model_dump(), augment.engine, augment.engine_options, sampled,
+            model, style, self.recipe.task.question, FORMAT_VERSION,
+            sampling.model_dump(), *engine_identity(self.recipe), sampled,
         )  # fmt: skip
 
     def _augment_fingerprint(self) -> str:
@@ -297,11 +298,12 @@ class Pipeline:
         return StageResult(len(rows), int(trained["tokens"]), {"content": content})
 
     def _augment(self) -> StageResult:
-        from whylabel.augment import augment
+        from whylabel.augment import augment, open_reasoner
         from whylabel.store import open_store
 
-        with open_store(self.run.store) as store:
-            outcome = augment(self.dataset.train, self._reasoner(), store, self.recipe.augment.filters)
+        reasoner = open_reasoner(self.recipe, self.run.reasoner_model, self._reasoner_identity())
+        with open_store(self.run.store) as store, reasoner as opened:
+            outcome = augment(self.dataset.train, opened, store, self.recipe.augment.filters)
         kept, dropped = outcome.filtered.kept, outcome.filtered.dropped
         write_reasoned(self.run.kept, kept)
         write_dropped(self.run.dropped, dropped)
@@ -313,33 +315,6 @@ class Pipeline:
         )
         content = fingerprint([[row.id, row.text, row.label, row.reasoning] for row in kept])
         return StageResult(outcome.rows, outcome.tokens, {"content": content}, len(outcome.failed))
-
-    def _reasoner(self) -> Reasoner:
-        from whylabel.augment import Reasoner
-        from whylabel.engines import Sampling, make_engine
-        from whylabel.models import load
-        from whylabel.prompts import Prompts
-
-        recipe = self.recipe
-        name = recipe.reasoner.model or str(self.run.reasoner_model)
-        loaded = load(name, device=recipe.device)
-        prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
-        sampling = recipe.augment.sampling
-        engine = make_engine(recipe.augment.engine, lambda: loaded, recipe.augment.engine_options)
-        say(f"  engine {engine.name} on {loaded.device}, {str(loaded.model.dtype).removeprefix('torch.')}")
-        return Reasoner(
-            name=recipe.reasoner.model or "reasoner",
-            engine=engine,
-            ask=prompts.reasoner_for_text,
-            sampling=Sampling(
-                max_new_tokens=sampling.max_new_tokens,
-                stop_ids=tuple(sorted(prompts.stop_ids)),
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                seed=recipe.seed,
-            ),
-            identity=self._reasoner_identity(),
-        )
 
     def _train_baseline(self) -> StageResult:
         key = self._baseline_fingerprint()

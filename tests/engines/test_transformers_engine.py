@@ -2,7 +2,7 @@ import pytest
 
 from whylabel.engines import Sampling, make_engine
 from whylabel.engines.transformers import TransformersEngine
-from whylabel.models import load
+from whylabel.models import ModelSource, load
 from whylabel.prompts import Prompts
 
 TEXTS = [
@@ -89,5 +89,5 @@ def test_batches_respect_the_token_budget(loaded, prompts):
         assert len(batch) == 1 or (len(batch) <= 3 and len(batch) * width <= 80)
 
 
-def test_auto_is_transformers(loaded):
-    assert make_engine("auto", lambda: loaded, {}).name == "transformers"
+def test_auto_is_transformers(tiny_model_folder):
+    assert make_engine("auto", ModelSource(str(tiny_model_folder), "cpu"), {}).name == "transformers"
