@@ -81,6 +81,8 @@ class VllmEngine:
         dtype = str(pick_dtype(options.dtype, device)[0]).removeprefix("torch.")
         command = [
             *(self._command, "serve", source, "--served-model-name", _SERVED_NAME, "--dtype", dtype),
+            # Never pickle, whatever else lies in the folder.
+            *("--load-format", "safetensors"),
             # Without this the defaults in the model's generation_config.json (top_k, penalties) come in.
             *("--generation-config", "vllm"),
             *options.arguments,
