@@ -66,9 +66,9 @@ def test_what_was_written_is_not_written_again_and_failures_only_when_asked(writ
     write(ScriptedEngine([REASON], fail_every=5))
     again = ScriptedEngine([REASON])
     _, outcome = write(again)
-    assert (again.generated, outcome.sorted.failed, outcome.reused) == (0, 4, 20)
+    assert (again.generated, outcome.sorted.failed, outcome.written.reused) == (0, 4, 20)
     kept, outcome = write(again, retry=["failed"])
-    assert (again.generated, outcome.sorted.failed, outcome.reused) == (4, 0, 16)
+    assert (again.generated, outcome.sorted.failed, outcome.written.reused) == (4, 0, 16)
     assert len(kept) == 20
     assert "4 rows run again: failed" in capsys.readouterr().err
 
@@ -79,9 +79,9 @@ def test_cut_rows_run_again_under_a_higher_limit_and_no_others(write, capsys):
     assert len(kept) == 10
     engine = ScriptedEngine(lambda index: "this one is finished at last")
     kept, outcome = write(engine, limit=9)
-    assert (engine.generated, len(kept), outcome.reused) == (10, 20, 10)
+    assert (engine.generated, len(kept), outcome.written.reused) == (10, 20, 10)
     assert "10 rows run again: max_new_tokens is now 9" in capsys.readouterr().err
-    assert write(engine, limit=20)[1].reused == 20
+    assert write(engine, limit=20)[1].written.reused == 20
     assert engine.generated == 10
 
 

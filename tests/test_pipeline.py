@@ -1,7 +1,10 @@
 import json
+import signal
 
 import pytest
 
+from fake_endpoint import Reply, fake_endpoint
+from whylabel.cli.main import main
 from whylabel.errors import RecipeError, RunFolderError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline
@@ -161,6 +164,53 @@ def test_failed_rows_give_the_exit_code_and_are_tried_again_when_asked(recipe, t
     again.augment(frozenset({"failed"}))
     assert again.failed_rows == 0
     assert again.run.failed_rows("augment") == 0
+
+
+def test_an_endpoint_is_a_reasoner_that_counts_by_its_name_not_its_url(recipe, tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+    def at(url, model="big", **options):
+        values = {"reasoner__endpoint": url, "reasoner__model": model, "augment__engine_options": options}
+        return override_recipe(recipe, augment__engine="auto", **values)
+
+    with fake_endpoint() as endpoint:
+        pipeline = Pipeline(at(endpoint.url), RunFolder(tmp_path))
+        pipeline.begin()
+        pipeline.train_reasoner()
+        pipeline.augment()
+    assert set(pipeline.run.read_manifest()["stages"]) == {"augment"}
+    assert len(endpoint.bodies) == 24
+
+    def current(changed):
+        plan = Pipeline(changed, RunFolder(tmp_path)).plan()
+        return "nothing has changed" in next(line for line in plan if line.startswith("augment"))
+
+    elsewhere = "http://127.0.0.1:1/v1"
+    assert current(at(elsewhere, concurrency=3, price_per_million_input_tokens=1))
+    assert current(override_recipe(at(elsewhere), augment__engine="openai", prompt_style="chat"))
+    assert not current(at(elsewhere, model="bigger"))
+    assert not current(at(elsewhere, api="completions"))
+    assert not current(override_recipe(at(elsewhere), task__question="Which mood?"))
+
+
+def test_a_wrong_key_is_exit_code_2_and_one_clear_line(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    with fake_endpoint(lambda _number, _body: Reply(401, "bad key sk-secret")) as endpoint:
+        values = {"reasoner__endpoint": endpoint.url, "reasoner__model": "big"}
+        wrong = override_recipe(recipe, augment__engine="auto", augment__engine_options={}, **values)
+        path = tmp_path / "recipe.yaml"
+        path.write_text(wrong.to_yaml())
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            assert main(["augment", str(path), "--output", str(tmp_path / "run")]) == 2
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    said = capsys.readouterr().err
+    assert (
+        f"Error: The endpoint {endpoint.url} refuses: HTTP 401: bad key ***.\n  fix: export a valid key"
+        in said
+    )
+    assert "sk-secret" not in said
 
 
 def test_the_model_folder_loads_without_us(finished):

@@ -234,3 +234,33 @@ def test_default_filters_exist():
     from whylabel.filters import FILTERS
 
     assert set(FilterConfig().names) <= set(FILTERS)
+
+
+ENDPOINT = "reasoner: {endpoint: 'http://127.0.0.1:8000', model: big}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("reasoner: {endpoint: 'http://127.0.0.1:8000'}", "endpoint needs the name of the model"),
+        ("reasoner: {endpoint: '127.0.0.1:8000', model: big}", "a URL such as"),
+        ("reasoner: {endpoint: 'http://me:secret@host/v1', model: big}", "may hold no password"),
+        (f"{ENDPOINT}\naugment: {{engine: vllm}}", "augment.engine is 'vllm'"),
+        (f"{ENDPOINT}\naugment: {{engine_options: {{base_url: x}}}}", "gives base_url, which"),
+    ],
+)
+def test_an_endpoint_that_does_not_fit_is_refused(tmp_path, text, expected):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=expected) as raised:
+        load_recipe(path)
+    assert "secret" not in str(raised.value)
+    assert "{" not in raised.value.what, "a whole section was printed"
+
+
+def test_an_endpoint_without_a_path_gets_one(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(ENDPOINT)
+    recipe = load_recipe(path)
+    assert recipe.reasoner.endpoint == "http://127.0.0.1:8000/v1"
+    assert load_recipe(path, ["augment.engine=openai"]).augment.engine == "openai"

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,49 @@ class LoadedModel:
     def device(self) -> torch.device:
         """Where the model computes."""
         return self.model.device  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that is named, and loaded when someone asks: an engine may hand its folder to a server instead."""
+
+    name: str
+    device: str = "auto"
+
+    @cached_property
+    def source(self) -> str:
+        """A folder, a GGUF file's path, or a hub id. Raises `ModelError` if there is no such model."""
+        return find(self.name)
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether it is a single GGUF file."""
+        return self.source.endswith(".gguf")
+
+    def checked_source(self) -> str:
+        """Return the folder or hub id for another program. Raises `ModelError` if it would run foreign code."""
+        _refuse_foreign_code(self.source)
+        return self.source
+
+    def load(self) -> LoadedModel:
+        """Return the model; it is loaded once. Raises `ModelError` if it cannot be read or trusted."""
+        return self._loaded
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, without the weights (a GGUF file gives both or none)."""
+        return self.load().tokenizer if self.is_gguf else _load_tokenizer(self.source)
+
+    @property
+    def place(self) -> str:
+        """Where and in which arithmetic the loaded model computes, in words; empty until it is loaded."""
+        if "_loaded" not in vars(self):
+            return ""
+        return f" on {self._loaded.device}, {str(self._loaded.model.dtype).removeprefix('torch.')}"
+
+    @cached_property
+    def _loaded(self) -> LoadedModel:
+        return load(self.name, device=self.device)
 
 
 def find(name: str) -> str:
@@ -233,10 +277,24 @@ def _load_pretrained(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     return model, tokenizer
 
 
+def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    prepare_process()
+    _refuse_foreign_code(source)
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:  # as in _load_pretrained
+        raise _not_found(source, error) from error
+
+
 def _refuse_foreign_code(source: str) -> None:
     from transformers.utils import cached_file
 
-    path = cached_file(source, "config.json")
+    try:
+        path = cached_file(source, "config.json")
+    except OSError as error:
+        raise _not_found(source, error) from error
     values = json.loads(Path(path).read_text(encoding="utf-8"))
     found = [key for key in _FORBIDDEN_KEYS if key in values]
     if found:

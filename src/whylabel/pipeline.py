@@ -19,6 +19,7 @@ import numpy as np
 from whylabel.atomic import whole_folder, write_json
 from whylabel.data import fingerprint as data_fingerprint
 from whylabel.data import load_dataset, load_reasoning
+from whylabel.engines.choice import output_settings
 from whylabel.errors import RunFolderError
 from whylabel.filters import check_filters
 from whylabel.labels import LabelSet
@@ -32,7 +33,7 @@ from whylabel.run_folder import RunFolder, fingerprint
 from whylabel.types import Dataset, Example, Prediction, QuestionAnswer
 
 if TYPE_CHECKING:
-    from whylabel.augment import Reasoner, Retry
+    from whylabel.augment import Retry
     from whylabel.verification import Verifier
 
 _VERBS = {
@@ -159,7 +160,8 @@ class Pipeline:
     def train_reasoner(self) -> None:
         """Stage 1, or nothing where the recipe names a ready reasoner."""
         if self.recipe.reasoner.model is not None:
-            say(f"train-reasoner: the recipe names a ready reasoner, {self.recipe.reasoner.model}")
+            at = f" at {self.recipe.reasoner.endpoint}" if self.recipe.reasoner.endpoint else ""
+            say(f"train-reasoner: the recipe names a ready reasoner, {self.recipe.reasoner.model}{at}")
             return
         self._stage("train-reasoner", self.reasoner_fingerprint(), self._train_reasoner)
 
@@ -227,24 +229,27 @@ class Pipeline:
         )  # fmt: skip
 
     def _reasoner_settings(self) -> dict[str, Any]:
-        """Everything but the row and the token limit that changes a reasoning."""
-        from whylabel.engines import output_options
+        """Everything but the row and the token limit that changes a reasoning.
 
-        config, augment = self.recipe.reasoner, self.recipe.augment
-        model = (
-            model_fingerprint(config.model)
-            if config.model is not None
-            else self._content("train-reasoner", self.reasoner_fingerprint())
-        )
-        drawn = {"top_p": augment.sampling.top_p, "seed": self.recipe.seed}
+        An endpoint counts by its model's name, not its URL.
+        """
+        config, style = self.recipe.reasoner, self.recipe.prompt_style
+        if config.endpoint is not None:
+            model, style = f"endpoint:{config.model}", "chat"
+        elif config.model is not None:
+            model = model_fingerprint(config.model)[:16]
+        else:
+            model = self._content("train-reasoner", self.reasoner_fingerprint())[:16]
+        sampling = self.recipe.augment.sampling
+        drawn = {"top_p": sampling.top_p, "seed": self.recipe.seed}
         return {
-            "reasoner": model[:16],
-            "prompt_style": self.recipe.prompt_style,
+            "reasoner": model,
+            "prompt_style": style,
             "question": self.recipe.task.question,
             "format": FORMAT_VERSION,
-            "temperature": augment.sampling.temperature,
-            **(drawn if augment.sampling.temperature > 0 else {}),
-            **output_options(augment.engine, augment.engine_options),
+            "temperature": sampling.temperature,
+            **(drawn if sampling.temperature > 0 else {}),
+            **output_settings(self.recipe),
         }
 
     def _augment_fingerprint(self) -> str:
@@ -402,17 +407,14 @@ class Pipeline:
         return np.array([prediction.probabilities or even for prediction in predictions])
 
     def _augment(self, retry: frozenset[Retry]) -> StageResult:
-        from whylabel.augment import Work, augment
+        from whylabel.augment import Work, augment, open_reasoner
         from whylabel.store import open_store
 
-        reasoner = self._reasoner()
-        try:
-            with open_store(self.run.store) as store:
-                config = self.recipe.augment.model_copy(update={"filters": self.filters})
-                work = Work(reasoner, store, config, self._verifier(), retry, self._excluded())
-                outcome = augment(self.dataset.train, work, kept=self.run.kept, dropped=self.run.dropped)
-        finally:
-            reasoner.engine.close()
+        config = self.recipe.augment.model_copy(update={"filters": self.filters})
+        opened = open_reasoner(self.recipe, self.run.reasoner_model, self._reasoner_settings())
+        with open_store(self.run.store) as store, opened as reasoner:
+            work = Work(reasoner, store, config, self._verifier(), retry, self._excluded())
+            outcome = augment(self.dataset.train, work, kept=self.run.kept, dropped=self.run.dropped)
         write_json(self.run.augment_metrics, outcome.to_json())
         found = outcome.sorted
         reasons = "".join(f", {count:,} {reason}" for reason, count in found.dropped.most_common())
@@ -420,7 +422,7 @@ class Pipeline:
             f"  {found.rows:,} rows in = {found.kept:,} kept + {found.dropped.total():,} dropped{reasons} "
             f"+ {found.failed:,} failed"
         )
-        return StageResult(found.rows, outcome.tokens, {"content": found.content}, found.failed)
+        return StageResult(found.rows, outcome.written.tokens, {"content": found.content}, found.failed)
 
     def _excluded(self) -> frozenset[str]:
         from whylabel.suspects import read_suspects
@@ -444,33 +446,6 @@ class Pipeline:
         trained = (Path(source) / CARD).exists() and read_card(Path(source)).get("target") == "label"
         prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
         return Verifier(loaded, prompts, self.labels, trained, str(self._verifier_identity()))
-
-    def _reasoner(self) -> Reasoner:
-        from whylabel.augment import Reasoner
-        from whylabel.engines import Sampling, make_engine
-        from whylabel.models import load
-        from whylabel.prompts import Prompts
-
-        recipe = self.recipe
-        name = recipe.reasoner.model or str(self.run.reasoner_model)
-        loaded = load(name, device=recipe.device)
-        prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
-        sampling = recipe.augment.sampling
-        engine = make_engine(recipe.augment.engine, lambda: loaded, recipe.augment.engine_options)
-        say(f"  engine {engine.name} on {loaded.device}, {str(loaded.model.dtype).removeprefix('torch.')}")
-        return Reasoner(
-            name=recipe.reasoner.model or "reasoner",
-            engine=engine,
-            ask=prompts.reasoner_for_text,
-            sampling=Sampling(
-                max_new_tokens=sampling.max_new_tokens,
-                stop_ids=tuple(sorted(prompts.stop_ids)),
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                seed=recipe.seed,
-            ),
-            settings=self._reasoner_settings(),
-        )
 
     def _train_baseline(self) -> StageResult:
         key = self._baseline_fingerprint()

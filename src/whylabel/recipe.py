@@ -11,6 +11,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -33,6 +34,21 @@ class Section(BaseModel):
         empty = {key for key, value in values.items() if value is None and key in fields}
         sections = {key for key in empty if _is_section(fields[key].annotation)}
         return {key: value for key, value in values.items() if key not in sections}
+
+
+def endpoint_url(url: str) -> str:
+    """Return the base URL of an OpenAI-compatible endpoint; one without a path gets `/v1`.
+
+    Raises `ValueError` if it is no plain http(s) URL; a password or key in it is refused, as recipes are kept.
+    """
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a URL such as http://127.0.0.1:8000/v1 is wanted")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(
+            "the URL may hold no password, key or query; the API key is read from the environment"
+        )
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") or "/v1"))
 
 
 class TaskConfig(Section):
@@ -154,6 +170,9 @@ class ReasonerConfig(Section):
 
     model: str | None = None
     """A ready reasoner (default model, hub id, folder or GGUF file); stage 1 is then skipped."""
+    endpoint: str | None = None
+    """URL of an OpenAI-compatible endpoint that serves `reasoner.model` (`http://127.0.0.1:8000/v1`); stage 1 is
+    skipped, no model is loaded. The API key is read from OPENAI_API_KEY."""
     base_model: str | None = None
     """What stage 1 fine-tunes; default: the recipe's `base_model`."""
     data: str = "builtin:reasoning"
@@ -170,6 +189,17 @@ class ReasonerConfig(Section):
     """Held-out rows for the gate; taken from train where the data has no validation split."""
     training: ReasonerTrainingConfig = ReasonerTrainingConfig()
     """How stage 1 is trained."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _base_url(cls, endpoint: str | None) -> str | None:
+        return None if endpoint is None else endpoint_url(endpoint)
+
+    @model_validator(mode="after")
+    def _served_model(self) -> ReasonerConfig:
+        if self.endpoint is not None and self.model is None:
+            raise ValueError("endpoint needs the name of the model that it serves: reasoner.model")
+        return self
 
 
 class FilterConfig(Section):
@@ -248,7 +278,7 @@ class AugmentConfig(Section):
     """Stage 2a: a reasoning for every labelled training text."""
 
     engine: str = "auto"
-    """What generates: `auto`, `transformers`, `scripted`, or an engine added by entry point."""
+    """What generates: `auto`, `transformers`, `vllm`, `openai`, `scripted`, or an engine added by entry point."""
     engine_options: dict[str, Any] = {}
     """Settings of that engine alone."""
     sampling: SamplingConfig = SamplingConfig()
@@ -320,6 +350,23 @@ class Recipe(Section):
     """Stage 2b."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """The comparison."""
+
+    @model_validator(mode="after")
+    def _endpoint_alone(self) -> Recipe:
+        if self.reasoner.endpoint is None:
+            return self
+        if self.augment.engine not in ("auto", "openai"):
+            raise ValueError(
+                f"reasoner.endpoint is served by the engine openai, and augment.engine is {self.augment.engine!r}: "
+                "leave one of them out"
+            )
+        twice = sorted({"base_url", "model"} & set(self.augment.engine_options))
+        if twice:
+            raise ValueError(
+                f"augment.engine_options gives {' and '.join(twice)}, which reasoner.endpoint and reasoner.model "
+                "give already: leave them out"
+            )
+        return self
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML, in the order of the fields."""
@@ -420,7 +467,10 @@ def _readable(error: ValidationError, where: str) -> RecipeError:
         what = unknown_name("key", location[-1], known) + more
     else:
         message = first["msg"].removeprefix("Value error, ")
-        what = f"{key or 'recipe'}: {message}, got {first['input']!r}.{more}"
+        # A whole section is no news, and a refused URL may hold a password.
+        shown = not isinstance(first["input"], (dict, Section)) and location[-1:] != ["endpoint"]
+        got = f", got {first['input']!r}" if shown else ""
+        what = f"{key or 'recipe'}: {message}{got}.{more}"
         if first["type"] == "string_type" and isinstance(first["input"], (bool, int, float)):
             fix = "put it in quotes: YAML reads yes, no, on, off and digits as other things than text"
     return RecipeError(what, where=f"{where}: {key}" if key else where, fix=fix)

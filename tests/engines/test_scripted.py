@@ -3,6 +3,7 @@ import pytest
 from whylabel.engines import Sampling, make_engine
 from whylabel.engines.scripted import ScriptedEngine
 from whylabel.errors import EngineError
+from whylabel.models import ModelSource
 from whylabel.prompts import Prompt
 
 PROMPTS = [Prompt((1, 2)), Prompt((3,)), Prompt((4, 5, 6)), Prompt((7,))]
@@ -25,9 +26,9 @@ def test_a_long_answer_is_cut_at_the_limit():
 
 def test_an_unknown_engine_or_option_is_refused():
     with pytest.raises(EngineError, match="Did you mean 'scripted'"):
-        make_engine("scriptd", lambda: None, {})
+        make_engine("scriptd", ModelSource("none"), {})
     with pytest.raises(EngineError, match="does not take these options"):
-        make_engine("scripted", lambda: None, {"speed": 3})
+        make_engine("scripted", ModelSource("none"), {"speed": 3})
 
 
 def test_an_outsiders_engine_arrives_by_entry_point(monkeypatch):
@@ -39,5 +40,5 @@ def test_an_outsiders_engine_arrives_by_entry_point(monkeypatch):
             return lambda model, options: ScriptedEngine([options["say"]])
 
     monkeypatch.setattr("whylabel.engines.entry_points", lambda group: [Point()])
-    engine = make_engine("theirs", lambda: None, {"say": "hello"})
+    engine = make_engine("theirs", ModelSource("none"), {"say": "hello"})
     assert next(engine.generate([Prompt((1,))], Sampling(5, (0,)))).text == "hello"

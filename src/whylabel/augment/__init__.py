@@ -4,7 +4,8 @@ Start at `stage.py`. `write.py` fills the store, `verify.py` scores what was wri
 is kept. Rows pass through a few thousand at a time, so that memory does not grow with the data.
 """
 
-from whylabel.augment.rows import Reasoner, Retry, Work
+from whylabel.augment.reasoner import Reasoner, open_reasoner
+from whylabel.augment.rows import Retry, Work
 from whylabel.augment.stage import Augmentation, augment
 
-__all__ = ["Augmentation", "Reasoner", "Retry", "Work", "augment"]
+__all__ = ["Augmentation", "Reasoner", "Retry", "Work", "augment", "open_reasoner"]

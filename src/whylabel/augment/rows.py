@@ -1,13 +1,12 @@
-"""What all parts of the stage share: the reasoner, the work at hand, how a row is found in the store."""
+"""What all parts of the stage share: the work at hand, and the rows a few thousand at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from whylabel.engines.base import Engine, Sampling
-from whylabel.prompts import Prompt
+from whylabel.augment.reasoner import Reasoner
 from whylabel.recipe import AugmentConfig
 from whylabel.store import Place, ReasoningStore, StoredReasoning, row_hash
 from whylabel.types import Condition, Example, Lift, ReasonedExample
@@ -16,19 +15,6 @@ from whylabel.verification import Verifier
 Retry = Literal["failed", "length"]
 
 _CHUNK_ROWS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Reasoner:
-    """What writes the reasonings: an engine, how it is asked and drawn from, and what its output depends on."""
-
-    name: str
-    engine: Engine
-    ask: Callable[[str, str | None], Prompt]
-    """From a text and its label (None: without it) to the prompt."""
-    sampling: Sampling
-    settings: Mapping[str, Any]
-    """Everything but row and token limit that changes a reasoning: model, prompt format, sampling."""
 
 
 @dataclass(frozen=True, slots=True)

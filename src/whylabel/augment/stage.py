@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from whylabel.augment.rows import Work
 from whylabel.augment.sort import Sorted, sort_reasonings
 from whylabel.augment.verify import verify_reasonings
-from whylabel.augment.write import write_reasonings
+from whylabel.augment.write import Written, write_reasonings
 from whylabel.types import Example
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What stage 2a made. `reused` rows needed no work; `tokens` were written."""
+    """What stage 2a made."""
 
     sorted: Sorted
-    reused: int
-    tokens: int
+    written: Written
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -34,9 +33,10 @@ class Augmentation:
             "dropped_by_reason": dict(self.sorted.dropped.most_common()),
             "kept_by_condition": dict(self.sorted.conditions),
             "failures": self.sorted.failures,
-            "reused": self.reused,
-            "tokens": self.tokens,
+            "reused": self.written.reused,
+            "tokens": self.written.tokens,
             "seconds": round(self.seconds, 2),
+            "cost": self.written.cost,
         }
 
 
@@ -46,11 +46,11 @@ def augment(examples: Sequence[Example], work: Work, *, kept: Path, dropped: Pat
     Rows in = kept + dropped + failed, or it is our bug.
     """
     started = time.monotonic()
-    written = []
+    written = Written()
     for condition in work.conditions:
-        written.append(write_reasonings(examples, work, condition))
+        part = write_reasonings(examples, work, condition)
+        written = replace(part.plus(written.tokens, written.cost), reused=written.reused + part.reused)
         verify_reasonings(examples, work, condition)
     outcome = sort_reasonings(examples, work, kept, dropped)
     assert outcome.rows == len(examples), f"{len(examples)} rows in, {outcome.rows} out"
-    tokens = sum(part.tokens for part in written)
-    return Augmentation(outcome, written[0].reused, tokens, time.monotonic() - started)
+    return Augmentation(outcome, written, time.monotonic() - started)

@@ -18,10 +18,16 @@ from whylabel.types import Condition, Example
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: `reused` rows needed no work."""
+    """What was written: `reused` rows needed no work; `cost` is None where the engine's options give no prices."""
 
-    reused: int
-    tokens: int
+    reused: int = 0
+    tokens: int = 0
+    cost: float | None = None
+
+    def plus(self, tokens: int, cost: float | None) -> Written:
+        """Return the sum."""
+        known = cost is not None or self.cost is not None
+        return Written(self.reused, self.tokens + tokens, (self.cost or 0) + (cost or 0) if known else None)
 
 
 def write_reasonings(examples: Sequence[Example], work: Work, condition: Condition) -> Written:
@@ -30,12 +36,14 @@ def write_reasonings(examples: Sequence[Example], work: Work, condition: Conditi
     A fall-back condition is for the rows that have no acceptable reasoning under the preferred one.
     """
     fall_back = condition != work.conditions[0]
-    reused = 0 if fall_back else _announce(examples, work, condition)
-    tokens = 0
-    if reused == len(examples):
-        return Written(reused, tokens)
+    written = Written(0 if fall_back else _announce(examples, work, condition))
+    if written.reused == len(examples):
+        return written
     title = "augment: fall-back" if fall_back else "augment"
-    with progress(title, total=len(examples), done=reused) as bar, work.store.writer(work.settings) as writer:
+    with (
+        progress(title, total=len(examples), done=written.reused) as bar,
+        work.store.writer(work.settings) as writer,
+    ):
         for chunk in chunks(examples):
             settled = accepted_rows(chunk, work, work.conditions[0]) if fall_back else set()
             rows = {row_hash(row): row for row in chunk if row.id not in work.excluded}
@@ -44,9 +52,9 @@ def write_reasonings(examples: Sequence[Example], work: Work, condition: Conditi
             if fall_back:
                 bar.advance(len(chunk) - len({place.row for place in wanted}))
             if wanted:
-                tokens += _write_chunk(open_rows, wanted, work, writer, bar)
+                written = _write_chunk(open_rows, wanted, work, writer, bar, written)
                 writer.flush()
-    return Written(reused, tokens)
+    return written
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -81,8 +89,14 @@ def _holds(stored: StoredReasoning, work: Work) -> bool:
 
 
 def _write_chunk(
-    rows: Mapping[str, Example], wanted: Sequence[StoredReasoning], work: Work, writer: Writer, bar: Progress
-) -> int:
+    rows: Mapping[str, Example],
+    wanted: Sequence[StoredReasoning],
+    work: Work,
+    writer: Writer,
+    bar: Progress,
+    written: Written,
+) -> Written:
+    """Fill the places, and return what has been written by now."""
     reasoner = work.reasoner
     prompts = []
     for place in wanted:
@@ -93,14 +107,14 @@ def _write_chunk(
     seed = fingerprint(reasoner.sampling.seed, *first.place, first.attempts)
     sampling = replace(reasoner.sampling, seed=int(seed[:8], 16))
     left = Counter(place.row for place in wanted)
-    tokens = 0
     for completion in reasoner.engine.generate(prompts, sampling):
         place = wanted[completion.index]
         writer.put(_filled(place, completion, sampling.max_new_tokens))
-        tokens += completion.tokens
+        written = written.plus(completion.tokens, completion.cost)
         left[place.row] -= 1
-        bar.advance(int(left[place.row] == 0), completion.tokens)
-    return tokens
+        note = "" if written.cost is None else f"cost {written.cost:.4f}"
+        bar.advance(int(left[place.row] == 0), completion.tokens, note)
+    return written
 
 
 def _filled(place: StoredReasoning, completion: Completion, token_limit: int) -> StoredReasoning:

@@ -1,7 +1,7 @@
 """Engines that generate reasonings: the table of names, and how an outsider's engine joins it.
 
 An outsider adds an entry point in the group `whylabel.engines`: a callable `(model, options) -> Engine`, where
-`model` loads the reasoner on first call.
+`model` is a `ModelSource`: its `load()` gives the reasoner here, its `source` the folder for another program.
 """
 
 from __future__ import annotations
@@ -14,43 +14,48 @@ from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.errors import EngineError, unknown_name
 
 if TYPE_CHECKING:
-    from whylabel.models import LoadedModel
+    from whylabel.models import ModelSource
 
 __all__ = ["ENGINES", "Completion", "Engine", "Sampling", "make_engine"]
 
-Loader = Callable[[], "LoadedModel"]
-Factory = Callable[[Loader, Mapping[str, Any]], Engine]
+Factory = Callable[["ModelSource", Mapping[str, Any]], Engine]
 
 
-def _transformers(model: Loader, options: Mapping[str, Any]) -> Engine:
+def _transformers(model: ModelSource, options: Mapping[str, Any]) -> Engine:
     from whylabel.engines.transformers import TransformersEngine
 
-    return TransformersEngine(model(), **options)
+    return TransformersEngine(model.load(), **options)
 
 
-def _scripted(_model: Loader, options: Mapping[str, Any]) -> Engine:
+def _scripted(_model: ModelSource, options: Mapping[str, Any]) -> Engine:
     from whylabel.engines.scripted import ScriptedEngine
 
     return ScriptedEngine(**options)
 
 
-ENGINES: dict[str, Factory] = {"transformers": _transformers, "scripted": _scripted}
+def _openai(_model: ModelSource, options: Mapping[str, Any]) -> Engine:
+    from whylabel.engines.openai import OpenAIEngine
+    from whylabel.engines.openai_options import OpenAIOptions, read_options
+
+    return OpenAIEngine(read_options(OpenAIOptions, options))
 
 
-_OUTPUT_OPTIONS: dict[str, tuple[str, ...]] = {"auto": (), "transformers": (), "scripted": ("answers",)}
+def _vllm(model: ModelSource, options: Mapping[str, Any]) -> Engine:
+    from whylabel.engines.openai_options import read_options
+    from whylabel.engines.vllm import VllmEngine, VllmOptions
+
+    return VllmEngine(model, read_options(VllmOptions, options))
 
 
-def output_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that change what an engine writes, rather than how fast: they are part of a row's key.
-
-    Nobody knows which those are for an outsider's engine, so all of its options count, and its name.
-    """
-    if name not in _OUTPUT_OPTIONS:
-        return {"engine": name, **options}
-    return {key: options[key] for key in _OUTPUT_OPTIONS[name] if key in options}
+ENGINES: dict[str, Factory] = {
+    "transformers": _transformers,
+    "openai": _openai,
+    "vllm": _vllm,
+    "scripted": _scripted,
+}
 
 
-def make_engine(name: str, model: Loader, options: Mapping[str, Any]) -> Engine:
+def make_engine(name: str, model: ModelSource, options: Mapping[str, Any]) -> Engine:
     """Return the named engine; `auto` is transformers, which runs everywhere.
 
     Raises `EngineError` if the name is unknown or the engine does not take the options.

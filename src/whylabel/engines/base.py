@@ -27,7 +27,8 @@ class Completion:
     """What came of one prompt.
 
     `index` is the prompt's place in the call. `finish` is `stop` where the model ended by itself, `length` at the
-    token limit, `error` where the row failed (`error` says why). `seconds` is the row's share of its batch.
+    token limit, `error` where the row failed (`error` says why). `seconds` is the row's share of its batch, or how
+    long its request took.
     """
 
     index: int
@@ -39,6 +40,8 @@ class Completion:
     error: str | None = None
     stop_id: int | None = None
     """Which of the stop tokens ended it, where the engine knows."""
+    cost: float | None = None
+    """What it cost, where the engine's options give prices."""
 
 
 class Engine(Protocol):

@@ -1,0 +1,261 @@
+"""The engine for OpenAI-compatible endpoints: vLLM, SGLang, llama.cpp's server, Ollama, hosted ones."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from whylabel.engines.background import Background
+from whylabel.engines.base import Completion, Finish, Sampling
+from whylabel.engines.openai_options import OpenAIOptions
+from whylabel.errors import EngineError
+from whylabel.prompts import Prompt
+from whylabel.runtime import first_line
+
+if TYPE_CHECKING:
+    import httpx2
+
+_PATHS = {"completions": "completions", "chat": "chat/completions"}
+_CONNECT_SECONDS = 10.0
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 30.0
+# A wrong address, key, bill or model: no row can succeed.
+_REFUSALS = (301, 302, 307, 308, 401, 402, 404, 405)
+# An endpoint that is out of order fails row after row, each after all its retries: stop, and go on another day.
+_FAILURES_IN_A_ROW = 20
+_SHOWN_CHARACTERS = 300
+
+
+class _TroubleError(Exception):
+    """A request that may succeed when it is sent again."""
+
+    def __init__(self, what: str, *, retry_after: float = 0.0, unreachable: bool = False) -> None:
+        super().__init__(what)
+        self.retry_after = retry_after
+        self.unreachable = unreachable
+
+
+class OpenAIEngine:
+    """Sends a request a row, `concurrency` at a time, and yields completions as the answers come.
+
+    A row that the endpoint refuses, or that fails after all retries, is a failed completion. Where the endpoint
+    itself is gone (no connection, a wrong key, an unknown model) `generate` raises `EngineError` once everything
+    that was finished has been yielded. `key` is sent as bearer token; default: from the environment.
+    """
+
+    name = "openai"
+
+    def __init__(self, options: OpenAIOptions, *, key: str | None = None) -> None:
+        self._options = options
+        self._key = key or options.key()
+        self._failed_in_a_row = 0
+        self._background: Background[Completion] | None = None
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
+        """Yield completions as they finish."""
+        self.close()
+        self._failed_in_a_row = 0
+        background = Background[Completion](lambda put: self._work(prompts, sampling, put))
+        self._background = background
+        try:
+            yield from background
+        finally:
+            background.close()
+
+    def close(self) -> None:
+        """Cancel the requests in flight."""
+        if self._background is not None:
+            self._background.close()
+
+    # -- requests ----------------------------------------------------------------------------------------
+
+    async def _work(
+        self, prompts: Sequence[Prompt], sampling: Sampling, put: Callable[[Completion], None]
+    ) -> None:
+        rows = iter(enumerate(prompts))
+        count = min(self._options.concurrency, len(prompts))
+        async with self._client() as client:
+
+            async def worker() -> None:
+                for index, prompt in rows:
+                    completion = await self._answer(client, index, prompt, sampling)
+                    put(completion)
+                    self._stop_if_out_of_order(completion)
+
+            workers = [asyncio.create_task(worker()) for _ in range(count)]
+            try:
+                await asyncio.gather(*workers)
+            finally:
+                for task in workers:
+                    task.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+
+    def _client(self) -> httpx2.AsyncClient:
+        import httpx2
+
+        options = self._options
+        return httpx2.AsyncClient(
+            base_url=options.base_url,
+            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            timeout=httpx2.Timeout(None, connect=min(_CONNECT_SECONDS, options.timeout_seconds)),
+            limits=httpx2.Limits(max_connections=options.concurrency),
+            trust_env=not options.is_local,
+        )
+
+    async def _answer(
+        self, client: httpx2.AsyncClient, index: int, prompt: Prompt, sampling: Sampling
+    ) -> Completion:
+        options, body = self._options, self._body(index, prompt, sampling)
+        for attempt in range(options.max_retries + 1):
+            try:
+                return await self._request(client, index, body, prompt)
+            except _TroubleError as error:
+                trouble = error
+            wait = max(_wait_seconds(attempt), trouble.retry_after)
+            if attempt == options.max_retries or wait > options.timeout_seconds:
+                break
+            await asyncio.sleep(wait)
+        if trouble.unreachable:
+            raise self._gone(f"There is no connection to {options.base_url}: {trouble}")
+        self._failed_in_a_row += 1
+        return _failed(index, prompt, str(trouble))
+
+    async def _request(
+        self, client: httpx2.AsyncClient, index: int, body: Mapping[str, Any], prompt: Prompt
+    ) -> Completion:
+        import httpx2
+
+        started = time.monotonic()
+        seconds = self._options.timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                response = await client.post(_PATHS[self._options.api], json=body)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise _TroubleError(self._redacted(first_line(error)), unreachable=True) from None
+        except TimeoutError:
+            raise _TroubleError(f"no answer within {seconds:g} seconds") from None
+        except httpx2.HTTPError as error:
+            what = self._redacted(first_line(error))
+            raise _TroubleError(f"the connection was lost ({what})") from None
+        if not response.is_success:
+            return self._refused(response, index, prompt)
+        self._failed_in_a_row = 0
+        return self._completion(response, index, prompt, time.monotonic() - started)
+
+    def _refused(self, response: httpx2.Response, index: int, prompt: Prompt) -> Completion:
+        status = response.status_code
+        what = f"HTTP {status}: {self._redacted(_message(response))}"
+        if status == HTTPStatus.TOO_MANY_REQUESTS or response.is_server_error:
+            raise _TroubleError(what, retry_after=_retry_after(response.headers.get("retry-after", "")))
+        if status in _REFUSALS:
+            raise self._gone(f"The endpoint {self._options.base_url} refuses: {what}", status)
+        return _failed(index, prompt, what)
+
+    def _stop_if_out_of_order(self, last: Completion) -> None:
+        if self._failed_in_a_row >= _FAILURES_IN_A_ROW:
+            where = f"The endpoint {self._options.base_url}"
+            raise self._gone(f"{where} failed on {self._failed_in_a_row} rows in a row: {last.error}")
+
+    # -- what is sent, and what comes --------------------------------------------------------------------
+
+    def _body(self, index: int, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+        options = self._options
+        body: dict[str, Any] = {"model": options.model, "max_tokens": sampling.max_new_tokens}
+        if options.api == "chat":
+            body["messages"] = [{"role": "user", "content": prompt.text}]
+        else:
+            body["prompt"] = list(prompt.ids) if prompt.ids and options.send_token_ids else prompt.text
+        body["temperature"] = sampling.temperature
+        if sampling.temperature > 0:
+            # A seed of its own for each row: equal prompts are to be drawn each by itself.
+            body |= {"top_p": sampling.top_p, "seed": sampling.seed + index}
+        if options.send_stop_token_ids and sampling.stop_ids:
+            body["stop_token_ids"] = list(sampling.stop_ids)
+        body |= options.extra_body
+        return {key: value for key, value in body.items() if value is not None}
+
+    def _completion(
+        self, response: httpx2.Response, index: int, prompt: Prompt, seconds: float
+    ) -> Completion:
+        try:
+            answer = response.json()
+            choice = answer["choices"][0]
+            text = choice["message"]["content"] if self._options.api == "chat" else choice["text"]
+            usage = answer.get("usage") or {}
+            prompt_tokens = int(usage.get("prompt_tokens") or len(prompt.ids))
+            tokens = int(usage.get("completion_tokens") or 0)
+            reason, stop = choice.get("finish_reason"), choice.get("stop_reason")
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return _failed(index, prompt, "the answer is not in the format of the OpenAI API")
+        ends: dict[str, Finish] = {"stop": "stop", "length": "length"}
+        finish = ends.get(str(reason), "error")
+        return Completion(
+            index,
+            str(text or "").strip(),
+            prompt_tokens,
+            tokens,
+            finish,
+            seconds=seconds,
+            error=f"the endpoint ended the answer with {reason!r}" if finish == "error" else None,
+            stop_id=stop if isinstance(stop, int) else None,
+            cost=self._options.cost(prompt_tokens, tokens),
+        )
+
+    # -- errors ------------------------------------------------------------------------------------------
+
+    def _gone(self, what: str, status: int | None = None) -> EngineError:
+        options = self._options
+        if status == HTTPStatus.UNAUTHORIZED:
+            fix = f"export a valid key in the environment variable {options.api_key_variable}"
+        elif status is not None:
+            fix = f"check the URL (most end in /v1), the model name {options.model!r} and api: {options.api}"
+        else:
+            fix = "start the endpoint or mend its URL"
+        return EngineError(
+            what.rstrip(".") + ".", fix=f"{fix}; what is finished is kept, run the same command again"
+        )
+
+    def _redacted(self, text: str) -> str:
+        return text.replace(self._key, "***") if self._key else text
+
+
+def _failed(index: int, prompt: Prompt, error: str) -> Completion:
+    return Completion(index, "", len(prompt.ids), 0, "error", error=error)
+
+
+def _wait_seconds(attempt: int) -> float:
+    """Return a random wait that doubles with each attempt, so that the rows do not come back all at once."""
+    longest: float = min(_FIRST_WAIT_SECONDS * 2**attempt, _LONGEST_WAIT_SECONDS)
+    return longest * random.uniform(0.5, 1.0)
+
+
+def _retry_after(value: str) -> float:
+    """Return the seconds in a Retry-After header, which holds seconds or a date; 0 if it holds neither."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(value)
+        except ValueError:
+            return 0.0
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        seconds = (date - datetime.now(UTC)).total_seconds()
+    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
+
+
+def _message(response: httpx2.Response) -> str:
+    """Return what an error response says: OpenAI's `error.message`, FastAPI's `detail`, or its first line."""
+    try:
+        answer = response.json()
+        said = answer.get("error") or answer.get("message") or answer.get("detail") or answer
+        said = said.get("message") or said if isinstance(said, dict) else said
+    except (ValueError, AttributeError):
+        said = response.text.strip() or response.reason_phrase
+    return " ".join(str(said).split())[:_SHOWN_CHARACTERS]
