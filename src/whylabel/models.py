@@ -21,7 +21,7 @@ from whylabel.runtime import first_line, prepare_process
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 CARD = "whylabel.json"
 """What whylabel adds to a plain Hugging Face model folder."""
@@ -78,6 +78,24 @@ def load(name: str, *, device: str = "auto", dtype: str = "auto") -> LoadedModel
     else:
         model, tokenizer = _load_pretrained(source)
     return LoadedModel(model.to(device=place, dtype=kind).eval(), tokenizer, name)
+
+
+def read_config(name: str) -> PreTrainedConfig:
+    """Return a model's config without its weights. Raises `ModelError` as `load` does."""
+    from transformers import AutoConfig
+
+    prepare_process()
+    source = find(name)
+    try:
+        if source.endswith(".gguf"):
+            path = Path(source)
+            return AutoConfig.from_pretrained(str(path.parent), gguf_file=path.name)
+        _refuse_foreign_code(source)
+        return AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except ModelError:
+        raise
+    except Exception as error:  # whatever transformers and its readers raise
+        raise _not_found(source, error) from error
 
 
 def pick_device(device: str = "auto") -> torch.device:

@@ -201,6 +201,20 @@ class Pipeline:
             self.recipe.seed, sampling,
         )  # fmt: skip
 
+    @property
+    def _reasoner_source(self) -> str:
+        return self.recipe.reasoner.model or str(self.run.reasoner_model)
+
+    @cached_property
+    def _engine(self) -> tuple[str, str]:
+        """What writes the reasonings, never `auto`, and why: engines differ in a token here and there."""
+        from whylabel.engines import pick_engine
+        from whylabel.models import read_config
+
+        return pick_engine(
+            self.recipe.augment.engine, lambda: read_config(self._reasoner_source), self.recipe.device
+        )
+
     def _reasoner_identity(self) -> str:
         """Everything but the row that changes a reasoning."""
         model = (
@@ -209,10 +223,11 @@ class Pipeline:
             else self._content("train-reasoner", self.reasoner_fingerprint())
         )
         augment = self.recipe.augment
+        engine, _reason = self._engine
         sampled = self.recipe.seed if augment.sampling.temperature > 0 else None
         return fingerprint(
             model, self.recipe.prompt_style, self.recipe.task.question, FORMAT_VERSION,
-            augment.sampling.model_dump(), augment.engine, augment.engine_options, sampled,
+            augment.sampling.model_dump(), engine, augment.engine_options, sampled,
         )  # fmt: skip
 
     def _augment_fingerprint(self) -> str:
@@ -321,12 +336,13 @@ class Pipeline:
         from whylabel.prompts import Prompts
 
         recipe = self.recipe
-        name = recipe.reasoner.model or str(self.run.reasoner_model)
-        loaded = load(name, device=recipe.device)
+        loaded = load(self._reasoner_source, device=recipe.device)
         prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
         sampling = recipe.augment.sampling
-        engine = make_engine(recipe.augment.engine, lambda: loaded, recipe.augment.engine_options)
-        say(f"  engine {engine.name} on {loaded.device}, {str(loaded.model.dtype).removeprefix('torch.')}")
+        name, reason = self._engine
+        engine = make_engine(name, lambda: loaded, recipe.augment.engine_options)
+        arithmetic = str(loaded.model.dtype).removeprefix("torch.")
+        say(f"  engine {engine.name} on {loaded.device}, {arithmetic} ({reason})")
         return Reasoner(
             name=recipe.reasoner.model or "reasoner",
             engine=engine,
