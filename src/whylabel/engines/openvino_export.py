@@ -79,10 +79,12 @@ def _rope_types(config: PreTrainedConfig) -> set[str]:
 
 def _windows(config: PreTrainedConfig) -> list[int]:
     """Return the sliding window of each layer in tokens, 0 where it sees everything before it."""
-    window = getattr(config, "sliding_window", None) or 0
+    if config.model_type == "llama":
+        return [0] * config.num_hidden_layers
+    window = config.sliding_window or 0
     if config.model_type in _ONE_MASK:
         return [window] * config.num_hidden_layers
-    kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
+    kinds = config.layer_types
     return [window if kind == "sliding_attention" else 0 for kind in kinds]
 
 
