@@ -128,6 +128,22 @@ def test_a_ready_reasoner_skips_stage_one(recipe, tiny_model_folder, tmp_path):
     assert pipeline.run.kept.exists()
 
 
+def test_auto_counts_as_the_engine_that_it_picks(recipe, tiny_model_folder, tmp_path, monkeypatch):
+    def identity(engine):
+        ready = override_recipe(
+            recipe,
+            reasoner__model=str(tiny_model_folder),
+            device="cpu",
+            augment__engine=engine,
+            augment__engine_options={},
+        )
+        return Pipeline(ready, RunFolder(tmp_path))._reasoner_identity()
+
+    assert identity("auto") == identity("openvino") != identity("transformers")
+    monkeypatch.setattr("whylabel.engines.openvino.missing_packages", lambda: ["openvino"])
+    assert identity("auto") == identity("transformers")
+
+
 def test_failed_rows_give_the_exit_code_and_are_tried_again(recipe, tiny_model_folder, tmp_path):
     failing = override_recipe(
         recipe, reasoner__model=str(tiny_model_folder), augment__engine_options={"fail_every": 6}

@@ -17,7 +17,7 @@ YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_pos
 EVERY_OTHER = {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1}
 MODELS = {
     "llama": ("llama", {}),
-    "llama, untied": ("llama", {"tie_word_embeddings": False}),
+    "llama, tied": ("llama", {"tie_word_embeddings": True}),
     "llama 3 rope": ("llama", {"rope_parameters": LLAMA_3}),
     "linear rope": ("llama", {"rope_parameters": LINEAR}),
     "yarn rope": ("llama", {"rope_parameters": YARN}),
@@ -38,14 +38,16 @@ MODELS = {
 
 
 def make(model_type, **values):
-    """A model of random weights, large enough that its tokens depend on what it sees."""
+    """A small model of random weights, the same at every call."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     given = {
         **{"vocab_size": 600, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2},
         **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 2048},
-        **{"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "initializer_range": 0.4},
+        **{"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0},
+        # With small or tied weights a random model repeats its last token, whatever came before.
+        **{"initializer_range": 0.4, "tie_word_embeddings": False},
         **({} if model_type == "phi3" else {"head_dim": 16}),
         **values,
     }
@@ -71,14 +73,24 @@ def test_an_export_generates_what_its_model_does(name, tmp_path):
     assert max(_largest_gap(model, row) for row in rows) < _NEAR_TIE
 
 
+def test_a_window_that_is_lost_would_be_seen_in_the_tokens(monkeypatch, tmp_path):
+    model = make("mistral", sliding_window=WINDOW)
+    monkeypatch.setattr(openvino_export, "_check_attention", lambda *given: None)
+    monkeypatch.setattr(openvino_export, "_windows", lambda config: [0, 0])
+    export(model, tmp_path)
+    pipeline = PagedPipeline(tmp_path, vocab_size=600, tokens_in_flight=4096, threads=1)
+    (row,) = pipeline.run([tuple(range(3, 103))], Sampling(10, ()))
+    assert _largest_gap(model, row) > 100 * _NEAR_TIE
+
+
 def test_attention_that_openvino_does_not_recognise_is_refused(monkeypatch, tmp_path):
-    windows = make("mistral", sliding_window=WINDOW)
     real = openvino_export._masks
 
     def without_window(config, *given):
         return real(type(config)(num_hidden_layers=2, sliding_window=None), *given)
 
     monkeypatch.setattr(openvino_export, "_masks", without_window)
+    windows = make("mistral", sliding_window=WINDOW)
     with pytest.raises(EngineError, match=r"windows \[0, 0\], expected \[16, 16\]") as raised:
         export(windows, tmp_path)
     assert "augment.engine: transformers" in str(raised.value)

@@ -1,6 +1,6 @@
 import pytest
 
-from whylabel.engines import Sampling, make_engine
+from whylabel.engines import Sampling
 from whylabel.engines.transformers import TransformersEngine
 from whylabel.models import load
 from whylabel.prompts import Prompts
@@ -87,7 +87,3 @@ def test_batches_respect_the_token_budget(loaded, prompts):
     for batch in batches:
         width = max(len(inputs[index]) for index in batch) + 10
         assert len(batch) == 1 or (len(batch) <= 3 and len(batch) * width <= 80)
-
-
-def test_auto_is_transformers(loaded):
-    assert make_engine("auto", lambda: loaded, {}).name == "transformers"
