@@ -115,8 +115,10 @@ def test_a_row_that_cannot_be_computed_does_not_take_the_others_down(engine, loa
     completions = in_order(engine.generate([prompts[0], Prompt(()), unknown, prompts[1]], sampling))
     assert [row.finish == "error" for row in completions] == [False, True, True, False]
     assert all("token that the model does not know" in completions[index].error for index in (1, 2))
-    (alone,) = engine.generate([unknown], sampling)
-    assert (alone.finish, alone.tokens, alone.text) == ("error", 0, "")
+    # Nor where all of them start with what cannot be computed.
+    start = unknown.ids * 20
+    for row in engine.generate([Prompt((*start, 5)), Prompt((*start, 6))], sampling):
+        assert (row.finish, row.tokens, row.text, row.prompt_tokens) == ("error", 0, "", 41)
 
 
 def test_a_row_that_comes_back_empty_has_failed(engine, prompts, sampling, monkeypatch):

@@ -127,8 +127,11 @@ class PagedPipeline:
         prefix = _shared_prefix(prompts) if len(prompts) > 1 else ()
         if len(prefix) < _BLOCK:
             return 0.0
-        handle = self._request(prefix, _config(Sampling(1, ()), 0))
         seconds = 0.0
+        try:
+            handle = self._request(prefix, _config(Sampling(1, ()), 0))
+        except (RuntimeError, ValueError):
+            return seconds  # the rows will say what is wrong, each for itself
         while _is_running(handle):
             seconds += self._step()
         return seconds
