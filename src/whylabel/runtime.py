@@ -18,6 +18,8 @@ def prepare_process() -> None:
     """Switch off telemetry and chatter, and tune the allocator; does its work once."""
     for name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ.setdefault(name, "1")
+    # OpenVINO reports every import and conversion, with no variable that says no; without this module it cannot.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
@@ -47,3 +49,9 @@ def first_line(error: Exception) -> str:
     """Return the first line of a library's message, or the error's name."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def last_line(error: Exception) -> str:
+    """Return the last line of a library's message (the first may only name a check), or the error's name."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,8 +1,8 @@
 import pytest
 
-from whylabel.engines import Sampling, make_engine
+from whylabel.engines import Sampling
 from whylabel.engines.transformers import TransformersEngine, shared_prefix
-from whylabel.models import ModelSource, load
+from whylabel.models import load
 from whylabel.prompts import Prompts
 
 TEXTS = [
@@ -134,7 +134,3 @@ def test_what_continuous_batching_leaves_undone_goes_the_plain_way(loaded, promp
     engine = TransformersEngine(loaded, continuous=True)
     monkeypatch.setattr(engine, "_generate_continuously", lambda ids, sampling: iter(()))
     assert sorted(by_index(engine.generate(prompts, sampling))) == [0, 1, 2, 3]
-
-
-def test_auto_is_transformers(tiny_model_folder):
-    assert make_engine("auto", ModelSource(str(tiny_model_folder), "cpu"), {}).name == "transformers"

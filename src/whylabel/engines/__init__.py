@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.errors import EngineError, unknown_name
+from whylabel.progress import say
 
 if TYPE_CHECKING:
     from whylabel.models import ModelSource
 
-__all__ = ["ENGINES", "Completion", "Engine", "Sampling", "make_engine"]
+__all__ = ["ENGINES", "Completion", "Engine", "Sampling", "make_engine", "pick_engine"]
 
 Factory = Callable[["ModelSource", Mapping[str, Any]], Engine]
 
@@ -25,6 +26,12 @@ def _transformers(model: ModelSource, options: Mapping[str, Any]) -> Engine:
     from whylabel.engines.transformers import TransformersEngine
 
     return TransformersEngine(model.load(), **options)
+
+
+def _openvino(model: ModelSource, options: Mapping[str, Any]) -> Engine:
+    from whylabel.engines.openvino import OpenVinoEngine
+
+    return OpenVinoEngine(model.load(), **options)
 
 
 def _scripted(_model: ModelSource, options: Mapping[str, Any]) -> Engine:
@@ -49,18 +56,39 @@ def _vllm(model: ModelSource, options: Mapping[str, Any]) -> Engine:
 
 ENGINES: dict[str, Factory] = {
     "transformers": _transformers,
+    "openvino": _openvino,
     "openai": _openai,
     "vllm": _vllm,
     "scripted": _scripted,
 }
 
 
+def pick_engine(model: ModelSource) -> tuple[str, str]:
+    """Return the fastest engine that can run the model on this machine, and the reason in words."""
+    from whylabel.engines.openvino import missing_packages
+
+    if missing_packages():
+        return "transformers", "it runs everywhere; pip install 'whylabel[openvino]' is faster on a CPU"
+    from whylabel.engines.openvino_export import obstacle
+    from whylabel.models import pick_device
+
+    place = pick_device(model.device)
+    if place.type != "cpu":
+        return "transformers", f"the fastest on {place.type}"
+    found = obstacle(model.config)
+    if found:
+        return "transformers", f"openvino cannot run this model: {found}"
+    return "openvino", "the fastest on a CPU"
+
+
 def make_engine(name: str, model: ModelSource, options: Mapping[str, Any]) -> Engine:
-    """Return the named engine; `auto` is transformers, which runs everywhere.
+    """Return the named engine; for `auto`, the one that `pick_engine` picks, and say which and why.
 
     Raises `EngineError` if the name is unknown or the engine does not take the options.
     """
-    name = "transformers" if name == "auto" else name
+    if name == "auto":
+        name, reason = pick_engine(model)
+        say(f"  engine auto is {name}: {reason}")
     factory = ENGINES.get(name)
     if factory is None:
         added = {point.name: point for point in entry_points(group="whylabel.engines")}

@@ -1,0 +1,173 @@
+"""The fast engine of CPUs: OpenVINO GenAI on our own fp32 exports, with a prefix cache and continuous batching.
+
+A model is exported on first use and kept in the cache folder under the fingerprint of its weights, but only if
+the export generates what the model itself does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whylabel.atomic import one_at_a_time, whole_folder
+from whylabel.default_models import cache_folder
+from whylabel.engines.base import Completion, Sampling
+from whylabel.engines.openvino_export import EXPORT_VERSION, USE_TRANSFORMERS, export
+from whylabel.engines.openvino_pipeline import PagedPipeline, Row
+from whylabel.errors import EngineError
+from whylabel.machine import installed_version, usable_cores
+from whylabel.models import LoadedModel
+from whylabel.progress import say
+from whylabel.prompts import Prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+PACKAGES = ("openvino", "openvino-genai", "openvino-tokenizers")
+"""What `pip install 'whylabel[openvino]'` installs."""
+
+# An export is as large as its model in fp32, and every training makes a new model.
+_EXPORTS_KEPT = 4
+_NEAR_TIE = 2e-4
+"""Two logits may change places by rounding alone where so small a part of all logits' span lies between them."""
+
+
+class OpenVinoEngine:
+    """Generates in fp32 on the CPU, on all cores that this process may use unless `threads` says otherwise.
+
+    `tokens_in_flight` bounds the prompt and new tokens of the rows that are computed together. Raises `EngineError`
+    if OpenVINO is not installed, or the model is not in fp32 on the CPU or cannot be exported.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self, loaded: LoadedModel, *, tokens_in_flight: int = 16384, threads: int | None = None
+    ) -> None:
+        missing = missing_packages()
+        if missing:
+            raise EngineError(
+                f"The engine openvino needs {', '.join(missing)}.", fix="pip install 'whylabel[openvino]'"
+            )
+        if loaded.device.type != "cpu" or str(loaded.model.dtype) != "torch.float32":
+            raise EngineError(
+                f"The engine openvino computes in float32 on the CPU; the model is in {loaded.model.dtype} on "
+                f"{loaded.device}.",
+                fix=f"set device: cpu, or {USE_TRANSFORMERS}",
+            )
+        self._tokenizer = loaded.tokenizer
+        self._pipeline: PagedPipeline | None = PagedPipeline(
+            exported(loaded.model),
+            vocab_size=loaded.model.config.vocab_size,
+            tokens_in_flight=tokens_in_flight,
+            threads=threads or usable_cores(),
+        )
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
+        """Yield completions as they finish."""
+        if self._pipeline is None:
+            raise EngineError("This engine was closed.")
+        with closing(self._pipeline.run([prompt.ids for prompt in prompts], sampling)) as rows:
+            for row in rows:
+                yield self._completion(row, sampling)
+
+    def close(self) -> None:
+        """Free the model and its cache."""
+        self._pipeline = None
+
+    def _completion(self, row: Row, sampling: Sampling) -> Completion:
+        if row.error is not None:
+            return Completion(
+                row.index, "", len(row.prompt), 0, "error", seconds=row.seconds, error=row.error
+            )
+        stopped = row.generated[-1] in sampling.stop_ids
+        ids = row.generated[:-1] if stopped else row.generated
+        return Completion(
+            row.index,
+            str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip(),
+            len(row.prompt),
+            len(row.generated),
+            finish="stop" if stopped else "length",
+            seconds=row.seconds,
+            stop_id=row.generated[-1] if stopped else None,
+        )
+
+
+def missing_packages() -> list[str]:
+    """Return which of OpenVINO's packages are not installed."""
+    return [package for package in PACKAGES if installed_version(package) is None]
+
+
+def exported(model: PreTrainedModel) -> Path:
+    """Return the folder of the model's export, making it first if it is not there. One process at a time makes it.
+
+    Raises `EngineError` if the model cannot be exported, or generates something else when it is.
+    """
+    folder = cache_folder() / "openvino" / _fingerprint(model)
+    with one_at_a_time(folder.parent):
+        if not folder.exists():
+            say("  exporting the model to OpenVINO, once; a small one takes half a minute ...")
+            with whole_folder(folder) as aside:
+                export(model, aside)
+                _check_tokens(model, aside)
+        os.utime(folder)
+        _forget_old(folder.parent)
+    return folder
+
+
+def _fingerprint(model: PreTrainedModel) -> str:
+    """Return a hash of all that decides the export: config, weights in memory, exporter and converter."""
+    digest = hashlib.sha256(model.config.to_json_string().encode())
+    digest.update(f"{EXPORT_VERSION} {installed_version('openvino')}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy())
+    return digest.hexdigest()[:32]
+
+
+def _forget_old(exports: Path) -> None:
+    folders = sorted(
+        (path for path in exports.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+    )
+    for folder in folders[:-_EXPORTS_KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_tokens(model: PreTrainedModel, folder: Path) -> None:
+    """Raise `EngineError` unless every token that the export generates is the model's own choice, or a near tie.
+
+    The prompts are of random tokens, shorter and longer than a cache block; two of them share a prefix.
+    """
+    import numpy as np
+
+    vocab_size = model.config.vocab_size
+    drawn = tuple(np.random.default_rng(0).integers(0, vocab_size, 96).tolist())
+    prompts = [drawn[:5], drawn[:40], drawn[:70], drawn[:40] + drawn[70:]]
+    pipeline = PagedPipeline(folder, vocab_size=vocab_size, tokens_in_flight=4096, threads=usable_cores())
+    for row in pipeline.run(prompts, Sampling(max_new_tokens=12, stop_ids=())):
+        gap = _largest_gap(model, row)
+        if row.error or gap > _NEAR_TIE:
+            raise EngineError(
+                "The model generates something else in OpenVINO: "
+                + (row.error or f"a token that lies {gap:.1%} of all logits' span below the best one."),
+                fix=USE_TRANSFORMERS,
+            )
+
+
+def _largest_gap(model: PreTrainedModel, row: Row) -> float:
+    """Return how far a generated token's logit lies below the best one at most, as a part of the logits' span."""
+    import torch
+
+    if row.error:
+        return 0.0
+    with torch.inference_mode():
+        ids = torch.tensor([[*row.prompt, *row.generated]])
+        logits = model(input_ids=ids).logits[0, len(row.prompt) - 1 : -1]
+        chosen = logits.gather(1, ids[0, len(row.prompt) :, None])[:, 0]
+        best, worst = logits.max(dim=-1).values, logits.min(dim=-1).values
+        return float(((best - chosen) / (best - worst)).max())
