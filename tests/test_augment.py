@@ -1,7 +1,7 @@
 import pyarrow.parquet
 import pytest
 
-from whylabel.augment import Reasoner, Work, augment
+from whylabel.augment import Reasoner, Work, augment, rehearse
 from whylabel.augment.write import differences
 from whylabel.engines import Sampling
 from whylabel.engines.scripted import ScriptedEngine
@@ -261,3 +261,35 @@ def test_rows_without_an_acceptable_free_reasoning_fall_back_on_the_label(write)
     assert len(label) == 2 and all("Answer: joy" in text for text in label)
     write(Watched([REASON]), EXAMPLES[:3], verifier=judge, condition="free_then_label")
     assert len(asked) == 2
+
+
+def test_a_rehearsal_renders_and_times_a_few_rows_and_stores_nothing(tokenizer, store):
+    prompts = Prompts(tokenizer)
+    engine = ScriptedEngine(["one two three four"], fail_every=4)
+    reasoner = Reasoner(
+        "reasoner", engine, prompts.reasoner_for_text, Sampling(50, (prompts.eos_id,)), {}, tokenizer.decode
+    )
+    work = Work(reasoner, store, AugmentConfig())
+    many = [Example(f"r{number}", f"The text of number {number}", "joy") for number in range(320)]
+    found = rehearse(many, work)
+    assert (found.rows, found.to_write, found.failed) == (320, 320, 4)
+    assert engine.generated == 16
+    assert found.new_tokens == 320 * 4 * 12 // 16
+    assert len(store) == 0
+    assert len(found.prompts) == 3
+    text, tokens = found.prompts[0]
+    assert text.startswith("Question: The text of number ")
+    assert found.prompt_tokens == pytest.approx(320 * tokens, rel=0.05)
+    assert found.to_json()["prompts"][0] == {"prompt": text, "tokens": tokens}
+
+
+def test_a_rehearsal_counts_what_is_there(tokenizer, store, write):
+    write(ScriptedEngine([REASON]), EXAMPLES[:15], settings={"temperature": 0.0})
+    prompts = Prompts(tokenizer)
+    engine = ScriptedEngine([REASON])
+    reasoner = Reasoner(
+        "r", engine, prompts.reasoner_for_text, Sampling(50, (prompts.eos_id,)), {"temperature": 0.0}
+    )
+    assert rehearse(EXAMPLES, Work(reasoner, store, AugmentConfig())).to_write == 5
+    assert rehearse(EXAMPLES[:15], Work(reasoner, store, AugmentConfig())).to_write == 0
+    assert engine.generated == 5

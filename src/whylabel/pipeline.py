@@ -7,6 +7,7 @@ Compute is imported inside the stages, so that a run in which nothing changed en
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from whylabel.run_folder import RunFolder, fingerprint
 from whylabel.types import Dataset, Example, Prediction, QuestionAnswer
 
 if TYPE_CHECKING:
-    from whylabel.augment import Retry
+    from whylabel.augment import Rehearsal, Retry
     from whylabel.verification import Verifier
 
 _VERBS = {
@@ -174,6 +175,17 @@ class Pipeline:
         self.failed_rows += failed
         if failed:
             say(f"  {failed:,} rows failed; try them again with: whylabel augment RECIPE --retry-failed")
+
+    def rehearse_augment(self) -> Rehearsal:
+        """Return what stage 2a would write, and about what it would take; nothing is stored."""
+        from whylabel.augment import Work, open_reasoner, rehearse
+        from whylabel.store import open_store
+
+        opened = open_reasoner(self.recipe, self.run.reasoner_model, self._reasoner_settings())
+        with tempfile.TemporaryDirectory() as scratch:
+            path = self.run.store if self.run.store.exists() else Path(scratch) / "store.sqlite"
+            with open_store(path) as store, opened as reasoner:
+                return rehearse(self.dataset.train, Work(reasoner, store, self.recipe.augment))
 
     def train_baseline(self) -> None:
         """Stage 2b without reasonings."""

@@ -5,7 +5,8 @@ is kept. Rows pass through a few thousand at a time, so that memory does not gro
 """
 
 from whylabel.augment.reasoner import Reasoner, open_reasoner
+from whylabel.augment.rehearse import Rehearsal, rehearse
 from whylabel.augment.rows import Retry, Work
 from whylabel.augment.stage import Augmentation, augment
 
-__all__ = ["Augmentation", "Reasoner", "Retry", "Work", "augment", "open_reasoner"]
+__all__ = ["Augmentation", "Reasoner", "Rehearsal", "Retry", "Work", "augment", "open_reasoner", "rehearse"]

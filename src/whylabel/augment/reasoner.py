@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ class Reasoner:
     sampling: Sampling
     settings: Mapping[str, Any]
     """Everything but row and token limit that changes a reasoning: model, prompt format, sampling."""
+    decode: Callable[[Sequence[int]], str] = str
+    """From a prompt's ids to its text, for people."""
 
 
 @contextmanager
@@ -61,6 +63,7 @@ def open_reasoner(recipe: Recipe, trained: Path, settings: Mapping[str, Any]) ->
                 seed=recipe.seed,
             ),
             settings=settings,
+            decode=lambda ids: str(source.tokenizer.decode(list(ids))),
         )
     finally:
         engine.close()

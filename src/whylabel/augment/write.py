@@ -48,7 +48,7 @@ def write_reasonings(examples: Sequence[Example], work: Work, condition: Conditi
             settled = accepted_rows(chunk, work, work.conditions[0]) if fall_back else set()
             rows = {row_hash(row): row for row in chunk if row.id not in work.excluded}
             open_rows = {row: example for row, example in rows.items() if row not in settled}
-            wanted = _missing(open_rows, work, condition)
+            wanted = missing(open_rows, work, condition)
             if fall_back:
                 bar.advance(len(chunk) - len({place.row for place in wanted}))
             if wanted:
@@ -63,7 +63,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {old.get(name)!r} -> {new.get(name)!r}" for name in names)
 
 
-def _missing(rows: Mapping[str, Example], work: Work, condition: Condition) -> list[StoredReasoning]:
+def missing(rows: Mapping[str, Example], work: Work, condition: Condition) -> list[StoredReasoning]:
     """Return a place to fill for every reasoning that the rows lack."""
     stored = work.store.find(list(rows), work.settings)
     wanted = []
@@ -142,7 +142,7 @@ def _announce(examples: Sequence[Example], work: Work, condition: Condition) -> 
         open_rows = {
             row: item for row, item in zip(hashes, chunk, strict=True) if item.id not in work.excluded
         }
-        wanted = _missing(open_rows, work, condition)
+        wanted = missing(open_rows, work, condition)
         rows = {place.row for place in wanted}
         fresh = rows - {place.row for place in wanted if place.attempts}
         again += len(rows) - len(fresh)

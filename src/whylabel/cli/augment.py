@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import click
 from whylabel.cli.options import finish, open_run, recipe_arguments
 
 if TYPE_CHECKING:
-    from whylabel.augment import Retry
+    from whylabel.augment import Rehearsal, Retry
 
 
 @click.command("augment")
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     help="Write again the rows that failed, or those that the token limit cut.",
 )
 @click.option("--retry-failed", is_flag=True, help="The same as --retry failed.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show three real prompts, and what the rows to write would take, from a few timed ones; store nothing.",
+)
 def command(
     recipe_path: Path,
     overrides: tuple[str, ...],
@@ -30,19 +36,52 @@ def command(
     as_json: bool,
     retry: tuple[Retry, ...],
     retry_failed: bool,
+    dry_run: bool,
 ) -> int:
     """Stage 2a of RECIPE: write a reasoning for every labelled training text, and filter them.
 
     Killed at any moment, the same command goes on at the row where it was. Rows that are finished are used again;
     of the others only those run that a change of the recipe or --retry concerns.
     """
+    import json
+
     from whylabel.cli.results import print_stage
     from whylabel.pipeline import Pipeline
 
     recipe, run = open_run(recipe_path, overrides, output, limit)
     pipeline = Pipeline(recipe, run)
+    if dry_run:
+        with run.locked():
+            rehearsal = pipeline.rehearse_augment()
+        if as_json:
+            click.echo(json.dumps(rehearsal.to_json(), ensure_ascii=False, indent=2, sort_keys=True))
+        else:
+            _show(rehearsal)
+        return 0
     with run.locked():
         pipeline.begin()
         pipeline.augment(frozenset(retry) | ({"failed"} if retry_failed else set()))
     print_stage(run.augment_metrics, as_json=as_json)
     return finish(pipeline)
+
+
+def _show(rehearsal: Rehearsal) -> None:
+    from whylabel.progress import duration
+
+    done = rehearsal.rows - rehearsal.to_write
+    click.echo(f"{rehearsal.to_write:,} reasonings to write for {rehearsal.rows:,} rows")
+    if not rehearsal.to_write:
+        click.echo(f"All {done:,} are there already.")
+        return
+    for place, (text, tokens) in enumerate(rehearsal.prompts, start=1):
+        click.echo(click.style(f"\nprompt {place} ({tokens} tokens)", bold=True))
+        click.echo(textwrap.indent(text, "  "))
+    click.echo(f"\nprompt tokens  about {rehearsal.prompt_tokens:,}")
+    click.echo(f"new tokens     about {rehearsal.new_tokens:,}, {rehearsal.tokens_per_second:,.0f} a second")
+    click.echo(
+        f"time           about {duration(rehearsal.seconds)}; a large batch is faster than the few timed rows"
+    )
+    if rehearsal.cost is not None:
+        click.echo(f"cost           about {rehearsal.cost:,.4f}, in the currency of the prices")
+    if rehearsal.failed:
+        click.echo(f"failed         {rehearsal.failed} of the timed rows")

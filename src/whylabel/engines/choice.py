@@ -9,7 +9,7 @@ from whylabel.recipe import Recipe
 # These run the same weights and differ by rounding alone; their options say how fast, not what.
 _OF_ONE_MIND = ("auto", "transformers", "openvino", "vllm")
 # Options that change what is written; all of an outsider's engine may.
-_TELLING = {"openai": ("model", "api"), "scripted": ("answers",)}
+_TELLING = {"openai": ("model", "api", "extra_body"), "scripted": ("answers",)}
 
 
 def chosen_engine(recipe: Recipe) -> tuple[str, dict[str, Any]]:
