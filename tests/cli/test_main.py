@@ -1,3 +1,4 @@
+import errno
 import importlib
 import json
 import os
@@ -264,3 +265,18 @@ def test_pulling_a_model_that_is_there_prints_its_folder(tmp_path, monkeypatch, 
     assert main(["models", "pull", "smollm2-135m-instruct"]) == 0
     out, err = capsys.readouterr()
     assert out == f"{folder}\n" and "there already" in err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "Error writing bytes to file"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_no_bug_of_ours(failing, capsys, error):
+    failing(error)
+    assert main(["recipe"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Error: The disk refused a file: ")
+    assert "the same command then goes on" in err

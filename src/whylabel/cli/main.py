@@ -5,6 +5,7 @@ Exit codes: 0 ok, 1 a bug of ours, 2 usage, recipe or data error, 4 finished wit
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -112,6 +113,12 @@ def _report(error: Exception, *, debug: bool) -> int:
     if isinstance(error, WhylabelError):
         _tell(f"Error: {error}")
         return error.exit_code
+    if _is_of_the_disk(error):
+        _tell(
+            f"Error: The disk refused a file: {str(error).splitlines()[0]}\n"
+            "  fix: free some space, or choose another folder with --output; the same command then goes on"
+        )
+        return 2
     if isinstance(error, OSError) and error.filename:
         _tell(f"Error: {error.strerror}\n  where: {error.filename}")
         return 2
@@ -120,6 +127,13 @@ def _report(error: Exception, *, debug: bool) -> int:
         "  fix: this is a bug of whylabel; run again with --debug and report the traceback"
     )
     return 1
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    # Writers in Rust raise errors of their own, with the system's words in them.
+    refused = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    named = isinstance(error, OSError) and error.errno in refused
+    return named or any(os.strerror(number) in str(error) for number in refused)
 
 
 def _tell(message: str) -> None:
