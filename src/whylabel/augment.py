@@ -154,10 +154,11 @@ def _generate(
     prompts = [reasoner.ask(example.text, example.label) for example in wanted.values()]
     tokens, cost = 0, None
     pending: list[StoredReasoning] = []
+    completions = reasoner.engine.generate(prompts, reasoner.sampling)
     committed_at = time.monotonic()
     with progress("augment", total=total, done=done) as bar:
         try:
-            for completion in reasoner.engine.generate(prompts, reasoner.sampling):
+            for completion in completions:
                 key = keys[completion.index]
                 pending.append(_to_store(key, wanted[key].id, completion))
                 tokens += completion.tokens
