@@ -56,8 +56,17 @@ class VllmEngine:
         self._client: OpenAIEngine | None = None
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
-        """Yield completions as they finish. Raises `EngineError` if the server does not start, or dies."""
+        """Start the server, then yield completions as they finish.
+
+        Raises `EngineError` if the server does not start, or while iterating if it dies.
+        """
+        # Not a generator itself: the start is no part of what the caller times and shows as progress.
         client, server = self._start()
+        return self._driven(client, server, prompts, sampling)
+
+    def _driven(
+        self, client: OpenAIEngine, server: VllmServer, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> Iterator[Completion]:
         try:
             yield from client.generate(prompts, sampling)
         except EngineError:
