@@ -274,3 +274,12 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     assert not wrong & {row.id for row in read_reasoned(run.kept)}
     assert not list(run.path.rglob("fold*"))
     assert run.read_manifest()["stages"]["suspects"]["status"] == "done"
+
+
+def test_a_reasoner_of_another_prompt_style_is_refused(recipe, finished, tmp_path):
+    ready = override_recipe(recipe, reasoner__model=str(finished.reasoner_model), prompt_style="chat")
+    pipeline = Pipeline(ready, RunFolder(tmp_path))
+    pipeline.begin()
+    with pytest.raises(RecipeError, match="trained with prompt_style compact") as caught:
+        pipeline.augment()
+    assert "prompt_style: compact" in caught.value.fix

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.engines.base import Engine, Sampling
+from whylabel.errors import RecipeError
 from whylabel.progress import say
 from whylabel.prompts import Prompt, Prompts, endpoint_prompt
 from whylabel.recipe import Recipe
@@ -74,5 +75,20 @@ def _asking(recipe: Recipe, source: ModelSource) -> tuple[Ask, tuple[int, ...]]:
     question = recipe.task.question
     if recipe.reasoner.endpoint is not None:
         return lambda text, label: endpoint_prompt(text, question, label), ()
+    _check_style(recipe, source)
     prompts = Prompts(source.tokenizer, recipe.prompt_style, question, recipe.task.name)
     return prompts.reasoner_for_text, tuple(sorted(prompts.stop_ids))
+
+
+def _check_style(recipe: Recipe, source: ModelSource) -> None:
+    """Raise `RecipeError` if a reasoner of ours was trained on prompts of another style."""
+    from whylabel.models import CARD, read_card
+
+    folder = Path(source.source)
+    style = read_card(folder).get("prompt_style") if (folder / CARD).is_file() else None
+    if style not in (None, recipe.prompt_style):
+        raise RecipeError(
+            f"This reasoner was trained with prompt_style {style}, the recipe says {recipe.prompt_style}.",
+            where=str(folder),
+            fix=f"set prompt_style: {style}, or name another reasoner.model",
+        )
