@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from whylabel.augment.reasoner import Reasoner
 from whylabel.recipe import AugmentConfig
-from whylabel.store import Place, ReasoningStore, StoredReasoning, row_hash
+from whylabel.store import Place, ReasoningStore, StoredReasoning
 from whylabel.types import Condition, Example, Lift, ReasonedExample
 from whylabel.verification import Verifier
 
@@ -17,7 +18,7 @@ Retry = Literal["failed", "length"]
 _CHUNK_ROWS = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Work:
     """What stays the same over all rows of a call."""
 
@@ -28,11 +29,11 @@ class Work:
     retry: frozenset[Retry] = frozenset()
     excluded: frozenset[str] = frozenset()
     """Ids of rows that get no reasoning."""
-    settings: int = field(init=False)
-    """The number of the reasoner's settings in the store."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "settings", self.store.settings_number(self.reasoner.settings))
+    @cached_property
+    def settings(self) -> int:
+        """The number of the reasoner's settings in the store."""
+        return self.store.settings_number(self.reasoner.settings)
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -41,9 +42,10 @@ class Work:
             return ("free", "label")
         return (self.config.condition,)
 
-    def candidates(self, example: Example, stored: Mapping[Place, StoredReasoning]) -> list[ReasonedExample]:
+    def candidates(
+        self, row: str, example: Example, stored: Mapping[Place, StoredReasoning]
+    ) -> list[ReasonedExample]:
         """Return the finished candidates of a row, in the order of preference."""
-        row = row_hash(example)
         places = [
             (row, condition, at) for condition in self.conditions for at in range(self.config.candidates)
         ]

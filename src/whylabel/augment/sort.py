@@ -50,32 +50,21 @@ def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped
     digest = hashlib.sha256()
     with kept_rows(kept) as keep, dropped_rows(dropped) as drop:
         for chunk in chunks(examples):
-            hashes = [row_hash(example) for example in chunk]
-            stored = work.store.find(hashes, work.settings)
-            lifts = _lifts(hashes, work)
-            decisions = work.store.find_decisions(hashes)
-            for row, example in zip(hashes, chunk, strict=True):
-                candidates = [] if example.id in work.excluded else work.candidates(example, stored)
-                if not candidates and row not in decisions and example.id not in work.excluded:
+            known = _Known.of(chunk, work)
+            for row, example in zip(known.hashes, chunk, strict=True):
+                fate = _fate(row, example, known, refuse, work)
+                if isinstance(fate, ReasonedExample):
+                    outcome.kept += 1
+                    outcome.conditions[fate.condition] += 1
+                    digest.update(_bytes(fate))
+                    keep(fate)
+                elif isinstance(fate, Dropped):
+                    outcome.dropped[fate.reason] += 1
+                    drop(fate)
+                else:
                     outcome.failed += 1
                     if len(outcome.failures) < _FAILURES_LISTED:
-                        outcome.failures[example.id] = _error(example, stored, work)
-                    continue
-                if row in decisions:
-                    chosen = _decided(example, decisions[row])
-                elif example.id in work.excluded:
-                    chosen = Dropped(ReasonedExample(example.id, example.text, example.label, ""), SUSPECT)
-                else:
-                    verdicts = [lifts.get(_place(candidate)) for candidate in candidates]
-                    chosen = _choose(candidates, verdicts, refuse, work)
-                if isinstance(chosen, Dropped):
-                    outcome.dropped[chosen.reason] += 1
-                    drop(chosen)
-                else:
-                    outcome.kept += 1
-                    outcome.conditions[chosen.condition] += 1
-                    digest.update(_bytes(chosen))
-                    keep(chosen)
+                        outcome.failures[example.id] = fate
     outcome.content = digest.hexdigest()
     return outcome
 
@@ -83,17 +72,50 @@ def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped
 def accepted_rows(chunk: Sequence[Example], work: Work, condition: Condition) -> set[str]:
     """Return the rows that have an acceptable reasoning under a condition."""
     refuse = refusal(work.config.filters)
-    hashes = [row_hash(example) for example in chunk]
-    stored = work.store.find(hashes, work.settings)
-    lifts = _lifts(hashes, work)
+    known = _Known.of(chunk, work)
     return {
-        row_hash(example)
-        for example in chunk
-        for row in work.candidates(example, stored)
-        if row.condition == condition
-        and refuse(row) is None
-        and work.leads_to_its_label(lifts.get(_place(row)))
+        row
+        for row, example in zip(known.hashes, chunk, strict=True)
+        for candidate in work.candidates(row, example, known.stored)
+        if candidate.condition == condition
+        and refuse(candidate) is None
+        and work.leads_to_its_label(known.lift(row, candidate))
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """All that the store knows of a chunk of rows."""
+
+    hashes: Sequence[str]
+    stored: Mapping[Place, StoredReasoning]
+    lifts: Mapping[Place, Lift]
+    decisions: Mapping[str, Decision]
+
+    @classmethod
+    def of(cls, chunk: Sequence[Example], work: Work) -> _Known:
+        hashes = [row_hash(example) for example in chunk]
+        store, settings = work.store, work.settings
+        lifts = store.find_lifts(hashes, settings, work.verifier.identity) if work.verifier else {}
+        return cls(hashes, store.find(hashes, settings), lifts, store.find_decisions(hashes))
+
+    def lift(self, row: str, candidate: ReasonedExample) -> Lift | None:
+        return self.lifts.get((row, candidate.condition, candidate.candidate))
+
+
+def _fate(
+    row: str, example: Example, known: _Known, refuse: Filter, work: Work
+) -> ReasonedExample | Dropped | str:
+    """Return what is kept of a row, why it is dropped, or the error with which it failed."""
+    if row in known.decisions:
+        return _decided(example, known.decisions[row])
+    if example.id in work.excluded:
+        return Dropped(ReasonedExample(example.id, example.text, example.label, ""), SUSPECT)
+    candidates = work.candidates(row, example, known.stored)
+    if not candidates:
+        failed = (known.stored.get((row, condition, 0)) for condition in work.conditions)
+        return next((item.error for item in failed if item is not None and item.error), _NOTHING)
+    return _choose(candidates, [known.lift(row, candidate) for candidate in candidates], refuse, work)
 
 
 def _choose(
@@ -145,21 +167,6 @@ def _with_candidates(ranked: Sequence[tuple[ReasonedExample, Lift | None]]) -> R
 
 def _scores(ranked: Sequence[tuple[ReasonedExample, Lift | None]]) -> tuple[float, ...]:
     return tuple(lift.margin for _, lift in ranked if lift is not None)
-
-
-def _lifts(hashes: Sequence[str], work: Work) -> Mapping[Place, Lift]:
-    if work.verifier is None:
-        return {}
-    return work.store.find_lifts(hashes, work.settings, work.verifier.identity)
-
-
-def _place(row: ReasonedExample) -> Place:
-    return row_hash(row.example), row.condition, row.candidate
-
-
-def _error(example: Example, stored: Mapping[Place, StoredReasoning], work: Work) -> str:
-    found = [stored.get((row_hash(example), condition, 0)) for condition in work.conditions]
-    return next((row.error for row in found if row is not None and row.error), _NOTHING)
 
 
 def _bytes(row: ReasonedExample) -> bytes:
