@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,9 @@ class Pipeline:
     @cached_property
     def labels(self) -> LabelSet:
         """The closed label set; a sample of the rows does not shrink it."""
-        every = self.dataset.labels or [row.label for rows in self.dataset.splits().values() for row in rows]
+        every = self.dataset.labels or {
+            row.label for row in chain.from_iterable(self.dataset.splits().values())
+        }
         return LabelSet.from_labels(every, self.recipe.task.labels)
 
     @cached_property
@@ -93,7 +96,7 @@ class Pipeline:
             base_model={"name": self.recipe.base_model, "fingerprint": self.base_fingerprint},
             data={
                 "source": self.recipe.data.source,
-                "fingerprint": data_fingerprint([row for rows in splits.values() for row in rows]),
+                "fingerprint": data_fingerprint(chain.from_iterable(splits.values())),
                 "rows": {name: len(rows) for name, rows in splits.items()},
                 "labels": list(self.labels.names),
                 "inferred": self.dataset.inferred,
