@@ -125,9 +125,8 @@ class _Work:
     retry: frozenset[Retry]
     condition: Condition = "label"
 
-    def missing(self, chunk: Sequence[Example]) -> list[StoredReasoning]:
-        """Return a place to fill for every reasoning that the chunk lacks; equal rows share theirs."""
-        rows = {row_hash(example): example for example in chunk}
+    def missing(self, rows: Mapping[str, Example]) -> list[StoredReasoning]:
+        """Return a place to fill for every reasoning that rows, by their hash, lack; equal rows share theirs."""
         stored = self.store.find(list(rows), self.settings)
         wanted = []
         for row, example in rows.items():
@@ -163,9 +162,10 @@ def write_reasonings(examples: Sequence[Example], work: _Work) -> tuple[int, int
         work.store.writer(work.settings) as writer,
     ):
         for chunk in _chunks(examples):
-            wanted = work.missing(chunk)
+            rows = {row_hash(example): example for example in chunk}
+            wanted = work.missing(rows)
             if wanted:
-                tokens += _write_chunk({row_hash(row): row for row in chunk}, wanted, work, writer, bar)
+                tokens += _write_chunk(rows, wanted, work, writer, bar)
                 writer.flush()
     return reused, tokens
 
@@ -198,8 +198,11 @@ def _write_chunk(
 
 
 def _filled(place: StoredReasoning, completion: Completion, token_limit: int) -> StoredReasoning:
-    return replace(
-        place,
+    return StoredReasoning(
+        place.row,
+        place.condition,
+        place.candidate,
+        place.id,
         state="failed" if completion.finish == "error" else "done",
         reasoning=completion.text,
         finished=completion.finish == "stop",
@@ -219,11 +222,12 @@ def _announce(examples: Sequence[Example], work: _Work) -> int:
     changed: Counter[int] = Counter()
     again = 0
     for chunk in _chunks(examples):
-        wanted = work.missing(chunk)
+        hashes = [row_hash(example) for example in chunk]
+        wanted = work.missing(dict(zip(hashes, chunk, strict=True)))
         fresh = {place.row for place in wanted if not place.attempts}
         again += len({place.row for place in wanted} - fresh)
         rows = {place.row for place in wanted}
-        lacking += sum(row_hash(example) in rows for example in chunk)
+        lacking += sum(row in rows for row in hashes)
         changed.update(work.store.written_otherwise(list(fresh), work.settings))
     reused = len(examples) - lacking
     if reused:
@@ -264,13 +268,14 @@ def sort_reasonings(
     digest = hashlib.sha256()
     with kept_rows(kept) as keep, dropped_rows(dropped) as drop:
         for chunk in _chunks(examples):
-            stored = work.store.find([row_hash(example) for example in chunk], work.settings)
-            for example in chunk:
-                candidates = _candidates(example, stored, work)
+            hashes = [row_hash(example) for example in chunk]
+            stored = work.store.find(hashes, work.settings)
+            for example, row_key in zip(chunk, hashes, strict=True):
+                candidates = _candidates(example, row_key, stored, work)
                 if not candidates:
                     outcome.failed += 1
                     if len(outcome.failures) < _FAILURES_LISTED:
-                        outcome.failures[example.id] = _error(example, stored, work)
+                        outcome.failures[example.id] = _error(row_key, stored, work)
                     continue
                 reasons = [refuse(row) for row in candidates]
                 passed = [row for row, reason in zip(candidates, reasons, strict=True) if reason is None]
@@ -287,9 +292,9 @@ def sort_reasonings(
 
 
 def _candidates(
-    example: Example, stored: Mapping[Any, StoredReasoning], work: _Work
+    example: Example, row_key: str, stored: Mapping[Any, StoredReasoning], work: _Work
 ) -> list[ReasonedExample]:
-    places = ((row_hash(example), work.condition, candidate) for candidate in range(work.candidates))
+    places = ((row_key, work.condition, candidate) for candidate in range(work.candidates))
     found = (stored.get(place) for place in places)
     return [
         ReasonedExample(
@@ -307,10 +312,11 @@ def _candidates(
 
 
 def _with_candidates(passed: Sequence[ReasonedExample]) -> ReasonedExample:
-    others = tuple(row.reasoning for row in passed) if len(passed) > 1 else ()
-    return replace(passed[0], candidates=others)
+    if len(passed) == 1:
+        return passed[0]
+    return replace(passed[0], candidates=tuple(row.reasoning for row in passed))
 
 
-def _error(example: Example, stored: Mapping[Any, StoredReasoning], work: _Work) -> str:
-    row = stored.get((row_hash(example), work.condition, 0))
+def _error(row_key: str, stored: Mapping[Any, StoredReasoning], work: _Work) -> str:
+    row = stored.get((row_key, work.condition, 0))
     return (row.error if row is not None else None) or _NOTHING

@@ -67,6 +67,11 @@ class Pipeline:
         return self._given or load_dataset(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
 
     @cached_property
+    def data_fingerprints(self) -> dict[str, str]:
+        """Identity of the labelled texts' content, by split."""
+        return {split: data_fingerprint(rows) for split, rows in self.dataset.splits().items()}
+
+    @cached_property
     def labels(self) -> LabelSet:
         """The closed label set; a sample of the rows does not shrink it."""
         every = self.dataset.labels or {
@@ -96,7 +101,7 @@ class Pipeline:
             base_model={"name": self.recipe.base_model, "fingerprint": self.base_fingerprint},
             data={
                 "source": self.recipe.data.source,
-                "fingerprint": data_fingerprint(chain.from_iterable(splits.values())),
+                "fingerprint": fingerprint(self.data_fingerprints),
                 "rows": {name: len(rows) for name, rows in splits.items()},
                 "labels": list(self.labels.names),
                 "inferred": self.dataset.inferred,
@@ -233,16 +238,16 @@ class Pipeline:
     def _augment_fingerprint(self) -> str:
         augment = self.recipe.augment
         return fingerprint(
-            self._reasoner_settings(), data_fingerprint(self.dataset.train), augment.filters.model_dump(),
+            self._reasoner_settings(), self.data_fingerprints["train"], augment.filters.model_dump(),
             augment.sampling.max_new_tokens, augment.candidates,
         )  # fmt: skip
 
     def _baseline_fingerprint(self) -> str:
-        return fingerprint("label", self._stage_two(), data_fingerprint(self.dataset.train))
+        return fingerprint("label", self._stage_two(), self.data_fingerprints["train"])
 
     def _classifier_fingerprint(self) -> str:
         if self.recipe.classifier.target == "label":
-            rows = data_fingerprint(self.dataset.train)
+            rows = self.data_fingerprints["train"]
         else:
             rows = self._content("augment", self._augment_fingerprint())
         return fingerprint(self.recipe.classifier.model_dump(), self._stage_two(), rows)
@@ -258,8 +263,8 @@ class Pipeline:
         return fingerprint(
             self._content("train-baseline", self._baseline_fingerprint()),
             self._content("train-classifier", self._classifier_fingerprint()),
-            data_fingerprint(self.dataset.train),
-            data_fingerprint(self.dataset.test),
+            self.data_fingerprints["train"],
+            self.data_fingerprints["test"],
             self.recipe.evaluation.model_dump(),
             self.recipe.seed,
         )

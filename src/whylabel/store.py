@@ -11,7 +11,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -73,6 +74,8 @@ class StoredReasoning:
 
 
 _COLUMNS = tuple(field.name for field in fields(StoredReasoning))
+_VALUES = attrgetter(*_COLUMNS)
+_FINISHED = _COLUMNS.index("finished")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM reasonings"
 _PUT = (
     f"INSERT OR REPLACE INTO reasonings ({', '.join(_COLUMNS)}, settings) VALUES ({'?, ' * len(_COLUMNS)}?)"
@@ -240,12 +243,13 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 def _put(connection: sqlite3.Connection, rows: Iterable[StoredReasoning], settings: int) -> None:
     with connection:
-        connection.executemany(_PUT, ((*astuple(row), settings) for row in rows))
+        connection.executemany(_PUT, ((*_VALUES(row), settings) for row in rows))
 
 
 def _stored(values: Sequence[Any]) -> StoredReasoning:
-    row = dict(zip(_COLUMNS, values, strict=True))
-    return StoredReasoning(**{**row, "finished": bool(row["finished"])})
+    row = list(values)
+    row[_FINISHED] = bool(row[_FINISHED])
+    return StoredReasoning(*row)
 
 
 def _marks(rows: Sequence[str]) -> str:

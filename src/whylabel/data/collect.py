@@ -16,7 +16,7 @@ from whylabel.data.cells import (
     text_of,
 )
 from whylabel.data.columns import Columns
-from whylabel.data.rows import PROBLEM_BITS, Rows, made_id
+from whylabel.data.rows import PROBLEM_BITS, Rows, in_turn
 from whylabel.data.split import Marks, first_equal
 from whylabel.data.spool import Spool
 from whylabel.data.table import Stream, Table
@@ -81,8 +81,8 @@ class _Reading:
         self.texts = array("q")
         """Equal where texts count as equal."""
         self.ids = array("q")
-        """Equal where rows' own ids are equal, or else the hashes of their texts."""
         self.has_id = array("B")
+        """Where not, the hash of the text stands for it."""
 
     def read(self, stream: Stream) -> range:
         """Take in every row of a stream and return their numbers."""
@@ -102,12 +102,13 @@ class _Reading:
             problem = PROBLEM_BITS["missing_text"]
         elif not is_scalar(text_cell) or is_broken(text):
             problem = PROBLEM_BITS["broken_text"]
-        own_id = None if is_missing(id_cell) else str(id_cell).strip()
-        self.spool.append((own_id, text, place))
+        has_id = not is_missing(id_cell)
+        row_id = str(id_cell).strip() if has_id else text_hash(text)
+        self.spool.append((row_id, text, place))
         self.problems.append(problem)
         self.texts.append(hash(normalise_text(text)))
-        self.ids.append(int(text_hash(text), 16) if own_id is None else hash(own_id))
-        self.has_id.append(own_id is not None)
+        self.ids.append(hash(row_id))
+        self.has_id.append(has_id)
         self.label_cells.append(self._place(label_cell))
 
     def _place(self, cell: Any) -> int:
@@ -142,13 +143,13 @@ def _read_labels(
     return tuple(places), numpy.array(labels, dtype=numpy.int32), numpy.array(bits, dtype=numpy.uint8)
 
 
-def _turns(hashes: NDArray[numpy.int64], has_id: NDArray[numpy.bool_]) -> NDArray[numpy.int32]:
-    """Return which row of its hash each row without an id is, from 1; 0 for rows with one."""
+def _turns(ids: NDArray[numpy.int64], has_id: NDArray[numpy.bool_]) -> NDArray[numpy.int32]:
+    """Return which row of its text each row without an id is, from 1; 0 for rows with one."""
     import numpy
 
     without = numpy.flatnonzero(~has_id)
     turns = numpy.where(has_id, 0, 1).astype(numpy.int32)
-    first = first_equal(hashes[without])
+    first = first_equal(ids[without])
     seen: dict[int, int] = {}
     for place in numpy.flatnonzero(first != numpy.arange(len(first))).tolist():
         leader = int(first[place])
@@ -167,9 +168,8 @@ def _duplicates(
     if turns.all():
         return bits  # all ids are made, and made to be distinct
     ids = ids.copy()
-    for number in numpy.flatnonzero(turns).tolist():
-        # What another data set gives as an id may be what is made here.
-        ids[number] = hash(made_id(spool[number][1], turns[number]))
+    for number in numpy.flatnonzero(turns > 1).tolist():
+        ids[number] = hash(in_turn(spool[number][0], turns[number]))
     for numbers in splits.values():
         first = first_equal(ids[numbers.start : numbers.stop])
         again = numpy.flatnonzero(first != numpy.arange(len(first)))

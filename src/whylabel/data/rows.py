@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from whylabel.data.cells import text_hash
 from whylabel.data.split import Marks
 from whylabel.data.spool import Spool
 from whylabel.errors import DataError, LabelError, unknown_name
@@ -54,7 +53,7 @@ class Row:
 class Rows:
     """All rows of all splits, good or bad, numbered from 0 through the splits.
 
-    `spool` holds each row's own id or None, its text and its place; the arrays hold a few bytes a row.
+    `spool` holds each row's id (its own, or the hash of its text), text and place; the arrays take a few bytes a row.
     """
 
     splits: Mapping[str, range]
@@ -96,8 +95,8 @@ class Rows:
 
     def example(self, number: int) -> Example:
         """Return a row as an example."""
-        own, text, _ = self.spool[number]
-        row_id = own if own is not None else made_id(text, self.turns[number])
+        row_id, text, _ = self.spool[number]
+        row_id = in_turn(row_id, self.turns[number])
         return Example(row_id, text, self.marks.names[self.marks.labels[number]])
 
     def row(self, number: int) -> Row:
@@ -109,9 +108,9 @@ class Rows:
         return Row(place, example.id, example.text, example.label, problems)
 
 
-def made_id(text: str, turn: int) -> str:
-    """Return the id of a row that has none: its text's hash, with -2, -3, ... from the second turn on."""
-    return text_hash(text) if turn == 1 else f"{text_hash(text)}-{turn}"
+def in_turn(row_id: str, turn: int) -> str:
+    """Return an id as it is, with -2, -3, ... from the second turn on."""
+    return row_id if turn < 2 else f"{row_id}-{turn}"
 
 
 def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
