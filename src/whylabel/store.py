@@ -225,6 +225,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    # Rows lie by their hash, so nearly every one is on a page of its own. Pages are moved from the log into the file
+    # 32 MB at a time rather than 4, which is half the work.
+    connection.execute("PRAGMA wal_autocheckpoint = 8000")
     return connection
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PIECE_ROWS = 4096
 """Rows that a stream holds at a time, about."""
-HEAD_ROWS = 5 * PIECE_ROWS
+HEAD_ROWS = 2 * PIECE_ROWS
 """Rows, from the first on, by which columns are recognised."""
 
 
