@@ -42,6 +42,7 @@ def test_the_names_are_those_of_the_public_interface(run):
         *("recipe.yaml", "run.json", "report.html", "MODEL_CARD.md"),
         *("reasoner/model", "reasoner/metrics.json"),
         *("augment/store.sqlite", "augment/train.parquet", "augment/dropped.parquet", "augment/metrics.json"),
+        "augment/suspects.parquet",
         *("classifier/model", "classifier/metrics.json", "baseline/model", "baseline/metrics.json"),
         *("evaluation/metrics.json", "evaluation/predictions.parquet"),
     }

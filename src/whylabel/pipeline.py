@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +73,16 @@ class Pipeline:
         return self._given or load_dataset(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
 
     @cached_property
+    def data_fingerprints(self) -> dict[str, str]:
+        """Identity of the labelled texts' content, by split."""
+        return {split: data_fingerprint(rows) for split, rows in self.dataset.splits().items()}
+
+    @cached_property
     def labels(self) -> LabelSet:
         """The closed label set; a sample of the rows does not shrink it."""
-        every = self.dataset.labels or [row.label for rows in self.dataset.splits().values() for row in rows]
+        every = self.dataset.labels or {
+            row.label for row in chain.from_iterable(self.dataset.splits().values())
+        }
         return LabelSet.from_labels(every, self.recipe.task.labels)
 
     @cached_property
@@ -110,7 +118,7 @@ class Pipeline:
             base_model={"name": self.recipe.base_model, "fingerprint": self.base_fingerprint},
             data={
                 "source": self.recipe.data.source,
-                "fingerprint": data_fingerprint([row for rows in splits.values() for row in rows]),
+                "fingerprint": fingerprint(self.data_fingerprints),
                 "rows": {name: len(rows) for name, rows in splits.items()},
                 "labels": list(self.labels.names),
                 "inferred": self.dataset.inferred,
@@ -267,7 +275,7 @@ class Pipeline:
     def _augment_fingerprint(self) -> str:
         augment = self.recipe.augment
         return fingerprint(
-            self._reasoner_settings(), data_fingerprint(self.dataset.train), self.filters.model_dump(),
+            self._reasoner_settings(), self.data_fingerprints["train"], self.filters.model_dump(),
             augment.sampling.max_new_tokens, augment.candidates, augment.condition,
             augment.verification.model_dump(), self._verifier_identity(), self._decisions(),
             augment.suspects.model_dump() if augment.suspects.exclude else None,
@@ -302,11 +310,11 @@ class Pipeline:
         return fingerprint(model, task.question, task.name, self.labels.names, FORMAT_VERSION)
 
     def _baseline_fingerprint(self) -> str:
-        return fingerprint("label", self._stage_two(), data_fingerprint(self.dataset.train))
+        return fingerprint("label", self._stage_two(), self.data_fingerprints["train"])
 
     def _classifier_fingerprint(self) -> str:
         if self.recipe.classifier.target == "label":
-            rows = data_fingerprint(self.dataset.train)
+            rows = self.data_fingerprints["train"]
         else:
             rows = self._content("augment", self._augment_fingerprint())
         return fingerprint(self.recipe.classifier.model_dump(), self._stage_two(), rows)
@@ -322,8 +330,8 @@ class Pipeline:
         return fingerprint(
             self._content("train-baseline", self._baseline_fingerprint()),
             self._content("train-classifier", self._classifier_fingerprint()),
-            data_fingerprint(self.dataset.train),
-            data_fingerprint(self.dataset.test),
+            self.data_fingerprints["train"],
+            self.data_fingerprints["test"],
             self.recipe.evaluation.model_dump(),
             self.recipe.seed,
         )
@@ -383,7 +391,7 @@ class Pipeline:
 
         folds = self.recipe.augment.suspects.folds
         assert folds is not None
-        rows, labels = self.dataset.train, self.labels
+        rows, labels = list(self.dataset.train), self.labels
         scratch = self.run.suspects.with_name("folds")
         own = scratch / self._suspects_fingerprint()[:16]
         fit_predict = partial(self._fit_predict, own)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 _PLAIN_INTERVAL_SECONDS = 15.0
 _BURST_SECONDS = 0.1
+_REDRAW_SECONDS = 0.1
 
 
 def say(message: str) -> None:
@@ -111,13 +112,24 @@ def _bar(name: str, total: int, unit: str, done: int) -> Iterator[Progress]:
     rate = _Rate(total, done)
     with bar:
         task = bar.add_task(name, total=total, completed=done, figures="")
+        shown_at = rate.started
+
+        def show() -> None:
+            nonlocal shown_at
+            shown_at = rate.last
+            bar.update(task, completed=rate.rows, figures=rate.figures())
 
         class _Live:
             def advance(self, rows: int = 1, tokens: int = 0, note: str = "") -> None:
                 rate.add(rows, tokens, note)
-                bar.update(task, advance=rows, figures=rate.figures())
+                # Nobody sees a faster bar, and drawing it takes longer than a row may.
+                if rate.last - shown_at >= _REDRAW_SECONDS:
+                    show()
 
-        yield _Live()
+        try:
+            yield _Live()
+        finally:
+            show()
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,7 +94,7 @@ class Prompts:
     def reasoner_for_text(self, text: str, label: str | None) -> Prompt:
         """Return what the reasoner is asked about a text, with its label in hand or without (None)."""
         ids = self.reasoner(f"{text}\n{self.question}", label)
-        return replace(endpoint_prompt(text, self.question, label), ids=tuple(ids))
+        return Prompt(tuple(ids), endpoint_prompt(text, self.question, label).text)
 
     def classifier(self, text: str, target: Target) -> list[int]:
         """Return the prompt that asks for a label, or for a reasoning and then a label."""

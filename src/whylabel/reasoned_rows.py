@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ _COLUMNS = (
     *("id", "text", "label", "reasoning", "reasoner", "finished"),
     *("condition", "candidate", "candidates", "scores", "weight"),
 )
+_VALUES: Callable[[ReasonedExample], tuple[Any, ...]] = attrgetter(*_COLUMNS)
 _ROWS_AT_ONCE = 8192
 
 
@@ -22,14 +23,14 @@ _ROWS_AT_ONCE = 8192
 def kept_rows(path: Path) -> Iterator[Callable[[ReasonedExample], None]]:
     """Yield a function that writes kept rows; the file appears whole when the block ends."""
     with _rows(path, _COLUMNS) as write:
-        yield lambda row: write(_plain(row))
+        yield lambda row: write(_VALUES(row))
 
 
 @contextmanager
 def dropped_rows(path: Path) -> Iterator[Callable[[Dropped], None]]:
     """Yield a function that writes dropped rows, with a `reason` column."""
     with _rows(path, (*_COLUMNS, "reason")) as write:
-        yield lambda item: write({**_plain(item.row), "reason": item.reason})
+        yield lambda item: write((*_VALUES(item.row), item.reason))
 
 
 def read_reasoned(path: Path) -> tuple[ReasonedExample, ...]:
@@ -62,13 +63,8 @@ def _reasoned(row: Mapping[str, Any]) -> ReasonedExample:
     )
 
 
-def _plain(row: ReasonedExample) -> dict[str, Any]:
-    values = asdict(row)
-    return {name: values[name] for name in _COLUMNS}
-
-
 @contextmanager
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[tuple[Any, ...]], None]]:
     import pyarrow
     import pyarrow.parquet
 
@@ -81,14 +77,18 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[dict[str, An
         "scores": pyarrow.list_(pyarrow.float64()),
     }
     schema = pyarrow.schema([(name, types.get(name, text)) for name in columns])
-    waiting: list[dict[str, Any]] = []
+    waiting: list[tuple[Any, ...]] = []
     with whole_file(path) as aside, pyarrow.parquet.ParquetWriter(aside, schema) as file:
 
         def flush() -> None:
-            file.write_table(pyarrow.Table.from_pylist(waiting, schema=schema))
+            cells = [
+                pyarrow.array(column, field.type)
+                for column, field in zip(zip(*waiting, strict=True), schema, strict=True)
+            ]
+            file.write_table(pyarrow.Table.from_arrays(cells, schema=schema))
             waiting.clear()
 
-        def write(row: dict[str, Any]) -> None:
+        def write(row: tuple[Any, ...]) -> None:
             waiting.append(row)
             if len(waiting) == _ROWS_AT_ONCE:
                 flush()

@@ -19,6 +19,8 @@ from typing import Any
 from whylabel.atomic import write_json, write_text
 from whylabel.errors import RunFolderError
 
+_PLAIN = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str)
+
 STAGES = ("train-reasoner", "augment", "train-baseline", "train-classifier", "evaluate")
 
 
@@ -163,5 +165,4 @@ class RunFolder:
 
 def fingerprint(*parts: object) -> str:
     """Return a SHA-256 (hex) of JSON-like values; equal values give equal fingerprints."""
-    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return hashlib.sha256(_PLAIN.encode(parts).encode("utf-8")).hexdigest()

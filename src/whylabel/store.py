@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -108,6 +109,8 @@ class Decision:
 
 
 _COLUMNS = tuple(field.name for field in fields(StoredReasoning))
+_VALUES = attrgetter(*_COLUMNS)
+_FINISHED = _COLUMNS.index("finished")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM reasonings"
 _PUT = (
     f"INSERT OR REPLACE INTO reasonings ({', '.join(_COLUMNS)}, settings) VALUES ({'?, ' * len(_COLUMNS)}?)"
@@ -305,6 +308,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    # Rows lie by their hash, so nearly every one is on a page of its own. Pages are moved from the log into the file
+    # 32 MB at a time rather than 4, which is half the work.
+    connection.execute("PRAGMA wal_autocheckpoint = 8000")
     return connection
 
 
@@ -325,7 +331,7 @@ def _put(connection: sqlite3.Connection, rows: Iterable[StoredReasoning], settin
     rows = list(rows)
     again = [(row.row, settings, row.condition, row.candidate) for row in rows if row.attempts > 1]
     with connection:
-        connection.executemany(_PUT, ((*astuple(row), settings) for row in rows))
+        connection.executemany(_PUT, ((*_VALUES(row), settings) for row in rows))
         # A verdict on what stood there before says nothing of what stands there now.
         connection.executemany(
             "DELETE FROM lifts WHERE row = ? AND settings = ? AND condition = ? AND candidate = ?", again
@@ -333,8 +339,9 @@ def _put(connection: sqlite3.Connection, rows: Iterable[StoredReasoning], settin
 
 
 def _stored(values: Sequence[Any]) -> StoredReasoning:
-    row = dict(zip(_COLUMNS, values, strict=True))
-    return StoredReasoning(**{**row, "finished": bool(row["finished"])})
+    row = list(values)
+    row[_FINISHED] = bool(row[_FINISHED])
+    return StoredReasoning(*row)
 
 
 def _marks(rows: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -127,14 +128,14 @@ class Prediction:
 class Dataset:
     """Labelled texts in their three splits; a split may be empty."""
 
-    train: tuple[Example, ...]
-    validation: tuple[Example, ...] = ()
-    test: tuple[Example, ...] = ()
+    train: Sequence[Example]
+    validation: Sequence[Example] = ()
+    test: Sequence[Example] = ()
     labels: tuple[str, ...] = ()
     """All labels of the data, those included that only rows outside a sample have; empty: those of the rows."""
     inferred: dict[str, str] = field(default_factory=dict)
     """What was recognised rather than named: columns, labels, splits."""
 
-    def splits(self) -> dict[str, tuple[Example, ...]]:
+    def splits(self) -> dict[str, Sequence[Example]]:
         """Return the splits by name, in the order train, validation, test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}

@@ -2,6 +2,7 @@ import datasets
 import pytest
 
 from whylabel.data import load_dataset, load_reasoning
+from whylabel.data.table import PIECE_ROWS
 from whylabel.errors import DataError, LabelError
 from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
 
@@ -97,3 +98,18 @@ def test_malformed_names_never_reach_the_hub(hub, source):
     with pytest.raises(DataError, match="not of the form"):
         load_dataset(DataConfig(source=source), TaskConfig(), seed=1)
     assert not calls
+
+
+def test_a_split_is_read_in_pieces(hub):
+    rows = 2 * PIECE_ROWS + 3
+    hub(datasets.DatasetDict({"train": split(rows), "test": split(2)}))
+    data = load_dataset(DataConfig(source="hub:a/b", validation_fraction=0.1), TaskConfig(), seed=1)
+    texts = [example.text for part in data.splits().values() for example in part]
+    assert len(texts) == rows + 2
+    assert set(texts) == {f"text {at} of {rows}" for at in range(rows)} | {"text 0 of 2", "text 1 of 2"}
+
+
+def test_a_split_without_rows(hub):
+    hub(datasets.DatasetDict({"train": split(6), "test": split(0)}))
+    with pytest.raises(DataError, match="test split has no rows"):
+        load_dataset(DataConfig(source="hub:a/b"), TaskConfig(), seed=1)

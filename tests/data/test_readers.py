@@ -6,7 +6,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from whylabel.data.readers import read_lines, read_table
+from whylabel.data import delimited, readers, table
+from whylabel.data.readers import read_lines, read_table, stream_table
 from whylabel.errors import DataError
 
 TEXTS = [
@@ -207,3 +208,50 @@ def test_missing_file_and_folder(tmp_path):
 def test_lines_of_a_text_file(tmp_path):
     path = write(tmp_path, "d.txt", "\ufeffone\r\n\nthr\u2028ee\n")
     assert read_lines(path) == ["one", "", "thr\u2028ee"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_a_stream_is_read_in_pieces_from_its_start_every_time(tmp_path, monkeypatch, suffix):
+    for module in (readers, delimited):
+        monkeypatch.setattr(module, "PIECE_ROWS", 2)
+    monkeypatch.setattr(table, "HEAD_ROWS", 3)
+    path = write_texts(tmp_path, suffix)
+    stream = stream_table(path)
+    assert stream.head.columns["text"] == TEXTS[:4]
+    for _ in range(2):
+        pieces = list(stream.pieces(None))
+        assert [len(piece) for piece in pieces] == [2, 2, 2]
+        assert [cell for piece in pieces for cell in piece.columns["text"]] == TEXTS
+    assert stream.whole() == read_table(path)
+    places = [piece.place(row) for piece in pieces for row in range(2)]
+    assert places == [stream.whole().place(row) for row in range(6)]
+    (first, *_) = stream.pieces(["label"])
+    assert first.column("label") == ["a", "a"] and first.column("none") == [None, None]
+
+
+def test_a_stream_of_json_lines_fills_what_a_piece_lacks(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "PIECE_ROWS", 1)
+    stream = stream_table(write(tmp_path, "d.jsonl", '{"text": "a"}\n{"label": 3, "text": "b"}\n'))
+    assert [piece.column("label") for piece in stream.pieces({"text", "label"})] == [[None], [3]]
+    assert stream.whole().columns == {"text": ["a", "b"], "label": [None, 3]}
+
+
+def test_quotes_of_a_tsv_are_decided_by_its_last_row_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "PIECE_ROWS", 1)
+    path = write(tmp_path, "d.tsv", 'text\tlabel\n"quoted"\ta\n"lone quote\tb\n')
+    assert read_table(path).columns["text"] == ['"quoted"', '"lone quote']
+
+
+def test_a_wrong_encoding_far_from_the_start(tmp_path):
+    lines = b"text,label\n" + b"a text of some length,a\n" * 20_000
+    error = refused(write(tmp_path, "d.csv", lines + "sød,b\n".encode("latin-1")))
+    assert "line 20002" in error.where and f"byte {len(lines) + 1} is 0xF8" in error.where
+    error = refused(write(tmp_path, "d.csv", lines + b"a\0b,a\n"))
+    assert "NUL" in error.what and "line 20002" in error.where
+
+
+def test_only_the_columns_that_are_wanted_are_read_from_parquet(tmp_path):
+    content = pyarrow.table({" text": ["a"], "label": ["x"], "vector": [[0.0] * 4]})
+    parquet.write_table(content, tmp_path / "d.parquet")
+    (piece,) = stream_table(tmp_path / "d.parquet").pieces({"text", "label"})
+    assert piece.columns == {"text": ["a"], "label": ["x"]}

@@ -9,7 +9,7 @@ CSV = "text,label\nhi,a\nho,b\n"
 
 def test_single_file_is_train(tmp_path):
     (tmp_path / "d.csv").write_text(CSV)
-    assert list(read_splits(str(tmp_path / "d.csv")).tables) == ["train"]
+    assert list(read_splits(str(tmp_path / "d.csv")).streams) == ["train"]
 
 
 @pytest.mark.parametrize("validation", ["validation", "valid", "dev", "val"])
@@ -18,14 +18,20 @@ def test_folder_with_split_files_of_several_formats(tmp_path, validation):
     (tmp_path / f"{validation}.jsonl").write_text('{"text": "x", "label": "a"}\n')
     (tmp_path / "test.tsv").write_text("text\tlabel\ny\tb\n")
     (tmp_path / "README.md").write_text("read me")
-    tables = read_splits(str(tmp_path)).tables
-    assert {split: len(table) for split, table in tables.items()} == {"train": 2, "validation": 1, "test": 1}
+    streams = read_splits(str(tmp_path)).streams
+    assert {split: len(stream.whole()) for split, stream in streams.items()} == {
+        "train": 2,
+        "validation": 1,
+        "test": 1,
+    }
 
 
 def test_shards_of_a_split_are_joined(tmp_path):
     for shard in range(2):
         (tmp_path / f"train-0000{shard}-of-00002.csv").write_text(CSV)
-    assert read_splits(str(tmp_path)).tables["train"].columns["text"] == ["hi", "ho"] * 2
+    train = read_splits(str(tmp_path)).streams["train"].whole()
+    assert train.columns["text"] == ["hi", "ho"] * 2
+    assert train.place(2) == f"{tmp_path} train, row 3"
 
 
 def test_two_files_for_one_split(tmp_path):
@@ -47,7 +53,7 @@ def test_extra_files(tmp_path):
     config = DataConfig(
         source=str(tmp_path / "a.csv"), validation=str(tmp_path / "b.csv"), test=str(tmp_path / "c.csv")
     )
-    assert list(read_source(config).tables) == ["train", "validation", "test"]
+    assert list(read_source(config).streams) == ["train", "validation", "test"]
 
 
 def test_extra_file_for_a_split_that_is_there(tmp_path):

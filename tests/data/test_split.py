@@ -1,11 +1,48 @@
 from collections import Counter
 from itertools import chain, pairwise
 
+import numpy
 import pytest
 
-from whylabel.data.split import complete_splits, cut, subsample
+import whylabel.data.split
+from whylabel.data.cells import normalise_text
+from whylabel.data.split import Marks, first_equal
 from whylabel.recipe import DataConfig
 from whylabel.types import Example
+
+
+class Marked:
+    """Examples as the arrays that splits are drawn by, and arrays of row numbers back as examples."""
+
+    def __init__(self, rows):
+        self.rows = rows
+        names = sorted({row.label for row in rows})
+        labels = numpy.array([names.index(row.label) for row in rows], dtype=numpy.int32)
+        texts = numpy.array([hash(normalise_text(row.text)) for row in rows])
+        self.marks = Marks(labels, tuple(names), texts)
+        self.numbers = numpy.arange(len(rows))
+
+    def at(self, numbers):
+        return [self.rows[number] for number in numbers]
+
+
+def complete_splits(given, config, seed):
+    marked = Marked(list(chain(*given.values())))
+    ends = numpy.cumsum([len(rows) for rows in given.values()])[:-1]
+    numbers = dict(zip(given, numpy.split(marked.numbers, ends), strict=True))
+    splits, inferred = whylabel.data.split.complete_splits(numbers, marked.marks, config, seed)
+    return {name: marked.at(part) for name, part in splits.items()}, inferred
+
+
+def cut(rows, fraction, seed):
+    marked = Marked(rows)
+    rest, taken = whylabel.data.split.cut(marked.numbers, marked.marks, fraction, seed)
+    return marked.at(rest), marked.at(taken)
+
+
+def subsample(rows, count, seed):
+    marked = Marked(rows)
+    return marked.at(whylabel.data.split.subsample(marked.numbers, marked.marks, count, seed))
 
 
 def examples(counts):
@@ -83,3 +120,9 @@ def test_smaller_samples_nest_in_larger_ones():
     samples = [set(subsample(rows, count, 7)) for count in range(1, 97)]
     assert [len(sample) for sample in samples] == list(range(1, 97))
     assert all(small < large for small, large in pairwise(samples))
+
+
+def test_the_first_of_equal_keys():
+    assert first_equal(numpy.array([5, 7, 5, -1, 7, 7])).tolist() == [0, 1, 0, 3, 1, 1]
+    assert first_equal(numpy.array([3, 2, 1])).tolist() == [0, 1, 2]
+    assert first_equal(numpy.array([], dtype=numpy.int64)).tolist() == []

@@ -161,6 +161,8 @@ def _decided(example: Example, decision: Decision) -> ReasonedExample | Dropped:
 
 
 def _with_candidates(ranked: Sequence[tuple[ReasonedExample, Lift | None]]) -> ReasonedExample:
+    if len(ranked) == 1 and ranked[0][1] is None:
+        return ranked[0][0]
     others = tuple(row.reasoning for row, _ in ranked) if len(ranked) > 1 else ()
     return replace(ranked[0][0], candidates=others, scores=_scores(ranked))
 

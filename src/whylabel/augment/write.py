@@ -118,8 +118,12 @@ def _write_chunk(
 
 
 def _filled(place: StoredReasoning, completion: Completion, token_limit: int) -> StoredReasoning:
-    return replace(
-        place,
+    # Not `replace`: this is done for every row.
+    return StoredReasoning(
+        place.row,
+        place.condition,
+        place.candidate,
+        place.id,
         state="failed" if completion.finish == "error" else "done",
         reasoning=completion.text,
         finished=completion.finish == "stop",

@@ -34,7 +34,13 @@ def text_of(value: Any) -> str:
 
 def is_broken(text: str) -> bool:
     """Return whether a text holds NUL or half a surrogate pair, which neither files nor tokenizers take."""
-    return "\0" in text or any("\ud800" <= character <= "\udfff" for character in text)
+    if "\0" in text:
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def normalise_text(text: str) -> str:

@@ -48,6 +48,18 @@ class _Profile:
     mean_length: float
 
 
+def columns_of_splits(heads: Mapping[str, Table], config: DataConfig) -> Columns:
+    """Return the columns in use, by the first rows of train.
+
+    Raises `DataError` if the choice is not clear, or a split lacks the text or the label.
+    """
+    columns = recognise_columns(heads["train"], config)
+    for head in heads.values():
+        require_column(head, columns.text, "data.text_column")
+        require_column(head, columns.label, "data.label_column")
+    return columns
+
+
 def recognise_columns(table: Table, config: DataConfig) -> Columns:
     """Return the text, label and id column: those named in the recipe, else those recognised.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 from pathlib import Path
 
 from whylabel.errors import DataError
@@ -24,7 +25,27 @@ def require_file(path: Path) -> None:
     if not path.exists():
         raise DataError("There is no such file.", where=str(path), fix="check the path")
     if path.is_file() and path.stat().st_size == 0:
-        raise DataError("The file is empty.", where=str(path), fix="write the data again")
+        raise _empty(path)
+
+
+def text_lines(path: Path, newline: str) -> Iterator[str]:
+    """Yield a text file's lines with their ends; `newline` is as `open` takes it, the rest as in `decoded_text`."""
+    with path.open("rb") as file:
+        encoding = _encoding(file.read(4))
+    blank = True
+    try:
+        with path.open(encoding=encoding, newline=newline) as lines:
+            for line in lines:
+                if "\0" in line:
+                    decoded_text(path)
+                blank = blank and not line.strip()
+                yield line
+    except UnicodeDecodeError:
+        # The whole file at once knows line and byte.
+        decoded_text(path)
+        raise
+    if blank:
+        raise _empty(path)
 
 
 def decoded_text(path: Path) -> str:
@@ -33,7 +54,7 @@ def decoded_text(path: Path) -> str:
     Raises `DataError` naming line and byte if the file is not valid text, or holds NUL bytes.
     """
     data = path.read_bytes()
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    encoding = _encoding(data)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -53,5 +74,13 @@ def decoded_text(path: Path) -> str:
             fix=f"convert it, for example: iconv -f UTF-16LE -t UTF-8 {path.name} > utf8-{path.name}",
         )
     if not text.strip():
-        raise DataError("The file is empty.", where=str(path), fix="write the data again")
+        raise _empty(path)
     return text
+
+
+def _encoding(start: bytes) -> str:
+    return next((name for mark, name in _MARKS if start.startswith(mark)), "utf-8")
+
+
+def _empty(path: Path) -> DataError:
+    return DataError("The file is empty.", where=str(path), fix="write the data again")

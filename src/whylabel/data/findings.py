@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from whylabel.data.cells import normalise_text
-from whylabel.data.rows import DROPPABLE, PROBLEMS, Row
+from whylabel.data.rows import DROPPABLE, PROBLEMS, Rows
 from whylabel.errors import WhylabelError
 from whylabel.recipe import DataConfig
 from whylabel.types import Example
@@ -62,10 +62,10 @@ def from_error(error: WhylabelError, kind: str) -> Finding:
     return Finding(kind, "error", 1, f"{error.what}{where}", fix=error.fix or "")
 
 
-def bad_rows(rows: Sequence[Row], config: DataConfig) -> Iterator[Finding]:
+def bad_rows(rows: Rows, config: DataConfig) -> Iterator[Finding]:
     """Yield rows that cannot be used, by problem."""
     for kind, problem in PROBLEMS.items():
-        bad = [row for row in rows if kind in row.problems]
+        bad = [rows.row(number) for number in rows.having([kind]).tolist()]
         if not bad:
             continue
         dropped = kind in DROPPABLE and config.bad_rows == "drop"

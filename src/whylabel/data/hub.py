@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from whylabel.data.table import Table
+from whylabel.data.table import PIECE_ROWS, Stream, Table, stream
 from whylabel.errors import DataError
 
 _FORM = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[^:]+))?")
 
 
-def read_hub(source: str) -> dict[str, Table]:
+def read_hub(source: str) -> dict[str, Stream]:
     """Return every split of a hub data set by the split's own name; only its columns of plain values are kept.
 
     Raises `DataError` if the name is malformed, unknown, or the hub cannot be reached.
@@ -29,10 +30,10 @@ def read_hub(source: str) -> dict[str, Table]:
     except Exception as error:  # a border: the hub raises a dozen kinds
         raise _readable(error, source) from None
     splits = loaded if isinstance(loaded, dict) else {"train": loaded}
-    return {str(name): _table(source, str(name), rows) for name, rows in splits.items()}
+    return {str(name): _stream(source, str(name), rows) for name, rows in splits.items()}
 
 
-def _table(source: str, split: str, rows: Any) -> Table:
+def _stream(source: str, split: str, rows: Any) -> Stream:
     import datasets
 
     kinds = (datasets.Value, datasets.ClassLabel)
@@ -42,13 +43,22 @@ def _table(source: str, split: str, rows: Any) -> Table:
         for name, feature in rows.features.items()
         if isinstance(feature, kinds) or isinstance(getattr(feature, "feature", None), kinds)
     ]
-    content = rows.with_format(None).select_columns(plain)[:] if plain else {}
-    names = {
+    class_names = {
         name: tuple(feature.names)
         for name, feature in rows.features.items()
         if isinstance(feature, datasets.ClassLabel) and feature.names
     }
-    return Table(f"{source} {split}", content, range(1, len(rows) + 1), class_names=names)
+
+    def pieces(columns: Collection[str] | None) -> Iterator[Table]:
+        wanted = [name for name in plain if columns is None or name in columns]
+        content = rows.with_format(None).select_columns(wanted)
+        # A split without rows is a piece, too.
+        for start in range(0, max(len(rows), 1), PIECE_ROWS):
+            part = content[start : start + PIECE_ROWS] if wanted else {}
+            places = range(start + 1, min(start + PIECE_ROWS, len(rows)) + 1)
+            yield Table(f"{source} {split}", part, places, class_names=class_names)
+
+    return stream(pieces)
 
 
 def _readable(error: Exception, source: str) -> DataError:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from whylabel.data.columns import Columns, recognise_columns
+from whylabel.data.collect import collect_rows
+from whylabel.data.columns import Columns, columns_of_splits
+from whylabel.data.examples import Examples
 from whylabel.data.findings import (
     Finding,
     bad_rows,
@@ -18,7 +20,7 @@ from whylabel.data.findings import (
     label_problems,
     long_texts,
 )
-from whylabel.data.rows import Rows, collect_rows
+from whylabel.data.rows import Rows
 from whylabel.data.sources import Source, read_source
 from whylabel.data.split import complete_splits
 from whylabel.errors import DataError
@@ -89,13 +91,16 @@ def inspect_dataset(
         source = read_source(config)
     except DataError as error:
         return Inspection(config.source, findings=(from_error(error, "unreadable"),))
-    names = tuple(source.tables["train"].columns)
-    read = sum(map(len, source.tables.values()))
+    names = tuple(source.heads()["train"].columns)
     try:
-        columns = recognise_columns(source.tables["train"], config)
-        rows = collect_rows(source.tables, columns, task)
+        columns = columns_of_splits(source.heads(), config)
     except DataError as error:
-        return Inspection(config.source, names, rows_read=read, findings=(from_error(error, "columns"),))
+        finding = from_error(error, "columns")
+        return Inspection(config.source, names, rows_read=_count(source), findings=(finding,))
+    try:
+        rows = collect_rows(source.streams, columns, task)
+    except DataError as error:
+        return Inspection(config.source, names, findings=(from_error(error, "unreadable"),))
     return _inspection(source, columns, rows, config, task, seed, count_tokens)
 
 
@@ -109,11 +114,13 @@ def _inspection(
     count_tokens: Callable[[str], int] | None,
 ) -> Inspection:
     usable = rows.usable()
-    splits, cut = complete_splits(usable, config, seed)
+    numbers, cut = complete_splits(usable, rows.marks, config, seed)
+    # Every text is looked at several times: here all of them are held.
+    splits = {split: tuple(Examples(rows, part)) for split, part in numbers.items()}
     examples = [example for part in splits.values() for example in part]
     findings = [
-        *bad_rows(rows.rows, config),
-        *_unusable_set(usable, task),
+        *bad_rows(rows, config),
+        *_unusable_set(rows, task),
         *equal_texts(splits),
         *label_problems(splits),
         *long_texts(splits, config, count_tokens),
@@ -125,12 +132,12 @@ def _inspection(
         lengths["words"] = _quantiles([count_words(example.text) for example in examples])
     return Inspection(
         config.source,
-        tuple(source.tables["train"].columns),
+        tuple(source.heads()["train"].columns),
         columns.text,
         columns.label,
         {**source.inferred, **columns.inferred, **rows.inferred, **cut},
-        len(rows.rows),
-        len(rows.rows) - len(examples),
+        len(rows),
+        len(rows) - len(examples),
         {split: len(part) for split, part in splits.items()},
         {split: _label_counts(part) for split, part in splits.items()},
         lengths,
@@ -138,11 +145,24 @@ def _inspection(
     )
 
 
-def _unusable_set(usable: Mapping[str, Sequence[Example]], task: TaskConfig) -> list[Finding]:
+def _count(source: Source) -> int:
+    """Return how many rows can be read."""
+    count = 0
+    try:
+        for stream in source.streams.values():
+            for piece in stream.pieces(None):
+                count += len(piece)
+    except DataError:
+        pass  # what is wrong with the columns is said first
+    return count
+
+
+def _unusable_set(rows: Rows, task: TaskConfig) -> list[Finding]:
     """Return what `load_dataset` refuses about the rows as a whole."""
-    if not usable["train"]:
+    usable = rows.usable()
+    if not len(usable["train"]):
         return [Finding("no_rows", "error", 1, "The train split has no usable row")]
-    labels = (example.label for part in usable.values() for example in part)
+    labels = [label for numbers in usable.values() for label in rows.labels(numbers)]
     try:
         LabelSet.from_labels(labels, task.labels)
     except DataError as error:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whylabel.data.cells import is_broken, is_missing, is_scalar, normalise_text, text_of
+from whylabel.data.collect import collect_rows, row_ids
 from whylabel.data.columns import (
-    recognise_columns,
+    columns_of_splits,
     recognise_id_column,
     recognise_text_column,
     require_column,
 )
+from whylabel.data.examples import Examples
 from whylabel.data.readers import read_lines, read_table
-from whylabel.data.rows import collect_rows, refuse_bad_rows, row_ids
+from whylabel.data.rows import refuse_bad_rows
 from whylabel.data.sources import Source, read_source, read_splits, with_extra_files
 from whylabel.data.split import complete_splits, subsample
-from whylabel.data.table import Table, table_from_frame
+from whylabel.data.table import Table, stream_of_frame
 from whylabel.errors import DataError
 from whylabel.labels import LabelSet
 from whylabel.progress import say
@@ -35,11 +38,11 @@ Pairs = tuple[QuestionAnswer, ...]
 
 
 def load_dataset(config: DataConfig, task: TaskConfig, *, seed: int, limit: int | None = None) -> Dataset:
-    """Return the labelled texts of a recipe in three splits.
+    """Return the labelled texts of a recipe in three splits, which are read from disk where they are looked at.
 
-    `limit` caps the rows of each split, on top of `train_rows`, `validation_rows` and `test_rows`.
-    Raises `DataError` if the data cannot be read as labelled texts, `LabelError` if a label is outside
-    `task.labels` or there are fewer than two.
+    Columns are recognised by the first rows of train (`table.HEAD_ROWS`). `limit` caps the rows of each split, on
+    top of `train_rows`, `validation_rows` and `test_rows`. Raises `DataError` if the data cannot be read as
+    labelled texts, `LabelError` if a label is outside `task.labels` or there are fewer than two.
     """
     return _dataset(read_source(config), config, task, seed, limit)
 
@@ -48,7 +51,7 @@ def dataset_from_frame(
     frame: pandas.DataFrame, config: DataConfig, task: TaskConfig, *, seed: int
 ) -> Dataset:
     """Return a DataFrame's labelled texts as `load_dataset` would those of a file; `source` is not read."""
-    source = with_extra_files(Source({"train": table_from_frame(frame)}), config)
+    source = with_extra_files(Source({"train": stream_of_frame(frame)}), config)
     return _dataset(source, config, task, seed, None)
 
 
@@ -93,9 +96,10 @@ def load_reasoning(config: ReasonerConfig, *, seed: int) -> tuple[Pairs, Pairs]:
     the data cannot be read or a column is missing.
     """
     source = read_splits(config.data)
-    train = _pairs(source.tables["train"], config)
-    if "validation" in source.tables:
-        held_out = _sample(_pairs(source.tables["validation"], config), config.validation_rows, seed)
+    train = _pairs(source.streams["train"].whole(), config)
+    if "validation" in source.streams:
+        held_out = _pairs(source.streams["validation"].whole(), config)
+        held_out = _sample(held_out, config.validation_rows, seed)
     else:
         train, held_out = _hold_out(train, min(config.validation_rows, len(train) // 4), seed)
         if len(held_out) < config.validation_rows:
@@ -113,32 +117,32 @@ def load_reasoning(config: ReasonerConfig, *, seed: int) -> tuple[Pairs, Pairs]:
 def fingerprint(rows: Iterable[Example | QuestionAnswer]) -> str:
     """Return the sha256 in hex over all fields of all rows, in their order."""
     digest = hashlib.sha256()
+    values: Callable[[object], tuple[str, ...]] | None = None
     for row in rows:
-        values = [getattr(row, item.name) for item in fields(row)]
-        digest.update(json.dumps(values).encode("ascii") + b"\n")
+        if values is None:
+            values = attrgetter(*(item.name for item in fields(row)))
+        digest.update(json.dumps(values(row)).encode("ascii") + b"\n")
     return digest.hexdigest()
 
 
 def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, limit: int | None) -> Dataset:
-    columns = recognise_columns(source.tables["train"], config)
-    rows = collect_rows(source.tables, columns, task)
+    columns = columns_of_splits(source.heads(), config)
+    rows = collect_rows(source.streams, columns, task)
     noted = refuse_bad_rows(rows, config)
     usable = rows.usable()
-    if not usable["train"]:
+    if not len(usable["train"]):
         raise DataError("The train split has no usable row.", where=config.source)
-    every = (example.label for part in usable.values() for example in part)
+    every = [label for numbers in usable.values() for label in rows.labels(numbers)]
     labels = LabelSet.from_labels(every, task.labels)
-    splits, cut = complete_splits(usable, config, seed)
+    splits, cut = complete_splits(usable, rows.marks, config, seed)
     caps = {"train": config.train_rows, "validation": config.validation_rows, "test": config.test_rows}
     for split, cap in caps.items():
         bounds = [bound for bound in (cap, limit) if bound is not None]
-        splits[split] = subsample(splits[split], min(bounds, default=None), seed)
+        splits[split] = subsample(splits[split], rows.marks, min(bounds, default=None), seed)
     return Dataset(
-        tuple(splits["train"]),
-        tuple(splits["validation"]),
-        tuple(splits["test"]),
-        labels.names,
-        {**source.inferred, **columns.inferred, **rows.inferred, **cut, **noted},
+        **{split: Examples(rows, numbers) for split, numbers in splits.items()},
+        labels=labels.names,
+        inferred={**source.inferred, **columns.inferred, **rows.inferred, **cut, **noted},
     )
 
 

@@ -1,46 +1,35 @@
-"""Table files: CSV, TSV, JSON lines and Parquet, each refused with a clear error where it is broken."""
+"""Table files: CSV, TSV, JSON lines, JSON and Parquet, each refused with a clear error where it is broken."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from whylabel.data.encoding import decoded_text, require_file
-from whylabel.data.table import Table, column_names
+from whylabel.data.delimited import read_csv, read_tsv
+from whylabel.data.encoding import decoded_text, require_file, text_lines
+from whylabel.data.table import PIECE_ROWS, Pieces, Stream, Table, column_names, joined, stream
 from whylabel.errors import DataError
 
-_DELIMITERS = ",;\t|"
-_QUOTES = (
-    'put a field that holds the delimiter, a quote or a line break in "double quotes", '
-    'and write each quote inside it twice ("")'
-)
+_BUFFER_BYTES = 1 << 20
 
 
 def read_table(path: str | Path) -> Table:
-    """Read one file; its suffix decides the format.
+    """Read one file into memory; its suffix decides the format.
 
     Raises `DataError` naming the file, and the line where there is one, if it cannot be read in full.
     """
-    path = Path(path).expanduser()
-    reader = _reader(path)
-    try:
-        table = reader(path)
-    except OSError as error:
-        problem = error.strerror or str(error)
-        raise DataError(
-            f"The file cannot be read: {problem}.", where=str(path), fix="check the path and its rights"
-        ) from None
-    if not len(table):
-        raise DataError(
-            "The file has no rows below its header.", where=str(path), fix="add labelled rows to it"
-        )
-    return table
+    return joined(_pieces(Path(path).expanduser())(None))
+
+
+def stream_table(path: str | Path) -> Stream:
+    """Open one file to read it piece by piece; a JSON list alone is read as a whole.
+
+    Raises `DataError` as `read_table` does: for the first rows at once, for later ones when they are read.
+    """
+    return stream(_pieces(Path(path).expanduser()))
 
 
 def read_lines(path: str | Path) -> list[str]:
@@ -63,7 +52,30 @@ def formats() -> str:
     return ", ".join(sorted(_READERS))
 
 
-def _reader(path: Path) -> Callable[[Path], Table]:
+def _pieces(path: Path) -> Pieces:
+    """Return what reads the file, its errors made ours; there is always a piece."""
+    reader = _reader(path)
+
+    def pieces(columns: Collection[str] | None) -> Iterator[Table]:
+        rows = 0
+        try:
+            for piece in reader(path, columns):
+                rows += len(piece)
+                yield piece
+        except OSError as error:
+            problem = error.strerror or str(error)
+            raise DataError(
+                f"The file cannot be read: {problem}.", where=str(path), fix="check the path and its rights"
+            ) from None
+        if not rows:
+            raise DataError(
+                "The file has no rows below its header.", where=str(path), fix="add labelled rows to it"
+            )
+
+    return pieces
+
+
+def _reader(path: Path) -> _Reader:
     require_file(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is not None:
@@ -81,101 +93,20 @@ def _reader(path: Path) -> Callable[[Path], Table]:
     )
 
 
-def _read_csv(path: Path) -> Table:
-    text = decoded_text(path)
-    return _delimited(path, text, _delimiter(text))
+# -- JSON --------------------------------------------------------------------------------------------------
 
 
-def _read_tsv(path: Path) -> Table:
-    text = decoded_text(path)
-    try:
-        return _delimited(path, text, "\t")
-    except DataError:
-        # Many published TSV files know no quoting at all: a text may then begin with a lone quote.
-        try:
-            return _delimited(path, text, "\t", csv.QUOTE_NONE)
-        except DataError:
-            pass
-        raise
+def _read_jsonl(path: Path, columns: Collection[str] | None) -> Iterator[Table]:
+    objects = _objects(path)
+    while read := list(islice(objects, PIECE_ROWS)):
+        rows = [row for _, row in read]
+        yield Table(str(path), _columns(rows, columns), [line for line, _ in read], "line")
 
 
-def _delimiter(text: str) -> str:
-    header = io.StringIO(text, newline="")
-
-    def fields(delimiter: str) -> int:
-        header.seek(0)
-        return len(next(csv.reader(header, delimiter=delimiter), []))
-
-    with _long_fields():
-        return max(_DELIMITERS, key=fields)
-
-
-def _delimited(path: Path, text: str, delimiter: str, quoting: Any = csv.QUOTE_MINIMAL) -> Table:
-    with _long_fields():
-        records = _records(path, text, delimiter, quoting)
-        _, header = next(records, (0, []))
-        names = column_names(header, str(path))
-        rows: list[list[str]] = []
-        places: list[int] = []
-        for line, fields in records:
-            if len(fields) == len(names):
-                rows.append(fields)
-            elif not fields and len(names) == 1:
-                rows.append([""])
-            elif not fields:
-                continue
-            else:
-                raise DataError(
-                    f"The header has {len(names)} fields, line {line} has {len(fields)} "
-                    f"(delimiter {delimiter!r}).",
-                    where=f"{path}, line {line}",
-                    fix=_QUOTES,
-                )
-            places.append(line)
-    columns = {name: [row[at] for row in rows] for at, name in enumerate(names)}
-    return Table(str(path), columns, places, "line")
-
-
-def _records(path: Path, text: str, delimiter: str, quoting: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line on which the record begins, fields) from the first line that is not blank."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
-    begun = False
-    while True:
-        line = reader.line_num + 1
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DataError(
-                f"The record that begins on line {line} is not valid: {error}.",
-                where=f"{path}, line {line}",
-                fix=_QUOTES,
-            ) from None
-        begun = begun or bool(fields)
-        if begun:
-            yield line, fields
-
-
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    # The csv module's limit of 128 KiB a field is one for the whole process: lift it, then put it back.
-    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
-
-
-def _read_jsonl(path: Path) -> Table:
-    return _json_lines(path, decoded_text(path))
-
-
-def _json_lines(path: Path, text: str) -> Table:
-    rows: list[dict[str, Any]] = []
-    places: list[int] = []
-    # Not splitlines(): that would cut a text at U+2028, which JSON lets stand unescaped.
-    for line, content in enumerate(text.split("\n"), start=1):
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line, object)."""
+    # Lines end at line feeds alone: JSON lets U+2028 stand unescaped.
+    for line, content in enumerate(text_lines(path, "\n"), start=1):
         if not content.strip():
             continue
         try:
@@ -186,19 +117,19 @@ def _json_lines(path: Path, text: str) -> Table:
                 where=f"{path}, line {line}",
                 fix="write one JSON object a line",
             ) from None
-        rows.append(_json_object(value, f"{path}, line {line}"))
-        places.append(line)
-    return Table(str(path), _columns(rows), places, "line")
+        yield line, _json_object(value, f"{path}, line {line}")
 
 
-def _read_json(path: Path) -> Table:
+def _read_json(path: Path, columns: Collection[str] | None) -> Iterator[Table]:
     text = decoded_text(path)
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         if not text.lstrip().startswith("["):
             # Not one JSON value: then JSON lines under another name, which report their own bad line.
-            return _json_lines(path, text)
+            del text
+            yield from _read_jsonl(path, columns)
+            return
         line = getattr(error, "lineno", 1)
         raise DataError(
             f"The file is not valid JSON: {error}.", where=f"{path}, line {line}", fix="write it again"
@@ -210,7 +141,7 @@ def _read_json(path: Path) -> Table:
             fix="write a list of objects, or one object a line (.jsonl)",
         )
     rows = [_json_object(value, f"{path}, row {row}") for row, value in enumerate(values, start=1)]
-    return Table(str(path), _columns(rows), range(1, len(rows) + 1))
+    yield Table(str(path), _columns(rows, columns), range(1, len(rows) + 1))
 
 
 def _json_object(value: object, where: str) -> dict[str, Any]:
@@ -223,20 +154,31 @@ def _json_object(value: object, where: str) -> dict[str, Any]:
     )
 
 
-def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    names = dict.fromkeys(name for row in rows for name in row)
+def _columns(rows: Sequence[dict[str, Any]], wanted: Collection[str] | None) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for row in rows for name in row) if wanted is None else wanted
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def _read_parquet(path: Path) -> Table:
+# -- Parquet -----------------------------------------------------------------------------------------------
+
+
+def _read_parquet(path: Path, columns: Collection[str] | None) -> Iterator[Table]:
     import pyarrow
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            content = file.read()
-        names = column_names(content.schema.names, str(path))
-        columns = {name: content.column(at).to_pylist() for at, name in enumerate(names)}
+        # With a buffer a column is read bit by bit, without one a whole row group at once.
+        with parquet.ParquetFile(path, page_checksum_verification=True, buffer_size=_BUFFER_BYTES) as file:
+            given = file.schema_arrow.names
+            names = dict(zip(given, column_names(given, str(path)), strict=True))
+            wanted = [raw for raw, name in names.items() if columns is None or name in columns]
+            class_names = _class_names(file.schema_arrow.metadata)
+            start = 1
+            for batch in file.iter_batches(PIECE_ROWS, columns=wanted):
+                content = {names[raw]: batch.column(raw).to_pylist() for raw in wanted}
+                places = range(start, start + batch.num_rows)
+                yield Table(str(path), content, places, class_names=class_names)
+                start += batch.num_rows
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         if getattr(error, "errno", None) is not None:
             raise  # the file system's own trouble, not the content's
@@ -246,12 +188,6 @@ def _read_parquet(path: Path) -> Table:
             where=str(path),
             fix="write it again, or rename it to what it holds",
         ) from None
-    return Table(
-        str(path),
-        columns,
-        range(1, content.num_rows + 1),
-        class_names=_class_names(content.schema.metadata),
-    )
 
 
 def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
@@ -267,9 +203,12 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ..
         return {}
 
 
-_READERS: dict[str, Callable[[Path], Table]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
+_Reader = Callable[[Path, Collection[str] | None], Iterator[Table]]
+"""Yields the rows of a file in pieces; with or without the columns that are not wanted (None: all are)."""
+
+_READERS: dict[str, _Reader] = {
+    ".csv": read_csv,
+    ".tsv": read_tsv,
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
     ".json": _read_json,

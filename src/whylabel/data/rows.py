@@ -1,17 +1,23 @@
-"""Tables to rows with their problems, and rows without problems to examples."""
+"""Rows with their problems: where they lie, and refusing or dropping the bad ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from whylabel.data.cells import LabelReader, is_broken, is_missing, is_scalar, text_hash, text_of
-from whylabel.data.columns import Columns, require_column
-from whylabel.data.table import Table
+from whylabel.data.split import Marks
+from whylabel.data.spool import Spool
 from whylabel.errors import DataError, LabelError, unknown_name
 from whylabel.progress import say
-from whylabel.recipe import DataConfig, TaskConfig
+from whylabel.recipe import DataConfig
 from whylabel.types import Example
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    from whylabel.data.split import Numbers, Splits
 
 PROBLEMS = {
     "missing_text": "without a text",
@@ -26,6 +32,9 @@ PROBLEMS = {
 DROPPABLE = frozenset({"missing_text", "missing_label", "broken_text"})
 """Problems that `data.bad_rows=drop` answers; the others mean that the data contradicts itself."""
 
+PROBLEM_BITS = {kind: 1 << place for place, kind in enumerate(PROBLEMS)}
+"""How a row's problems are kept: as one byte."""
+
 _SHOWN = 5
 
 
@@ -33,85 +42,75 @@ _SHOWN = 5
 class Row:
     """A row as it was read: `problems` holds keys of `PROBLEMS`."""
 
-    split: str
     place: str
     id: str
     text: str
     label: str
     problems: tuple[str, ...] = ()
 
-    @property
-    def example(self) -> Example:
-        """The row as an example."""
-        return Example(self.id, self.text, self.label)
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """All rows of all splits in order, and the closed label set where one is known."""
+    """All rows of all splits, good or bad, numbered from 0 through the splits.
 
-    rows: tuple[Row, ...]
+    `spool` holds each row's id (its own, or the hash of its text), text and place; the arrays take a few bytes a row.
+    """
+
+    splits: Mapping[str, range]
+    spool: Spool
+    marks: Marks
+    problems: NDArray[numpy.uint8]
+    """`PROBLEM_BITS` of each row."""
+    turns: NDArray[numpy.int32]
+    """Which row of its text this is, from 1, where it has no id of its own."""
+    where: Mapping[str, str]
+    """By split, what an error message says before a row's place: "data.csv, line"."""
     known: tuple[str, ...] | None
+    """The closed label set where one is known."""
     inferred: dict[str, str]
 
-    def usable(self) -> dict[str, list[Example]]:
-        """Return the examples of the rows without problems, by split."""
-        splits: dict[str, list[Example]] = {}
-        for row in self.rows:
-            examples = splits.setdefault(row.split, [])
-            if not row.problems:
-                examples.append(row.example)
-        return splits
+    def __len__(self) -> int:
+        return len(self.spool)
+
+    def usable(self) -> Splits:
+        """Return the rows without problems, by split."""
+        import numpy
+
+        return {
+            split: numpy.flatnonzero(self.problems[numbers.start : numbers.stop] == 0) + numbers.start
+            for split, numbers in self.splits.items()
+        }
+
+    def having(self, kinds: Iterable[str]) -> Numbers:
+        """Return the rows that have one of some problems at least."""
+        import numpy
+
+        return numpy.flatnonzero(self.problems & sum(PROBLEM_BITS[kind] for kind in kinds))
+
+    def labels(self, numbers: Numbers) -> list[str]:
+        """Return the distinct labels of some rows."""
+        import numpy
+
+        return [self.marks.names[label] for label in numpy.unique(self.marks.labels[numbers]).tolist()]
+
+    def example(self, number: int) -> Example:
+        """Return a row as an example."""
+        row_id, text, _ = self.spool[number]
+        row_id = in_turn(row_id, self.turns[number])
+        return Example(row_id, text, self.marks.names[self.marks.labels[number]])
+
+    def row(self, number: int) -> Row:
+        """Return a row with its place and its problems."""
+        example = self.example(number)
+        split = next(split for split, numbers in self.splits.items() if number in numbers)
+        place = f"{self.where[split]} {self.spool[number][2]}"
+        problems = tuple(kind for kind, bit in PROBLEM_BITS.items() if bit & int(self.problems[number]))
+        return Row(place, example.id, example.text, example.label, problems)
 
 
-def collect_rows(tables: dict[str, Table], columns: Columns, task: TaskConfig) -> Rows:
-    """Read every row of every split, good or bad: rows in = rows out.
-
-    Raises `DataError` if a split lacks a column that train has.
-    """
-    for table in tables.values():
-        require_column(table, columns.text, "data.text_column")
-        require_column(table, columns.label, "data.label_column")
-    values = [value for table in tables.values() for value in table.columns[columns.label]]
-    class_names = next(
-        (names for table in tables.values() if (names := table.class_names.get(columns.label))), None
-    )
-    labels = LabelReader(values, class_names, task.labels)
-    rows: list[Row] = []
-    hashes: dict[str, int] = {}
-    for split, table in tables.items():
-        ids = row_ids(table, columns.id, table.columns[columns.text], hashes)
-        seen: set[str] = set()
-        for at, identifier in enumerate(ids):
-            row = _row(split, table, at, identifier, columns, labels)
-            if identifier in seen:
-                row = replace(row, problems=(*row.problems, "duplicate_id"))
-            seen.add(identifier)
-            rows.append(row)
-    inferred = {}
-    if labels.named:
-        source = "the data set's class names" if class_names else "task.labels, in order"
-        inferred["label_names"] = f"integers read as {source}"
-    return Rows(tuple(rows), labels.known, inferred)
-
-
-def row_ids(
-    table: Table, id_column: str | None, texts: Sequence[object], hashes: dict[str, int]
-) -> list[str]:
-    """Return each row's own id, or its text's hash; a repeated hash gets -2, -3, ...
-
-    `hashes` counts those given so far, so that several splits share one count.
-    """
-    given = table.columns.get(id_column) if id_column is not None else None
-    ids = []
-    for at, text in enumerate(texts):
-        if given is not None and not is_missing(given[at]):
-            ids.append(str(given[at]).strip())
-            continue
-        digest = text_hash(text_of(text))
-        hashes[digest] = hashes.get(digest, 0) + 1
-        ids.append(digest if hashes[digest] == 1 else f"{digest}-{hashes[digest]}")
-    return ids
+def in_turn(row_id: str, turn: int) -> str:
+    """Return an id as it is, with -2, -3, ... from the second turn on."""
+    return row_id if turn < 2 else f"{row_id}-{turn}"
 
 
 def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
@@ -119,72 +118,52 @@ def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
 
     Returns what to note of them. Raises `LabelError` for labels outside the set, else `DataError`.
     """
-    several = _with(rows, "several_labels")
-    if several:
+    import numpy
+
+    several = rows.having(["several_labels"])
+    if len(several):
         raise LabelError(
-            f"{len(several)} of {len(rows.rows)} rows have a list or an object as their label.",
-            where=_places(several),
+            f"{len(several)} of {len(rows)} rows have a list or an object as their label.",
+            where=_places(rows, several),
             fix="give each text exactly one label, or name another column: data.label_column",
         )
-    unknown = _with(rows, "unknown_label")
-    if unknown and rows.known is not None:
-        first = unknown[0]
+    unknown = rows.having(["unknown_label"])
+    if len(unknown) and rows.known is not None:
+        first = rows.row(int(unknown[0]))
         more = f" {len(unknown)} rows have such labels." if len(unknown) > 1 else ""
         raise LabelError(
             unknown_name("label", first.label, rows.known) + more,
-            where=_places(unknown),
+            where=_places(rows, unknown),
             fix="correct the rows, or add the label to task.labels",
         )
-    twice = [row for row in _with(rows, "duplicate_id") if not DROPPABLE & set(row.problems)]
-    if twice:
+    bad = rows.having(DROPPABLE)
+    twice = numpy.setdiff1d(rows.having(["duplicate_id"]), bad)
+    if len(twice):
         raise DataError(
             f"{len(twice)} rows have an id that an earlier row has.",
-            where=_places(twice),
+            where=_places(rows, twice),
             fix="make the ids unique, or name another column: data.id_column",
         )
-    bad = [row for row in rows.rows if DROPPABLE & set(row.problems)]
-    if not bad:
+    if not len(bad):
         return {}
-    counts = describe(bad)
+    counts = _described(rows, bad)
     if config.bad_rows == "error":
         raise DataError(
-            f"{len(bad)} of {len(rows.rows)} rows cannot be used: {counts}.",
-            where=_places(bad),
+            f"{len(bad)} of {len(rows)} rows cannot be used: {counts}.",
+            where=_places(rows, bad),
             fix="mend them, or leave them out: data.bad_rows=drop",
         )
-    say(f"Left out {len(bad)} of {len(rows.rows)} rows: {counts} ({_places(bad)}).")
-    return {"bad_rows": f"{len(bad)} of {len(rows.rows)} left out: {counts}"}
+    say(f"Left out {len(bad)} of {len(rows)} rows: {counts} ({_places(rows, bad)}).")
+    return {"bad_rows": f"{len(bad)} of {len(rows)} left out: {counts}"}
 
 
-def describe(bad: Sequence[Row]) -> str:
+def _described(rows: Rows, bad: Numbers) -> str:
     """Return how many rows have which problem: "3 without a label, 1 without a text"."""
-    counts = {kind: sum(kind in row.problems for row in bad) for kind in PROBLEMS}
+    counts = {kind: int((rows.problems[bad] & bit).astype(bool).sum()) for kind, bit in PROBLEM_BITS.items()}
     return ", ".join(f"{count} {PROBLEMS[kind]}" for kind, count in counts.items() if count)
 
 
-def _row(split: str, table: Table, at: int, identifier: str, columns: Columns, labels: LabelReader) -> Row:
-    text_cell, label_cell = table.columns[columns.text][at], table.columns[columns.label][at]
-    text, label, problems = text_of(text_cell), "", list[str]()
-    if is_missing(text_cell):
-        problems.append("missing_text")
-    elif not is_scalar(text_cell) or is_broken(text):
-        problems.append("broken_text")
-    read = labels.read(label_cell) if is_scalar(label_cell) else ""
-    if read is None:
-        problems.append("missing_label")
-    elif not read:
-        problems.append("several_labels")
-    else:
-        label = read
-        if labels.known is not None and label not in labels.known:
-            problems.append("unknown_label")
-    return Row(split, table.place(at), identifier, text, label, tuple(problems))
-
-
-def _with(rows: Rows, problem: str) -> list[Row]:
-    return [row for row in rows.rows if problem in row.problems]
-
-
-def _places(rows: Sequence[Row]) -> str:
-    shown = "; ".join(f"{row.place} (id {row.id})" for row in rows[:_SHOWN])
-    return shown + (f"; and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else "")
+def _places(rows: Rows, numbers: Numbers) -> str:
+    shown = [rows.row(number) for number in numbers[:_SHOWN].tolist()]
+    more = f"; and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+    return "; ".join(f"{row.place} (id {row.id})" for row in shown) + more

@@ -1,15 +1,16 @@
-"""From what the recipe names to tables by split: files, folders, `hub:`, `builtin:`."""
+"""From what the recipe names to streams of rows by split: files, folders, `hub:`, `builtin:`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from whylabel.data.builtin import builtin_names, read_builtin
 from whylabel.data.hub import read_hub
-from whylabel.data.readers import formats, is_table_file, read_table
-from whylabel.data.table import Table
+from whylabel.data.readers import formats, is_table_file, stream_table
+from whylabel.data.table import Stream, Table, stream, stream_of
 from whylabel.errors import DataError
 from whylabel.recipe import DataConfig
 
@@ -28,40 +29,46 @@ _STEM = re.compile(r"(?P<split>[a-z]+)(?:-\d+-of-\d+(?:-\w+)?)?")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Tables by split, train always among them, and what was inferred on the way."""
+    """Streams by split, train always among them, and what was inferred on the way."""
 
-    tables: dict[str, Table]
+    streams: dict[str, Stream]
     inferred: dict[str, str] = field(default_factory=dict)
+
+    def heads(self) -> dict[str, Table]:
+        """Return the first rows of every split."""
+        return {split: stream.head for split, stream in self.streams.items()}
 
 
 def read_source(config: DataConfig) -> Source:
-    """Read everything that `data.source`, `data.validation` and `data.test` name.
+    """Open everything that `data.source`, `data.validation` and `data.test` name.
 
-    Raises `DataError` if something is missing or unreadable, or names a split that is there already.
+    Raises `DataError` if something is missing or unreadable in its first rows, or names a split that is there
+    already.
     """
     return with_extra_files(read_splits(config.source), config)
 
 
 def with_extra_files(source: Source, config: DataConfig) -> Source:
-    """Return the source with the tables of `data.validation` and `data.test` added."""
-    tables = dict(source.tables)
+    """Return the source with the streams of `data.validation` and `data.test` added."""
+    streams = dict(source.streams)
     for split, path in (("validation", config.validation), ("test", config.test)):
         if path is None:
             continue
-        if split in tables:
+        if split in streams:
             raise DataError(
-                f"The data has a {split} split already: {tables[split].name}.",
+                f"The data has a {split} split already: {streams[split].head.name}.",
                 where=f"data.{split}: {path}",
                 fix=f"remove data.{split} from the recipe",
             )
-        tables[split] = read_table(path)
-    return Source(tables, source.inferred)
+        streams[split] = stream_table(path)
+    return Source(streams, source.inferred)
 
 
 def read_splits(source: str) -> Source:
-    """Read a file, a folder, `hub:owner/name[:config]` or `builtin:name`; a single file is train."""
+    """Open a file, a folder, `hub:owner/name[:config]` or `builtin:name`; a single file is train."""
     if source.startswith("builtin:"):
-        return _named(read_builtin(source), source)
+        tables = read_builtin(source)
+        return _named({split: stream_of(table) for split, table in tables.items()}, source)
     if source.startswith("hub:"):
         return _named(read_hub(source), source)
     path = Path(source).expanduser()
@@ -69,36 +76,36 @@ def read_splits(source: str) -> Source:
         return _named(_read_folder(path), source)
     if not path.exists():
         raise _nothing_there(source)
-    return Source({"train": read_table(path)})
+    return Source({"train": stream_table(path)})
 
 
-def _named(tables: dict[str, Table], source: str) -> Source:
-    """Return the tables under our split names; splits of other names are left out and said."""
-    known: dict[str, Table] = {}
+def _named(streams: dict[str, Stream], source: str) -> Source:
+    """Return the streams under our split names; splits of other names are left out and said."""
+    known: dict[str, Stream] = {}
     others = []
-    for name, table in tables.items():
+    for name, found in streams.items():
         split = _SPLIT_NAMES.get(name.lower())
         if split is None or split in known:
             others.append(name)
         else:
-            known[split] = table
-    if "train" not in known and len(tables) == 1:
+            known[split] = found
+    if "train" not in known and len(streams) == 1:
         # A data set with one split of any name is a file with rows.
-        known, others = {"train": next(iter(tables.values()))}, []
+        known, others = {"train": next(iter(streams.values()))}, []
     if "train" not in known:
         raise DataError(
-            f"There is no train split. Found: {', '.join(tables) or 'nothing'}.",
+            f"There is no train split. Found: {', '.join(streams) or 'nothing'}.",
             where=source,
             fix="name the file with the training rows",
         )
-    for split, table in known.items():
-        if not len(table):
-            raise DataError(f"The {split} split has no rows.", where=table.name)
+    for split, found in known.items():
+        if not len(found.head):
+            raise DataError(f"The {split} split has no rows.", where=found.head.name)
     inferred = {"splits_left_out": ", ".join(others)} if others else {}
     return Source(known, inferred)
 
 
-def _read_folder(folder: Path) -> dict[str, Table]:
+def _read_folder(folder: Path) -> dict[str, Stream]:
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         match = _STEM.fullmatch(path.stem.lower())
@@ -114,23 +121,30 @@ def _read_folder(folder: Path) -> dict[str, Table]:
     return {split: _joined(folder, split, paths) for split, paths in files.items()}
 
 
-def _joined(folder: Path, split: str, paths: list[Path]) -> Table:
+def _joined(folder: Path, split: str, paths: list[Path]) -> Stream:
     if len(paths) == 1:
-        return read_table(paths[0])
+        return stream_table(paths[0])
     if not all("-of-" in path.stem for path in paths):
         raise DataError(
             f"Several files are the {split} split: {', '.join(path.name for path in paths)}.",
             where=str(folder),
             fix="leave one of them in the folder, or name one file",
         )
-    parts = [read_table(path) for path in paths]
-    first = parts[0]
-    for part in parts[1:]:
-        if list(part.columns) != list(first.columns):
-            raise DataError(f"Its columns differ from those of {first.name}.", where=part.name)
-    columns = {name: [cell for part in parts for cell in part.columns[name]] for name in first.columns}
-    places = range(1, len(columns[next(iter(columns))]) + 1)
-    return Table(f"{folder} {split}", columns, places, class_names=first.class_names)
+    shards = [stream_table(path) for path in paths]
+    first = shards[0].head
+    for shard in shards[1:]:
+        if list(shard.head.columns) != list(first.columns):
+            raise DataError(f"Its columns differ from those of {first.name}.", where=shard.head.name)
+
+    def pieces(columns: Collection[str] | None) -> Iterator[Table]:
+        start = 1
+        for shard in shards:
+            for piece in shard.pieces(columns):
+                places = range(start, start + len(piece))
+                yield Table(f"{folder} {split}", piece.columns, places, class_names=first.class_names)
+                start += len(piece)
+
+    return stream(pieces)
 
 
 def _nothing_there(source: str) -> DataError:

@@ -1,8 +1,8 @@
-"""A table as it was read, before anyone knows which column is which."""
+"""A table before anyone knows which column is which: in memory, or read piece by piece."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +10,11 @@ from whylabel.errors import DataError
 
 if TYPE_CHECKING:
     import pandas
+
+PIECE_ROWS = 4096
+"""Rows that a stream holds at a time, about."""
+HEAD_ROWS = 2 * PIECE_ROWS
+"""Rows, from the first on, by which columns are recognised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,59 @@ class Table:
         """Return where a row stood, as error messages say it: "data.csv, line 7"."""
         return f"{self.name}, {self.unit} {self.places[row]}"
 
+    def column(self, name: str | None) -> list[Any]:
+        """Return a column; one that the table lacks, or that has no name, is empty in every row."""
+        cells = None if name is None else self.columns.get(name)
+        return [None] * len(self) if cells is None else cells
+
+
+Pieces = Callable[[Collection[str] | None], Iterator[Table]]
+"""Yields a table piece by piece, from its start at every call.
+
+It may leave out columns other than those named (None: every column is wanted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A table that is read piece by piece, as often as wanted; `head` is its first `HEAD_ROWS` rows, about."""
+
+    head: Table
+    pieces: Pieces
+
+    def whole(self) -> Table:
+        """Read the table into memory."""
+        return joined(self.pieces(None))
+
+
+def stream(pieces: Pieces) -> Stream:
+    """Return a stream, its first rows read."""
+    return Stream(joined(_first(pieces(None))), pieces)
+
+
+def stream_of(table: Table) -> Stream:
+    """Return a table in memory as a stream of one piece."""
+    return Stream(table, lambda _columns: iter([table]))
+
+
+def joined(pieces: Iterable[Table]) -> Table:
+    """Return pieces of a table, one at least, as one; a column that some of them lack is empty there."""
+    parts = list(pieces)
+    if len(parts) == 1:
+        return parts[0]
+    names = dict.fromkeys(name for part in parts for name in part.columns)
+    columns = {name: [cell for part in parts for cell in part.column(name)] for name in names}
+    places = [place for part in parts for place in part.places]
+    return Table(parts[0].name, columns, places, parts[0].unit, parts[0].class_names)
+
+
+def _first(pieces: Iterator[Table]) -> Iterator[Table]:
+    rows = 0
+    for piece in pieces:
+        yield piece
+        rows += len(piece)
+        if rows >= HEAD_ROWS:
+            return
+
 
 def column_names(header: Sequence[object], where: str) -> list[str]:
     """Return the header's names, trimmed; nameless columns are numbered from 1.
@@ -50,10 +108,17 @@ def column_names(header: Sequence[object], where: str) -> list[str]:
     return names
 
 
-def table_from_frame(frame: pandas.DataFrame, name: str = "the DataFrame") -> Table:
-    """Return a pandas DataFrame as a table. Raises `DataError` if it has no rows or a column twice."""
+def stream_of_frame(frame: pandas.DataFrame, name: str = "the DataFrame") -> Stream:
+    """Return a pandas DataFrame as a stream. Raises `DataError` if it has no rows or a column twice."""
     names = column_names(list(frame.columns), name)
     if not len(frame):
         raise DataError("The DataFrame has no rows.", where=name, fix="pass labelled rows")
-    columns = {column: frame.iloc[:, at].tolist() for at, column in enumerate(names)}
-    return Table(name, columns, range(1, len(frame) + 1))
+
+    def pieces(columns: Collection[str] | None) -> Iterator[Table]:
+        wanted = [at for at, column in enumerate(names) if columns is None or column in columns]
+        for start in range(0, len(frame), PIECE_ROWS):
+            part = frame.iloc[start : start + PIECE_ROWS]
+            content = {names[at]: part.iloc[:, at].tolist() for at in wanted}
+            yield Table(name, content, range(start + 1, start + len(part) + 1))
+
+    return stream(pieces)

@@ -1,8 +1,9 @@
-"""What a run folder holds, read once; a part that is not there is empty."""
+"""What a run folder holds, read once; a part that is not there is empty. Of the reasonings a few are kept."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import yaml
 
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import PredictionRow, read_predictions
+from whylabel.report.examples import sample_dropped, sample_reasonings
 from whylabel.run_folder import STAGES, RunFolder
 from whylabel.types import Dropped, ReasonedExample
+
+_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class RunContents:
     classifier: dict[str, Any]
     evaluation: dict[str, Any]
     kept: tuple[ReasonedExample, ...]
+    """Those that are shown, as `dropped` is."""
     dropped: tuple[Dropped, ...]
     predictions: tuple[PredictionRow, ...]
 
@@ -58,8 +63,10 @@ def read_run(run: RunFolder) -> RunContents:
         baseline=_json(run.baseline_metrics),
         classifier=_json(run.classifier_metrics),
         evaluation=_json(run.evaluation_metrics),
-        kept=tuple(_reasoned(row) for row in _rows(run.kept)),
-        dropped=tuple(Dropped(_reasoned(row), row.get("reason") or "unknown") for row in _rows(run.dropped)),
+        kept=sample_reasonings(map(_reasoned, _rows(run.kept))),
+        dropped=sample_dropped(
+            Dropped(_reasoned(row), row.get("reason") or "unknown") for row in _rows(run.dropped)
+        ),
         predictions=read_predictions(run.predictions) if run.predictions.exists() else (),
     )
 
@@ -82,19 +89,20 @@ def _json(path: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.exists():
-        return []
+        return
     wanted = ("id", "text", "label", "reasoning", "reasoner", "reason")
     try:
-        present = [name for name in wanted if name in pq.read_schema(path).names]
-        rows: list[dict[str, Any]] = pq.read_table(path, columns=present).to_pylist()
+        with pq.ParquetFile(path) as file:
+            present = [name for name in wanted if name in file.schema_arrow.names]
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=present):
+                yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
-    return rows
 
 
 def _reasoned(row: dict[str, Any]) -> ReasonedExample:

@@ -9,6 +9,9 @@ from typing import TypeVar
 from whylabel.evaluation.predictions import PredictionRow
 from whylabel.types import Dropped, ReasonedExample
 
+REASONINGS_SHOWN = 5
+"""How many kept and how many dropped reasonings are shown."""
+
 Item = TypeVar("Item")
 
 
@@ -54,21 +57,24 @@ def shown_predictions(rows: Sequence[PredictionRow], shown: int) -> ShownPredict
     return ShownPredictions(model, _disagreeing_first(right, shown), _disagreeing_first(wrong, shown))
 
 
-def sample_reasonings(kept: Sequence[ReasonedExample], shown: int) -> tuple[ReasonedExample, ...]:
+def sample_reasonings(kept: Iterable[ReasonedExample]) -> tuple[ReasonedExample, ...]:
     """Choose kept reasonings, the labels taking turns."""
-    return taking_turns(kept, lambda row: row.label, shown)
+    return taking_turns(kept, lambda row: row.label, REASONINGS_SHOWN)
 
 
-def sample_dropped(dropped: Sequence[Dropped], shown: int) -> tuple[Dropped, ...]:
+def sample_dropped(dropped: Iterable[Dropped]) -> tuple[Dropped, ...]:
     """Choose dropped reasonings, the reasons taking turns."""
-    return taking_turns(dropped, lambda item: item.reason, shown)
+    return taking_turns(dropped, lambda item: item.reason, REASONINGS_SHOWN)
 
 
 def taking_turns(items: Iterable[Item], group: Callable[[Item], str], shown: int) -> tuple[Item, ...]:
     """Return up to `shown` items, one of each group in turn, groups and items in their order."""
     queues: dict[str, list[Item]] = {}
     for item in items:
-        queues.setdefault(group(item), []).append(item)
+        queue = queues.setdefault(group(item), [])
+        # No group can be shown more often: items may be many, and read from disk as they come.
+        if len(queue) < shown:
+            queue.append(item)
     longest = max((len(queue) for queue in queues.values()), default=0)
     turns = (queue[turn] for turn in range(longest) for queue in queues.values() if turn < len(queue))
     return tuple(item for item, _ in zip(turns, range(shown), strict=False))

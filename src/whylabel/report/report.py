@@ -17,13 +17,11 @@ from whylabel.report.charts import (
 )
 from whylabel.report.confusion import confusions
 from whylabel.report.contents import RunContents, read_run
-from whylabel.report.examples import sample_dropped, sample_reasonings, shown_predictions
+from whylabel.report.examples import shown_predictions
 from whylabel.report.formats import MISSING, is_number
 from whylabel.report.rendering import render_html
 from whylabel.report.verdict import MODEL_NAMES, verdict
 from whylabel.run_folder import RunFolder
-
-_REASONINGS_SHOWN = 5
 
 
 def write_report(run: RunFolder) -> Path:
@@ -51,8 +49,8 @@ def render_report(contents: RunContents) -> str:
         many_labels=MANY_LABELS,
         confusions=confusions(evaluation),
         shown=shown_predictions(contents.predictions, _shown(contents.recipe)),
-        reasonings=sample_reasonings(contents.kept, _REASONINGS_SHOWN),
-        refused=sample_dropped(contents.dropped, _REASONINGS_SHOWN),
+        reasonings=contents.kept,
+        refused=contents.dropped,
         stages=contents.stages,
         lineage=tuple(_lineage(contents.manifest)),
     )

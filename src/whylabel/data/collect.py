@@ -1,0 +1,196 @@
+"""Streams to rows: one pass over the data, which leaves texts in the spool and a few bytes a row in memory."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from whylabel.data.cells import (
+    LabelReader,
+    is_broken,
+    is_missing,
+    is_scalar,
+    normalise_text,
+    text_hash,
+    text_of,
+)
+from whylabel.data.columns import Columns
+from whylabel.data.rows import PROBLEM_BITS, Rows, in_turn
+from whylabel.data.split import Marks, first_equal
+from whylabel.data.spool import Spool
+from whylabel.data.table import Stream, Table
+from whylabel.recipe import TaskConfig
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+
+def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConfig) -> Rows:
+    """Read every row of every split, good or bad: rows in = rows out.
+
+    Raises `DataError` if a split cannot be read to its end.
+    """
+    import numpy
+
+    found = _Reading(columns)
+    splits = {split: found.read(stream) for split, stream in streams.items()}
+    class_names = next(
+        (names for stream in streams.values() if (names := stream.head.class_names.get(columns.label))), None
+    )
+    reader = LabelReader(found.cells.values(), class_names, task.labels)
+    names, labels, bits = _read_labels(found.cells.values(), reader)
+    cells = numpy.frombuffer(found.label_cells, dtype=numpy.int32)
+    problems = numpy.frombuffer(found.problems, dtype=numpy.uint8) | bits[cells]
+    ids = numpy.frombuffer(found.ids, dtype=numpy.int64)
+    turns = _turns(ids, numpy.frombuffer(found.has_id, dtype=bool))
+    problems |= _duplicates(ids, turns, splits, found.spool)
+    inferred = {}
+    if reader.named:
+        source = "the data set's class names" if class_names else "task.labels, in order"
+        inferred["label_names"] = f"integers read as {source}"
+    return Rows(
+        splits,
+        found.spool,
+        Marks(labels[cells], names, numpy.frombuffer(found.texts, dtype=numpy.int64)),
+        problems,
+        turns,
+        {split: f"{stream.head.name}, {stream.head.unit}" for split, stream in streams.items()},
+        reader.known,
+        inferred,
+    )
+
+
+class _Reading:
+    """What is gathered while the data passes by, a number a row.
+
+    Numbers stand for texts and ids: 64-bit hashes, of which a million distinct ones hold two equal ones once in
+    thirty million data sets.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._numbers: dict[Any, int] = {}
+        self.spool = Spool()
+        self.cells: dict[Any, Any] = {}
+        """The distinct label cells: they are read when all of them are known."""
+        self.label_cells = array("i")
+        """Places in `cells`."""
+        self.problems = array("B")
+        self.texts = array("q")
+        """Equal where texts count as equal."""
+        self.ids = array("q")
+        self.has_id = array("B")
+        """Where not, the hash of the text stands for it."""
+
+    def read(self, stream: Stream) -> range:
+        """Take in every row of a stream and return their numbers."""
+        start = len(self.spool)
+        columns = self._columns
+        wanted = {columns.text, columns.label} | ({columns.id} if columns.id is not None else set())
+        for piece in stream.pieces(wanted):
+            cells = (piece.column(name) for name in (columns.text, columns.label, columns.id))
+            for text, label, own_id, place in zip(*cells, piece.places, strict=True):
+                self._add(text, label, own_id, place)
+        return range(start, len(self.spool))
+
+    def _add(self, text_cell: Any, label_cell: Any, id_cell: Any, place: int) -> None:
+        text = text_of(text_cell)
+        problem = 0
+        if is_missing(text_cell):
+            problem = PROBLEM_BITS["missing_text"]
+        elif not is_scalar(text_cell) or is_broken(text):
+            problem = PROBLEM_BITS["broken_text"]
+        has_id = not is_missing(id_cell)
+        row_id = str(id_cell).strip() if has_id else text_hash(text)
+        self.spool.append((row_id, text, place))
+        self.problems.append(problem)
+        self.texts.append(hash(normalise_text(text)))
+        self.ids.append(hash(row_id))
+        self.has_id.append(has_id)
+        self.label_cells.append(self._place(label_cell))
+
+    def _place(self, cell: Any) -> int:
+        """Return the place of a label cell among the distinct ones; cells of different types are never equal."""
+        if not is_scalar(cell):
+            # All lists and objects are refused alike.
+            cell = []
+        key = cell if type(cell) is str else (type(cell), str(cell))
+        self.cells.setdefault(key, cell)
+        return self._numbers.setdefault(key, len(self._numbers))
+
+
+def _read_labels(
+    cells: Iterable[Any], reader: LabelReader
+) -> tuple[tuple[str, ...], NDArray[numpy.int32], NDArray[numpy.uint8]]:
+    """Return the distinct labels, and for each cell the place of its label among them and its problem's bit."""
+    import numpy
+
+    places: dict[str, int] = {}
+    labels, bits = [], []
+    for cell in cells:
+        label = reader.read(cell) if is_scalar(cell) else ""
+        problem = 0
+        if label is None:
+            problem = PROBLEM_BITS["missing_label"]
+        elif not label:
+            problem = PROBLEM_BITS["several_labels"]
+        elif reader.known is not None and label not in reader.known:
+            problem = PROBLEM_BITS["unknown_label"]
+        labels.append(places.setdefault(label or "", len(places)))
+        bits.append(problem)
+    return tuple(places), numpy.array(labels, dtype=numpy.int32), numpy.array(bits, dtype=numpy.uint8)
+
+
+def _turns(ids: NDArray[numpy.int64], has_id: NDArray[numpy.bool_]) -> NDArray[numpy.int32]:
+    """Return which row of its text each row without an id is, from 1; 0 for rows with one."""
+    import numpy
+
+    without = numpy.flatnonzero(~has_id)
+    turns = numpy.where(has_id, 0, 1).astype(numpy.int32)
+    first = first_equal(ids[without])
+    seen: dict[int, int] = {}
+    for place in numpy.flatnonzero(first != numpy.arange(len(first))).tolist():
+        leader = int(first[place])
+        seen[leader] = seen.get(leader, 1) + 1
+        turns[without[place]] = seen[leader]
+    return turns
+
+
+def _duplicates(
+    ids: NDArray[numpy.int64], turns: NDArray[numpy.int32], splits: Mapping[str, range], spool: Spool
+) -> NDArray[numpy.uint8]:
+    """Return the bit of `duplicate_id` for rows whose id an earlier row of their split has, else 0."""
+    import numpy
+
+    bits = numpy.zeros(len(ids), dtype=numpy.uint8)
+    if turns.all():
+        return bits  # all ids are made, and made to be distinct
+    ids = ids.copy()
+    for number in numpy.flatnonzero(turns > 1).tolist():
+        ids[number] = hash(in_turn(spool[number][0], turns[number]))
+    for numbers in splits.values():
+        first = first_equal(ids[numbers.start : numbers.stop])
+        again = numpy.flatnonzero(first != numpy.arange(len(first)))
+        bits[again + numbers.start] = PROBLEM_BITS["duplicate_id"]
+    return bits
+
+
+def row_ids(
+    table: Table, id_column: str | None, texts: Sequence[object], hashes: dict[str, int]
+) -> list[str]:
+    """Return each row's own id, or its text's hash; a repeated hash gets -2, -3, ...
+
+    `hashes` counts those given so far, so that several splits share one count.
+    """
+    given = table.columns.get(id_column) if id_column is not None else None
+    ids = []
+    for at, text in enumerate(texts):
+        if given is not None and not is_missing(given[at]):
+            ids.append(str(given[at]).strip())
+            continue
+        digest = text_hash(text_of(text))
+        hashes[digest] = hashes.get(digest, 0) + 1
+        ids.append(digest if hashes[digest] == 1 else f"{digest}-{hashes[digest]}")
+    return ids
