@@ -1,7 +1,7 @@
 #!PYTHON
 """Stands in for the `vllm` program. FAKE_VLLM says how it behaves, FAKE_VLLM_NOTES is the file it writes to.
 
-It starts a child of its own, as vLLM does, so that a test can see whether the whole group ends.
+It starts a child of its own, as vLLM does: one that heeds no SIGTERM, and tidies up when its parent has ended.
 """
 
 import json
@@ -15,6 +15,13 @@ from pathlib import Path
 
 BEHAVIOUR = os.environ.get("FAKE_VLLM", "serves")
 KEY = os.environ["VLLM_API_KEY"]
+TIDY = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+sys.stdin.read()
+time.sleep(float(sys.argv[2]))
+open(sys.argv[1], "w").close()
+"""
 
 
 def argument(name):
@@ -55,9 +62,18 @@ if BEHAVIOUR == "dies":
     sys.exit(3)
 if BEHAVIOUR == "is stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-notes = {"arguments": sys.argv[1:], "pids": [os.getpid(), child.pid], "environment": dict(os.environ)}
 note = Path(os.environ["FAKE_VLLM_NOTES"])
+child = subprocess.Popen(
+    [
+        sys.executable,
+        "-c",
+        TIDY,
+        str(note.with_name("tidied")),
+        str(600 if BEHAVIOUR == "is stubborn" else 0.3),
+    ],
+    stdin=subprocess.PIPE,
+)
+notes = {"arguments": sys.argv[1:], "pids": [os.getpid(), child.pid], "environment": dict(os.environ)}
 note.with_suffix(".new").write_text(json.dumps(notes))
 note.with_suffix(".new").rename(note)
 ThreadingHTTPServer((argument("--host"), int(argument("--port"))), Handler).serve_forever()

@@ -103,6 +103,7 @@ def test_one_server_for_several_calls_and_close_ends_all_of_it(fake, tmp_path):
     assert alive(pids) == pids
     engine.close()
     assert gone(pids)
+    assert (tmp_path / "tidied").exists(), "what tidies up last was killed"
     assert not logs(tmp_path)
     engine.close()
 
@@ -199,6 +200,9 @@ def test_a_gguf_file_is_refused(tmp_path):
 
 @pytest.mark.vllm
 def test_the_real_vllm_writes_what_transformers_writes():
+    def shared_memory():
+        return {path.name for path in Path("/dev/shm").glob("psm_*")}
+
     command = os.environ.get("WHYLABEL_VLLM")
     if not command:
         pytest.skip("WHYLABEL_VLLM names no vllm program; scripts/try_vllm.sh installs one")
@@ -209,6 +213,7 @@ def test_the_real_vllm_writes_what_transformers_writes():
     texts = ["I won the race!", "It rained on the day of the fair.", "The dog came home at last, thin.", "ok"]
     asked = [prompts.reasoner_for_text(text, label) for text in texts for label in ("joy", "sadness")]
     sampling = Sampling(32, tuple(sorted(prompts.stop_ids)))
+    before = shared_memory()
     engine = make_engine("vllm", source, {"command": command})
     try:
         served = {row.index: row for row in engine.generate(asked, sampling)}
@@ -220,6 +225,7 @@ def test_the_real_vllm_writes_what_transformers_writes():
         engine.close()
     assert len(pids) > 1
     assert gone(pids)
+    assert shared_memory() <= before, "hundreds of MB were left behind"
     assert source.place == "", "the weights were loaded here, too"
     assert len(set(twins)) > 1
     here = make_engine("transformers", source, {})

@@ -98,15 +98,22 @@ class VllmServer:
         atexit.unregister(self.close)
         try:
             _signal(self._process.pid, signal.SIGTERM)
-            self._process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            say("  vllm: the server does not end, so it is killed")
+            self._wait_for_group()
         finally:
-            # A second Ctrl-C comes here, too; and a worker may have outlived the server.
+            # A second Ctrl-C comes here, too.
             _signal(self._process.pid, signal.SIGKILL)
             self._process.wait()
         if not self._failed:
             self._log.unlink(missing_ok=True)
+
+    def _wait_for_group(self) -> None:
+        # For all of it, not the server alone: its last process frees the shared memory, hundreds of MB.
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while _is_at_work(self._process.pid):
+            if time.monotonic() > deadline:
+                say("  vllm: the server does not end, so it is killed")
+                return
+            time.sleep(0.05)
 
     def _is_ready(self) -> bool:
         connection = HTTPConnection(_HOST, self._port, timeout=2.0)
@@ -161,6 +168,17 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def _is_at_work(group: int) -> bool:
+    """Return whether the group has a process that has not ended; one that nobody has waited for yet has."""
+    import psutil
+
+    for process in psutil.process_iter(["status"]):
+        with contextlib.suppress(OSError):
+            if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
+                return True
+    return False
 
 
 def _signal(group: int, number: int) -> None:
