@@ -39,8 +39,9 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
     class_names = next(
         (names for stream in streams.values() if (names := stream.head.class_names.get(columns.label))), None
     )
-    reader = LabelReader(found.cells.values(), class_names, task.labels)
-    names, labels, bits = _read_labels(found.cells.values(), reader)
+    label_cells = [cell for _, cell in found.cells.values()]
+    reader = LabelReader(label_cells, class_names, task.labels)
+    names, labels, bits = _read_labels(label_cells, reader)
     cells = numpy.frombuffer(found.label_cells, dtype=numpy.int32)
     problems = numpy.frombuffer(found.problems, dtype=numpy.uint8) | bits[cells]
     ids = numpy.frombuffer(found.ids, dtype=numpy.int64)
@@ -65,18 +66,17 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
 class _Reading:
     """What is gathered while the data passes by, a number a row.
 
-    Numbers stand for texts and ids: 64-bit hashes, of which a million distinct ones hold two equal ones once in
-    thirty million data sets.
+    Numbers stand for texts and ids: 64-bit hashes. Among a million texts two that differ share one by chance once in
+    thirty million data sets, and are then kept in one split; two ids are then called equal.
     """
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
-        self._numbers: dict[Any, int] = {}
         self.spool = Spool()
-        self.cells: dict[Any, Any] = {}
-        """The distinct label cells: they are read when all of them are known."""
+        self.cells: dict[Any, tuple[int, Any]] = {}
+        """The distinct label cells, numbered: they are read when all of them are known."""
         self.label_cells = array("i")
-        """Places in `cells`."""
+        """Their numbers."""
         self.problems = array("B")
         self.texts = array("q")
         """Equal where texts count as equal."""
@@ -109,16 +109,15 @@ class _Reading:
         self.texts.append(hash(normalise_text(text)))
         self.ids.append(hash(row_id))
         self.has_id.append(has_id)
-        self.label_cells.append(self._place(label_cell))
+        self.label_cells.append(self._number(label_cell))
 
-    def _place(self, cell: Any) -> int:
-        """Return the place of a label cell among the distinct ones; cells of different types are never equal."""
+    def _number(self, cell: Any) -> int:
+        """Return the number of a label cell among the distinct ones; cells of different types are never equal."""
         if not is_scalar(cell):
             # All lists and objects are refused alike.
             cell = []
         key = cell if type(cell) is str else (type(cell), str(cell))
-        self.cells.setdefault(key, cell)
-        return self._numbers.setdefault(key, len(self._numbers))
+        return self.cells.setdefault(key, (len(self.cells), cell))[0]
 
 
 def _read_labels(
