@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,13 +52,18 @@ class Rehearsal:
 def rehearse(examples: Sequence[Example], work: Work) -> Rehearsal:
     """Render and time a few of the rows that `augment` would write under its first condition; nothing is stored."""
     condition = work.conditions[0]
-    wanted: list[Example] = []
+    # Places, not rows: they may be millions.
+    wanted = array("q")
+    start = 0
     for chunk in chunks(examples):
-        rows = {row_hash(row): row for row in chunk if row.id not in work.excluded}
-        wanted += [rows[place.row] for place in missing(rows, work, condition)]
+        places = {row_hash(row): at for at, row in enumerate(chunk) if row.id not in work.excluded}
+        lacking = missing({row: chunk[at] for row, at in places.items()}, work, condition)
+        wanted.extend(start + places[item.row] for item in lacking)
+        start += len(chunk)
     if not wanted:
         return Rehearsal(len(examples), 0)
-    sample = random.Random(work.reasoner.sampling.seed).sample(wanted, min(_COUNTED, len(wanted)))
+    drawn = random.Random(work.reasoner.sampling.seed).sample(range(len(wanted)), min(_COUNTED, len(wanted)))
+    sample = [examples[wanted[at]] for at in drawn]
     asked = [work.reasoner.ask(row.text, row.label if condition == "label" else None) for row in sample]
     timed = asked[:_TIMED]
     started = time.monotonic()
