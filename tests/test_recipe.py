@@ -263,4 +263,4 @@ def test_an_endpoint_without_a_path_gets_one(tmp_path):
     path.write_text(ENDPOINT)
     recipe = load_recipe(path)
     assert recipe.reasoner.endpoint == "http://127.0.0.1:8000/v1"
-    assert load_recipe(path, ["augment.engine=openai"]).augment.engine == "openai"
+    assert load_recipe(path, ["augment.engine=openai"]).augment.engine.name == "openai"
