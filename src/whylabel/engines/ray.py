@@ -144,7 +144,12 @@ class RayEngine:
         import ray
 
         asked = {worker.answer: worker for worker in self._workers if worker.answer is not None}
-        ready, _ = ray.wait(list(asked), num_returns=1, timeout=_WAIT_SECONDS)
+        try:
+            ready, _ = ray.wait(list(asked), num_returns=1, timeout=_WAIT_SECONDS)
+        except (ConnectionError, ray.exceptions.RaySystemError) as error:
+            raise EngineError(
+                f"The Ray cluster is gone: {first_line(error)}", where="augment.engine"
+            ) from error
         if not ready:
             # Raises if the nodes that are left have no room for a worker: nothing would ever come.
             layout(self._config, self._plan.device, nodes())

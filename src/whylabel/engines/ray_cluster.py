@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from whylabel.runtime import first_line
 
 # Prompts and completions are small; Ray would set aside a third of the memory.
 _OBJECT_STORE_BYTES = 128 * 2**20
+_KNOCK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,16 @@ def connect(address: str | None) -> bool:
             )
             return True
         try:
+            _knock(address)
             ray.init(address=address, **quiet)
             return True
         except Exception as error:  # ConnectionError, RuntimeError (another version), ValueError ...
             raise EngineError(
                 f"There is no connection to the Ray cluster {address!r}: {first_line(error)}",
                 where="augment.engine.address",
-                fix="start one (ray start --head), check the address and that Python and Ray are of the same "
-                "version there, or leave the address out for a cluster on this machine",
+                fix="start one (ray start --head), check the address, that Python and Ray are of the same version "
+                "there and, if the cluster wants a token, that RAY_AUTH_MODE=token is set here; or leave the address "
+                "out for a cluster on this machine",
             ) from error
 
 
@@ -105,6 +109,13 @@ def nodes() -> list[dict[str, float]]:
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` if nothing listens there: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 @contextmanager
