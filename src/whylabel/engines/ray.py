@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _DEATHS = 2
 # A node takes all of its workers along, so the limit grows with their number.
 _DEATHS_IN_A_ROW_PER_WORKER = 10
-_GRACE_SECONDS = 3.0
+# An upper bound: the server of the engine vllm may take ten of them to end.
+_GRACE_SECONDS = 12.0
 _WAIT_SECONDS = 5.0
 
 
@@ -73,6 +74,7 @@ class RayEngine:
         self._config = config
         self._workers: list[_Worker] = []
         self._hosts: set[str] = set()
+        self._patient = False
         self._deaths_in_a_row = 0
         self._connected = connect(config.address)
         try:
@@ -153,6 +155,9 @@ class RayEngine:
         if not ready:
             # Raises if the nodes that are left have no room for a worker: nothing would ever come.
             layout(self._config, self._plan.device, nodes())
+            if not self._hosts and not self._patient:
+                self._patient = True
+                say("  ray: no worker is ready yet: the model is loading, or the cluster has no room now")
             return []
         ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0)
         answers = []
