@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Tests are to fail rather than to look something up, and to leave the cores to each other.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# With tokens, Ray would write one into the home folder of whoever runs the tests.
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 CHATML = (
     "{% for message in messages %}"

@@ -3,8 +3,10 @@ import re
 import pytest
 import yaml
 
+from whylabel.engines.choice import chosen_engine, output_settings
 from whylabel.errors import RecipeError
 from whylabel.recipe import (
+    EngineConfig,
     FilterConfig,
     Recipe,
     TrainingConfig,
@@ -198,6 +200,47 @@ def test_a_recipe_is_frozen():
         Recipe().seed = 1
 
 
+# -- the engine: a name or a section -----------------------------------------------------------------------
+
+
+def test_a_plain_name_stands_for_an_engine_in_this_process(load):
+    plain = load("augment: {engine: vllm}")
+    assert plain.augment.engine == EngineConfig(name="vllm")
+    assert load("augment: {engine: {name: vllm}}") == plain
+    assert load("augment: {engine: {distributed: ray}}", "augment.engine=vllm") == plain
+    assert load(plain.to_yaml()) == plain
+
+
+def test_an_override_below_a_plain_name_keeps_the_name(load):
+    engine = load("augment: {engine: scripted}", "augment.engine.distributed=ray").augment.engine
+    assert engine == EngineConfig(name="scripted", distributed="ray")
+    engine = load("", "augment.engine=vllm", "augment.engine.distributed=ray").augment.engine
+    assert engine == EngineConfig(name="vllm", distributed="ray")
+
+
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [
+        ("{distributed: dask}", "augment.engine.distributed: Input should be 'ray'"),
+        ("{distributd: ray}", "Unknown key 'distributd'. Did you mean 'distributed'?"),
+        ("{distributed: ray, workers: 0}", "augment.engine.workers"),
+        ("{address: auto, workers: 2}", "address and workers need a cluster: add distributed: ray"),
+        ("3", "augment.engine: "),
+    ],
+)
+def test_an_engine_section_that_does_not_hold(load, engine, expected):
+    with pytest.raises(RecipeError) as caught:
+        load(f"augment: {{engine: {engine}}}")
+    assert expected in caught.value.what
+
+
+def test_the_distribution_is_no_part_of_what_is_written(load):
+    alone = load("augment: {engine: scripted}")
+    over_ray = load("augment: {engine: {name: scripted, distributed: ray, workers: 3}}")
+    assert output_settings(alone) == output_settings(over_ray)
+    assert chosen_engine(alone) == chosen_engine(over_ray)
+
+
 # -- reference ---------------------------------------------------------------------------------------------
 
 
@@ -263,4 +306,4 @@ def test_an_endpoint_without_a_path_gets_one(tmp_path):
     path.write_text(ENDPOINT)
     recipe = load_recipe(path)
     assert recipe.reasoner.endpoint == "http://127.0.0.1:8000/v1"
-    assert load_recipe(path, ["augment.engine=openai"]).augment.engine == "openai"
+    assert load_recipe(path, ["augment.engine=openai"]).augment.engine.name == "openai"

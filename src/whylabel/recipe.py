@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import yaml
@@ -24,9 +24,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
+    short_for: ClassVar[str | None] = None
+    """The field that is meant where a plain word stands in the section's place (`engine: vllm`)."""
+
     @model_validator(mode="before")
     @classmethod
     def _empty_sections(cls, values: Any) -> Any:
+        if cls.short_for is not None and isinstance(values, str):
+            return {cls.short_for: values}
         # `training:` with all its lines commented out is null in YAML, and means the defaults.
         if not isinstance(values, dict):
             return values
@@ -274,13 +279,47 @@ class SuspectsConfig(Section):
     """Write no reasoning for them: a reasoning for a wrong label teaches fabrication."""
 
 
+class EngineConfig(Section):
+    """What generates; a plain name, `engine: vllm`, means that engine in this process."""
+
+    short_for: ClassVar[str | None] = "name"
+
+    name: str = "auto"
+    """`transformers`, `openvino` (the fast one on a CPU), `vllm`, `openai`, `scripted`, an engine added by entry
+    point, or `auto`: openvino where it is installed, the device is the CPU and it can run the model, else
+    transformers."""
+    distributed: Literal["ray"] | None = None
+    """`ray`: run the engine in worker processes of a Ray cluster (`pip install 'whylabel[ray]'`); default: here."""
+    address: str | None = Field(None, min_length=1)
+    """The cluster: `auto` (the one that runs on this machine), `HOST:PORT` or `ray://HOST:PORT`; default: one of our
+    own on this machine, ended with the stage. Name only a cluster that you trust: Ray's processes run each other's
+    code."""
+    workers: int | None = Field(None, ge=1)
+    """Worker processes, each with its own copy of the model; default: one for each GPU, or without GPUs for each
+    node."""
+    cpus_per_worker: int | None = Field(None, ge=1)
+    """CPU cores that a worker reserves and computes with; default: 1 beside a GPU, else its share of the smallest
+    node's."""
+    gpus_per_worker: float | None = Field(None, ge=0)
+    """GPUs that a worker reserves; 0: it computes on the CPU; default: 1 where the cluster has any, unless `device`
+    is another than CUDA."""
+    rows_per_task: int = Field(64, ge=1)
+    """Most prompts that a worker is handed at a time; fewer where there would not be enough for all workers."""
+
+    @model_validator(mode="after")
+    def _for_a_cluster(self) -> EngineConfig:
+        given = sorted(self.model_fields_set - {"name", "distributed"})
+        changed = [key for key in given if getattr(self, key) != type(self).model_fields[key].default]
+        if changed and self.distributed is None:
+            raise ValueError(f"{' and '.join(changed)} need a cluster: add distributed: ray")
+        return self
+
+
 class AugmentConfig(Section):
     """Stage 2a: a reasoning for every labelled training text."""
 
-    engine: str = "auto"
-    """What generates: `transformers`, `openvino` (the fast one on a CPU), `vllm`, `openai`, `scripted`, an engine
-    added by entry point, or `auto`: openvino where it is installed, the device is the CPU and it can run the model,
-    else transformers."""
+    engine: EngineConfig = EngineConfig()
+    """What generates: an engine's name (`engine: vllm`), or these fields."""
     engine_options: dict[str, Any] = {}
     """Settings of that engine alone."""
     sampling: SamplingConfig = SamplingConfig()
@@ -357,9 +396,10 @@ class Recipe(Section):
     def _endpoint_alone(self) -> Recipe:
         if self.reasoner.endpoint is None:
             return self
-        if self.augment.engine not in ("auto", "openai"):
+        engine = self.augment.engine.name
+        if engine not in ("auto", "openai"):
             raise ValueError(
-                f"reasoner.endpoint is served by the engine openai, and augment.engine is {self.augment.engine!r}: "
+                f"reasoner.endpoint is served by the engine openai, and augment.engine is {engine!r}: "
                 "leave one of them out"
             )
         twice = sorted({"base_url", "model"} & set(self.augment.engine_options))
@@ -444,10 +484,13 @@ def _apply(values: dict[str, Any], override: str) -> None:
         value = text
     target = values
     *parents, last = key.split(".")
-    for parent in parents:
+    for depth, parent in enumerate(parents, start=1):
         child = target.get(parent)
+        section = _section_at(parents[:depth])
         if child is None:
             child = target[parent] = {}
+        elif isinstance(child, str) and section is not None and section.short_for is not None:
+            child = target[parent] = {section.short_for: child}
         if not isinstance(child, dict):
             raise RecipeError(f"Override {key!r}: {parent!r} is a value, not a section.")
         target = child

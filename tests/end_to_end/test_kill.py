@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -113,6 +114,34 @@ def test_augment_goes_on_at_the_row_where_it_was(recipe, whole, tmp_path):
     said = finish(start("augment", recipe, run))
     assert f"{written} of 60 rows were written before" in said
     assert json.loads(run.augment_metrics.read_text())["reused"] == written
+    assert rows_in(run) == 60
+    assert run.kept.read_bytes() == whole.kept.read_bytes()
+
+
+@pytest.mark.slow
+def test_augment_over_ray_goes_on_too_and_no_process_of_ray_outlives_it(recipe, whole, tmp_path):
+    run = RunFolder(tmp_path / "killed")
+    over_ray = [
+        "augment.engine.distributed=ray",
+        "augment.engine.workers=2",
+        "augment.engine.rows_per_task=8",
+    ]
+    over_ray += ["augment.engine.cpus_per_worker=1", "augment.engine.gpus_per_worker=0"]
+    for sign in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        process, children, wanted = start("augment", recipe, run, *over_ray), [], rows_in(run) + 8
+
+        def reached(process=process, children=children, wanted=wanted) -> bool:
+            children[:] = psutil.Process(process.pid).children(recursive=True)
+            return rows_in(run) >= wanted
+
+        kill_when(process, reached, sign)
+        assert process.returncode == (-sign if sign == signal.SIGKILL else 130)
+        assert children
+        assert psutil.wait_procs(children, timeout=_PATIENCE_SECONDS)[1] == []
+    written = rows_in(run)
+    assert 24 <= written < 60
+    said = finish(start("augment", recipe, run, FAST, *over_ray))
+    assert f"{written} of 60 rows were written before" in said
     assert rows_in(run) == 60
     assert run.kept.read_bytes() == whole.kept.read_bytes()
 

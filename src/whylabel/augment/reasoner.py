@@ -41,14 +41,17 @@ def open_reasoner(recipe: Recipe, trained: Path, settings: Mapping[str, Any]) ->
 
     Its engine is closed at the end, however that comes.
     """
-    from whylabel.engines import make_engine
+    from whylabel.engines import make_engine, spread
     from whylabel.engines.choice import chosen_engine
     from whylabel.models import ModelSource
 
     source = ModelSource(recipe.reasoner.model or str(trained), recipe.device)
     ask, stop_ids = _asking(recipe, source)
     name, options = chosen_engine(recipe)
-    engine = make_engine(name, source, options)
+    config = recipe.augment.engine
+    engine = (
+        spread(name, source, options, config) if config.distributed else make_engine(name, source, options)
+    )
     say(f"  engine {engine.name}{source.place}")
     sampling = recipe.augment.sampling
     try:

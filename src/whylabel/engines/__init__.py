@@ -16,8 +16,9 @@ from whylabel.progress import say
 
 if TYPE_CHECKING:
     from whylabel.models import ModelSource
+    from whylabel.recipe import EngineConfig
 
-__all__ = ["ENGINES", "Completion", "Engine", "Sampling", "make_engine", "pick_engine"]
+__all__ = ["ENGINES", "Completion", "Engine", "Sampling", "make_engine", "pick_engine", "spread"]
 
 Factory = Callable[["ModelSource", Mapping[str, Any]], Engine]
 
@@ -103,3 +104,13 @@ def make_engine(name: str, model: ModelSource, options: Mapping[str, Any]) -> En
         raise EngineError(
             f"Engine {name!r} does not take these options: {error}.", where="augment.engine_options"
         ) from error
+
+
+def spread(name: str, model: ModelSource, options: Mapping[str, Any], config: EngineConfig) -> Engine:
+    """Return the named engine in the workers of a cluster, where each of them makes it by `make_engine`.
+
+    Raises `EngineError` if there is no such cluster, or no room in it.
+    """
+    from whylabel.engines.ray import RayEngine
+
+    return RayEngine(name, model, options, config)

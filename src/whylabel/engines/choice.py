@@ -13,10 +13,13 @@ _TELLING = {"openai": ("model", "api", "extra_body"), "scripted": ("answers",)}
 
 
 def chosen_engine(recipe: Recipe) -> tuple[str, dict[str, Any]]:
-    """Return the engine's name and options; an endpoint as reasoner is the engine `openai` with chat."""
+    """Return the engine's name and options; an endpoint as reasoner is the engine `openai` with chat.
+
+    Where and on how many machines it runs (`distributed` and what belongs to it) is no part of either.
+    """
     reasoner, options = recipe.reasoner, recipe.augment.engine_options
     if reasoner.endpoint is None:
-        return recipe.augment.engine, options
+        return recipe.augment.engine.name, options
     return "openai", {"base_url": reasoner.endpoint, "model": reasoner.model, "api": "chat", **options}
 
 

@@ -1,0 +1,131 @@
+"""A Ray cluster: one of our own on this machine, or an existing one; and how many workers have room in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from whylabel.errors import EngineError
+from whylabel.machine import installed_version, usable_cores
+from whylabel.recipe import EngineConfig
+from whylabel.runtime import first_line
+
+# Prompts and completions are small; Ray would set aside a third of the memory.
+_OBJECT_STORE_BYTES = 128 * 2**20
+_KNOCK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many workers, and what each of them reserves."""
+
+    workers: int
+    cpus: int
+    gpus: float
+    room: int
+    """How many of such workers the nodes have room for."""
+
+
+def connect(address: str | None) -> bool:
+    """Connect this process to a cluster, starting one if `address` is None.
+
+    Return whether to call `ray.shutdown` at the end, which ends a cluster that was started here and takes leave of
+    any other; a process that was connected before stays so. Raises `EngineError` if Ray is missing or nothing
+    answers.
+    """
+    if installed_version("ray") is None:
+        raise EngineError("augment.engine.distributed: ray needs Ray.", fix="pip install 'whylabel[ray]'")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray announces with a long warning that it will leave CUDA_VISIBLE_DEVICES alone where no GPU is reserved.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # It also prints what its own processes report, deaths of workers say, to stdout: that is for data.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+    import ray
+
+    if ray.is_initialized():
+        return False
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    with _own_signals():
+        if address is None:
+            ray.init(
+                address="local",
+                num_cpus=usable_cores(),
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                **quiet,
+            )
+            return True
+        try:
+            _knock(address)
+            ray.init(address=address, **quiet)
+            return True
+        except Exception as error:  # ConnectionError, RuntimeError (another version), ValueError ...
+            raise EngineError(
+                f"There is no connection to the Ray cluster {address!r}: {first_line(error)}",
+                where="augment.engine.address",
+                fix="start one (ray start --head), check the address, that Python and Ray are of the same version "
+                "there and, if the cluster wants a token, that RAY_AUTH_MODE=token is set here; or leave the address "
+                "out for a cluster on this machine",
+            ) from error
+
+
+def layout(config: EngineConfig, device: str, nodes: Sequence[Mapping[str, float]]) -> Layout:
+    """Return how many workers run and what each reserves, given each node's resources (`CPU`, `GPU`).
+
+    Raises `EngineError` if no node has room for one.
+    """
+    gpus = config.gpus_per_worker
+    if gpus is None:
+        seen = any(node.get("GPU", 0) for node in nodes)
+        gpus = float(device.startswith("cuda") or (device == "auto" and seen))
+    able = [node for node in nodes if node.get("CPU", 0) >= 1 and node.get("GPU", 0) >= gpus]
+    cpus = config.cpus_per_worker
+    if cpus is None:
+        on_a_node = ceil((config.workers or 1) / max(len(able), 1))
+        smallest = min((int(node["CPU"]) for node in able), default=1)
+        cpus = 1 if gpus else max(1, smallest // on_a_node)
+    room = sum(
+        min(int(node["CPU"] // cpus), int(node["GPU"] // gpus) if gpus else int(node["CPU"])) for node in able
+    )
+    if room == 0:
+        there = ", ".join(f"{node.get('CPU', 0):g} and {node.get('GPU', 0):g}" for node in nodes)
+        raise EngineError(
+            f"No node has room for a worker of {cpus} CPUs and {gpus:g} GPUs; the nodes have {there}.",
+            where="augment.engine",
+            fix="lower augment.engine.cpus_per_worker or gpus_per_worker, or add nodes",
+        )
+    return Layout(config.workers or room, cpus, gpus, room)
+
+
+def nodes() -> list[dict[str, float]]:
+    """Return the resources of each living node."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` if nothing listens there: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep Ray from taking SIGTERM over: it would end the process without a word, and with another exit code."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
