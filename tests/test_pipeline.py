@@ -5,7 +5,7 @@ import pytest
 
 from fake_endpoint import Reply, fake_endpoint
 from whylabel.cli.main import main
-from whylabel.errors import RecipeError, RunFolderError
+from whylabel.errors import EngineError, RecipeError, RunFolderError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline
 from whylabel.reasoned_rows import read_reasoned
@@ -283,3 +283,10 @@ def test_a_reasoner_of_another_prompt_style_is_refused(recipe, finished, tmp_pat
     with pytest.raises(RecipeError, match="trained with prompt_style compact") as caught:
         pipeline.augment()
     assert "prompt_style: compact" in caught.value.fix
+
+
+def test_an_unknown_engine_is_refused_before_the_first_stage(recipe, tmp_path):
+    pipeline = Pipeline(override_recipe(recipe, augment__engine="vlm"), RunFolder(tmp_path / "run"))
+    with pytest.raises(EngineError, match="Did you mean 'vllm'"):
+        pipeline.begin()
+    assert not pipeline.run.path.exists()

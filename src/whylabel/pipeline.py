@@ -105,9 +105,13 @@ class Pipeline:
     def begin(self) -> None:
         """Write what is known before the first stage: the resolved recipe, versions, hardware, data.
 
-        Raises `RecipeError` if the recipe names an unknown filter: hours before it would be asked.
+        Raises `RecipeError` or `EngineError` if the recipe names an unknown filter or engine: hours before it would be
+        asked.
         """
+        from whylabel.engines import check_engine
+
         check_filters(self.filters)
+        check_engine(self.recipe.augment.engine.name)
         self.run.path.mkdir(parents=True, exist_ok=True)
         self.run.write_recipe(self.recipe.to_yaml())
         splits = self.dataset.splits()

@@ -82,6 +82,12 @@ def pick_engine(model: ModelSource) -> tuple[str, str]:
     return "openvino", "the fastest on a CPU"
 
 
+def check_engine(name: str) -> None:
+    """Raise `EngineError` if there is no such engine: before anything is computed."""
+    if name != "auto":
+        _factory(name)
+
+
 def make_engine(name: str, model: ModelSource, options: Mapping[str, Any]) -> Engine:
     """Return the named engine; for `auto`, the one that `pick_engine` picks, and say which and why.
 
@@ -90,20 +96,23 @@ def make_engine(name: str, model: ModelSource, options: Mapping[str, Any]) -> En
     if name == "auto":
         name, reason = pick_engine(model)
         say(f"  engine auto is {name}: {reason}")
-    factory = ENGINES.get(name)
-    if factory is None:
-        added = {point.name: point for point in entry_points(group="whylabel.engines")}
-        if name not in added:
-            raise EngineError(
-                unknown_name("engine", name, [*ENGINES, *added, "auto"]), where="augment.engine"
-            )
-        factory = added[name].load()
+    factory = _factory(name)
     try:
         return factory(model, options)
     except TypeError as error:
         raise EngineError(
             f"Engine {name!r} does not take these options: {error}.", where="augment.engine_options"
         ) from error
+
+
+def _factory(name: str) -> Factory:
+    if name in ENGINES:
+        return ENGINES[name]
+    added = {point.name: point for point in entry_points(group="whylabel.engines")}
+    if name not in added:
+        raise EngineError(unknown_name("engine", name, [*ENGINES, *added, "auto"]), where="augment.engine")
+    factory: Factory = added[name].load()
+    return factory
 
 
 def spread(name: str, model: ModelSource, options: Mapping[str, Any], config: EngineConfig) -> Engine:
