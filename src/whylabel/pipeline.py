@@ -105,8 +105,7 @@ class Pipeline:
     def begin(self) -> None:
         """Write what is known before the first stage: the resolved recipe, versions, hardware, data.
 
-        Raises `RecipeError` or `EngineError` if the recipe names an unknown filter or engine: hours before it would be
-        asked.
+        Raises `RecipeError` or `EngineError` for an unknown filter or engine: hours before it would be asked.
         """
         from whylabel.engines import check_engine
 
