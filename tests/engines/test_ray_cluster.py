@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 SAMPLING = Sampling(20, (0,))
 PROMPTS = [Prompt((100 + number,)) for number in range(40)]
-POISON, BROKEN = Prompt((666,)), Prompt((777,))
+POISON, BROKEN, WARM_UP = Prompt((666,)), Prompt((777,)), Prompt((999,))
 _STORE = 100 * 2**20
 
 # An outsider's engine, added by entry point: it writes down what it is asked, and some prompts end it.
@@ -100,15 +100,20 @@ def open_engine(cluster):
 
 @pytest.fixture
 def fragile(open_engine, tmp_path):
-    """Return a function that opens the engine `fragile`, and one that reads who was asked what."""
+    """Return a function that opens the engine `fragile`, all workers ready, and one that reads who was asked what."""
     log = tmp_path / "log"
 
-    def asked():
-        return [tuple(map(int, line.split())) for line in log.read_text().splitlines()]
+    def open_fragile(seconds=0.0, **config):
+        engine = open_engine("fragile", {"log": str(log), "seconds": seconds}, **config)
+        while len(workers_of(engine)) < engine._layout.workers:
+            list(engine.generate([WARM_UP] * 20, SAMPLING))
+        return engine
 
-    return lambda seconds=0.0, **config: open_engine(
-        "fragile", {"log": str(log), "seconds": seconds}, **config
-    ), asked
+    def asked():
+        lines = [line.split() for line in log.read_text().splitlines()]
+        return [(int(parent), int(row)) for parent, row in lines if (int(row),) != WARM_UP.ids]
+
+    return open_fragile, asked
 
 
 def workers_of(engine):
