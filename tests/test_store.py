@@ -234,3 +234,28 @@ def test_a_folder_that_cannot_be_written(exists):
     finally:
         os.chmod(folder, 0o755)  # noqa: PTH101
         shutil.rmtree(folder)
+
+
+OPEN = """
+import pathlib, sys
+from whylabel.store import open_store
+
+print("ready", flush=True)
+sys.stdin.readline()
+with open_store(pathlib.Path(sys.argv[1])) as store:
+    print(len(store))
+"""
+
+
+def test_several_processes_may_make_the_same_store(path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [sys.executable, "-c", OPEN, str(path)]
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(6)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        out, errors = process.communicate(timeout=60)
+        assert out == "0\n", errors

@@ -31,8 +31,8 @@ _VERSION = 2
 _MOST_WAITING = 4096
 _MOST_IN_BATCH = 1024
 _SCHEMA = f"""
-CREATE TABLE settings (number INTEGER PRIMARY KEY, content TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE reasonings (
+CREATE TABLE IF NOT EXISTS settings (number INTEGER PRIMARY KEY, content TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE IF NOT EXISTS reasonings (
     row TEXT NOT NULL,
     settings INTEGER NOT NULL REFERENCES settings (number),
     condition TEXT NOT NULL CHECK (condition IN ('label', 'free')),
@@ -48,7 +48,7 @@ CREATE TABLE reasonings (
     attempts INTEGER NOT NULL,
     PRIMARY KEY (row, settings, condition, candidate)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE lifts (
+CREATE TABLE IF NOT EXISTS lifts (
     row TEXT NOT NULL,
     settings INTEGER NOT NULL,
     condition TEXT NOT NULL,
@@ -59,7 +59,7 @@ CREATE TABLE lifts (
     rival_lift REAL NOT NULL,
     PRIMARY KEY (row, settings, condition, candidate, verifier)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE decisions (
+CREATE TABLE IF NOT EXISTS decisions (
     number INTEGER PRIMARY KEY,
     row TEXT NOT NULL,
     verdict TEXT NOT NULL CHECK (verdict IN ('accepted', 'edited', 'rejected')),
@@ -68,7 +68,7 @@ CREATE TABLE decisions (
     decided_at TEXT NOT NULL,
     note TEXT NOT NULL
 ) STRICT;
-CREATE INDEX decisions_of_a_row ON decisions (row);
+CREATE INDEX IF NOT EXISTS decisions_of_a_row ON decisions (row);
 PRAGMA user_version = {_VERSION};
 """
 
@@ -315,11 +315,12 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    # Another process may be making the same store: tables and version appear at once, and only where there are none.
     empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
     if empty:
-        connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-    elif version != _VERSION:
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != _VERSION:
         raise RunFolderError(
             f"The row store is of version {version}, this whylabel reads version {_VERSION}.",
             where=str(path),
