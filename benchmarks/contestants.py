@@ -1,7 +1,8 @@
 """What `generation.py` measures of ours, and what it asks of every contestant.
 
-A contestant has a `name`, and a `note` on how it ran. `prepare` is not timed: it loads the model, generates for a few
-unrelated prompts, and leaves nothing cached of any prompt that will be measured. `run` is timed. `close` frees all.
+A contestant has a `name`, and a `note` on how it ran. `prepare` is not timed: it loads the model and generates for a
+few unrelated prompts. `run` is timed. `forget` comes after it and drops all that is cached of the prompts. `close`
+frees everything.
 """
 
 from __future__ import annotations
@@ -73,10 +74,13 @@ class Contestant(Protocol):
     note: str
 
     def prepare(self) -> None:
-        """Get ready, with nothing cached of the prompts to come."""
+        """Get ready; what is ready already stays so."""
 
     def run(self, rows: Sequence[Row]) -> list[str]:
         """Return what was generated for each row, greedily, `new_tokens` long."""
+
+    def forget(self) -> None:
+        """Drop what is cached of the prompts that were run."""
 
     def close(self) -> None:
         """Free everything; it may be called twice."""
@@ -95,7 +99,6 @@ class Ours:
 
     def prepare(self) -> None:
         """Open the engine."""
-        self.close()
         self._engine = make_engine(self._engine_name, self._work.model, {})
         self.note = self._engine.name
         Ours.run(self, self._work.unrelated())
@@ -106,9 +109,15 @@ class Ours:
         texts = [""] * len(rows)
         with closing(self._engine.generate([row.prompt for row in rows], self._sampling)) as completions:
             for completion in completions:
+                if completion.error:
+                    raise RuntimeError(completion.error)
                 self._work.check(completion.tokens)
                 texts[completion.index] = completion.text
         return texts
+
+    def forget(self) -> None:
+        """Close the engine, and its prefix cache with it."""
+        self.close()
 
     def close(self) -> None:
         """Close the engine."""

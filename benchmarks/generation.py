@@ -147,6 +147,7 @@ class Benchmark:
             started = time.perf_counter()
             texts = contestant.run(self._rows[:count])
             seconds = time.perf_counter() - started
+            contestant.forget()
         except Exception as error:  # a peer's own failure is a result, too
             self._failed[contestant.name] = f"{type(error).__name__}: {first_line(error)}"
             say(f"  {contestant.name} failed: {self._failed[contestant.name]}")

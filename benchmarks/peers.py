@@ -63,6 +63,9 @@ class StaticBatches:
                 texts[at] = self._work.text(ids)
         return texts
 
+    def forget(self) -> None:
+        """Nothing is kept."""
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -161,15 +164,18 @@ class Vllm:
         self._process: subprocess.Popen[str] | None = None
 
     def prepare(self) -> None:
-        """Start vLLM once; empty its prefix cache."""
+        """Start vLLM once."""
         if self._process is None:
             self._start()
             self.run(self._work.unrelated())
-        self._ask([])
 
     def run(self, rows: Sequence[Row]) -> list[str]:
         """Hand all rows over at once."""
         return [self._work.text(ids) for ids in self._ask([row.ids for row in rows])]
+
+    def forget(self) -> None:
+        """Empty the prefix cache."""
+        self._ask([])
 
     def close(self) -> None:
         """End the process."""
