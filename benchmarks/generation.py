@@ -6,8 +6,8 @@
 One run, the same weights, distinct prompts as the same token ids, the same number of new tokens (no end comes early),
 greedy, fp32, all cores that this process may use. Rounds are interleaved (A B C, A B C); of each contestant the best
 round counts, all are kept. Nothing of a prompt is cached when a measurement starts. The matrix product that the limit
-rests on is timed in every round, and again the best counts. With several row counts, `by_rows` has a record of each,
-and the keys beside it are those of the largest.
+rests on is timed in every round, and again the best counts. `by_rows` has a record of every row count, and the keys
+beside it are those of the largest. What was measured is written after every round.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,11 @@ def main() -> None:
     if arguments.table:
         print(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
         return
-    load_before = [round(load, 2) for load in os.getloadavg()]
     with tempfile.TemporaryDirectory(prefix="whylabel-") as scratch:
-        found = {"load_before": load_before, **Benchmark(arguments, Path(scratch)).run()}
+        for found in Benchmark(arguments, Path(scratch)).run():
+            if arguments.output:
+                write_json(arguments.output, found)
     print(table(found))
-    if arguments.output:
-        write_json(arguments.output, found)
 
 
 def parsed() -> argparse.Namespace:
@@ -96,32 +95,34 @@ class Benchmark:
         )
         self._seconds: dict[tuple[str, int], list[float]] = {}
         self._texts: dict[tuple[str, int], list[str]] = {}
-        self._rates: list[float] = []
+        self._rates: dict[int, list[float]] = {}
         self._failed: dict[str, str] = {}
 
-    def run(self) -> dict[str, Any]:
-        """Measure everything and return the record."""
+    def run(self) -> Iterator[dict[str, Any]]:
+        """Measure everything; yield the record of all that was measured after every round."""
         import torch
 
         torch.set_num_threads(self._work.threads)
+        load_before = [round(load, 2) for load in os.getloadavg()]
         contestants, absent = self._contestants()
+        by_rows = {}
         with ExitStack() as stack:
             for contestant in contestants:
                 stack.callback(contestant.close)
-            for round_ in range(1, self._arguments.rounds + 1):
-                for count in sorted(self._arguments.rows):
-                    self._rates.append(sgemm_rate())
-                    say(f"round {round_}, {count} rows; sgemm {self._rates[-1] / 1e9:.0f} GFLOP/s")
+            for count in sorted(self._arguments.rows):
+                for round_ in range(1, self._arguments.rounds + 1):
+                    self._rates.setdefault(count, []).append(sgemm_rate())
+                    say(f"{count} rows, round {round_}; sgemm {self._rates[count][-1] / 1e9:.0f} GFLOP/s")
                     for contestant in contestants:
                         self._measure(contestant, count)
-            by_rows = {str(count): self._record(count, contestants) for count in sorted(self._arguments.rows)}
-        return {
-            "machine": {**hardware(), **versions()},
-            **by_rows[str(max(self._arguments.rows))],
-            "absent": absent,
-            "failed": self._failed,
-            "by_rows": by_rows,
-        }
+                    by_rows[str(count)] = self._record(count, contestants)
+                    yield {
+                        "machine": {**hardware(), **versions(), "load_before": load_before},
+                        **by_rows[str(count)],
+                        "absent": absent,
+                        "failed": self._failed,
+                        "by_rows": by_rows,
+                    }
 
     def _contestants(self) -> tuple[list[Contestant], dict[str, str]]:
         found: list[Contestant] = [
@@ -162,7 +163,7 @@ class Benchmark:
     def _record(self, count: int, contestants: Sequence[Contestant]) -> dict[str, Any]:
         ids = [row.ids for row in self._rows[:count]]
         flops = batch_flops(self._work.model.load().model, ids, self._work.new_tokens)
-        limit = max(self._rates) * count * self._work.new_tokens / flops
+        limit = max(self._rates[count]) * count * self._work.new_tokens / flops
         entries = {
             contestant.name: self._entry(contestant, count, limit)
             for contestant in contestants
@@ -182,7 +183,7 @@ class Benchmark:
                 "threads": self._work.threads,
                 "arithmetic": "float32, greedy",
                 "gflops_per_row": round(flops / count / 1e9, 2),
-                "sgemm_gflops_per_second": [round(rate / 1e9, 1) for rate in self._rates],
+                "sgemm_gflops_per_second": [round(rate / 1e9, 1) for rate in self._rates[count]],
                 "outputs_compared_with": self._reference(count),
             },
             "engines": entries,

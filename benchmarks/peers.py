@@ -22,7 +22,7 @@ from whylabel.machine import installed_version
 from whylabel.progress import say
 
 BATCH_SIZES = (16, 32, 64)
-"""Rows of a static batch that are tried."""
+"""Rows of a static batch that are tried, with a third of the new tokens."""
 
 
 class AbsentError(Exception):
@@ -43,25 +43,18 @@ class StaticBatches:
         if self._batch:
             return
         self._load()
-        self._generate([row.ids for row in self._work.unrelated()])
+        self._generate([row.ids for row in self._work.unrelated()], self._work.new_tokens)
         seconds = {}
-        for size in {min(size, len(self._work.trial)) for size in BATCH_SIZES}:
-            self._batch = size
+        for self._batch in sorted({min(size, len(self._work.trial)) for size in BATCH_SIZES}):
             started = time.perf_counter()
-            self.run(self._work.trial)
-            seconds[size] = time.perf_counter() - started
+            self._generate_all(self._work.trial, 1 + self._work.new_tokens // 3)
+            seconds[self._batch] = time.perf_counter() - started
         self._batch = min(seconds, key=seconds.__getitem__)
         self.note = f"{installed_version(self.name.partition(' ')[0])}, batches of {self._batch}"
 
     def run(self, rows: Sequence[Row]) -> list[str]:
         """Generate batch by batch."""
-        order = sorted(range(len(rows)), key=lambda at: -len(rows[at].ids))
-        texts = [""] * len(rows)
-        for start in range(0, len(order), self._batch):
-            batch = order[start : start + self._batch]
-            for at, ids in zip(batch, self._generate([rows[at].ids for at in batch]), strict=True):
-                texts[at] = self._work.text(ids)
-        return texts
+        return [self._work.text(ids) for ids in self._generate_all(rows, self._work.new_tokens)]
 
     def forget(self) -> None:
         """Nothing is kept."""
@@ -69,10 +62,20 @@ class StaticBatches:
     def close(self) -> None:
         """Nothing is open."""
 
+    def _generate_all(self, rows: Sequence[Row], new_tokens: int) -> list[list[int]]:
+        order = sorted(range(len(rows)), key=lambda at: -len(rows[at].ids))
+        generated: list[list[int]] = [[] for _ in rows]
+        for start in range(0, len(order), self._batch):
+            batch = order[start : start + self._batch]
+            answers = self._generate([rows[at].ids for at in batch], new_tokens)
+            for at, ids in zip(batch, answers, strict=True):
+                generated[at] = ids
+        return generated
+
     def _load(self) -> None:
         raise NotImplementedError
 
-    def _generate(self, prompts: list[list[int]]) -> list[list[int]]:
+    def _generate(self, prompts: list[list[int]], new_tokens: int) -> list[list[int]]:
         raise NotImplementedError
 
 
@@ -82,7 +85,7 @@ class Transformers(StaticBatches):
     def _load(self) -> None:
         self._model = self._work.model.load().model
 
-    def _generate(self, prompts: list[list[int]]) -> list[list[int]]:
+    def _generate(self, prompts: list[list[int]], new_tokens: int) -> list[list[int]]:
         import torch
 
         longest = max(map(len, prompts))
@@ -95,7 +98,7 @@ class Transformers(StaticBatches):
             output = self._model.generate(
                 input_ids=inputs,
                 attention_mask=mask,
-                max_new_tokens=self._work.new_tokens,
+                max_new_tokens=new_tokens,
                 do_sample=False,
                 eos_token_id=[],
                 pad_token_id=0,
@@ -127,18 +130,17 @@ class CTranslate2(StaticBatches):
             intra_threads=self._work.threads,
         )
 
-    def run(self, rows: Sequence[Row]) -> list[str]:
-        """Generate, with what all rows begin with as static prompt."""
+    def _generate_all(self, rows: Sequence[Row], new_tokens: int) -> list[list[int]]:
         self._shared = shared_prefix([row.ids for row in rows]) if self._static_prompt else 0
-        return super().run(rows)
+        return super()._generate_all(rows, new_tokens)
 
-    def _generate(self, prompts: list[list[int]]) -> list[list[int]]:
+    def _generate(self, prompts: list[list[int]], new_tokens: int) -> list[list[int]]:
         tokens = [self._work.prompts.tokenizer.convert_ids_to_tokens(ids) for ids in prompts]
         results = self._generator.generate_batch(
             [row[self._shared :] for row in tokens],
             static_prompt=tokens[0][: self._shared] or None,
             cache_static_prompt=True,
-            max_length=self._work.new_tokens,
+            max_length=new_tokens,
             include_prompt_in_result=False,
             sampling_topk=1,
             end_token=[self._stop_id()],
