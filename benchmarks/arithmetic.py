@@ -31,11 +31,11 @@ def batch_flops(model: PreTrainedModel, prompts: Sequence[Sequence[int]], new_to
 
     def positions(start: int, end: int) -> float:
         seen = (end * (end + 1) - start * (start + 1)) / 2
-        return linear * (end - start) + attended * seen
+        return float(linear * (end - start) + attended * seen)
 
     shared = shared_prefix(prompts)
     rows = sum(positions(shared, len(prompt) + new_tokens - 1) for prompt in prompts)
-    return positions(0, shared) + rows + 2 * head.weight.numel() * new_tokens * len(prompts)
+    return positions(0, shared) + rows + float(2 * head.weight.numel() * new_tokens * len(prompts))
 
 
 def sgemm_rate(size: int = 2048, tries: int = 5) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -107,12 +106,11 @@ class Ours:
         """Generate with the engine alone."""
         assert self._engine is not None
         texts = [""] * len(rows)
-        with closing(self._engine.generate([row.prompt for row in rows], self._sampling)) as completions:
-            for completion in completions:
-                if completion.error:
-                    raise RuntimeError(completion.error)
-                self._work.check(completion.tokens)
-                texts[completion.index] = completion.text
+        for completion in self._engine.generate([row.prompt for row in rows], self._sampling):
+            if completion.error:
+                raise RuntimeError(completion.error)
+            self._work.check(completion.tokens)
+            texts[completion.index] = completion.text
         return texts
 
     def forget(self) -> None:

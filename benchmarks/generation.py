@@ -39,6 +39,8 @@ from whylabel.runtime import first_line
 
 TRIAL_ROWS = 64
 VERB = "whylabel augment"
+QUIET_LOAD = 0.5
+"""With more processes than this wanting a core before the start, speeds say nothing."""
 
 
 def main() -> None:
@@ -244,6 +246,12 @@ def table(found: dict[str, Any]) -> str:
     lines += [
         f"| {name} |" + " absent | | |" * len(parts) + f" `{how}` |" for name, how in found["absent"].items()
     ]
+    load = found["machine"]["load_before"][0]
+    if load > QUIET_LOAD:
+        lines += [
+            "",
+            f"**Not a result:** other work held these cores (load {load} before). Only *same output* counts.",
+        ]
     return "\n".join(lines)
 
 

@@ -151,7 +151,7 @@ class CTranslate2(StaticBatches):
         # It wants an end; this one does not come, or a row would be short and the run would stop.
         tokenizer = self._work.prompts.tokenizer
         own = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id}
-        return next(token for token in sorted(tokenizer.all_special_ids) if token not in own)
+        return int(next(token for token in sorted(tokenizer.all_special_ids) if token not in own))
 
 
 class Vllm:
