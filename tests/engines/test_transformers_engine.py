@@ -54,6 +54,11 @@ def test_counts_and_finish_reasons(loaded, prompts, sampling):
     assert first_token >= 0
 
 
+def test_without_stop_tokens_every_row_is_as_long_as_it_may_be(loaded, prompts):
+    rows = list(TransformersEngine(loaded).generate(prompts, Sampling(max_new_tokens=6, stop_ids=())))
+    assert [(row.tokens, row.finish) for row in rows] == [(6, "length")] * len(prompts)
+
+
 def test_a_row_that_fails_does_not_take_the_others_down(loaded, prompts, sampling, monkeypatch):
     engine = TransformersEngine(loaded)
     real = engine._call

@@ -165,7 +165,7 @@ class TransformersEngine:
             max_new_tokens=sampling.max_new_tokens,
             do_sample=sampling.temperature > 0,
             eos_token_id=list(sampling.stop_ids),
-            pad_token_id=sampling.stop_ids[0] if pad is None else pad,
+            pad_token_id=next(iter(sampling.stop_ids), 0) if pad is None else pad,
             **(drawn if sampling.temperature > 0 else {}),
         )
 
