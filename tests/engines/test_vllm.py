@@ -204,8 +204,7 @@ def test_the_real_vllm_writes_what_transformers_writes():
         return {path.name for path in Path("/dev/shm").glob("psm_*")}
 
     command = os.environ.get("WHYLABEL_VLLM")
-    if not command:
-        pytest.skip("WHYLABEL_VLLM names no vllm program; scripts/try_vllm.sh installs one")
+    assert command, "name the vllm program in WHYLABEL_VLLM; scripts/try_vllm.sh installs one"
     from whylabel.prompts import Prompts
 
     source = ModelSource("smollm2-135m-instruct", "cpu")
