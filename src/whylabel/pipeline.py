@@ -135,8 +135,6 @@ class Pipeline:
         self.begin()
         if self.recipe.classifier.target == "reasoning_label":
             self.train_reasoner()
-            if self._verified_by_baseline:
-                self.train_baseline()
             self.augment()
         self.train_baseline()
         self.train_classifier()
@@ -178,7 +176,12 @@ class Pipeline:
         self._stage("train-reasoner", self.reasoner_fingerprint(), self._train_reasoner)
 
     def augment(self, retry: frozenset[Retry] = frozenset()) -> None:
-        """Stage 2a; `retry` names rows that are written again although they are there."""
+        """Stage 2a; `retry` names rows that are written again although they are there.
+
+        A baseline that judges the reasonings is trained first.
+        """
+        if self._verified_by_baseline:
+            self.train_baseline()
         if self.recipe.augment.suspects.folds is not None:
             self._stage("suspects", self._suspects_fingerprint(), self._find_suspects)
         self._stage("augment", self._augment_fingerprint(), lambda: self._augment(retry), again=bool(retry))
