@@ -62,7 +62,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, nargs="+", default=[64, 256], help="rows of a measurement")
     parser.add_argument("--new-tokens", type=int, default=48, help="new tokens of every row")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--style", choices=["chat", "compact"], default="chat", help="of the prompts")
+    parser.add_argument("--style", choices=["chat", "compact"], default="compact", help="of the prompts")
     parser.add_argument("--data", default="builtin:emotions", help="labelled texts: a file or builtin:NAME")
     parser.add_argument("--model", default="smollm2-135m-instruct", help="a causal LM as recipes name it")
     parser.add_argument(

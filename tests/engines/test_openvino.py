@@ -91,6 +91,15 @@ def test_generation_ends_at_any_stop_token(engine, loaded, prompts, sampling):
         assert row.tokens == tokens.index(tokens[4]) + 1
 
 
+@pytest.mark.parametrize("shared", [10, 32, 40, 64])
+def test_rows_that_begin_alike_do_not_mix(engine, loaded, sampling, shared):
+    """OpenVINO lets rows that share a part of a cache block write over each other in it."""
+    start = tuple(range(100, 100 + shared))
+    prompts = [Prompt((*start, *range(at, at + 9))) for at in range(200, 500, 30)]
+    expected = list(TransformersEngine(loaded).generate(prompts, sampling))
+    assert without_time(engine.generate(prompts, sampling)) == without_time(expected)
+
+
 def test_few_tokens_in_flight_change_nothing(engine, prompts, sampling, monkeypatch):
     expected = without_time(engine.generate(prompts, sampling))
     # Less than any row needs: each is then computed by itself.

@@ -47,7 +47,7 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(
-        self, loaded: LoadedModel, *, tokens_in_flight: int = 16384, threads: int | None = None
+        self, loaded: LoadedModel, *, tokens_in_flight: int = 32768, threads: int | None = None
     ) -> None:
         missing = missing_packages()
         if missing:
