@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,18 @@ from numpy.typing import NDArray
 from whylabel.audit import audit
 from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.engines.transformers import TransformersEngine
-from whylabel.errors import ModelError
+from whylabel.errors import ModelError, RecipeError
 from whylabel.labels import LabelSet
 from whylabel.models import LoadedModel, load, prepare_for_training, read_card, save
 from whylabel.progress import say
-from whylabel.prompts import Prompt, Prompts, PromptStyle, Target
-from whylabel.recipe import Recipe
+from whylabel.prompts import Prompt, Prompts, PromptStyle
+from whylabel.recipe import ClassifierTrainingConfig, Recipe, SelectionConfig
 from whylabel.run_folder import RunFolder
 from whylabel.runtime import first_line
 from whylabel.scoring import LabelScorer, probabilities
-from whylabel.training import train
-from whylabel.types import Example, Mode, Prediction, ReasonedExample, Status
+from whylabel.training import Selection, train
+from whylabel.training_set import TrainingSet
+from whylabel.types import Example, Form, Mode, Prediction, ReasonedExample, Status, Target
 from whylabel.version import __version__
 
 _Row = NDArray[np.float64]
@@ -55,7 +57,7 @@ class ModelCard:
     @property
     def mode(self) -> Mode:
         """How a model of this target answers."""
-        return "fast" if self.target == "label" else "reasoned"
+        return "reasoned" if self.target == "reasoning_label" else "fast"
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `whylabel.json`."""
@@ -110,7 +112,9 @@ class TrainedClassifier:
         self.mode: Mode = card.mode
         self.prompts = Prompts(loaded.tokenizer, card.prompt_style, card.question, card.name)
         self._engine = engine or TransformersEngine(loaded)
-        self._scorer = LabelScorer(loaded, [self.prompts.label_ids(name) for name in card.labels.names])
+        self._form: Form = "label_reasoning" if card.target == "label_reasoning" else "label"
+        ends = [self.prompts.label_ids(name, self._form) for name in card.labels.names]
+        self._scorer = LabelScorer(loaded, ends)
 
     @classmethod
     def from_folder(
@@ -143,7 +147,7 @@ class TrainedClassifier:
 
     def _fast(self, ids: list[str], texts: list[str], trimmed: list[bool]) -> Iterator[Prediction]:
         started = time.monotonic()
-        scores = self._scores([self.prompts.classifier(text, "label") for text in texts])
+        scores = self._scores([self.prompts.classifier(text, self._form) for text in texts])
         seconds = (time.monotonic() - started) / max(1, len(texts))
         for row_id, row, cut in zip(ids, scores, trimmed, strict=True):
             if isinstance(row, str):
@@ -239,47 +243,83 @@ def train_classifier(
     labels: LabelSet,
     recipe: Recipe,
     *,
+    target: Target,
     title: str,
     checkpoints: Path,
     lineage: dict[str, Any],
+    validation: Sequence[Example] = (),
+    training: ClassifierTrainingConfig | None = None,
 ) -> tuple[ModelCard, dict[str, Any]]:
-    """Fine-tune the model in place: with its reasoning where a row has one, on the label alone otherwise.
+    """Fine-tune the model in place to what the target says, and return its card and the figures of the training.
 
-    Returns the model's card and the figures of the training. Raises `AuditError` if a row would teach something
-    wrong, for example because it is too long.
+    `validation` rows choose the checkpoint that is kept, where the recipe asks for it. `training` replaces the
+    recipe's. Raises `AuditError` if a row would teach something wrong, for example because it is too long.
     """
     prepare_for_training(loaded)
+    training = training or recipe.training
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
     limit = recipe.data.max_text_tokens
-    texts = [row.text if limit is None else prompts.trim(row.text, limit) for row in rows]
-    reasonings = [row.reasoning if isinstance(row, ReasonedExample) else None for row in rows]
-    trimmed = sum(text != row.text for text, row in zip(texts, rows, strict=True))
+    trimmed_rows = [
+        row if limit is None else replace(row, text=prompts.trim(row.text, limit)) for row in rows
+    ]
+    trimmed = sum(row.text != other.text for row, other in zip(trimmed_rows, rows, strict=True))
     if trimmed:
         say(f"  {trimmed:,} of {len(rows):,} texts were trimmed to {limit} tokens")
-    examples = [
-        prompts.classifier_example(text, row.label, reasoning)
-        for text, row, reasoning in zip(texts, rows, reasonings, strict=True)
-    ]
-    checked = audit(examples, [row.id for row in rows], prompts, recipe.training.max_length)
-    say(f"  {checked['rows']:,} rows, {checked['tokens']:,} tokens; trained is what stands in ⟦ ⟧:")
+    shown = TrainingSet(prompts, trimmed_rows, target, recipe.classifier, training, recipe.seed)
+    ids, examples = zip(*shown.every(), strict=True) if rows else ((), ())
+    checked = audit(examples, ids, prompts, training.max_length)
+    say(f"  {checked['rows']:,} examples, {checked['tokens']:,} tokens; trained is what stands in ⟦ ⟧:")
     say(f"  {checked['example']!r}")
-    result = train(loaded, examples, recipe.training, seed=recipe.seed, checkpoints=checkpoints, title=title)
     card = ModelCard(
         labels=labels,
-        target="label" if all(reasoning is None for reasoning in reasonings) else "reasoning_label",
+        target=target,
         question=recipe.task.question,
         name=recipe.task.name,
         prompt_style=recipe.prompt_style,
-        max_text_tokens=limit or recipe.training.max_length,
-        max_reasoning_tokens=recipe.classifier.max_reasoning_tokens or reasoning_budget(prompts, reasonings),
+        max_text_tokens=limit or training.max_length,
+        max_reasoning_tokens=recipe.classifier.max_reasoning_tokens
+        or reasoning_budget(prompts, shown.reasonings()),
         lineage=lineage,
     )
-    return card, {**asdict(result), "texts_trimmed": trimmed, "audit": checked}
+    select = None
+    if training.selection.steps is not None:
+        if not validation:
+            raise RecipeError(
+                "training.selection looks at validation rows, and there are none.",
+                fix="set data.validation or data.validation_fraction, or leave training.selection out",
+            )
+        select = partial(_selection, card, list(validation[: training.selection.rows]), training.selection)
+    result = train(
+        loaded,
+        shown.epoch,
+        training,
+        seed=recipe.seed,
+        checkpoints=checkpoints,
+        title=title,
+        select=select,
+    )
+    figures = {**asdict(result), "rows": len(rows), "examples_per_epoch": result.rows}
+    return card, {**figures, "target": target, "texts_trimmed": trimmed, "audit": checked}
 
 
-def reasoning_budget(prompts: Prompts, reasonings: Sequence[str | None]) -> int:
+def _selection(
+    card: ModelCard, rows: Sequence[Example], config: SelectionConfig, in_training: LoadedModel
+) -> Selection:
+    """Return how a model in training is looked at: by the accuracy of its labels on validation rows."""
+    assert config.steps is not None
+    texts = [(row.id, row.text) for row in rows]
+
+    def accuracy() -> float:
+        predictions = TrainedClassifier(in_training, card).predict(texts)
+        right = sum(found.label == row.label for found, row in zip(predictions, rows, strict=True))
+        return right / len(rows)
+
+    return Selection(accuracy, config.steps, config.patience)
+
+
+def reasoning_budget(prompts: Prompts, reasonings: Sequence[str]) -> int:
     """Return the tokens that a reasoning may take: the 99 % quantile of training and a quarter more."""
-    lengths = [prompts.count(reasoning) for reasoning in reasonings if reasoning is not None]
+    lengths = [prompts.count(reasoning) for reasoning in reasonings]
     if not lengths:
         return 0
     return max(_BUDGET_LEAST, math.ceil(_BUDGET_FACTOR * float(np.quantile(lengths, _BUDGET_QUANTILE))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -17,7 +17,7 @@ from whylabel.errors import DataError, ModelError
 from whylabel.pipeline import Pipeline
 from whylabel.recipe import Recipe, load_recipe, override_recipe
 from whylabel.run_folder import RunFolder
-from whylabel.types import Dataset, Example, Prediction
+from whylabel.types import Dataset, Example, Prediction, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         base_model: str | None = None,
         question: str | None = None,
         name: str | None = None,
-        target: Literal["reasoning_label", "label"] | None = None,
+        target: Target | None = None,
         reasoner: str | None = None,
         recipe: Recipe | str | Path | None = None,
         output: str | Path | None = None,
@@ -144,7 +144,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from whylabel.classifier import TrainedClassifier
 
         recipe = self._recipe()
-        reasoned = recipe.classifier.target == "reasoning_label"
+        reasoned = recipe.classifier.target != "label"
         if reasoned and recipe.reasoner.model is None:
             recipe = override_recipe(recipe, reasoner__model=_shared_reasoner(recipe))
         pipeline = Pipeline(recipe, run, dataset)

@@ -6,6 +6,7 @@ Compute is imported inside the stages, so that a run in which nothing changed en
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import time
@@ -28,11 +29,11 @@ from whylabel.labels import LabelSet
 from whylabel.machine import hardware, versions
 from whylabel.models import CARD, model_fingerprint
 from whylabel.progress import duration, say
-from whylabel.prompts import FORMAT_VERSION
+from whylabel.prompts import FORMAT_VERSION, FORMS
 from whylabel.reasoned_rows import read_reasoned
-from whylabel.recipe import FilterConfig, Recipe
+from whylabel.recipe import ClassifierTrainingConfig, FilterConfig, Recipe
 from whylabel.run_folder import RunFolder, fingerprint
-from whylabel.types import Dataset, Example, Prediction, QuestionAnswer
+from whylabel.types import Dataset, Example, Prediction, QuestionAnswer, ReasonedExample, Target
 
 if TYPE_CHECKING:
     from whylabel.augment import Rehearsal, Retry
@@ -133,11 +134,10 @@ class Pipeline:
     def run_all(self) -> None:
         """Run every stage, then write the report."""
         self.begin()
-        if self.recipe.classifier.target == "reasoning_label":
+        if self.recipe.classifier.target != "label":
             self.train_reasoner()
             self.augment()
-        self.train_baseline()
-        self.train_classifier()
+        self.train_models()
         self.evaluate()
 
     def plan(self) -> list[str]:
@@ -161,6 +161,9 @@ class Pipeline:
             "train-classifier": self._classifier_fingerprint,
             "evaluate": self._evaluate_fingerprint,
         }
+        if self.recipe.baseline.budget != "same":
+            for stage in ("train-baseline", "evaluate"):
+                keys[stage] = keys.pop(stage)
         if self.recipe.classifier.target == "label":
             keys.pop("augment")
         if self.recipe.classifier.target == "label" or self.recipe.reasoner.model is not None:
@@ -200,6 +203,12 @@ class Pipeline:
             path = self.run.store if self.run.store.exists() else Path(scratch) / "store.sqlite"
             with open_store(path) as store, opened as reasoner:
                 return rehearse(self.dataset.train, Work(reasoner, store, self.recipe.augment))
+
+    def train_models(self) -> None:
+        """Stage 2b for both models, the one first whose budget the other's rests on."""
+        order = [self.train_baseline, self.train_classifier]
+        for train in order if self.recipe.baseline.budget == "same" else reversed(order):
+            train()
 
     def train_baseline(self) -> None:
         """Stage 2b without reasonings."""
@@ -316,13 +325,16 @@ class Pipeline:
         return fingerprint(model, task.question, task.name, self.labels.names, FORMAT_VERSION)
 
     def _baseline_fingerprint(self) -> str:
-        return fingerprint("label", self._stage_two(), self.data_fingerprints["train"])
+        budget = self.recipe.baseline.budget
+        if budget == "same":
+            return fingerprint("label", self._stage_two(), self.data_fingerprints["train"])
+        spent = self._content("train-classifier", self._classifier_fingerprint())
+        return fingerprint("label", self._stage_two(), self.data_fingerprints["train"], budget, spent)
 
     def _classifier_fingerprint(self) -> str:
-        if self.recipe.classifier.target == "label":
-            rows = self.data_fingerprints["train"]
-        else:
-            rows = self._content("augment", self._augment_fingerprint())
+        rows = [self.data_fingerprints["train"]]
+        if self.recipe.classifier.target != "label":
+            rows.append(self._content("augment", self._augment_fingerprint()))
         return fingerprint(self.recipe.classifier.model_dump(), self._stage_two(), rows)
 
     def _stage_two(self) -> list[object]:
@@ -330,6 +342,7 @@ class Pipeline:
         return [
             self.base_fingerprint, recipe.training.model_dump(), recipe.task.model_dump(), self.labels.names,
             recipe.prompt_style, recipe.data.max_text_tokens, FORMAT_VERSION, recipe.seed,
+            self.data_fingerprints["validation"] if recipe.training.selection.steps else None,
         ]  # fmt: skip
 
     def _evaluate_fingerprint(self) -> str:
@@ -424,6 +437,7 @@ class Pipeline:
             train,
             self.labels,
             self.recipe,
+            target="label",
             title=f"fold {fold + 1}",
             checkpoints=scratch / f"checkpoints-{fold}",
             lineage={},
@@ -475,20 +489,49 @@ class Pipeline:
 
     def _train_baseline(self) -> StageResult:
         key = self._baseline_fingerprint()
+        training = self._baseline_training()
+        rows, run = self.dataset.train, self.run
         return self._train_model(
-            "train-baseline", self.dataset.train, self.run.baseline_model, self.run.baseline_metrics, key
+            "train-baseline", "label", rows, run.baseline_model, run.baseline_metrics, key, training
         )
+
+    def _baseline_training(self) -> ClassifierTrainingConfig:
+        """Return how the baseline is trained: its budget may be what the classifier's training took."""
+        budget, training = self.recipe.baseline.budget, self.recipe.training
+        if budget == "same":
+            return training
+        spent = json.loads(self.run.classifier_metrics.read_text(encoding="utf-8"))
+        nothing = {"max_steps": None, "max_supervised_tokens": None, "max_train_flops": None}
+        limit = {"max_steps": spent["steps"]} if budget == "matched_steps" else {"max_train_flops": spent["flops"]}
+        return training.model_copy(update={**nothing, **limit})
 
     def _train_classifier(self) -> StageResult:
-        with_reasoning = self.recipe.classifier.target == "reasoning_label"
-        rows = read_reasoned(self.run.kept) if with_reasoning else self.dataset.train
-        key = self._classifier_fingerprint()
+        key, target, run = self._classifier_fingerprint(), self.recipe.classifier.target, self.run
+        rows = self._classifier_rows()
         return self._train_model(
-            "train-classifier", rows, self.run.classifier_model, self.run.classifier_metrics, key
+            "train-classifier", target, rows, run.classifier_model, run.classifier_metrics, key
         )
 
+    def _classifier_rows(self) -> Sequence[Example | ReasonedExample]:
+        """Return what the classifier is trained on: a row without a reasoning can only be answered at once."""
+        target = self.recipe.classifier.target
+        if target == "label":
+            return self.dataset.train
+        reasoned = read_reasoned(self.run.kept)
+        if "label" not in FORMS[target]:
+            return reasoned
+        by_id = {row.id: row for row in reasoned}
+        return [by_id.get(row.id, row) for row in self.dataset.train]
+
     def _train_model(
-        self, stage: str, rows: Sequence[Any], folder: Path, metrics: Path, key: str
+        self,
+        stage: str,
+        target: Target,
+        rows: Sequence[Example | ReasonedExample],
+        folder: Path,
+        metrics: Path,
+        key: str,
+        training: ClassifierTrainingConfig | None = None,
     ) -> StageResult:
         from whylabel.classifier import save_checked, train_classifier
         from whylabel.models import load
@@ -500,9 +543,12 @@ class Pipeline:
             rows,
             self.labels,
             self.recipe,
+            target=target,
             title=stage,
             checkpoints=checkpoints,
             lineage=self._lineage(stage),
+            validation=self.dataset.validation,
+            training=training,
         )
         with whole_folder(folder) as aside:
             save_checked(loaded, card, rows, aside)

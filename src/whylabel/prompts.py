@@ -6,7 +6,12 @@ format that it was trained on. Formats, with `·` for a control token:
     compact   reasoner          Question: TEXT⏎QUESTION⏎Answer: LABEL⏎Reasoning:|  REASONING·eos
               label             TEXT⏎NAME:|  LABEL·eos
               reasoning_label   TEXT⏎Reasoning:|  REASONING·label LABEL·eos
+              label_reasoning   TEXT⏎NAME:|  LABEL·label REASONING·eos
+              reasoning         TEXT⏎Reasoning:|  REASONING·eos
     chat      the same contents as one user turn of the model's chat template, the answer as the model's turn
+
+A *form* is how one training example is written; a *target* is the forms that a model is trained on. The prompt's last
+words tell a model of several forms which one is wanted.
 
 User text is encoded by a tokenizer that knows no control tokens, so `<|im_end|>` or the label marker inside a
 text stays text.
@@ -21,6 +26,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from whylabel.errors import ModelError
+from whylabel.types import Form, Target
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,7 +40,24 @@ PAD_TOKEN = "<|whylabel_pad|>"
 """A pad token of our own: where pad equals EOS, the end is masked away and never learnt."""
 
 PromptStyle = Literal["compact", "chat"]
-Target = Literal["label", "reasoning_label"]
+FORMS: dict[Target, tuple[Form, ...]] = {
+    "label": ("label",),
+    "reasoning_label": ("reasoning_label",),
+    "label_reasoning": ("label_reasoning",),
+    "dual": ("label", "reasoning_label"),
+    "multi_task": ("label", "reasoning"),
+}
+"""What a model of each target is trained on: the form that answers at once first, where there is one.
+
+`multi_task` is Distilling Step-by-Step (Hsieh et al. 2023, arXiv 2305.02301): label and reasoning are two tasks.
+"""
+
+_REQUESTS: dict[Form, str] = {
+    "label": "Answer with the label alone.",
+    "reasoning_label": "Reason briefly, then give the label.",
+    "label_reasoning": "Give the label, then reason briefly.",
+    "reasoning": "Reason briefly.",
+}
 
 _SLOT = "\ue000content\ue000"
 # Some templates print today's date: a model must not see another prompt tomorrow.
@@ -59,10 +82,21 @@ _STOPPED_CLOCK = (
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A training example as token ids; the loss is taken on the completion alone."""
+    """A training example as token ids; the loss is taken on the completion alone.
+
+    The label, with the token that ends it, is `completion_ids[label_start:label_end]`; the rest is reasoning.
+    `weight` is how much the example counts in the loss.
+    """
 
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
+    label_start: int = 0
+    label_end: int = 0
+    weight: float = 1.0
+
+    def __len__(self) -> int:
+        """Return the tokens of prompt and completion."""
+        return len(self.prompt_ids) + len(self.completion_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +130,11 @@ class Prompts:
         ids = self.reasoner(f"{text}\n{self.question}", label)
         return Prompt(tuple(ids), endpoint_prompt(text, self.question, label).text)
 
-    def classifier(self, text: str, target: Target) -> list[int]:
-        """Return the prompt that asks for a label, or for a reasoning and then a label."""
+    def classifier(self, text: str, form: Form) -> list[int]:
+        """Return the prompt that asks for a text's label, reasoning, or both, in the order of the form."""
         if self.style == "compact":
-            return self._prompt(f"{text}\n{self.name if target == 'label' else 'Reasoning'}:")
-        ask = "Answer with the label alone." if target == "label" else "Reason briefly, then give the label."
-        return self._prompt(f"{text}\n\n{self.question} {ask}")
+            return self._prompt(f"{text}\n{self.name if form.startswith('label') else 'Reasoning'}:")
+        return self._prompt(f"{text}\n\n{self.question} {_REQUESTS[form]}")
 
     def after_reasoning(self, text: str, reasoning: str) -> list[int]:
         """Return the prompt up to the label, with the reasoning closed by the label marker."""
@@ -118,15 +151,34 @@ class Prompts:
         completion = [*self._plain(self._lead(reasoning)), self.eos_id]
         return Rendered(tuple(self.reasoner(question, answer)), tuple(completion))
 
-    def classifier_example(self, text: str, label: str, reasoning: str | None) -> Rendered:
-        """Return a training example of stage 2: with the reasoning before the label, if there is one."""
-        target: Target = "label" if reasoning is None else "reasoning_label"
-        lead = [] if reasoning is None else self._reasoning(reasoning)
-        return Rendered(tuple(self.classifier(text, target)), (*lead, *self.label_ids(label)))
+    def classifier_example(
+        self, text: str, label: str, reasoning: str | None, form: Form | None = None, weight: float = 1.0
+    ) -> Rendered:
+        """Return a training example of stage 2, by default with the reasoning, if there is one, before the label.
 
-    def label_ids(self, label: str) -> list[int]:
-        """Return the label with its end, so that a label that starts another one can still be told apart."""
-        return [*self._plain(self._lead(label)), self.eos_id]
+        Raises `ValueError` for a form that needs a reasoning where there is none.
+        """
+        form = form or ("label" if reasoning is None else "reasoning_label")
+        prompt, answer = tuple(self.classifier(text, form)), self.label_ids(label, form)
+        if form == "label":
+            return Rendered(prompt, tuple(answer), 0, len(answer), weight)
+        if reasoning is None:
+            raise ValueError(f"the form {form} needs a reasoning")
+        if form == "reasoning_label":
+            before = self._reasoning(reasoning)
+            return Rendered(prompt, (*before, *answer), len(before), len(before) + len(answer), weight)
+        written = (*self._plain(self._lead(reasoning)), self.eos_id)
+        if form == "reasoning":
+            return Rendered(prompt, written, weight=weight)
+        return Rendered(prompt, (*answer, *written), 0, len(answer), weight)
+
+    def label_ids(self, label: str, form: Form = "label") -> list[int]:
+        """Return the label with its end, so that a label that starts another one can still be told apart.
+
+        It ends with the completion, or with the label marker where a reasoning follows.
+        """
+        end = self.eos_id if form != "label_reasoning" else self._marker()
+        return [*self._plain(self._lead(label)), end]
 
     def answer_ids(self, answer: str) -> list[int]:
         """Return a free answer without an end, for an untrained model."""
@@ -186,12 +238,15 @@ class Prompts:
         }
 
     def _reasoning(self, reasoning: str) -> list[int]:
+        return [*self._plain(self._lead(reasoning)), self._marker()]
+
+    def _marker(self) -> int:
         if self.marker_id is None:
             raise ModelError(
                 f"This model's tokenizer has no {LABEL_MARKER} token: it was not trained to reason.",
                 fix="train a classifier first, or use a model that whylabel has trained",
             )
-        return [*self._plain(self._lead(reasoning)), self.marker_id]
+        return self.marker_id
 
     def _lead(self, text: str) -> str:
         # In running text a word begins with its blank; a chat turn begins without one.

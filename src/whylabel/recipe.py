@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from whylabel.errors import RecipeError, unknown_name
+from whylabel.types import Target
 
 
 class Section(BaseModel):
@@ -115,6 +116,22 @@ class LoraSettings(Section):
     """The layers that get an adapter, as PEFT names them."""
 
 
+class LossConfig(Section):
+    """How the tokens of a completion count: cross-entropy, weighted by segment, coefficients summing to 1 in a step."""
+
+    normalise: Literal["token", "segment"] = "token"
+    """`token`: every token counts alike, so that a long reasoning outweighs its label; `segment`: the tokens of labels
+    and those of reasonings are averaged apart, then the two averages are."""
+    label_weight: float = Field(1.0, gt=0)
+    """Weight of label tokens, or of their average."""
+    reasoning_weight: float = Field(1.0, ge=0)
+    """Weight of reasoning tokens, or of their average."""
+    label_only_share: float = Field(0.0, ge=0, lt=1)
+    """The last share of the steps trains the label tokens alone (SFTKey's answer-only stage)."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the probability that is spread over the vocabulary."""
+
+
 class TrainingConfig(Section):
     """The supervised loop; names as Hugging Face spells them."""
 
@@ -125,7 +142,11 @@ class TrainingConfig(Section):
     num_train_epochs: float = Field(3.0, gt=0)
     """Passes over the training rows."""
     max_steps: int | None = Field(None, ge=1)
-    """Stop after this many optimizer steps; wins over `num_train_epochs`."""
+    """Train for this many optimizer steps instead of epochs."""
+    max_supervised_tokens: int | None = Field(None, ge=1)
+    """Train until the loss was taken on this many tokens, instead of epochs."""
+    max_train_flops: float | None = Field(None, gt=0)
+    """Train for this many floating-point operations instead of epochs. Of several budgets the first spent ends it."""
     learning_rate: float = Field(1e-4, gt=0)
     """Peak learning rate."""
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
@@ -136,20 +157,50 @@ class TrainingConfig(Section):
     """Decoupled weight decay."""
     optim: str = "adamw_torch_fused"
     """Optimizer, by its Hugging Face name."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients whose norm is larger are scaled down to it."""
+    loss: LossConfig = LossConfig()
+    """How label and reasoning tokens count."""
     per_device_train_batch_size: int = Field(16, ge=1)
-    """Rows in a batch."""
+    """Rows (or packs) in a batch."""
     gradient_accumulation_steps: int = Field(1, ge=1)
     """Batches in an optimizer step."""
+    tokens_per_batch: int = Field(2048, ge=32)
+    """Largest number of tokens, padding included, that are computed at once: memory and speed only. A step whose rows
+    hold more is computed in parts."""
     max_length: int = Field(1024, ge=32)
     """Tokens of prompt and completion together; a longer row is an error, never cut silently."""
     packing: bool = False
-    """Join rows into sequences of `max_length` tokens (needs a CUDA device with FlashAttention)."""
+    """Join rows into sequences of up to `max_length` tokens in which none sees another; a batch then counts such
+    sequences. Fast where FlashAttention 2 is installed; elsewhere a mask keeps rows apart."""
     gradient_checkpointing: bool = False
     """Trade speed for memory."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training (weights stay float32); auto: bfloat16 where the hardware computes it, else float32."""
     save_steps: int | None = Field(None, ge=1)
     """Optimizer steps between checkpoints; default: one every five minutes."""
+
+
+class SelectionConfig(Section):
+    """Which checkpoint is kept: by the accuracy on validation rows, scored over the closed label set."""
+
+    steps: int | None = Field(None, ge=1)
+    """Optimizer steps between two looks at the validation rows; default: none, the last weights are kept."""
+    rows: int = Field(200, ge=1)
+    """Most validation rows of a look."""
+    patience: int | None = Field(None, ge=1)
+    """Stop early after this many looks without a better one; default: train to the end."""
+
+
+class ClassifierTrainingConfig(TrainingConfig):
+    """The supervised loop of stage 2, the same for classifier and baseline."""
+
+    class_weight: Literal["balanced"] | None = None
+    """`balanced`: a row counts n / (labels x rows of its label), as in scikit-learn; default: all rows count alike."""
+    balanced_sampling: bool = False
+    """Every epoch shows as many rows of each label as of the most frequent one: rows of rarer labels come again."""
+    selection: SelectionConfig = SelectionConfig()
+    """Which checkpoint is kept."""
 
 
 class ReasonerTrainingConfig(TrainingConfig):
@@ -346,11 +397,24 @@ class AugmentConfig(Section):
 class ClassifierConfig(Section):
     """Stage 2b: the model that writes its reasoning, then the label."""
 
-    target: Literal["reasoning_label", "label"] = "reasoning_label"
-    """What a training example looks like after the text."""
+    target: Target = "reasoning_label"
+    """What a training example looks like after the text: `label`, `reasoning_label`, `label_reasoning`, `dual` (one
+    model that does the first two, as it is asked) or `multi_task` (label and reasoning as two tasks)."""
+    reasoned_share: float = Field(0.5, gt=0, lt=1)
+    """`dual`, `multi_task`: the share of training examples that hold a reasoning."""
+    reasonings_per_text: int = Field(1, ge=1)
+    """Acceptable candidates of a text that are used (`augment.candidates`), another one in each epoch."""
     max_reasoning_tokens: int | None = Field(None, ge=1)
     """Tokens a reasoning may take at prediction; default: from the lengths seen in training.
     At the limit the reasoning is closed and the label is still scored."""
+
+
+class BaselineConfig(Section):
+    """The same model, trained on the label alone."""
+
+    budget: Literal["same", "matched_steps", "matched_flops"] = "same"
+    """`same`: that of `training`, as the classifier's; `matched_steps`, `matched_flops`: as many optimizer steps, or
+    as much arithmetic, as the classifier's training took, which is then trained first."""
 
 
 class EvaluationConfig(Section):
@@ -385,12 +449,24 @@ class Recipe(Section):
     """Stage 1."""
     augment: AugmentConfig = AugmentConfig()
     """Stage 2a."""
-    training: TrainingConfig = TrainingConfig()
+    training: ClassifierTrainingConfig = ClassifierTrainingConfig()
     """How classifier and baseline are trained: the same for both, so that they can be compared."""
     classifier: ClassifierConfig = ClassifierConfig()
     """Stage 2b."""
+    baseline: BaselineConfig = BaselineConfig()
+    """What the classifier is compared with."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """The comparison."""
+
+    @model_validator(mode="after")
+    def _trained_in_an_order(self) -> Recipe:
+        verified = self.augment.verification.verifier == "baseline"
+        if verified and self.baseline.budget != "same":
+            raise ValueError(
+                f"baseline.budget: {self.baseline.budget} trains the baseline after the classifier, and "
+                "augment.verification.verifier: baseline wants it before: name another verifier (base, or a folder)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _endpoint_alone(self) -> Recipe:

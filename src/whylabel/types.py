@@ -8,6 +8,8 @@ from typing import Literal
 
 Mode = Literal["fast", "reasoned"]
 Condition = Literal["label", "free"]
+Form = Literal["label", "reasoning_label", "label_reasoning", "reasoning"]
+Target = Literal["label", "reasoning_label", "label_reasoning", "dual", "multi_task"]
 Status = Literal["ok", "truncated", "reasoning_cut", "label_forced", "failed"]
 
 

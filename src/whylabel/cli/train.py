@@ -30,10 +30,13 @@ def command(
     pipeline = Pipeline(recipe, run)
     with run.locked():
         pipeline.begin()
-        if only != "classifier":
-            pipeline.train_baseline()
-            print_stage(run.baseline_metrics, as_json=as_json)
-        if only != "baseline":
-            pipeline.train_classifier()
-            print_stage(run.classifier_metrics, as_json=as_json)
+        verbs = {
+            None: pipeline.train_models,
+            "baseline": pipeline.train_baseline,
+            "classifier": pipeline.train_classifier,
+        }
+        verbs[only]()
+        for name, metrics in (("baseline", run.baseline_metrics), ("classifier", run.classifier_metrics)):
+            if only in (None, name):
+                print_stage(metrics, as_json=as_json)
     return finish(pipeline)

@@ -1,0 +1,48 @@
+"""Floating-point operations of a causal LM, counted from its shape.
+
+A position that is computed costs 2 FLOPs for each weight of the linear layers, and 4 x layers x heads x head size for
+each position that it attends to (itself included); one whose logits are wanted costs 2 more for each weight of the LM
+head. A backward pass costs twice a forward pass (Kaplan et al. 2020, arXiv 2001.08361, section 2.1), or once where only
+adapters are trained. Norms, rotary embeddings and softmax are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Flops:
+    """What a model's shape costs."""
+
+    per_position: float
+    per_pair: float
+    """For each pair of a position and one that it attends to."""
+    per_logits: float
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Flops:
+        """Count a loaded model."""
+        import torch
+
+        config, head = model.config, model.get_output_embeddings()
+        layers = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part is not head]
+        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return cls(
+            per_position=2.0 * sum(layer.weight.numel() for layer in layers),
+            per_pair=4.0 * config.num_hidden_layers * config.num_attention_heads * head_size,
+            per_logits=2.0 * head.weight.numel(),
+        )
+
+    def forward(self, length: int, logits: int, start: int = 0) -> float:
+        """Return the FLOPs of positions `start` to `length` of a row, the logits of `logits` of them included."""
+        pairs = (length * (length + 1) - start * (start + 1)) / 2
+        return self.per_position * (length - start) + self.per_pair * pairs + self.per_logits * logits
+
+    def training(self, length: int, logits: int, *, adapters: bool = False, again: bool = False) -> float:
+        """Return the FLOPs of a training pass over a row; `again`: with gradient checkpointing."""
+        return self.forward(length, logits) * (2 + (not adapters) + again)

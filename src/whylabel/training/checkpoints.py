@@ -1,0 +1,140 @@
+"""Checkpoints that count only when whole: weights and optimizer as safetensors, the rest as JSON, no pickle.
+
+A checkpoint is written aside and renamed when it is complete; its `complete.json` holds the hash of every file, so that
+one that was damaged later is not used either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whylabel.atomic import whole_folder, write_json
+
+if TYPE_CHECKING:
+    import torch
+
+_COMPLETE = "complete.json"
+_WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+
+
+@dataclass
+class Checkpoint:
+    """How far a training has come, besides weights and optimizer."""
+
+    step: int = 0
+    loss_sum: float = 0.0
+    tokens: int = 0
+    supervised_tokens: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+    evaluations: list[dict[str, float]] = field(default_factory=list)
+    """The looks at the validation rows: `step` and `accuracy`."""
+
+
+def save_checkpoint(
+    folder: Path, state: Checkpoint, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Write `checkpoint-STEP` into the folder; older ones go when it is there."""
+    import torch
+    from safetensors.torch import save_file
+
+    newest = folder / f"checkpoint-{state.step}"
+    values = optimizer.state_dict()
+    with whole_folder(newest) as aside:
+        save_file(_cpu(trained_parameters(model)), aside / _WEIGHTS)
+        flat = {
+            f"{index}.{name}": value
+            for index, slots in values["state"].items()
+            for name, value in slots.items()
+            if isinstance(value, torch.Tensor)
+        }
+        save_file({**_cpu(flat), "rng": torch.get_rng_state()}, aside / _OPTIMIZER)
+        plain = {
+            f"{index}.{name}": value
+            for index, slots in values["state"].items()
+            for name, value in slots.items()
+            if not isinstance(value, torch.Tensor)
+        }
+        write_json(
+            aside / _STATE, {**asdict(state), "groups": values["param_groups"], "optimizer_values": plain}
+        )
+        write_json(aside / _COMPLETE, {file.name: _digest(file) for file in sorted(aside.iterdir())})
+    for older in folder.glob("checkpoint-*"):
+        if older != newest:
+            shutil.rmtree(older)
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint, removing those that are torn or damaged."""
+    whole = []
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1])):
+        if _is_whole(path):
+            whole.append(path)
+        else:
+            shutil.rmtree(path)
+    return whole[-1] if whole else None
+
+
+def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Checkpoint:
+    """Put weights, optimizer and random state back in place and return the rest."""
+    import torch
+    from safetensors.torch import load_file
+
+    load_parameters(model, path / _WEIGHTS)
+    values = json.loads((path / _STATE).read_text(encoding="utf-8"))
+    tensors = load_file(path / _OPTIMIZER)
+    torch.set_rng_state(tensors.pop("rng"))
+    slots: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **values.pop("optimizer_values")}.items():
+        index, name = key.split(".", 1)
+        slots.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": slots, "param_groups": values.pop("groups")})
+    return Checkpoint(**values)
+
+
+def save_parameters(model: torch.nn.Module, file: Path) -> None:
+    """Write the weights that are trained."""
+    from safetensors.torch import save_file
+
+    save_file(_cpu(trained_parameters(model)), file)
+
+
+def load_parameters(model: torch.nn.Module, file: Path) -> None:
+    """Read the weights that are trained, in place."""
+    import torch
+    from safetensors.torch import load_file
+
+    found = load_file(file)
+    with torch.no_grad():
+        for name, parameter in trained_parameters(model).items():
+            parameter.copy_(found[name])
+
+
+def trained_parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Return the parameters that are trained, each once, by name."""
+    return {name: value for name, value in model.named_parameters() if value.requires_grad}
+
+
+def _cpu(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        digests = json.loads((path / _COMPLETE).read_text(encoding="utf-8"))
+        return {_WEIGHTS, _OPTIMIZER, _STATE} <= digests.keys() and all(
+            _digest(path / name) == digest for name, digest in digests.items()
+        )
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

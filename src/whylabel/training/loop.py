@@ -1,0 +1,350 @@
+"""The loop: the plan's steps over a model, with checkpoints, progress and a look at the validation rows.
+
+Any number of processes under `accelerate launch` compute the same steps: each takes some of a step's batches, and the
+gradients are summed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whylabel.atomic import whole_file
+from whylabel.errors import ModelError
+from whylabel.flops import Flops
+from whylabel.models import LoadedModel, pick_dtype
+from whylabel.progress import progress, say
+from whylabel.prompts import LABEL_MARKER, Rendered
+from whylabel.recipe import TrainingConfig
+from whylabel.training.checkpoints import (
+    Checkpoint,
+    latest_checkpoint,
+    load_checkpoint,
+    load_parameters,
+    save_checkpoint,
+    save_parameters,
+    trained_parameters,
+)
+from whylabel.training.loss import Inputs, coefficients, packed, padded, weighted_loss
+from whylabel.training.plan import Batch, Epochs, Plan, Step
+from whylabel.training.selection import Selection, is_best
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+_SECONDS_BETWEEN_CHECKPOINTS = 300.0
+_STEPS_BETWEEN_NOTES = 5
+_BEST = "best.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What the loop did, earlier processes of the same training included.
+
+    `rows` are those of the first epoch; `tokens` is what was computed without padding; `flops` are counted as
+    `whylabel.flops` says; `train_loss` is the mean over all steps. `best_step` is the step whose weights were kept,
+    and `evaluations` are the looks at the validation rows.
+    """
+
+    rows: int
+    steps: int
+    train_loss: float
+    tokens: int
+    supervised_tokens: int
+    flops: float
+    seconds: float
+    resumed_from_step: int
+    best_step: int
+    evaluations: tuple[dict[str, float], ...] = ()
+
+
+def train(
+    loaded: LoadedModel,
+    examples: Sequence[Rendered] | Epochs,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    checkpoints: Path,
+    title: str,
+    select: Callable[[LoadedModel], Selection] | None = None,
+) -> TrainingResult:
+    """Fine-tune the model in place on the completions and return what was done.
+
+    `examples` are the same in every epoch, or a function of the epoch. `checkpoints` is a folder for this very work:
+    it goes on from a whole checkpoint in it, and removes a torn one. `select` is handed the model in training.
+    """
+    from transformers import set_seed
+
+    _check_optimizer(config)
+    set_seed(seed)
+    epochs: Epochs = examples if callable(examples) else lambda _epoch: examples
+    loop = _Loop(loaded, epochs, config, seed, checkpoints, title, select)
+    state = loop.run()
+    loaded.model = loop.trained()
+    return TrainingResult(
+        rows=len(epochs(0)),
+        steps=state.step,
+        train_loss=state.loss_sum / max(1, state.step),
+        tokens=state.tokens,
+        supervised_tokens=state.supervised_tokens,
+        flops=state.flops,
+        seconds=state.seconds,
+        resumed_from_step=loop.first_step,
+        best_step=loop.best_step(),
+        evaluations=tuple(state.evaluations),
+    )
+
+
+class _Loop:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        epochs: Epochs,
+        config: TrainingConfig,
+        seed: int,
+        folder: Path,
+        title: str,
+        select: Callable[[LoadedModel], Selection] | None,
+    ) -> None:
+        import torch
+
+        self._config, self._folder, self._title = config, folder, title
+        self._device = loaded.device
+        self._pad_id = int(loaded.tokenizer.pad_token_id)
+        self._accelerator = _accelerator(loaded.device)
+        dtype, reason = pick_dtype(config.dtype, loaded.device, training=True)
+        say(f"  arithmetic: {str(dtype).removeprefix('torch.')} ({reason})")
+        self._autocast = dtype if dtype == torch.bfloat16 else None
+        self._plan = Plan(epochs, config, seed, Flops.of(loaded.model), self._accelerator.num_processes)
+        self.model = _prepared(loaded, config)
+        self._head = self.model.get_output_embeddings()
+        self._optimizer = _optimizer(self.model, config, folder)
+        self._wrapped = self.model
+        if self._accelerator.num_processes > 1:
+            self._wrapped = self._accelerator.prepare_model(self.model)
+        in_training = LoadedModel(self.model, loaded.tokenizer, loaded.name)
+        self._selection = select(in_training) if select else None
+        self._state = Checkpoint()
+        self.first_step = 0
+
+    def run(self) -> Checkpoint:
+        """Train until the plan is done, or selection ends it."""
+        total = self._plan.count()
+        newest = latest_checkpoint(self._folder) if self._is_main else None
+        newest = self._from_main(newest)
+        if newest is not None:
+            self._state = load_checkpoint(newest, self.model, self._optimizer)
+            self.first_step = self._state.step
+            say(f"  {self._title}: goes on from step {self.first_step}")
+        factor = _schedule(self._config, total)
+        label_only_from = total * (1 - self._config.loss.label_only_share)
+        saved_at = started = time.monotonic()
+        before = self._state.seconds
+        with progress(self._title, total=total, unit="steps", done=self.first_step) as bar, self._training():
+            for step in self._plan.steps(self.first_step):
+                if self._selection and self._selection.is_over(self._state):
+                    say(f"  {self._title}: stopped early, validation accuracy has stopped rising")
+                    break
+                loss = self._step(step, factor(self._state.step), self._state.step >= label_only_from)
+                self._state.seconds = before + time.monotonic() - started
+                tokens = sum(len(row) for row in step.rows)
+                shown = self._state.step % _STEPS_BETWEEN_NOTES == 0
+                bar.advance(1, tokens, note=f"loss {loss:.3f}" if shown else "")
+                if self._selection and self._selection.is_due(self._state.step, total):
+                    self._look()
+                by_time = time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS
+                steps = self._config.save_steps
+                if (self._state.step % steps == 0) if steps else self._from_main(by_time):
+                    self._save()
+                    saved_at = time.monotonic()
+        return self._state
+
+    def trained(self) -> Any:
+        """Return the plain model with the weights that are kept, adapters merged."""
+        if self._selection and (self._folder / _BEST).exists():
+            load_parameters(self.model, self._folder / _BEST)
+        model = self.model if self._config.method == "full" else self.model.merge_and_unload()
+        model.eval()
+        model.config.use_cache = True
+        return model
+
+    def best_step(self) -> int:
+        """Return the step whose weights are kept."""
+        looks = self._state.evaluations
+        return int(max(looks, key=lambda look: look["accuracy"])["step"]) if looks else self._state.step
+
+    def _step(self, step: Step, factor: float, label_only: bool) -> float:
+        """Do one optimizer step and return its loss (nats)."""
+        rows = list(step.rows)
+        weights = iter(coefficients(rows, self._config.loss, label_only=label_only))
+        batches = [(batch, [next(weights) for _ in batch]) for batch in step.batches]
+        mine = batches[self._accelerator.process_index :: self._accelerator.num_processes]
+        others = self._accelerator.num_processes
+        # Every process takes part in the last exchange of gradients: one without a batch computes one for nothing.
+        idle = not mine
+        if idle:
+            mine = [batches[0]]
+        total = 0.0
+        for place, (batch, found) in enumerate(mine):
+            with self._exchange(last=place == len(mine) - 1), self._arithmetic():
+                inputs = self._inputs(batch, found)
+                loss = weighted_loss(
+                    self._wrapped, self._head, inputs, self._config.loss.label_smoothing
+                ) * (0.0 if idle else 1.0)
+                # Gradients are averaged over the processes, and their sum is wanted.
+                (loss * others).backward()
+            total += float(loss.detach())
+        import torch
+
+        parameters = list(trained_parameters(self.model).values())
+        torch.nn.utils.clip_grad_norm_(parameters, self._config.max_grad_norm)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._config.learning_rate * factor
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        total = self._sum(total)
+        self._state.step += 1
+        self._state.loss_sum += total
+        self._state.tokens += sum(len(row) for row in rows)
+        self._state.supervised_tokens += sum(
+            row.label_end - row.label_start if label_only else len(row.completion_ids) for row in rows
+        )
+        self._state.flops += sum(self._plan.cost(row) for row in rows)
+        return total
+
+    def _inputs(self, batch: Batch, weights: Sequence[Any]) -> Inputs:
+        if self._config.packing:
+            return packed(batch, weights, self._device)
+        return padded(batch, weights, self._pad_id, self._device)
+
+    def _look(self) -> None:
+        assert self._selection is not None
+        self.model.eval()
+        accuracy = self._selection.accuracy()
+        self.model.train()
+        self._state.evaluations.append({"step": self._state.step, "accuracy": accuracy})
+        if self._is_main and is_best(self._state):
+            with whole_file(self._folder / _BEST) as aside:
+                save_parameters(self.model, aside)
+
+    def _save(self) -> None:
+        if self._is_main:
+            save_checkpoint(self._folder, self._state, self.model, self._optimizer)
+        self._accelerator.wait_for_everyone()
+
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        self._wrapped.train()
+        self.model.config.use_cache = False
+        try:
+            yield
+        finally:
+            self._wrapped.eval()
+
+    def _arithmetic(self) -> Any:
+        import torch
+
+        if self._autocast is None:
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=self._autocast)
+
+    def _exchange(self, last: bool) -> Any:
+        return nullcontext() if last else self._accelerator.no_sync(self._wrapped)
+
+    @property
+    def _is_main(self) -> bool:
+        return bool(self._accelerator.is_main_process)
+
+    def _from_main(self, value: Any) -> Any:
+        """Return what the main process has found: all go on from the same place."""
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([value])[0] if self._accelerator.num_processes > 1 else value
+
+    def _sum(self, value: float) -> float:
+        import torch
+
+        if self._accelerator.num_processes == 1:
+            return value
+        found = torch.tensor(value, device=self._device, dtype=torch.float64)
+        return float(self._accelerator.reduce(found, reduction="sum"))
+
+
+def _check_optimizer(config: TrainingConfig) -> None:
+    if re.search("8bit|4bit|bnb", config.optim) and not importlib.util.find_spec("bitsandbytes"):
+        raise ModelError(
+            f"training.optim={config.optim} needs the package bitsandbytes.",
+            fix="pip install bitsandbytes, or training.optim=adamw_torch_fused",
+        )
+
+
+def _accelerator(device: torch.device) -> Accelerator:
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+
+
+def _prepared(loaded: LoadedModel, config: TrainingConfig) -> Any:
+    """Return the model as it is trained: with adapters, checkpointed gradients or packed attention as wanted."""
+    from transformers.utils import is_flash_attn_2_available
+
+    model: Any = loaded.model
+    if config.packing and is_flash_attn_2_available():
+        model.set_attn_implementation("flash_attention_2")
+    if config.method == "lora":
+        model = _with_adapters(loaded, config)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    return model
+
+
+def _with_adapters(loaded: LoadedModel, config: TrainingConfig) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    marker = loaded.tokenizer.convert_tokens_to_ids(LABEL_MARKER)
+    adapters = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.lora.r,
+        lora_alpha=config.lora.lora_alpha,
+        lora_dropout=config.lora.lora_dropout,
+        target_modules=config.lora.target_modules,
+        # Adapters leave embeddings alone, but the label marker is new and must be learnt.
+        trainable_token_indices=[marker],
+    )
+    return get_peft_model(loaded.model, adapters)
+
+
+def _optimizer(model: torch.nn.Module, config: TrainingConfig, folder: Path) -> torch.optim.Optimizer:
+    """Return the optimizer of that Hugging Face name; norms and biases are not decayed."""
+    from transformers import Trainer, TrainingArguments
+
+    arguments = TrainingArguments(
+        output_dir=str(folder), optim=config.optim, learning_rate=config.learning_rate, report_to="none"
+    )
+    kind, settings = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
+    parameters = list(trained_parameters(model).values())
+    groups = [
+        {"params": [value for value in parameters if value.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [value for value in parameters if value.ndim < 2], "weight_decay": 0.0},
+    ]
+    return kind([group for group in groups if group["params"]], **settings)  # type: ignore[no-any-return]
+
+
+def _schedule(config: TrainingConfig, total: int) -> Callable[[int], float]:
+    """Return the learning rate of each step (from 0) as a share of its peak."""
+    import torch
+    from transformers import get_scheduler
+
+    warm_up = config.warmup_steps if config.warmup_steps >= 1 else config.warmup_steps * total
+    unused = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = get_scheduler(config.lr_scheduler_type, unused, int(warm_up), total)
+    factor: Callable[[int], float] = scheduler.lr_lambdas[0]
+    return factor

@@ -1,0 +1,122 @@
+"""Which rows each optimizer step sees, decided before the first one by the seed and the budget alone.
+
+A step's rows are fixed, whatever the memory and the number of processes: `tokens_per_batch` and the processes only say
+in which parts it is computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from whylabel.flops import Flops
+from whylabel.prompts import Rendered
+from whylabel.recipe import TrainingConfig
+from whylabel.row_order import RowOrder
+
+Epochs = Callable[[int], Sequence[Rendered]]
+"""The examples of each epoch, from 0; they may be others in each."""
+
+Batch = tuple[Rendered, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The examples of an optimizer step, in the parts that are computed together."""
+
+    epoch: int
+    batches: tuple[Batch, ...]
+
+    @property
+    def rows(self) -> Iterator[Rendered]:
+        """All examples of the step."""
+        return (row for batch in self.batches for row in batch)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of a training."""
+
+    examples: Epochs
+    config: TrainingConfig
+    seed: int
+    flops: Flops
+    processes: int = 1
+
+    def count(self) -> int:
+        """Return the number of steps."""
+        return sum(1 for _ in self.steps())
+
+    def steps(self, start: int = 0) -> Iterator[Step]:
+        """Yield the steps from number `start` on until the budget is spent, at least one."""
+        config = self.config
+        by_epochs = not (config.max_steps or config.max_supervised_tokens or config.max_train_flops)
+        number, supervised, spent = 0, 0, 0.0
+        for epoch in count():
+            if by_epochs and epoch >= config.num_train_epochs:
+                return
+            rows = self.examples(epoch)
+            groups = self._groups(rows, epoch)
+            if by_epochs and config.num_train_epochs < epoch + 1:
+                groups = groups[: math.ceil((config.num_train_epochs - epoch) * len(groups))]
+            for group in groups:
+                if number >= start:
+                    yield Step(epoch, self._batches(group))
+                number += 1
+                supervised += sum(len(row.completion_ids) for batch in group for row in batch)
+                if config.max_train_flops:
+                    spent += sum(self.cost(row) for batch in group for row in batch)
+                if (
+                    number == config.max_steps
+                    or supervised >= (config.max_supervised_tokens or math.inf)
+                    or spent >= (config.max_train_flops or math.inf)
+                ):
+                    return
+
+    def cost(self, row: Rendered) -> float:
+        """Return the FLOPs of training on a row once."""
+        return self.flops.training(
+            len(row),
+            len(row.completion_ids),
+            adapters=self.config.method != "full",
+            again=self.config.gradient_checkpointing,
+        )
+
+    def _groups(self, rows: Sequence[Rendered], epoch: int) -> list[list[Batch]]:
+        """Return the units of each step: rows, or packs of rows."""
+        config = self.config
+        per_step = config.per_device_train_batch_size * config.gradient_accumulation_steps * self.processes
+        order = RowOrder([len(row.prompt_ids) for row in rows], per_step, self.seed)
+        order.set_epoch(epoch)
+        ordered = [rows[place] for place in order]
+        units = list(_packs(ordered, config.max_length)) if config.packing else [(row,) for row in ordered]
+        return [units[at : at + per_step] for at in range(0, len(units), per_step)]
+
+    def _batches(self, units: Sequence[Batch]) -> tuple[Batch, ...]:
+        if self.config.packing:
+            return tuple(units)
+        rows = sorted((row for unit in units for row in unit), key=lambda row: -len(row))
+        batches: list[Batch] = []
+        start = 0
+        most = self.config.per_device_train_batch_size
+        while start < len(rows):
+            fitting = max(1, self.config.tokens_per_batch // len(rows[start]))
+            end = min(start + fitting, start + most, len(rows))
+            batches.append(tuple(rows[start:end]))
+            start = end
+        return tuple(batches)
+
+
+def _packs(rows: Sequence[Rendered], max_length: int) -> Iterator[Batch]:
+    pack: list[Rendered] = []
+    length = 0
+    for row in rows:
+        if pack and length + len(row) > max_length:
+            yield tuple(pack)
+            pack, length = [], 0
+        pack.append(row)
+        length += len(row)
+    if pack:
+        yield tuple(pack)

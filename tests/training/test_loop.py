@@ -1,0 +1,293 @@
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from whylabel.errors import ModelError
+from whylabel.prompts import LABEL_MARKER, Prompts
+from whylabel.recipe import LossConfig
+from whylabel.training import Selection, latest_checkpoint, loop
+
+
+def weights(loaded):
+    return {name: value.clone() for name, value in loaded.model.state_dict().items()}
+
+
+def same(one, other):
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_training_learns_and_counts(loaded, tmp_path, run, examples):
+    before = weights(loaded)
+    result = run(loaded, tmp_path)
+    assert (result.steps, result.rows, result.best_step) == (12, 12, 12)
+    assert result.train_loss < 6.0
+    assert result.tokens == 4 * sum(map(len, examples))
+    assert result.supervised_tokens == 4 * sum(len(row.completion_ids) for row in examples)
+    assert result.flops > 6 * result.tokens * 10_000
+    assert not same(before, weights(loaded))
+    assert loaded.model.config.use_cache
+
+
+def test_the_loss_falls_to_nothing_on_a_row_that_is_learnt_by_heart(loaded, tmp_path, run, examples):
+    assert run(loaded, tmp_path, examples[:1], num_train_epochs=60, learning_rate=2e-2).train_loss < 2.5
+    assert run(loaded, tmp_path / "again", examples[:1], max_steps=1).train_loss < 0.05
+
+
+def test_memory_decides_nothing_but_the_parts(fresh, tmp_path, run):
+    whole, parts = fresh(), fresh()
+    run(whole, tmp_path / "whole")
+    run(parts, tmp_path / "parts", tokens_per_batch=64)
+    for name, value in weights(whole).items():
+        assert torch.allclose(value, weights(parts)[name], atol=1e-4), name
+
+
+def test_packing_trains_the_same_on_the_same_rows(fresh, tmp_path, run, examples):
+    apart, packed = fresh(), fresh()
+    one_step = {"num_train_epochs": 1, "per_device_train_batch_size": 12, "optim": "sgd"}
+    run(apart, tmp_path / "apart", **one_step)
+    run(packed, tmp_path / "packed", **one_step, packing=True, max_length=256)
+    for name, value in weights(apart).items():
+        assert torch.allclose(value, weights(packed)[name], atol=1e-5), name
+
+
+def test_gradient_checkpointing_changes_no_weight(fresh, tmp_path, run):
+    plain, checkpointed = fresh(), fresh()
+    run(plain, tmp_path / "plain")
+    run(checkpointed, tmp_path / "checkpointed", gradient_checkpointing=True)
+    for name, value in weights(plain).items():
+        assert torch.allclose(value, weights(checkpointed)[name], atol=1e-5), name
+
+
+def test_other_examples_in_every_epoch(loaded, tmp_path, run, examples):
+    asked = []
+
+    def epochs(number):
+        asked.append(number)
+        return examples[: 4 * (number + 1)]
+
+    assert run(loaded, tmp_path, epochs, num_train_epochs=3).steps == 1 + 2 + 3
+    assert set(asked) == {0, 1, 2}
+
+
+def test_the_last_steps_train_the_label_alone(loaded, tmp_path, run, examples):
+    result = run(loaded, tmp_path, num_train_epochs=2, loss=LossConfig(label_only_share=0.5))
+    labels = sum(row.label_end - row.label_start for row in examples)
+    assert result.supervised_tokens == sum(len(row.completion_ids) for row in examples) + labels
+
+
+def test_lora_is_merged_into_a_plain_model_and_learns_the_marker(loaded, tmp_path, run):
+    marker = loaded.tokenizer.convert_tokens_to_ids(LABEL_MARKER)
+    before = loaded.model.get_input_embeddings().weight.detach().clone()
+    run(loaded, tmp_path, method="lora")
+    after = loaded.model.get_input_embeddings().weight
+    assert type(loaded.model).__name__ == "LlamaForCausalLM"
+    assert not torch.equal(before[marker], after[marker])
+    assert torch.equal(before[:marker], after[:marker])
+
+
+class KilledError(Exception):
+    pass
+
+
+def break_off(run, loaded, folder, after, **settings):
+    """Train until so many losses were computed, then end as a kill would."""
+    real, calls = loop.weighted_loss, []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) > after:
+            raise KilledError
+        return real(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "weighted_loss", failing)
+        with pytest.raises(KilledError):
+            run(loaded, folder, **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"method": "lora"}, {"packing": True, "max_length": 128}])
+def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(fresh, tmp_path, run, settings):
+    settings = {"save_steps": 2, "num_train_epochs": 2, **settings}
+    whole, broken, resumed = fresh(), fresh(), fresh()
+    expected = run(whole, tmp_path / "whole", **settings)
+    break_off(run, broken, tmp_path / "broken", 3, **settings)
+    result = run(resumed, tmp_path / "broken", **settings)
+    assert result.resumed_from_step == 2
+    assert same(weights(whole), weights(resumed))
+    counted = ("steps", "tokens", "supervised_tokens", "flops", "train_loss")
+    assert [getattr(result, name) for name in counted] == [getattr(expected, name) for name in counted]
+
+
+def test_an_interrupted_selection_keeps_the_same_weights(fresh, tmp_path, run):
+    def select(in_training):
+        # Something that rises and falls with the weights.
+        def accuracy():
+            return float(in_training.model.get_input_embeddings().weight[5].sin().mean())
+
+        return Selection(accuracy, steps=1)
+
+    settings = {"save_steps": 2, "num_train_epochs": 2, "select": select}
+    whole, broken, resumed = fresh(), fresh(), fresh()
+    expected = run(whole, tmp_path / "whole", **settings)
+    assert len(expected.evaluations) == expected.steps == 6
+    assert expected.best_step == max(expected.evaluations, key=lambda look: look["accuracy"])["step"]
+    break_off(run, broken, tmp_path / "broken", 3, **settings)
+    result = run(resumed, tmp_path / "broken", **settings)
+    assert result.evaluations == expected.evaluations
+    assert same(weights(whole), weights(resumed))
+
+
+def test_the_best_weights_are_kept_and_training_stops_early(loaded, tmp_path, run):
+    found = iter([0.1, 0.6, 0.5, 0.6, 0.9])
+    at_look = []
+
+    def select(in_training):
+        def accuracy():
+            assert not in_training.model.training
+            at_look.append({name: value.clone() for name, value in in_training.model.state_dict().items()})
+            return next(found)
+
+        return Selection(accuracy, steps=2, patience=2)
+
+    result = run(loaded, tmp_path, select=select)
+    assert [look["accuracy"] for look in result.evaluations] == [0.1, 0.6, 0.5, 0.6]
+    assert (result.steps, result.best_step) == (8, 4)
+    assert same(weights(loaded), at_look[1])
+
+
+def test_only_a_whole_checkpoint_is_used(loaded, tmp_path, run):
+    run(loaded, tmp_path, save_steps=6)
+    newest = latest_checkpoint(tmp_path)
+    assert newest.name == "checkpoint-12"
+    torn, cut, changed = (tmp_path / f"checkpoint-{step}" for step in (18, 24, 30))
+    for other in (torn, cut, changed):
+        shutil.copytree(newest, other)
+    (torn / "complete.json").unlink()
+    content = (cut / "weights.safetensors").read_bytes()
+    (cut / "weights.safetensors").write_bytes(content[:-10])
+    (changed / "weights.safetensors").write_bytes(content[:-10] + b"0123456789")
+    assert latest_checkpoint(tmp_path) == newest
+    assert not torn.exists()
+    assert not cut.exists()
+    assert not changed.exists()
+    (newest / "complete.json").write_text(json.dumps([1]))
+    assert latest_checkpoint(tmp_path) is None
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from whylabel.models import load, prepare_for_training
+from whylabel.prompts import Prompts
+from whylabel.recipe import TrainingConfig
+from whylabel.training import train
+
+loaded = load(sys.argv[1], device="cpu")
+prepare_for_training(loaded)
+prompts = Prompts(loaded.tokenizer)
+rows = [prompts.classifier_example(f"text {n}", "joy" if n % 2 else "fear", f"It says {n}.") for n in range(40)]
+config = TrainingConfig(num_train_epochs=3, per_device_train_batch_size=4, save_steps=1, learning_rate=1e-3)
+import whylabel.training.loop as loop
+real = loop.save_checkpoint
+def save(*arguments):
+    print("saving")
+    real(*arguments)
+loop.save_checkpoint = save
+result = train(loaded, rows, config, seed=1, checkpoints=Path(sys.argv[2]), title="t")
+loaded.model.save_pretrained(sys.argv[3])
+print("done", result.steps, result.resumed_from_step)
+"""
+
+
+def test_a_training_that_is_killed_inside_a_save_goes_on(tiny_model_folder, tmp_path, run_and_kill):
+    paths = [tiny_model_folder, tmp_path / "checkpoints", tmp_path / "killed"]
+    for saves in (3, 4, 6, 2):
+        # The line is printed when a checkpoint begins to be written.
+        run_and_kill(KILLED, *paths, lines=saves)
+    command = [sys.executable, "-c", KILLED]
+    ended = subprocess.run([*command, *map(str, paths)], check=True, capture_output=True, text=True)
+    _, steps, resumed = ended.stdout.splitlines()[-1].split()
+    assert steps == "30"
+    assert 0 < int(resumed) < 30
+    whole = [tiny_model_folder, tmp_path / "others", tmp_path / "whole"]
+    subprocess.run([*command, *map(str, whole)], check=True, capture_output=True)
+    expected = (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert (tmp_path / "killed" / "model.safetensors").read_bytes() == expected
+
+
+TWO = """
+import json, sys
+from pathlib import Path
+from accelerate import PartialState
+from whylabel.models import load, prepare_for_training
+from whylabel.prompts import Prompts
+from whylabel.recipe import TrainingConfig
+from whylabel.training import train
+
+loaded = load(sys.argv[1], device="cpu")
+prepare_for_training(loaded)
+prompts = Prompts(loaded.tokenizer)
+rows = [
+    prompts.classifier_example("and so on " * (n % 4) + f"text {n}", "joy" if n % 2 else "fear", f"It says {n}.")
+    for n in range(21)
+]
+config = TrainingConfig(
+    num_train_epochs=3, per_device_train_batch_size=int(sys.argv[3]), learning_rate=1e-3, save_steps=4, optim="sgd"
+)
+result = train(loaded, rows, config, seed=1, checkpoints=Path(sys.argv[2]) / "checkpoints", title="t")
+state = PartialState()
+total = sum(float(value.double().sum()) for value in loaded.model.parameters())
+found = {"loss": result.train_loss, "steps": result.steps, "tokens": result.tokens, "weights": total}
+Path(sys.argv[2], f"{state.num_processes}-{state.process_index}.json").write_text(json.dumps(found))
+"""
+
+
+def test_two_processes_train_what_one_does(tiny_model_folder, tmp_path):
+    script = tmp_path / "train_it.py"
+    script.write_text(textwrap.dedent(TWO))
+    for processes in (1, 2):
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1"]
+        launch += ["--num_processes", str(processes), "--mixed_precision", "no", "--dynamo_backend", "no"]
+        launch += ["--main_process_port", "0"] if processes > 1 else []
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        arguments = [script, tiny_model_folder, folder, 8 // processes]
+        ended = subprocess.run([*launch, *map(str, arguments)], capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr[-2000:]
+    (alone,) = (json.loads(file.read_text()) for file in (tmp_path / "1").glob("*.json"))
+    both = [json.loads(file.read_text()) for file in (tmp_path / "2").glob("*.json")]
+    assert len(both) == 2
+    for found in both:
+        assert found == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_missing_library_is_named_before_anything_is_trained(loaded, tmp_path, run):
+    with pytest.raises(ModelError, match="bitsandbytes"):
+        run(loaded, tmp_path, optim="paged_adamw_8bit")
+
+
+def test_the_order_of_texts_is_the_same_for_both_targets(fresh, tmp_path, monkeypatch, run):
+    seen = {}
+    for target, reasoning in (("label", None), ("reasoning_label", "for this reason")):
+        loaded = fresh()
+        prompts = Prompts(loaded.tokenizer)
+        texts = [f"{'very ' * (row % 5)}text {row}" for row in range(16)]
+        steps = seen[target] = []
+        real = loop._Loop._step
+
+        def spy(self, step, *arguments, steps=steps, loaded=loaded, real=real):
+            decoded = [loaded.tokenizer.decode(list(row.prompt_ids)) for row in step.rows]
+            steps.append(sorted(text.split("text ")[1].split("\n")[0] for text in decoded))
+            return real(self, step, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop._Loop, "_step", spy)
+            run(loaded, tmp_path / target, [prompts.classifier_example(text, "joy", reasoning) for text in texts])
+    assert seen["label"] == seen["reasoning_label"]
+    assert len(seen["label"]) == 16
+
