@@ -23,6 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 from arithmetic import batch_flops, sgemm_rate
 from contestants import Contestant, Ours, Row, Verb, Work
 from peers import PEERS, AbsentError
@@ -41,6 +42,7 @@ TRIAL_ROWS = 64
 VERB = "whylabel augment"
 QUIET_LOAD = 0.5
 """With more processes than this wanting a core before the start, speeds say nothing."""
+SETTLED_PERCENT = 10.0
 
 
 def main() -> None:
@@ -147,6 +149,7 @@ class Benchmark:
             return
         try:
             contestant.prepare()
+            settle()
             started = time.perf_counter()
             texts = contestant.run(self._rows[:count])
             seconds = time.perf_counter() - started
@@ -215,6 +218,13 @@ class Benchmark:
 
     def _reference(self, count: int) -> str:
         return "transformers" if ("transformers", count) in self._texts else "whylabel-transformers"
+
+
+def settle(patience: float = 20.0) -> None:
+    """Wait until nothing else computes: a server that has just answered keeps its threads spinning for a while."""
+    until = time.monotonic() + patience
+    while psutil.cpu_percent(interval=0.5) > SETTLED_PERCENT and time.monotonic() < until:
+        pass
 
 
 def distinct_rows(source: str, prompts: Prompts, count: int) -> list[Row]:

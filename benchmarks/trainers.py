@@ -91,7 +91,9 @@ class Trl:
         data = Dataset.from_dict(
             {
                 "input_ids": [[*row.prompt_ids, *row.completion_ids] for row in rows],
-                "completion_mask": [[0] * len(row.prompt_ids) + [1] * len(row.completion_ids) for row in rows],
+                "completion_mask": [
+                    [0] * len(row.prompt_ids) + [1] * len(row.completion_ids) for row in rows
+                ],
             }
         )
         settings = {

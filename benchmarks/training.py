@@ -59,7 +59,9 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     """Return the arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=256, help="rows of the shortest length; longer ones are fewer")
+    parser.add_argument(
+        "--rows", type=int, default=256, help="rows of the shortest length; longer ones are fewer"
+    )
     parser.add_argument("--lengths", type=int, nargs="+", default=[25, 256], help="tokens of a row, about")
     parser.add_argument("--tokens-per-step", type=int, default=1600, help="of an optimizer step, about")
     parser.add_argument("--rounds", type=int, default=2)
@@ -72,7 +74,9 @@ def parsed() -> argparse.Namespace:
         "--peers", nargs="*", choices=list(PEERS), default=list(PEERS), metavar="NAME", help=", ".join(PEERS)
     )
     parser.add_argument("--output", type=Path, help="where the figures go, as JSON")
-    parser.add_argument("--table", type=Path, metavar="JSON", help="print the table of earlier figures, no more")
+    parser.add_argument(
+        "--table", type=Path, metavar="JSON", help="print the table of earlier figures, no more"
+    )
     return parser.parse_args()
 
 
@@ -178,7 +182,9 @@ class Benchmark:
                 "rows": len(rows),
                 "tokens_per_row": round(tokens / len(rows), 1),
                 "longest_row": max(map(len, rows)),
-                "supervised_tokens_per_row": round(sum(len(row.completion_ids) for row in rows) / len(rows), 1),
+                "supervised_tokens_per_row": round(
+                    sum(len(row.completion_ids) for row in rows) / len(rows), 1
+                ),
                 "rows_per_step": work.rows_per_step,
                 "sgemm_gflops_per_second": [round(rate / 1e9, 1) for rate in self._rates],
                 "largest_loss_difference": difference,
@@ -225,7 +231,8 @@ def table(found: dict[str, Any]) -> str:
     """Return the figures as a Markdown table, fastest first."""
     parts = found["by_length"]
     columns = "".join(
-        f" {part['work']['tokens_per_row']:.0f}-token rows: tokens/s | of the limit |" for part in parts.values()
+        f" {part['work']['tokens_per_row']:.0f}-token rows: tokens/s | of the limit |"
+        for part in parts.values()
     )
     lines = [f"| trainer |{columns} how |", "|---|" + "---:|---:|" * len(parts) + "---|"]
     for name, entry in sorted(found["engines"].items(), key=lambda item: -item[1]["tokens_per_second"]):
@@ -239,7 +246,9 @@ def table(found: dict[str, Any]) -> str:
         limits = "".join(f" {part['limit_tokens_per_second']:.0f} | 100 % |" for part in parts.values())
         rate = max(found["work"]["sgemm_gflops_per_second"])
         lines.append(f"| *limit of the arithmetic* |{limits} 6 x parameters a token at {rate:.0f} GFLOP/s |")
-    lines += [f"| {name} |" + " absent | |" * len(parts) + f" `{how}` |" for name, how in found["absent"].items()]
+    lines += [
+        f"| {name} |" + " absent | |" * len(parts) + f" `{how}` |" for name, how in found["absent"].items()
+    ]
     load_before = found["machine"]["load_before"][0]
     if load_before > QUIET_LOAD:
         lines += ["", f"**Not a result:** other work held these cores (load {load_before} before)."]

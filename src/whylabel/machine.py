@@ -12,7 +12,6 @@ from whylabel.version import __version__
 LIBRARIES = (
     "torch",
     "transformers",
-    "trl",
     "peft",
     "accelerate",
     "datasets",

@@ -502,7 +502,11 @@ class Pipeline:
             return training
         spent = json.loads(self.run.classifier_metrics.read_text(encoding="utf-8"))
         nothing = {"max_steps": None, "max_supervised_tokens": None, "max_train_flops": None}
-        limit = {"max_steps": spent["steps"]} if budget == "matched_steps" else {"max_train_flops": spent["flops"]}
+        limit = (
+            {"max_steps": spent["steps"]}
+            if budget == "matched_steps"
+            else {"max_train_flops": spent["flops"]}
+        )
         return training.model_copy(update={**nothing, **limit})
 
     def _train_classifier(self) -> StageResult:

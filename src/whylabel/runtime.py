@@ -24,7 +24,7 @@ def prepare_process() -> None:
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
     # Names that change in a library's next major version are no news for a user of this one.
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft|datasets)\b")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|datasets)\b")
     from transformers.utils import logging
 
     logging.set_verbosity_error()

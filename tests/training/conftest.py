@@ -5,7 +5,9 @@ from whylabel.prompts import Prompts
 from whylabel.recipe import TrainingConfig
 from whylabel.training import train
 
-CONFIG = TrainingConfig(num_train_epochs=4, learning_rate=5e-3, per_device_train_batch_size=4)
+CONFIG = TrainingConfig(
+    num_train_epochs=4, learning_rate=5e-3, per_device_train_batch_size=4, dtype="float32"
+)
 
 
 @pytest.fixture
@@ -41,6 +43,8 @@ def examples(loaded):
 def run(examples):
     def train_it(loaded, folder, rows=None, select=None, **settings):
         config = CONFIG.model_copy(update=settings)
-        return train(loaded, rows or examples, config, seed=3, checkpoints=folder, title="test", select=select)
+        return train(
+            loaded, rows or examples, config, seed=3, checkpoints=folder, title="test", select=select
+        )
 
     return train_it

@@ -38,6 +38,7 @@ from whylabel.training.selection import Selection, is_best
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
+    from transformers import PreTrainedModel
 
 _SECONDS_BETWEEN_CHECKPOINTS = 300.0
 _STEPS_BETWEEN_NOTES = 5
@@ -118,6 +119,8 @@ class _Loop:
         self._config, self._folder, self._title = config, folder, title
         self._device = loaded.device
         self._pad_id = int(loaded.tokenizer.pad_token_id)
+        # First the optimizer's class: looking it up resets what an accelerator knows of the processes.
+        optimizer = _optimizer_class(loaded.model, config, folder)
         self._accelerator = _accelerator(loaded.device)
         dtype, reason = pick_dtype(config.dtype, loaded.device, training=True)
         say(f"  arithmetic: {str(dtype).removeprefix('torch.')} ({reason})")
@@ -125,7 +128,7 @@ class _Loop:
         self._plan = Plan(epochs, config, seed, Flops.of(loaded.model), self._accelerator.num_processes)
         self.model = _prepared(loaded, config)
         self._head = self.model.get_output_embeddings()
-        self._optimizer = _optimizer(self.model, config, folder)
+        self._optimizer = _optimizer(self.model, config, *optimizer)
         self._wrapped = self.model
         if self._accelerator.num_processes > 1:
             self._wrapped = self._accelerator.prepare_model(self.model)
@@ -195,9 +198,9 @@ class _Loop:
         for place, (batch, found) in enumerate(mine):
             with self._exchange(last=place == len(mine) - 1), self._arithmetic():
                 inputs = self._inputs(batch, found)
-                loss = weighted_loss(
-                    self._wrapped, self._head, inputs, self._config.loss.label_smoothing
-                ) * (0.0 if idle else 1.0)
+                loss = weighted_loss(self._wrapped, self._head, inputs, self._config.loss.label_smoothing) * (
+                    0.0 if idle else 1.0
+                )
                 # Gradients are averaged over the processes, and their sum is wanted.
                 (loss * others).backward()
             total += float(loss.detach())
@@ -226,9 +229,8 @@ class _Loop:
 
     def _look(self) -> None:
         assert self._selection is not None
-        self.model.eval()
-        accuracy = self._selection.accuracy()
-        self.model.train()
+        with self._labelling():
+            accuracy = self._selection.accuracy()
         self._state.evaluations.append({"step": self._state.step, "accuracy": accuracy})
         if self._is_main and is_best(self._state):
             with whole_file(self._folder / _BEST) as aside:
@@ -247,6 +249,16 @@ class _Loop:
             yield
         finally:
             self._wrapped.eval()
+
+    @contextmanager
+    def _labelling(self) -> Iterator[None]:
+        self.model.eval()
+        self.model.config.use_cache = True
+        try:
+            yield
+        finally:
+            self.model.config.use_cache = False
+            self.model.train()
 
     def _arithmetic(self) -> Any:
         import torch
@@ -322,20 +334,35 @@ def _with_adapters(loaded: LoadedModel, config: TrainingConfig) -> Any:
     return get_peft_model(loaded.model, adapters)
 
 
-def _optimizer(model: torch.nn.Module, config: TrainingConfig, folder: Path) -> torch.optim.Optimizer:
-    """Return the optimizer of that Hugging Face name; norms and biases are not decayed."""
+def _optimizer_class(
+    model: PreTrainedModel, config: TrainingConfig, folder: Path
+) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    """Return the optimizer of that Hugging Face name, and its settings."""
     from transformers import Trainer, TrainingArguments
 
     arguments = TrainingArguments(
-        output_dir=str(folder), optim=config.optim, learning_rate=config.learning_rate, report_to="none"
+        output_dir=str(folder),
+        optim=config.optim,
+        learning_rate=config.learning_rate,
+        use_cpu=model.device.type == "cpu",
+        report_to="none",
     )
-    kind, settings = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
+    return Trainer.get_optimizer_cls_and_kwargs(arguments, model)  # type: ignore[no-any-return]
+
+
+def _optimizer(
+    model: torch.nn.Module,
+    config: TrainingConfig,
+    kind: type[torch.optim.Optimizer],
+    settings: dict[str, Any],
+) -> torch.optim.Optimizer:
+    """Return the optimizer over what is trained; norms and biases are not decayed."""
     parameters = list(trained_parameters(model).values())
     groups = [
         {"params": [value for value in parameters if value.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [value for value in parameters if value.ndim < 2], "weight_decay": 0.0},
     ]
-    return kind([group for group in groups if group["params"]], **settings)  # type: ignore[no-any-return]
+    return kind([group for group in groups if group["params"]], **settings)
 
 
 def _schedule(config: TrainingConfig, total: int) -> Callable[[int], float]:

@@ -81,9 +81,7 @@ def padded(
     return _inputs({"input_ids": ids}, at, rows, weights, device)
 
 
-def packed(
-    rows: Sequence[Rendered], weights: Sequence[NDArray[np.float64]], device: torch.device
-) -> Inputs:
+def packed(rows: Sequence[Rendered], weights: Sequence[NDArray[np.float64]], device: torch.device) -> Inputs:
     """Return the examples one behind the other in a single row; positions that start anew keep them apart."""
     ids = np.concatenate([[*row.prompt_ids, *row.completion_ids] for row in rows])[None]
     positions = np.concatenate([np.arange(len(row)) for row in rows])[None]
