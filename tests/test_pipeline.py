@@ -340,10 +340,16 @@ def test_the_recipe_names_the_modes_of_the_evaluation(dual):
     Pipeline(override_recipe(recipe, evaluation__modes=["vote"]), run).evaluate()
     metrics = json.loads(run.evaluation_metrics.read_text())
     assert set(metrics["modes"]) == {default, "vote"}
-    wanted = override_recipe(recipe, classifier__target="label", evaluation__modes=["reasoned"])
-    other = Pipeline(wanted, RunFolder(run.path.with_name("label")))
-    with pytest.raises(ModelError, match="cannot answer in mode 'reasoned'. It can: fast"):
-        other.run_all()
+
+
+def test_a_mode_that_the_target_has_not_stops_before_anything_is_written(recipe, tmp_path):
+    wanted = override_recipe(recipe, evaluation__modes=["vote", "fast"])
+    pipeline = Pipeline(wanted, RunFolder(tmp_path / "run"))
+    with pytest.raises(
+        ModelError, match="reasoning_label cannot answer in mode 'fast'. It can: reasoned, vote"
+    ):
+        pipeline.begin()
+    assert not pipeline.run.path.exists()
 
 
 def test_validation_rows_decide_the_calibration_and_with_it_the_models(recipe, finished):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ MODES: dict[Target, tuple[Mode, ...]] = {
     "multi_task": ("fast",),
 }
 """How a model of each target can answer, its default first; calibrated, `dual` also can `adaptive` and `blend`."""
+
+
+_CHOSEN_ON_VALIDATION: tuple[Mode, ...] = ("adaptive", "blend")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +61,14 @@ class ModelCard:
         """Return the card with a calibration, the modes that it makes possible, and a default among them."""
         can = MODES[self.target]
         if calibration.blend_weight is not None:
-            can = (*can, "adaptive", "blend")
+            can += _CHOSEN_ON_VALIDATION
         modes = (mode, *(other for other in can if other != mode))
         return replace(self, calibration=calibration, modes=modes)
 
     def check_mode(self, mode: Mode) -> None:
         """Raise `ModelError` if the model cannot answer so."""
-        if mode in self.modes:
-            return
-        fix = f"choose one of them, or train with classifier.target: {_TARGET_OF[mode]}"
-        if self.target == "dual":
-            fix = "train with validation rows, on which its threshold or weight is chosen"
-        raise ModelError(
-            f"This model cannot answer in mode {mode!r}. It can: {', '.join(self.modes)}.", fix=fix
-        )
+        if mode not in self.modes:
+            raise _cannot("This model", mode, self.modes, self.target)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `whylabel.json`."""
@@ -113,6 +111,21 @@ class ModelCard:
                 where=str(where),
                 fix="name a run folder, or its classifier/model or baseline/model",
             ) from None
+
+
+def check_modes(target: Target, modes: Iterable[Mode]) -> None:
+    """Raise `ModelError` if a model of the target can never answer in one of the modes."""
+    can = (*MODES[target], *(_CHOSEN_ON_VALIDATION if target == "dual" else ()))
+    for mode in modes:
+        if mode not in can:
+            raise _cannot(f"A model of target {target}", mode, can, target)
+
+
+def _cannot(who: str, mode: Mode, can: Sequence[Mode], target: Target) -> ModelError:
+    fix = f"choose one of them, or train with classifier.target: {_TARGET_OF[mode]}"
+    if target == "dual":
+        fix = "train with 20 validation rows or more, on which its threshold or weight is chosen"
+    return ModelError(f"{who} cannot answer in mode {mode!r}. It can: {', '.join(can)}.", fix=fix)
 
 
 _TARGET_OF: dict[Mode, str] = {

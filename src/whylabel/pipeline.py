@@ -106,11 +106,14 @@ class Pipeline:
     def begin(self) -> None:
         """Write what is known before the first stage: the resolved recipe, versions, hardware, data.
 
-        Raises `RecipeError` or `EngineError` for an unknown filter or engine: hours before it would be asked.
+        Raises `RecipeError`, `EngineError` or `ModelError` for an unknown filter or engine, or a mode that the target
+        has not: hours before it would be asked.
         """
+        from whylabel.card import check_modes
         from whylabel.engines import check_engine
 
         check_filters(self.filters)
+        check_modes(self.recipe.classifier.target, self.recipe.evaluation.modes or ())
         check_engine(self.recipe.augment.engine.name)
         self.run.path.mkdir(parents=True, exist_ok=True)
         self.run.write_recipe(self.recipe.to_yaml())
