@@ -6,7 +6,7 @@ from sklearn.pipeline import Pipeline as SklearnPipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from whylabel import ReasoningClassifier
-from whylabel.errors import DataError, LabelError
+from whylabel.errors import DataError, LabelError, ModelError
 from whylabel.recipe import Recipe, override_recipe
 
 TEXTS = [f"It was a {'bright' if number % 2 else 'grey'} day, number {number}" for number in range(24)]
@@ -58,6 +58,20 @@ def test_the_reasoner_is_trained_once(recipe, monkeypatch):
     for _ in range(2):
         ReasoningClassifier(recipe=recipe).fit(TEXTS, LABELS)
     assert len(trained) == 1
+
+
+def test_every_method_takes_a_mode(recipe):
+    classifier = ReasoningClassifier(target="dual", recipe=recipe).fit(TEXTS, LABELS)
+    assert classifier.model_.card.modes == ("fast", "reasoned", "vote")
+    explained = {mode: classifier.explain(TEXTS[:4], mode) for mode in ("fast", "reasoned")}
+    assert [row.reasoning is None for row in explained["fast"]] == [True] * 4
+    assert [row.reasoning is None for row in explained["reasoned"]] == [False] * 4
+    assert classifier.explain(TEXTS[:1])[0].mode == "fast"
+    chances = classifier.predict_proba(TEXTS[:4], "reasoned")
+    np.testing.assert_allclose(chances, [row.probabilities for row in explained["reasoned"]], atol=1e-5)
+    assert list(classifier.predict(TEXTS[:4], "reasoned")) == [row.label for row in explained["reasoned"]]
+    with pytest.raises(ModelError, match="It can: fast, reasoned, vote"):
+        classifier.predict(TEXTS[:4], "blend")
 
 
 def test_labels_keep_their_type_and_order(recipe, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from fake_endpoint import Reply, fake_endpoint
 from whylabel.cli.main import main
-from whylabel.errors import EngineError, RecipeError, RunFolderError
+from whylabel.errors import EngineError, ModelError, RecipeError, RunFolderError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline
 from whylabel.reasoned_rows import read_reasoned
@@ -287,3 +287,72 @@ def test_an_unknown_engine_is_refused_before_the_first_stage(recipe, tmp_path):
     with pytest.raises(EngineError, match="Did you mean 'vllm'"):
         pipeline.begin()
     assert not pipeline.run.path.exists()
+
+
+@pytest.fixture(scope="module")
+def dual(recipe, tiny_model_folder, tmp_path_factory):
+    """A finished run of a dual classifier, with more than the 20 validation rows that calibration needs."""
+    values = {
+        "classifier__target": "dual",
+        "classifier__votes": 2,
+        "data__validation_rows": 24,
+        "reasoner__model": str(tiny_model_folder),
+    }
+    chosen = override_recipe(recipe, **values)
+    run = RunFolder(tmp_path_factory.mktemp("dual"))
+    Pipeline(chosen, run).run_all()
+    return chosen, run
+
+
+def test_a_dual_classifier_is_calibrated_and_evaluated_in_every_mode(dual):
+    _, run = dual
+    card = json.loads((run.classifier_model / "whylabel.json").read_text())
+    assert set(card["modes"]) == {"fast", "reasoned", "vote", "adaptive", "blend"}
+    assert set(card["calibration"]) == {"fast", "reasoned", "adaptive", "blend"}
+    assert card["calibration"]["fast"]["n"] == 24
+    assert card["vote"] == {"reasonings": 2, "temperature": 0.7, "seed": 13}
+    baseline = json.loads((run.baseline_model / "whylabel.json").read_text())
+    assert set(baseline["calibration"]) == {"fast"}
+    metrics = json.loads(run.evaluation_metrics.read_text())
+    modes = metrics["modes"]
+    assert set(modes) == {"fast", "reasoned", "adaptive", "blend"}
+    assert metrics["classifier"] == modes[card["modes"][0]]
+    assert [point["coverage"] for point in modes["fast"]["coverage"]][:2] == [1.0, 1.0]
+    rows = read_predictions(run.predictions)
+    for mode in modes:
+        mine = [row for row in rows if row.model == "classifier" and row.prediction.mode == mode]
+        assert len(mine) == 12
+    # Blend costs what its two parts do, adaptive what its share of reasoned rows does.
+    seconds = {mode: score["cost"]["seconds_total"] for mode, score in modes.items()}
+    assert seconds["blend"] == pytest.approx(seconds["fast"] + seconds["reasoned"])
+    assert seconds["fast"] <= seconds["adaptive"] <= seconds["blend"] + 1e-9
+    assert modes["blend"]["cost"]["tokens_per_row"] == modes["reasoned"]["cost"]["tokens_per_row"] > 0
+    generated = run.read_manifest()["stages"]["evaluate"]["tokens"]
+    assert generated == round(modes["reasoned"]["cost"]["tokens_per_row"] * 12)
+    report = run.report.read_text(encoding="utf-8")
+    assert "The classifier in each of its modes" in report
+    assert "in each of its modes" in run.model_card.read_text(encoding="utf-8")
+
+
+def test_the_recipe_names_the_modes_of_the_evaluation(dual):
+    recipe, run = dual
+    default = json.loads(run.evaluation_metrics.read_text())["classifier"]["mode"]
+    Pipeline(override_recipe(recipe, evaluation__modes=["vote"]), run).evaluate()
+    metrics = json.loads(run.evaluation_metrics.read_text())
+    assert set(metrics["modes"]) == {default, "vote"}
+
+
+def test_a_mode_that_the_target_has_not_stops_before_anything_is_written(recipe, tmp_path):
+    wanted = override_recipe(recipe, evaluation__modes=["vote", "fast"])
+    pipeline = Pipeline(wanted, RunFolder(tmp_path / "run"))
+    with pytest.raises(
+        ModelError, match="reasoning_label cannot answer in mode 'fast'. It can: reasoned, vote"
+    ):
+        pipeline.begin()
+    assert not pipeline.run.path.exists()
+
+
+def test_validation_rows_decide_the_calibration_and_with_it_the_models(recipe, finished):
+    assert changed_stages(recipe, finished, classifier__calibration_rows=5)[0] == "train-baseline"
+    assert changed_stages(recipe, finished, data__validation_rows=5)[0] == "train-baseline"
+    assert changed_stages(recipe, finished, evaluation__modes=["vote"]) == ["evaluate"]

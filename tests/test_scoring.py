@@ -67,6 +67,24 @@ def test_seventy_seven_labels_of_several_words(loaded, prompts):
     np.testing.assert_allclose(found, score_one_by_one(loaded, inputs, continuations), atol=1e-4)
 
 
+@pytest.mark.parametrize("count", [2, 1000])
+def test_two_and_a_thousand_labels_equal_the_plain_way(loaded, prompts, count):
+    labels = [
+        "no",
+        "no way",
+        *(f"item {number} of {'shop' if number % 3 else 'garden'}" for number in range(count)),
+    ]
+    continuations = [prompts.label_ids(label) for label in labels[:count]]
+    inputs = [prompts.classifier(text, "label") for text in TEXTS[:2]]
+    scorer = LabelScorer(loaded, continuations)
+    found = scorer.log_scores(inputs)
+    expected = score_one_by_one(loaded, inputs, continuations)
+    np.testing.assert_allclose(probabilities(found), probabilities(expected), atol=1e-5)
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
+    alone = np.concatenate([scorer.log_scores([row]) for row in inputs])
+    np.testing.assert_allclose(probabilities(found), probabilities(alone), atol=1e-5)
+
+
 def test_the_check_of_the_mask_costs_the_same_for_many_labels(loaded, prompts, monkeypatch):
     from whylabel import scoring
 

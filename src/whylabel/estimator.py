@@ -17,7 +17,7 @@ from whylabel.errors import DataError, ModelError
 from whylabel.pipeline import Pipeline
 from whylabel.recipe import Recipe, load_recipe, override_recipe
 from whylabel.run_folder import RunFolder
-from whylabel.types import Dataset, Example, Prediction, Target
+from whylabel.types import Dataset, Example, Mode, Prediction, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,16 +81,19 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.model_ = self._train(Dataset(train=examples), RunFolder(self.output or scratch))
         return self
 
-    def predict(self, X: Iterable[str]) -> NDArray[Any]:  # noqa: N803
-        """Return the label of every text, in the type of the labels given to `fit`."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+    def predict(self, X: Iterable[str], mode: Mode | None = None) -> NDArray[Any]:  # noqa: N803
+        """Return the label of every text, in the type of the labels given to `fit`.
 
-    def predict_proba(self, X: Iterable[str]) -> NDArray[np.float64]:  # noqa: N803
+        `mode` is how the model answers; default: `model_.mode`. Raises `ModelError` for one that it has not.
+        """
+        return np.asarray(self.classes_[self.predict_proba(X, mode).argmax(axis=1)])
+
+    def predict_proba(self, X: Iterable[str], mode: Mode | None = None) -> NDArray[np.float64]:  # noqa: N803
         """Return the probability of every label, shape (texts, labels), columns in the order of `classes_`.
 
         Raises `DataError` if a text is blank.
         """
-        predictions = self.explain(X)
+        predictions = self.explain(X, mode)
         for place, prediction in enumerate(predictions):
             if prediction.status == "failed":
                 raise DataError(f"Text {place} cannot be classified: {prediction.error}.")
@@ -98,11 +101,11 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = np.array([prediction.probabilities for prediction in predictions], dtype=np.float64)
         return np.asarray(rows.reshape(len(predictions), len(order))[:, order])
 
-    def explain(self, X: Iterable[str]) -> list[Prediction]:  # noqa: N803
+    def explain(self, X: Iterable[str], mode: Mode | None = None) -> list[Prediction]:  # noqa: N803
         """Return a prediction with label, probabilities and reasoning for every text; a blank one fails alone."""
         check_is_fitted(self, "model_")
         rows = [(str(place), text) for place, text in enumerate(_texts(X, blank_allowed=True))]
-        return list(self.model_.predict(rows))
+        return list(self.model_.predict(rows, mode))
 
     def save(self, folder: str | Path) -> None:
         """Save the fitted model as a plain model folder, for `load`, `whylabel predict` and transformers."""
@@ -118,7 +121,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return a fitted classifier from a saved folder, or from a run folder."""
         import json
 
-        from whylabel.classifier import TrainedClassifier, model_folder
+        from whylabel.trained import TrainedClassifier, model_folder
 
         model = TrainedClassifier.from_folder(folder)
         classes = model_folder(folder) / _CLASSES
@@ -141,7 +144,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _train(self, dataset: Dataset, run: RunFolder) -> Any:
-        from whylabel.classifier import TrainedClassifier
+        from whylabel.trained import TrainedClassifier
 
         recipe = self._recipe()
         reasoned = recipe.classifier.target != "label"

@@ -33,7 +33,7 @@ from whylabel.prompts import FORMAT_VERSION, FORMS
 from whylabel.reasoned_rows import read_reasoned
 from whylabel.recipe import ClassifierTrainingConfig, FilterConfig, Recipe
 from whylabel.run_folder import RunFolder, fingerprint
-from whylabel.types import Dataset, Example, Prediction, QuestionAnswer, ReasonedExample, Target
+from whylabel.types import Dataset, Example, Mode, Prediction, QuestionAnswer, ReasonedExample, Target
 
 if TYPE_CHECKING:
     from whylabel.augment import Rehearsal, Retry
@@ -106,11 +106,14 @@ class Pipeline:
     def begin(self) -> None:
         """Write what is known before the first stage: the resolved recipe, versions, hardware, data.
 
-        Raises `RecipeError` or `EngineError` for an unknown filter or engine: hours before it would be asked.
+        Raises `RecipeError`, `EngineError` or `ModelError` for an unknown filter or engine, or a mode that the target
+        has not: hours before it would be asked.
         """
+        from whylabel.card import check_modes
         from whylabel.engines import check_engine
 
         check_filters(self.filters)
+        check_modes(self.recipe.classifier.target, self.recipe.evaluation.modes or ())
         check_engine(self.recipe.augment.engine.name)
         self.run.path.mkdir(parents=True, exist_ok=True)
         self.run.write_recipe(self.recipe.to_yaml())
@@ -342,7 +345,7 @@ class Pipeline:
         return [
             self.base_fingerprint, recipe.training.model_dump(), recipe.task.model_dump(), self.labels.names,
             recipe.prompt_style, recipe.data.max_text_tokens, FORMAT_VERSION, recipe.seed,
-            self.data_fingerprints["validation"] if recipe.training.selection.steps else None,
+            self.data_fingerprints["validation"], recipe.classifier.calibration_rows,
         ]  # fmt: skip
 
     def _evaluate_fingerprint(self) -> str:
@@ -428,8 +431,9 @@ class Pipeline:
         self, scratch: Path, train: Sequence[Example], held_out: Sequence[Example], fold: int
     ) -> Any:
         """Return a baseline's probabilities for rows that it was not trained on."""
-        from whylabel.classifier import TrainedClassifier, train_classifier
+        from whylabel.classifier import train_classifier
         from whylabel.models import load
+        from whylabel.trained import TrainedClassifier
 
         loaded = load(self.recipe.base_model, device=self.recipe.device, dtype="float32")
         card, _ = train_classifier(
@@ -537,7 +541,7 @@ class Pipeline:
         key: str,
         training: ClassifierTrainingConfig | None = None,
     ) -> StageResult:
-        from whylabel.classifier import save_checked, train_classifier
+        from whylabel.classifier import calibrate_classifier, save_checked, train_classifier
         from whylabel.models import load
 
         loaded = load(self.recipe.base_model, device=self.recipe.device, dtype="float32")
@@ -554,6 +558,7 @@ class Pipeline:
             validation=self.dataset.validation,
             training=training,
         )
+        card = calibrate_classifier(loaded, card, self.dataset.validation, self.recipe)
         with whole_folder(folder) as aside:
             save_checked(loaded, card, rows, aside)
         write_json(metrics, trained)
@@ -569,36 +574,45 @@ class Pipeline:
             raise RunFolderError(
                 "There is no test split to evaluate on.", fix="set data.test or data.test_fraction"
             )
-        models = {
-            "baseline": self._predict(self.run.baseline_model, self.dataset.test, "baseline"),
-            "classifier": self._predict(self.run.classifier_model, self.dataset.test, "classifier"),
-        }
+        baseline, _ = self._predict(self.run.baseline_model, "baseline", [])
+        classifier, mode = self._predict(
+            self.run.classifier_model, "classifier", self.recipe.evaluation.modes
+        )
         outcome = evaluate(
             self.dataset.test,
             self.dataset.train,
             self.labels,
-            models,
+            {"baseline": next(iter(baseline.values())), "classifier": classifier[mode]},
             self.recipe.evaluation,
             self.recipe.seed,
+            modes=classifier,
         )
         write_predictions(self.run.predictions, outcome.rows)
         write_json(self.run.evaluation_metrics, outcome.to_json())
-        every = [prediction for predictions in models.values() for prediction in predictions]
+        every = [row for found in (*baseline.values(), *classifier.values()) for row in found]
         failed = sum(prediction.status == "failed" for prediction in every)
-        tokens = sum(prediction.tokens for prediction in every)
-        return StageResult(len(self.dataset.test), tokens, {}, failed)
+        return StageResult(len(self.dataset.test), _generated(classifier), {}, failed)
 
-    def _predict(self, folder: Path, rows: Sequence[Example], title: str) -> list[Prediction]:
-        from whylabel.classifier import TrainedClassifier
+    def _predict(
+        self, folder: Path, title: str, asked: Sequence[Mode] | None
+    ) -> tuple[dict[Mode, list[Prediction]], Mode]:
+        """Return a model's predictions on the test rows by mode, and which mode is its default.
+
+        That one is always there, beside those that are asked: None for all that it has, `vote` excepted.
+        """
         from whylabel.progress import progress
+        from whylabel.trained import TrainedClassifier
 
         model = TrainedClassifier.from_folder(folder, device=self.recipe.device)
-        predictions = []
+        wanted = [mode for mode in model.card.modes if mode != "vote"] if asked is None else asked
+        found: dict[Mode, list[Prediction]] = {mode: [] for mode in (model.mode, *wanted)}
+        rows = [(row.id, row.text) for row in self.dataset.test]
         with progress(f"evaluate {title}", total=len(rows)) as bar:
-            for prediction in model.predict([(row.id, row.text) for row in rows]):
-                predictions.append(prediction)
-                bar.advance(1, prediction.tokens)
-        return predictions
+            for predictions in model.predict_in_modes(rows, tuple(found)):
+                for mode, prediction in predictions.items():
+                    found[mode].append(prediction)
+                bar.advance(1, max(prediction.tokens for prediction in predictions.values()))
+        return found, model.mode
 
     def _checkpoints(self, model: Path, key: str) -> Path:
         """Return the folder of this very training; checkpoints of other settings are removed."""
@@ -619,3 +633,11 @@ class Pipeline:
             "stage": stage,
             "versions": versions(),
         }
+
+
+def _generated(predictions: dict[Mode, list[Prediction]]) -> int:
+    """Return the tokens that were generated: all modes but `vote` share one reasoning a row."""
+    by_mode = {mode: [row.tokens for row in rows] for mode, rows in predictions.items()}
+    votes = by_mode.pop("vote", [])
+    shared: list[int] = [max(row) for row in zip(*by_mode.values(), strict=True)]
+    return sum(votes) + sum(shared)

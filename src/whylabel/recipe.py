@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from whylabel.errors import RecipeError, unknown_name
-from whylabel.types import Target
+from whylabel.types import Mode, Target
 
 
 class Section(BaseModel):
@@ -407,6 +407,15 @@ class ClassifierConfig(Section):
     max_reasoning_tokens: int | None = Field(None, ge=1)
     """Tokens a reasoning may take at prediction; default: from the lengths seen in training.
     At the limit the reasoning is closed and the label is still scored."""
+    votes: int = Field(5, ge=1)
+    """Mode `vote`: reasonings drawn for a text."""
+    vote_temperature: float = Field(0.7, gt=0)
+    """Mode `vote`: temperature at which they are drawn."""
+    calibration_rows: int = Field(500, ge=0)
+    """Validation rows on which the probabilities of classifier and baseline are calibrated; below 20 none are."""
+    adaptive_share: float = Field(0.3, ge=0, le=1)
+    """Mode `adaptive`: the largest share of validation rows that are reasoned about; the threshold is where, within
+    it, most of their labels are right."""
 
 
 class BaselineConfig(Section):
@@ -424,6 +433,8 @@ class EvaluationConfig(Section):
     """Resamples of the paired bootstrap."""
     floors: list[Literal["majority", "tfidf"]] = ["majority", "tfidf"]
     """Simple models beside which the others must stand."""
+    modes: list[Mode] | None = None
+    """Modes in which the classifier is evaluated, beside its default one; default: all that it has but `vote`."""
     shown: int = Field(20, ge=1)
     """Right and wrong predictions that the report shows of each."""
 

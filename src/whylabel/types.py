@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Mode = Literal["fast", "reasoned"]
+Mode = Literal["fast", "reasoned", "vote", "adaptive", "blend"]
 Condition = Literal["label", "free"]
 Form = Literal["label", "reasoning_label", "label_reasoning", "reasoning"]
 Target = Literal["label", "reasoning_label", "label_reasoning", "dual", "multi_task"]
-Status = Literal["ok", "truncated", "reasoning_cut", "label_forced", "failed"]
+Status = Literal["ok", "truncated", "reasoning_cut", "label_forced", "abstained", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +105,15 @@ class Prediction:
     """What a model says of one text.
 
     `probabilities` are in label order and sum to 1; they come from scoring every label of the closed set.
-    `reasoning` is None in fast mode. `seconds` is the row's share of its batch; `tokens` counts generated tokens.
+    `reasoning` is None where none was written; of several (`vote`) it is the one that speaks most for the label.
+    `seconds` is the row's share of its batch; `tokens` counts generated tokens.
     `status` is one of
 
     - `ok`
     - `truncated`: the text had to be trimmed to the model's budget;
     - `reasoning_cut`: the reasoning reached its token limit and was closed for the label;
     - `label_forced`: the model ended without turning to the label, which was scored all the same;
+    - `abstained`: its best probability is below what was asked for; `label` is what it would have been;
     - `failed`: the row could not be computed; `error` says why, and `label` is empty.
     """
 

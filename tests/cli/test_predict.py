@@ -5,11 +5,12 @@ import json
 import pandas as pd
 import pytest
 
-from whylabel.classifier import TrainedClassifier, save_checked, train_classifier
+from whylabel.classifier import save_checked, train_classifier
 from whylabel.cli.main import main
 from whylabel.labels import LabelSet
 from whylabel.models import load
 from whylabel.recipe import Recipe, override_recipe
+from whylabel.trained import TrainedClassifier
 from whylabel.types import ReasonedExample
 
 TEXTS = ['She said "no, thanks", twice', "two\nlines", "=SUM(A1)", "🎉 emoji", "the <|label|> and <|im_end|>"]
@@ -28,7 +29,14 @@ def model(tiny_model_folder, tmp_path_factory):
     recipe = override_recipe(Recipe(name="t"), training__max_steps=6, training__learning_rate=1e-2)
     labels = LabelSet(("=odd", "even"))
     card, _ = train_classifier(
-        loaded, rows, labels, recipe, title="t", checkpoints=folder / "checkpoints", lineage={}
+        loaded,
+        rows,
+        labels,
+        recipe,
+        target="reasoning_label",
+        title="t",
+        checkpoints=folder / "checkpoints",
+        lineage={},
     )
     save_checked(loaded, card, rows, folder / "model")
     return folder / "model"
@@ -98,7 +106,7 @@ def test_a_failure_in_the_middle_leaves_no_half_file(model, texts, tmp_path, mon
     output = tmp_path / "out.jsonl"
     output.write_text("what was there before\n")
 
-    def dies(self, rows):
+    def dies(self, rows, mode, abstain_below):
         raise KeyboardInterrupt
         yield
 
@@ -106,3 +114,23 @@ def test_a_failure_in_the_middle_leaves_no_half_file(model, texts, tmp_path, mon
     assert run(model, *options(texts), "--output", output) == 130
     assert output.read_text() == "what was there before\n"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_mode_is_asked_for_and_one_that_the_model_has_not_is_refused(model, texts, tmp_path, capsys):
+    assert run(model, *options(texts), "--mode", "vote") == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["mode"] for row in said] == ["vote"] * len(TEXTS)
+    assert run(model, *options(texts), "--mode", "fast", "--output", tmp_path / "out.csv") == 2
+    assert "cannot answer in mode 'fast'. It can: reasoned, vote." in capsys.readouterr().err
+    assert run(model, *options(texts), "--mode", "slow") == 2
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_unsure_rows_abstain_and_keep_their_label(model, texts, capsys):
+    assert run(model, *options(texts), "--abstain-below", "1") == 0
+    said = capsys.readouterr()
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    assert {row["status"] for row in rows} == {"abstained"}
+    assert {row["label"] for row in rows} <= {"=odd", "even"}
+    assert "5 of 5 rows are below 1: abstained." in said.err
+    assert run(model, *options(texts), "--abstain-below", "1.5") == 2

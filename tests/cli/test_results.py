@@ -27,13 +27,21 @@ def test_the_table_shows_every_model_and_the_reasonings(tmp_path, capsys):
         {"baseline": sure, "classifier": reasoned},
         EvaluationConfig(bootstrap_samples=100, floors=["majority"]),
         1,
+        modes={"fast": [Prediction(row.id, "b", (0.2, 0.8)) for row in test]},
     )
     run.evaluation_metrics.parent.mkdir()
     run.evaluation_metrics.write_text(json.dumps(outcome.to_json()))
     write_predictions(run.predictions, outcome.rows)
     print_results(run, as_json=False)
     shown = capsys.readouterr().out
-    for word in ("majority", "baseline", "classifier − baseline", "text [bold] 1", "why:   because 1"):
+    for word in (
+        "majority",
+        "baseline",
+        "classifier, fast",
+        "classifier − baseline",
+        "text [bold] 1",
+        "why:   because 1",
+    ):
         assert word in shown
     assert "wrong, gold is b" in shown
     assert str(run.report) in shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -33,7 +34,7 @@ def evaluated(*names: str) -> Evaluation:
 def test_metrics_json_has_the_promised_keys() -> None:
     metrics = evaluated("baseline", "classifier").to_json()
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    assert set(metrics) == {"labels", "baseline", "classifier", "floors", "paired"}
+    assert set(metrics) == {"labels", "baseline", "classifier", "modes", "floors", "paired"}
     assert set(metrics["floors"]) == {"majority", "tfidf"}
     assert {"difference", "ci95", "mcnemar_p", "discordant", "macro_f1_difference"} <= set(metrics["paired"])
     for model in (metrics["baseline"], metrics["classifier"], *metrics["floors"].values()):
@@ -49,6 +50,30 @@ def test_rows_hold_every_model_and_test_row() -> None:
     rows = evaluated("baseline", "classifier").rows
     assert {row.model for row in rows} == {"majority", "tfidf", "baseline", "classifier"}
     assert len(rows) == 4 * len(TEST)
+
+
+def test_the_classifier_is_scored_in_every_mode_and_its_default_once() -> None:
+    models = {"baseline": said("ab" * 5, "fast"), "classifier": said("aa" * 5, "reasoned")}
+    modes = {
+        "reasoned": models["classifier"],
+        "fast": said("bb" * 5, "fast"),
+        "blend": said("ab" * 5, "blend"),
+    }
+    found = evaluate(TEST, TRAIN, LABELS, models, CONFIG, 1, modes=modes)
+    assert {mode: score.accuracy for mode, score in found.modes.items()} == {
+        "reasoned": 0.5,
+        "fast": 0.5,
+        "blend": 1.0,
+    }
+    assert found.classifier is found.modes["reasoned"]
+    assert found.paired is not None and found.paired.difference == -0.5
+    counts = Counter((row.model, row.prediction.mode) for row in found.rows)
+    assert counts == {
+        **{("classifier", mode): 10 for mode in modes},
+        **{(name, "fast"): 10 for name in ("baseline", "majority", "tfidf")},
+    }
+    alone = evaluated("baseline", "classifier")
+    assert alone.modes == {"reasoned": alone.classifier}
 
 
 @pytest.mark.parametrize(("present", "absent"), [("baseline", "classifier"), ("classifier", "baseline")])

@@ -162,3 +162,16 @@ def test_mixed_modes_are_an_error() -> None:
     predictions = [Prediction("0", "a", ONE_HOT["a"]), Prediction("1", "a", ONE_HOT["a"], mode="reasoned")]
     with pytest.raises(DataError, match="several modes"):
         score(rows("aa"), predictions, LABELS, bootstrap_samples=100, seed=0)
+
+
+def test_coverage_by_hand() -> None:
+    chances = [(0.5, 0.3, 0.2), (0.2, 0.7, 0.1), (0.05, 0.05, 0.9), (0.96, 0.02, 0.02)]
+    predictions = [Prediction(str(i), "abca"[i], row) for i, row in enumerate(chances)]
+    predictions.append(Prediction("4", "", (), status="failed"))
+    curve = score(rows("bbcab"), predictions, LABELS, bootstrap_samples=100, seed=1).coverage
+    found = {point.threshold: (point.coverage, point.accuracy) for point in curve}
+    assert found[0.0] == found[0.5] == (0.8, 0.75)
+    assert found[0.6] == found[0.7] == (0.6, 1.0)
+    assert found[0.8] == found[0.9] == (0.4, 1.0)
+    assert found[0.95] == (0.2, 1.0)
+    assert found[0.99] == (0.0, None)

@@ -28,14 +28,15 @@ def write_run(
     text: str = "The kettle sang and I thought of",
     reasoning: str = "The writer lingers on",
     models: Sequence[str] = ("baseline", "classifier"),
+    modes: Sequence[Mode] = (),
 ) -> RunFolder:
-    """Write a run folder; `text` and `reasoning` stand in every text and reasoning."""
+    """Write a run folder; `text` and `reasoning` stand in every text and reasoning, `modes` beside `reasoned`."""
     run = RunFolder(folder)
     run.write_recipe(Recipe(name="quickstart").to_yaml())
     write_manifest(run)
     write_stage_metrics(run)
     write_reasonings(run, labels, text, reasoning)
-    write_evaluation(run, labels, text, reasoning, models)
+    write_evaluation(run, labels, text, reasoning, models, modes)
     return run
 
 
@@ -71,7 +72,12 @@ def predicted(
 
 
 def write_evaluation(
-    run: RunFolder, labels: Sequence[str], text: str, reasoning: str, models: Sequence[str]
+    run: RunFolder,
+    labels: Sequence[str],
+    text: str,
+    reasoning: str,
+    models: Sequence[str],
+    modes: Sequence[Mode],
 ) -> None:
     test = examples("test", labels, text, 30 if len(labels) < 20 else 4)
     said = {
@@ -85,6 +91,7 @@ def write_evaluation(
         {name: said[name] for name in models},
         EvaluationConfig(bootstrap_samples=200),
         seed=13,
+        modes={mode: predicted(test, labels, 0.6, mode, reasoning, 3) for mode in modes},
     )
     write_json(run.evaluation_metrics, result.to_json())
     write_predictions(run.predictions, result.rows)

@@ -44,6 +44,17 @@ def test_the_card_says_what_matters(make_run: MakeRun) -> None:
     assert "builtin:emotions (480 train, 60 validation, 180 test texts)" in body
 
 
+def test_the_card_lists_the_modes(make_run: MakeRun) -> None:
+    run = make_run(modes=("adaptive",))
+    _, body = card_of(run)
+    metrics = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
+    for mode, words in (("adaptive", "reasoning where unsure"), ("reasoned", "reasoning, then label")):
+        accuracy = f"{100 * metrics['modes'][mode]['accuracy']:.1f}\u00a0%"
+        assert f"| {mode}: {words} | {accuracy}" in body
+    assert 'classifier.predict(["a text"], mode="adaptive")' in body
+    assert "in each of its modes" not in card_of(make_run())[1]
+
+
 def test_data_starts_no_markup(make_run: MakeRun) -> None:
     hostile = "a | b\n# c <script>x</script> [l](http://e.vil) `k`"
     run = make_run(labels=[hostile, "plain"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from whylabel.report.verdict import verdict
+from whylabel.report.verdict import model_name, verdict
 
 
 def metrics(difference: float, p: float, tfidf: float = 0.3, cut: float = 0.0) -> dict[str, Any]:
@@ -52,6 +52,17 @@ def test_the_sentence_has_the_figures() -> None:
         "Reasoning did not pay on this data: 61.1 % with reasoning against 63.3 % without"
         " (difference −2.2 points, 95 % CI −7.7 to +3.3, p = 0.52, 180 test texts)."
     )
+
+
+def test_a_classifier_that_answers_at_once_is_said_to() -> None:
+    figures = metrics(0.1, 0.001)
+    figures["classifier"]["mode"] = "fast"
+    said = verdict(figures)
+    assert "with reasoning in training alone against" in said.sentence
+    assert not [note for note in said.notes if "times as long" in note]
+    assert model_name("classifier", figures["classifier"]) == "Classifier (label at once)"
+    assert model_name("classifier", {"mode": "reasoned"}) == "Classifier (reasoning, then label)"
+    assert model_name("baseline", {"mode": "fast"}) == "Baseline (label only)"
 
 
 def test_notes_name_chance_cost_and_floors() -> None:

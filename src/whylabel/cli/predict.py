@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from whylabel.cli.options import debug_option
+from whylabel.types import Mode
 
 
 @click.command("predict")
@@ -22,6 +25,19 @@ from whylabel.cli.options import debug_option
     type=click.Path(path_type=Path),
     help="A .csv, .jsonl or .parquet file. [default: JSONL on stdout]",
 )
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    help="How the model answers: fast, reasoned, vote (several reasonings), adaptive (reasoned where fast is unsure) "
+    "or blend (fast and reasoned). [default: the model's own]",
+)
+@click.option(
+    "--abstain-below",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="P",
+    help="Rows whose best probability is below P get the status abstained; their label stays beside it.",
+)
 @click.option("--text-column", help="The column with the text. [default: recognised]")
 @click.option("--id-column", help="The column with the row id. [default: recognised]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda ...")
@@ -30,6 +46,8 @@ def command(
     model: str,
     input_path: Path | None,
     output: Path | None,
+    mode: Mode | None,
+    abstain_below: float,
     text_column: str | None,
     id_column: str | None,
     device: str,
@@ -47,16 +65,23 @@ def command(
         else load_texts(input_path, text_column=text_column, id_column=id_column)
     )
     writer = write_predictions(output)
-    from whylabel.classifier import TrainedClassifier
     from whylabel.progress import progress
+    from whylabel.trained import TrainedClassifier
 
     classifier = TrainedClassifier.from_folder(model, device=device)
-    failed = 0
+    predictions = classifier.predict(rows, mode, abstain_below=abstain_below)
+    statuses: Counter[str] = Counter()
     with writer(classifier.labels) as write, progress("predict", total=len(rows)) as bar:
-        for prediction in classifier.predict(rows):
+        for prediction in predictions:
             write(prediction)
-            failed += prediction.status == "failed"
+            statuses[prediction.status] += 1
             bar.advance(1, prediction.tokens)
+    failed = statuses["failed"]
+    if statuses["abstained"]:
+        click.echo(
+            f"{statuses['abstained']:,} of {len(rows):,} rows are below {abstain_below:g}: abstained.",
+            err=True,
+        )
     if failed:
         click.echo(f"{failed:,} of {len(rows):,} rows failed; see their status and error.", err=True)
     return 4 if failed else 0

@@ -59,7 +59,11 @@ def _comparison(metrics: dict[str, Any]) -> Any:
     table.add_column("model")
     for name in ("accuracy", "macro-F1", "seconds/row", "tokens/row"):
         table.add_column(name, justify="right")
-    for name, model in models.items():
+    shown = dict(models)
+    for mode, model in metrics.get("modes", {}).items():
+        if mode != metrics["classifier"]["mode"]:
+            shown[f"classifier, {mode}"] = model
+    for name, model in shown.items():
         table.add_row(
             name,
             _with_interval(model["accuracy"], model["accuracy_ci95"]),
@@ -89,6 +93,7 @@ def _predictions(run: RunFolder) -> list[str]:
     table = pyarrow.parquet.read_table(
         run.predictions, columns=["model", "text", "gold", "label", "reasoning", "probabilities"]
     )
+    # The default mode comes first.
     rows = [row for row in table.to_pylist() if row["model"] == "classifier"][:_SHOWN]
     lines = []
     for row in rows:

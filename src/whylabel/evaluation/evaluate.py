@@ -14,7 +14,7 @@ from whylabel.evaluation.paired import PairedComparison, compare_pair
 from whylabel.evaluation.predictions import PredictionRow, prediction_rows
 from whylabel.labels import LabelSet
 from whylabel.recipe import EvaluationConfig
-from whylabel.types import Example, Prediction
+from whylabel.types import Example, Mode, Prediction
 
 MODELS = ("baseline", "classifier")
 
@@ -23,12 +23,14 @@ MODELS = ("baseline", "classifier")
 class Evaluation:
     """All scores on the test rows; `rows` are the predictions behind them, floors included.
 
+    `classifier` is scored in its default mode, and in `modes` in every mode that was evaluated, that one included.
     `baseline`, `classifier` and `paired` are None where a model was not evaluated.
     """
 
     labels: tuple[str, ...]
     baseline: ModelScore | None
     classifier: ModelScore | None
+    modes: dict[Mode, ModelScore]
     floors: dict[str, ModelScore]
     paired: PairedComparison | None
     rows: tuple[PredictionRow, ...]
@@ -37,7 +39,7 @@ class Evaluation:
         """Return what stands in `evaluation/metrics.json`: plain JSON values, without the rows."""
         return {
             name: _plain(getattr(self, name))
-            for name in ("labels", "baseline", "classifier", "floors", "paired")
+            for name in ("labels", "baseline", "classifier", "modes", "floors", "paired")
         }
 
 
@@ -48,9 +50,12 @@ def evaluate(
     models: Mapping[str, Sequence[Prediction]],
     config: EvaluationConfig,
     seed: int,
+    *,
+    modes: Mapping[Mode, Sequence[Prediction]] | None = None,
 ) -> Evaluation:
     """Score `models` (`baseline`, `classifier` or both) and the floors, and compare the two models by row.
 
+    `modes` are the classifier's predictions in every mode; default: those in `models` alone.
     Without train rows there are no floors. Raises `DataError` if a model's ids are not the test rows'.
     """
     for name in models:
@@ -65,6 +70,13 @@ def evaluate(
         name: score(test, rows, label_set, bootstrap_samples=samples, seed=seed)
         for name, rows in ordered.items()
     }
+    classifier = scores.get("classifier")
+    by_mode = {} if classifier is None else {classifier.mode: classifier}
+    others = {mode: in_test_order(test, rows) for mode, rows in (modes or {}).items() if mode not in by_mode}
+    by_mode |= {
+        mode: score(test, rows, label_set, bootstrap_samples=samples, seed=seed)
+        for mode, rows in others.items()
+    }
     paired = None
     if all(name in models for name in MODELS):
         paired = compare_pair(
@@ -78,10 +90,15 @@ def evaluate(
     return Evaluation(
         labels=label_set.names,
         baseline=scores.get("baseline"),
-        classifier=scores.get("classifier"),
+        classifier=classifier,
+        modes=by_mode,
         floors={name: scores[name] for name in floors},
         paired=paired,
-        rows=tuple(row for name, rows in ordered.items() for row in prediction_rows(name, test, rows)),
+        rows=tuple(
+            row
+            for name, rows in (*ordered.items(), *(("classifier", rows) for rows in others.values()))
+            for row in prediction_rows(name, test, rows)
+        ),
     )
 
 

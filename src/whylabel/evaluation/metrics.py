@@ -24,6 +24,8 @@ from whylabel.types import Example, Mode, Prediction
 NO_LABEL = -1
 """Stands for the label of a failed prediction, which equals no gold label."""
 
+_THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
@@ -56,6 +58,18 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Covered:
+    """What abstaining below a probability does: `coverage` is the share of all rows that still get a label.
+
+    `accuracy` is that of these rows, None where there are none. A failed row is never covered.
+    """
+
+    threshold: float
+    coverage: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelScore:
     """One model on the test rows. A failed prediction counts as wrong.
 
@@ -76,6 +90,7 @@ class ModelScore:
     confusion_matrix: tuple[tuple[int, ...], ...]
     negative_log_likelihood: float | None
     expected_calibration_error: float | None
+    coverage: tuple[Covered, ...]
     rates: Rates
     cost: Cost
 
@@ -116,6 +131,7 @@ def score(
         confusion_matrix=tuple(tuple(int(cell) for cell in row) for row in confusion),
         negative_log_likelihood=likelihood,
         expected_calibration_error=calibration,
+        coverage=coverage_curve(predictions, predicted == gold),
         rates=_rates(predictions),
         cost=_cost(predictions),
     )
@@ -185,6 +201,17 @@ def macro_f1(weights: Floats, gold: Ints, predicted: Ints, labels: int) -> Float
     f1 = np.divide(2 * both, either, out=np.zeros_like(either), where=present)
     means: Floats = f1.sum(axis=1) / present.sum(axis=1)
     return means
+
+
+def coverage_curve(predictions: Sequence[Prediction], right: NDArray[np.bool_]) -> tuple[Covered, ...]:
+    """Return coverage and accuracy where predictions less probable than a threshold are left out."""
+    best = np.array([max(row.probabilities, default=-1.0) for row in predictions])
+    curve = []
+    for threshold in _THRESHOLDS:
+        kept = best >= threshold
+        accuracy = float(right[kept].mean()) if kept.any() else None
+        curve.append(Covered(threshold, float(kept.mean()), accuracy))
+    return tuple(curve)
 
 
 def confusion_matrix(gold: Ints, predicted: Ints, labels: int) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whylabel.report.formats import is_number
-from whylabel.report.verdict import MODEL_NAMES
+from whylabel.report.verdict import model_name
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _MOST_TICKS = 7
@@ -85,12 +85,26 @@ def models_of(evaluation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {name: model for name, model in models.items() if model}
 
 
+def modes_of(evaluation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the classifier's scores by mode, its default first; nothing where it was evaluated in one alone."""
+    modes = dict(evaluation.get("modes") or {})
+    if len(modes) < 2:
+        return {}
+    default = (evaluation.get("classifier") or {}).get("mode")
+    return dict(sorted(modes.items(), key=lambda item: (item[0] != default, _cost(item[1]))))
+
+
+def _cost(model: Mapping[str, Any]) -> float:
+    seconds = (model.get("cost") or {}).get("seconds_per_row")
+    return seconds if is_number(seconds) else 0.0
+
+
 def score_plots(evaluation: Mapping[str, Any]) -> tuple[IntervalPlot, ...]:
     """Return the plots of accuracy and macro-F1 over all models."""
     plots = []
     for title, key in (("Accuracy", "accuracy"), ("Macro-F1", "macro_f1")):
         marks = [
-            _mark(MODEL_NAMES.get(name, name), name, model.get(key), model.get(f"{key}_ci95"))
+            _mark(model_name(name, model), name, model.get(key), model.get(f"{key}_ci95"))
             for name, model in models_of(evaluation).items()
         ]
         plots.append(_plot(title, marks, 0.0, 1.0))

@@ -31,9 +31,10 @@ class ShownPrediction:
 
 @dataclass(frozen=True, slots=True)
 class ShownPredictions:
-    """The right and the wrong predictions of `model` that are shown."""
+    """The right and the wrong predictions of `model` that are shown, all in one mode."""
 
     model: str
+    mode: str
     right: tuple[ShownPrediction, ...]
     wrong: tuple[ShownPrediction, ...]
 
@@ -54,7 +55,8 @@ def shown_predictions(rows: Sequence[PredictionRow], shown: int) -> ShownPredict
         for row in by_model[model].values()
     ]
     right, wrong = ([item for item in candidates if item.row.right is outcome] for outcome in (True, False))
-    return ShownPredictions(model, _disagreeing_first(right, shown), _disagreeing_first(wrong, shown))
+    mode = candidates[0].row.prediction.mode
+    return ShownPredictions(model, mode, _disagreeing_first(right, shown), _disagreeing_first(wrong, shown))
 
 
 def sample_reasonings(kept: Iterable[ReasonedExample]) -> tuple[ReasonedExample, ...]:
@@ -87,7 +89,7 @@ def _disagreeing_first(items: Sequence[ShownPrediction], shown: int) -> tuple[Sh
 
 
 def _by_id(rows: Sequence[PredictionRow], model: str) -> dict[str, PredictionRow]:
-    # Where a model was evaluated in both modes, the one with reasonings is worth reading.
+    # Where a model was evaluated in several modes, the one with reasonings is worth reading.
     mine = [row for row in rows if row.model == model]
     mine.sort(key=lambda row: row.prediction.mode == "reasoned")
     return {row.prediction.id: row for row in mine}

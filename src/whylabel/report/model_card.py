@@ -11,11 +11,11 @@ import yaml
 from markupsafe import Markup
 
 from whylabel.atomic import write_text
-from whylabel.report.charts import models_of
+from whylabel.report.charts import models_of, modes_of
 from whylabel.report.contents import RunContents, read_run
 from whylabel.report.formats import is_number
 from whylabel.report.rendering import render_markdown
-from whylabel.report.verdict import MODEL_NAMES, verdict
+from whylabel.report.verdict import MODE_NAMES, model_name, verdict
 from whylabel.run_folder import RunFolder
 
 _HUB_IDS = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
@@ -43,8 +43,10 @@ def render_model_card(contents: RunContents) -> str:
         source=_source(contents.recipe),
         labels=_labels(contents),
         verdict=verdict(contents.evaluation),
-        names=MODEL_NAMES,
+        model_name=model_name,
+        mode_names=MODE_NAMES,
         models=models_of(contents.evaluation),
+        modes=modes_of(contents.evaluation),
         versions=contents.manifest.get("versions") or {},
         splits=_splits(contents.manifest),
         stages=contents.stages,

@@ -13,6 +13,7 @@ from whylabel.report.charts import (
     class_bars,
     difference_plot,
     models_of,
+    modes_of,
     score_plots,
 )
 from whylabel.report.confusion import confusions
@@ -20,7 +21,7 @@ from whylabel.report.contents import RunContents, read_run
 from whylabel.report.examples import shown_predictions
 from whylabel.report.formats import MISSING, is_number
 from whylabel.report.rendering import render_html
-from whylabel.report.verdict import MODEL_NAMES, verdict
+from whylabel.report.verdict import MODE_NAMES, model_name, verdict
 from whylabel.run_folder import RunFolder
 
 
@@ -41,8 +42,10 @@ def render_report(contents: RunContents) -> str:
         "report.html.j2",
         run=contents,
         verdict=verdict(evaluation),
-        names=MODEL_NAMES,
+        model_name=model_name,
+        mode_names=MODE_NAMES,
         models=models_of(evaluation),
+        modes=modes_of(evaluation),
         plots=score_plots(evaluation),
         difference=difference_plot(evaluation),
         classes=class_bars(evaluation),

@@ -13,7 +13,14 @@ MODEL_NAMES = {
     "majority": "Majority label",
     "tfidf": "TF-IDF + logistic regression",
     "baseline": "Baseline (label only)",
-    "classifier": "Classifier (reasoning, then label)",
+    "classifier": "Classifier",
+}
+MODE_NAMES = {
+    "fast": "label at once",
+    "reasoned": "reasoning, then label",
+    "vote": "several reasonings, averaged",
+    "adaptive": "reasoning where unsure",
+    "blend": "at once and reasoned, blended",
 }
 
 
@@ -31,6 +38,12 @@ class Verdict:
         return f"{self.claim}: {self.figures}" if self.figures else f"{self.claim}."
 
 
+def model_name(name: str, model: Mapping[str, Any]) -> str:
+    """Return what a reader calls a model; the classifier with how it answered."""
+    mode = MODE_NAMES.get(model.get("mode") or "") if name == "classifier" else None
+    return f"{MODEL_NAMES.get(name, name)} ({mode})" if mode else MODEL_NAMES.get(name, name)
+
+
 def verdict(evaluation: Mapping[str, Any]) -> Verdict:
     """Return the verdict of `evaluation/metrics.json`; McNemar's test decides what counts as shown."""
     baseline, classifier = evaluation.get("baseline") or {}, evaluation.get("classifier") or {}
@@ -39,7 +52,7 @@ def verdict(evaluation: Mapping[str, Any]) -> Verdict:
     if is_number(paired.get("difference")) and baseline and classifier:
         low, high = _interval(paired, "ci95")
         figures = (
-            f"{percent(classifier.get('accuracy'))} with reasoning against"
+            f"{percent(classifier.get('accuracy'))} {_with_reasoning(classifier)} against"
             f" {percent(baseline.get('accuracy'))} without (difference"
             f" {points(paired['difference'])} points, 95\u00a0% CI {points(low)} to {points(high)},"
             f" {p_value(paired.get('mcnemar_p'))}, {count(classifier.get('n'))} test texts)."
@@ -54,6 +67,11 @@ def verdict(evaluation: Mapping[str, Any]) -> Verdict:
             )
             return Verdict(f"Only the {name} has been evaluated", figures, notes)
     return Verdict("This run has not been evaluated yet", "")
+
+
+def _with_reasoning(classifier: Mapping[str, Any]) -> str:
+    mode = classifier.get("mode")
+    return "with reasoning in training alone" if mode == "fast" else "with reasoning"
 
 
 def _claim(paired: Mapping[str, Any]) -> str:
@@ -117,7 +135,8 @@ def _cost_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
         for name in ("baseline", "classifier")
     ]
     fast, slow = costs
-    if is_number(fast) and is_number(slow) and fast and slow:
+    mode = (evaluation.get("classifier") or {}).get("mode")
+    if mode != "fast" and is_number(fast) and is_number(slow) and fast and slow:
         yield (
             f"A label with its reasoning took {decimal(slow / fast, 1)} times as long as a label alone"
             f" ({duration(slow)} against {duration(fast)} a text)."

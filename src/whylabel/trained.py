@@ -1,0 +1,142 @@
+"""A trained model in use: labels texts, with the probability of every label and the reasoning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whylabel.card import ModelCard
+from whylabel.engines.base import Engine
+from whylabel.engines.transformers import TransformersEngine
+from whylabel.errors import ModelError
+from whylabel.models import LoadedModel, load, read_card
+from whylabel.modes import Answer, Reader
+from whylabel.prompts import Prompts
+from whylabel.run_folder import RunFolder
+from whylabel.types import Mode, Prediction, Status
+
+_CHUNK_ROWS = 512
+_BLANK = Answer(None, error="the text is blank")
+
+Rows = Sequence[tuple[str, str]]
+
+
+class TrainedClassifier:
+    """A classifier or baseline in memory.
+
+    >>> model = TrainedClassifier.from_folder("runs/quickstart")
+    >>> next(model.predict([("1", "I could not stop smiling.")])).label
+    """
+
+    def __init__(self, loaded: LoadedModel, card: ModelCard, engine: Engine | None = None) -> None:
+        self.loaded = loaded
+        self.card = card
+        self.labels = card.labels
+        self.mode = card.mode
+        self.prompts = Prompts(loaded.tokenizer, card.prompt_style, card.question, card.name)
+        self._reader = Reader(loaded, card, self.prompts, engine or TransformersEngine(loaded))
+
+    @classmethod
+    def from_folder(
+        cls, folder: str | Path, *, device: str = "auto", dtype: str = "auto"
+    ) -> TrainedClassifier:
+        """Load a run folder's classifier, or a model folder. Raises `ModelError` if it is neither."""
+        path = model_folder(folder)
+        card = ModelCard.from_json(read_card(path), path)
+        return cls(load(str(path), device=device, dtype=dtype), card)
+
+    def predict(
+        self, rows: Rows, mode: Mode | None = None, *, abstain_below: float = 0.0
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for every (id, text), in order; a blank text fails alone.
+
+        `mode` None is the model's default. A prediction whose best probability is below `abstain_below` has the
+        status `abstained`. Raises `ModelError` for a mode that the model has not.
+        """
+        mode = mode or self.mode
+        found = self.predict_in_modes(rows, (mode,), abstain_below=abstain_below)
+        return (predictions[mode] for predictions in found)
+
+    def predict_in_modes(
+        self, rows: Rows, modes: Sequence[Mode], *, abstain_below: float = 0.0
+    ) -> Iterator[dict[Mode, Prediction]]:
+        """Yield for every row its prediction in each of the modes, as `predict` would; nothing is computed twice."""
+        for mode in modes:
+            self.card.check_mode(mode)
+        return self._predict(rows, modes, abstain_below)
+
+    def log_scores(self, rows: Rows, modes: Sequence[Mode]) -> dict[Mode, NDArray[np.float64]]:
+        """Return for each mode the log-scores before any temperature, shape (rows, labels).
+
+        A row that could not be read is NaN.
+        """
+        nothing = np.full(len(self.labels), np.nan)
+        found: dict[Mode, list[NDArray[np.float64]]] = {mode: [] for mode in modes}
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            answers, _ = self._read(rows[start : start + _CHUNK_ROWS], modes)
+            for mode in modes:
+                found[mode] += [
+                    nothing if answer.log_scores is None else answer.log_scores for answer in answers[mode]
+                ]
+        return {mode: np.array(scores).reshape(len(rows), len(self.labels)) for mode, scores in found.items()}
+
+    def _predict(
+        self, rows: Rows, modes: Sequence[Mode], abstain_below: float
+    ) -> Iterator[dict[Mode, Prediction]]:
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            chunk = rows[start : start + _CHUNK_ROWS]
+            answers, trimmed = self._read(chunk, modes)
+            for place, (row_id, _) in enumerate(chunk):
+                yield {
+                    mode: self._prediction(row_id, mode, answers[mode][place], trimmed[place], abstain_below)
+                    for mode in modes
+                }
+
+    def _read(self, rows: Rows, modes: Sequence[Mode]) -> tuple[dict[Mode, list[Answer]], list[bool]]:
+        """Return an answer for every mode and row, and which texts were trimmed."""
+        texts = [self.prompts.trim(text, self.card.max_text_tokens) for _, text in rows]
+        places = [place for place, (_, text) in enumerate(rows) if text.strip()]
+        found = self._reader.read([texts[place] for place in places], modes)
+        answers: dict[Mode, list[Answer]] = {}
+        for mode in modes:
+            answers[mode] = [_BLANK] * len(rows)
+            for place, answer in zip(places, found[mode], strict=True):
+                answers[mode][place] = answer
+        return answers, [text != row[1] for text, row in zip(texts, rows, strict=True)]
+
+    def _prediction(
+        self, row_id: str, mode: Mode, answer: Answer, trimmed: bool, abstain_below: float
+    ) -> Prediction:
+        if answer.log_scores is None:
+            return Prediction(row_id, "", (), mode=mode, status="failed", error=answer.error)
+        row = np.exp(self.card.calibration.log_probabilities(mode, answer.log_scores))
+        best = int(row.argmax())
+        status: Status = answer.status
+        if status == "ok" and trimmed:
+            status = "truncated"
+        if row[best] < abstain_below:
+            status = "abstained"
+        return Prediction(
+            id=row_id,
+            label=self.labels.names[best],
+            probabilities=tuple(float(value) for value in row),
+            reasoning=answer.reasoning,
+            mode=mode,
+            status=status,
+            seconds=answer.seconds,
+            tokens=answer.tokens,
+        )
+
+
+def model_folder(path: str | Path) -> Path:
+    """Return the model folder of a path: a model folder itself, or a run folder's classifier."""
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise ModelError(
+            f"There is no model folder {str(path)!r}.", fix="name a run folder, or a model folder inside it"
+        )
+    classifier = RunFolder(folder).classifier_model
+    return classifier if not (folder / "config.json").exists() and classifier.is_dir() else folder
