@@ -241,7 +241,7 @@ def distinct_rows(source: str, prompts: Prompts, count: int) -> list[Row]:
 
 def table(found: dict[str, Any]) -> str:
     """Return the figures as a Markdown table, fastest first."""
-    parts = found["by_rows"]
+    parts = dict(sorted(found["by_rows"].items(), key=lambda item: int(item[0])))
     columns = "".join(f" {count} rows: tokens/s | of the limit | same output |" for count in parts)
     lines = [f"| engine |{columns} how |", "|---|" + "---:|---:|---:|" * len(parts) + "---|"]
     engines = sorted(found["engines"].items(), key=lambda item: -item[1]["tokens_per_second"])

@@ -3,10 +3,10 @@
     python benchmarks/training.py --output benchmarks/training.json
     python benchmarks/training.py --table benchmarks/training.json
 
-One run, the same weights, the same texts as the same token ids, one epoch, completions alone supervised. What counts is
-tokens that are no padding, per second of the loop; rounds are interleaved, the best one counts, all are kept. The limit
-is 6 x parameters FLOPs a token at the rate of a square float32 product in the same minutes. `by_length` has a record of
-every row length, and the keys beside it are those of the longest.
+One run, the same weights, the same texts as the same token ids, one epoch, completions alone supervised. What counts
+is tokens that are no padding, per second of the loop; rounds are interleaved, the best one counts, all are kept. The
+limit is 6 x parameters FLOPs a token at the rate of a square float32 product in the same minutes. `by_length` has a
+record of every row length, and the keys beside it are those of the longest.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def largest_difference(loaded: LoadedModel, rows: Sequence[Rendered]) -> float:
 
 def table(found: dict[str, Any]) -> str:
     """Return the figures as a Markdown table, fastest first."""
-    parts = found["by_length"]
+    parts = dict(sorted(found["by_length"].items(), key=lambda item: int(item[0])))
     columns = "".join(
         f" {part['work']['tokens_per_row']:.0f}-token rows: tokens/s | of the limit |"
         for part in parts.values()

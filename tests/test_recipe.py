@@ -6,10 +6,10 @@ import yaml
 from whylabel.engines.choice import chosen_engine, output_settings
 from whylabel.errors import RecipeError
 from whylabel.recipe import (
+    ClassifierTrainingConfig,
     EngineConfig,
     FilterConfig,
     Recipe,
-    TrainingConfig,
     build_recipe,
     load_recipe,
     override_recipe,
@@ -39,7 +39,10 @@ def test_a_files_name_becomes_a_safe_run_name(load, file, name):
 
 
 def test_a_section_whose_lines_are_all_commented_out_is_its_defaults(load):
-    assert load("training:\n  # learning_rate: 1e-5\naugment:\n  filters:\n").training == TrainingConfig()
+    assert (
+        load("training:\n  # learning_rate: 1e-5\naugment:\n  filters:\n").training
+        == ClassifierTrainingConfig()
+    )
 
 
 @pytest.mark.parametrize("written", ["1e-5", "1.0e-5", "0.00001", "'1e-5'"])

@@ -2,8 +2,8 @@
 
 A position that is computed costs 2 FLOPs for each weight of the linear layers, and 4 x layers x heads x head size for
 each position that it attends to (itself included); one whose logits are wanted costs 2 more for each weight of the LM
-head. A backward pass costs twice a forward pass (Kaplan et al. 2020, arXiv 2001.08361, section 2.1), or once where only
-adapters are trained. Norms, rotary embeddings and softmax are left out.
+head. A backward pass costs twice a forward pass (Kaplan et al. 2020, arXiv 2001.08361, section 2.1), or once where
+only adapters are trained. Norms, rotary embeddings and softmax are left out.
 """
 
 from __future__ import annotations

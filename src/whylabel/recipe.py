@@ -117,11 +117,11 @@ class LoraSettings(Section):
 
 
 class LossConfig(Section):
-    """How the tokens of a completion count: cross-entropy, weighted by segment, coefficients summing to 1 in a step."""
+    """How the tokens of a completion count: cross-entropy, weighted by segment; the weights of a step sum to 1."""
 
     normalise: Literal["token", "segment"] = "token"
-    """`token`: every token counts alike, so that a long reasoning outweighs its label; `segment`: the tokens of labels
-    and those of reasonings are averaged apart, then the two averages are."""
+    """`token`: every token counts alike, so that a long reasoning outweighs its label; `segment`: the tokens of
+    labels and those of reasonings are averaged apart, then the two averages are."""
     label_weight: float = Field(1.0, gt=0)
     """Weight of label tokens, or of their average."""
     reasoning_weight: float = Field(1.0, ge=0)
@@ -196,7 +196,7 @@ class ClassifierTrainingConfig(TrainingConfig):
     """The supervised loop of stage 2, the same for classifier and baseline."""
 
     class_weight: Literal["balanced"] | None = None
-    """`balanced`: a row counts n / (labels x rows of its label), as in scikit-learn; default: all rows count alike."""
+    """`balanced`: a row counts n / (labels x rows of its label), as in scikit-learn; default: all count alike."""
     balanced_sampling: bool = False
     """Every epoch shows as many rows of each label as of the most frequent one: rows of rarer labels come again."""
     selection: SelectionConfig = SelectionConfig()

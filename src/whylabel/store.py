@@ -19,6 +19,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any, Literal
 
+from whylabel.atomic import one_at_a_time
 from whylabel.errors import RunFolderError
 from whylabel.types import Condition, Example, Lift
 
@@ -285,18 +286,18 @@ def open_store(path: Path) -> Iterator[ReasoningStore]:
     Raises `RunFolderError` if the file is no store, is of another version or cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        # SQLite refuses a second process, rather than let it wait, while a new file is switched to a log.
+        with one_at_a_time(path):
+            connection = _connect(path)
+    except (OSError, sqlite3.Error) as error:
         raise _unusable(path, error) from error
     try:
-        connection = _connect(path)
-        try:
-            _prepare(connection, path)
-            yield ReasoningStore(path, connection)
-        finally:
-            connection.close()
+        _prepare(connection, path)
+        yield ReasoningStore(path, connection)
     except sqlite3.Error as error:
         raise _unusable(path, error) from error
+    finally:
+        connection.close()
 
 
 def row_hash(example: Example) -> str:

@@ -19,9 +19,9 @@ Row = Example | ReasonedExample
 class TrainingSet:
     """The examples of a target over labelled rows, with their reasonings where they have some.
 
-    A target of one form: every row once an epoch. `dual` and `multi_task`: every row at once (`label`), and beside them as
-    many with a reasoning as make up `reasoned_share`; above one half, all with a reasoning and fewer at once. Of a
-    row's acceptable reasonings the first `reasonings_per_text` take turns, one in each epoch.
+    A target of one form: every row once an epoch. `dual` and `multi_task`: every row at once (`label`), and beside
+    them as many with a reasoning as make up `reasoned_share`; above one half, all with a reasoning and fewer at once.
+    Of a row's acceptable reasonings the first `reasonings_per_text` take turns, one in each epoch.
     """
 
     def __init__(

@@ -79,9 +79,8 @@ def test_the_cost_of_a_row():
 
 
 def test_flops_of_a_model(loaded):
-    from torch.utils.flop_counter import FlopCounterMode
-
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
     flops = Flops.of(loaded.model)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

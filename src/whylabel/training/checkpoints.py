@@ -1,7 +1,7 @@
 """Checkpoints that count only when whole: weights and optimizer as safetensors, the rest as JSON, no pickle.
 
-A checkpoint is written aside and renamed when it is complete; its `complete.json` holds the hash of every file, so that
-one that was damaged later is not used either.
+A checkpoint is written aside and renamed when it is complete; its `complete.json` holds the hash of every file, so
+that one that was damaged later is not used either.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Cross-entropy over the supervised tokens of a step, weighted by segment and example.
 
-A step's coefficients sum to 1, however long its rows are and in however many parts it is computed, so that the learning
-rate means the same for every target.
+A step's coefficients sum to 1, however long its rows are and in however many parts it is computed, so that the
+learning rate means the same for every target.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def coefficients(
 ) -> list[NDArray[np.float64]]:
     """Return the coefficient of each completion token, per row of a step; all of a step sum to 1.
 
-    With example weights w, segment weights s (label, reasoning) and T tokens: `token` gives w s / Σ w s to each token;
+    With example weights w and segment weights s (label, reasoning), `token` gives w s / Σ w s to each token, and
     `segment` gives s / Σ s to each segment, shared among its tokens as w / Σ w. `label_only` leaves reasoning out
     where the step has labels.
     """

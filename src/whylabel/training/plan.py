@@ -1,7 +1,7 @@
 """Which rows each optimizer step sees, decided before the first one by the seed and the budget alone.
 
-A step's rows are fixed, whatever the memory and the number of processes: `tokens_per_batch` and the processes only say
-in which parts it is computed.
+A step's rows are fixed, whatever the memory and the number of processes: `tokens_per_batch` and the processes only
+say in which parts it is computed.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ class Plan:
         order = RowOrder([len(row.prompt_ids) for row in rows], per_step, self.seed)
         order.set_epoch(epoch)
         ordered = [rows[place] for place in order]
-        units = list(_packs(ordered, config.max_length)) if config.packing else [(row,) for row in ordered]
+        packs = _packs(ordered, config.max_length) if config.packing else ((row,) for row in ordered)
+        units: list[Batch] = list(packs)
         return [units[at : at + per_step] for at in range(0, len(units), per_step)]
 
     def _batches(self, units: Sequence[Batch]) -> tuple[Batch, ...]:
