@@ -43,7 +43,7 @@ class Ours:
     """whylabel's loop: float32 unless told otherwise."""
 
     def __init__(self, name: str = "whylabel", dtype: str = "float32", packing: bool = False) -> None:
-        self.name, self.note = name, f"{dtype}, {'packed' if packing else 'rows of similar length together'}"
+        self.name, self.note = name, f"{dtype}, no padding{', packed' if packing else ''}"
         self._dtype, self._packing = dtype, packing
 
     def run(self, loaded: LoadedModel, rows: Sequence[Rendered], work: Work) -> float:

@@ -29,7 +29,8 @@ from whylabel.progress import say
 from whylabel.prompts import Prompts, Rendered
 from whylabel.recipe import DataConfig, LossConfig, TaskConfig
 from whylabel.runtime import first_line
-from whylabel.training.loss import coefficients, packed, padded, token_losses
+from whylabel.training.loss import coefficients, padded, token_losses
+from whylabel.training.ragged import ragged, ragged_attention
 
 QUIET_LOAD = 0.5
 INSTALL = f"pip install trl=={installed_version('trl') or '1.16.0'}"
@@ -209,7 +210,7 @@ def rows_of_length(loaded: LoadedModel, length: int, count: int) -> list[Rendere
 
 
 def largest_difference(loaded: LoadedModel, rows: Sequence[Rendered]) -> float:
-    """Return by how much a token's loss differs at most between rows alone and rows together, padded or packed."""
+    """Return by how much a token's loss differs at most between rows alone and rows together, padded or not."""
     import torch
 
     device, pad_id = loaded.device, int(loaded.tokenizer.pad_token_id)
@@ -222,8 +223,9 @@ def largest_difference(loaded: LoadedModel, rows: Sequence[Rendered]) -> float:
                 for row, weight in zip(rows, weights, strict=True)
             ]
         )
-        together = [padded(rows, weights, pad_id, device), packed(rows, weights, device)]
-        found = [token_losses(loaded.model, head, inputs) for inputs in together]
+        found = [token_losses(loaded.model, head, padded(rows, weights, pad_id, device))]
+        with ragged_attention(loaded.model):
+            found.append(token_losses(loaded.model, head, ragged(rows, weights, device)))
     return round(max(float((losses - alone).abs().max()) for losses in found), 7)
 
 

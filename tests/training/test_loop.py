@@ -55,6 +55,17 @@ def test_packing_trains_the_same_on_the_same_rows(fresh, tmp_path, run, examples
         assert torch.allclose(value, weights(packed)[name], atol=1e-5), name
 
 
+def test_rows_are_padded_where_attention_is_not_honoured(fresh, tmp_path, run, monkeypatch, capsys):
+    ragged, padded = fresh(), fresh()
+    run(ragged, tmp_path / "ragged", optim="sgd")
+    assert "padded" not in capsys.readouterr().err
+    monkeypatch.setattr(loop, "honours_ragged", lambda *_: False)
+    run(padded, tmp_path / "padded", optim="sgd")
+    assert "rows of a batch are padded" in capsys.readouterr().err
+    for name, value in weights(ragged).items():
+        assert torch.allclose(value, weights(padded)[name], atol=1e-5), name
+
+
 def test_gradient_checkpointing_changes_no_weight(fresh, tmp_path, run):
     plain, checkpointed = fresh(), fresh()
     run(plain, tmp_path / "plain")

@@ -1,11 +1,13 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 
-from whylabel.models import load
 from whylabel.prompts import Rendered
 from whylabel.recipe import LossConfig
 from whylabel.training.loss import coefficients, packed, padded, token_losses, weighted_loss
+from whylabel.training.ragged import honours_ragged, ragged, ragged_attention
 
 CPU = torch.device("cpu")
 
@@ -29,38 +31,60 @@ def one_by_one(model, rows):
     return torch.cat(found)
 
 
-@pytest.mark.parametrize("shape", ["padded", "packed"])
+@pytest.mark.parametrize("shape", ["padded", "packed", "ragged"])
 def test_losses_are_those_of_rows_computed_by_themselves(loaded, examples, shape):
     weights = even(examples)
     if shape == "padded":
         inputs = padded(examples, weights, loaded.tokenizer.pad_token_id, CPU)
     else:
-        inputs = packed(examples, weights, CPU)
+        inputs = {"packed": packed, "ragged": ragged}[shape](examples, weights, CPU)
+    attention = ragged_attention(loaded.model) if shape == "ragged" else nullcontext()
     head = loaded.model.get_output_embeddings()
     with torch.no_grad():
-        found = token_losses(loaded.model, head, inputs)
         expected = one_by_one(loaded.model, examples)
-        total = weighted_loss(loaded.model, head, inputs)
+        with attention:
+            found = token_losses(loaded.model, head, inputs)
+            total = weighted_loss(loaded.model, head, inputs)
+    assert loaded.model.config._attn_implementation == "sdpa"
     assert torch.allclose(found, expected, atol=1e-4)
     assert torch.allclose(total, expected.mean(), atol=1e-5)
     assert not head._forward_pre_hooks
 
 
-def test_a_model_with_grouped_heads_and_windows_is_packed_alike(tokenizer, examples, tmp_path):
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "vocab_size": 640,
+}
+
+
+def test_a_model_with_grouped_heads_is_packed_alike(examples):
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    config = Qwen3Config(
-        vocab_size=len(tokenizer) + 2, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, head_dim=8,
-    )  # fmt: skip
     torch.manual_seed(0)
-    Qwen3ForCausalLM(config).save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    loaded = load(str(tmp_path), device="cpu")
+    model = Qwen3ForCausalLM(Qwen3Config(**SIZES)).eval()
+    assert honours_ragged(model, examples, 0)
     with torch.no_grad():
         inputs = packed(examples, even(examples), CPU)
-        found = token_losses(loaded.model, loaded.model.get_output_embeddings(), inputs)
-        assert torch.allclose(found, one_by_one(loaded.model, examples), atol=1e-4)
+        found = token_losses(model, model.get_output_embeddings(), inputs)
+        assert torch.allclose(found, one_by_one(model, examples), atol=1e-4)
+
+
+def test_a_window_that_is_shorter_than_a_row_is_found_out(examples):
+    from transformers import MistralConfig, MistralForCausalLM
+
+    for window, honoured in ((4, False), (512, True)):
+        torch.manual_seed(0)
+        model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=window)).eval()
+        with torch.no_grad():
+            # Random weights hardly look back: larger ones do.
+            for value in model.parameters():
+                value.mul_(8 if value.ndim == 2 else 1)
+        assert honours_ragged(model, examples, 0) is honoured
 
 
 def test_tokens_count_alike_by_default():

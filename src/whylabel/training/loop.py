@@ -33,6 +33,7 @@ from whylabel.training.checkpoints import (
 )
 from whylabel.training.loss import Inputs, coefficients, packed, padded, weighted_loss
 from whylabel.training.plan import Batch, Epochs, Plan, Step
+from whylabel.training.ragged import honours_ragged, ragged, ragged_attention
 from whylabel.training.selection import Selection, is_best
 
 if TYPE_CHECKING:
@@ -125,7 +126,18 @@ class _Loop:
         dtype, reason = pick_dtype(config.dtype, loaded.device, training=True)
         say(f"  arithmetic: {str(dtype).removeprefix('torch.')} ({reason})")
         self._autocast = dtype if dtype == torch.bfloat16 else None
-        self._plan = Plan(epochs, config, seed, Flops.of(loaded.model), self._accelerator.num_processes)
+        self._plain = loaded.model
+        self._ragged = honours_ragged(loaded.model, epochs(0), self._pad_id)
+        if not self._ragged:
+            say("  rows of a batch are padded: this model's attention cannot be computed example by example")
+        self._plan = Plan(
+            epochs,
+            config,
+            seed,
+            Flops.of(loaded.model),
+            self._accelerator.num_processes,
+            padded=not self._ragged,
+        )
         self.model = _prepared(loaded, config)
         self._head = self.model.get_output_embeddings()
         self._optimizer = _optimizer(self.model, config, *optimizer)
@@ -196,8 +208,9 @@ class _Loop:
             mine = [batches[0]]
         total = 0.0
         for place, (batch, found) in enumerate(mine):
-            with self._exchange(last=place == len(mine) - 1), self._arithmetic():
-                inputs = self._inputs(batch, found)
+            inputs = self._inputs(batch, found)
+            attention = ragged_attention(self._plain) if self._ragged else nullcontext()
+            with self._exchange(last=place == len(mine) - 1), self._arithmetic(), attention:
                 loss = weighted_loss(self._wrapped, self._head, inputs, self._config.loss.label_smoothing) * (
                     0.0 if idle else 1.0
                 )
@@ -223,6 +236,8 @@ class _Loop:
         return total
 
     def _inputs(self, batch: Batch, weights: Sequence[Any]) -> Inputs:
+        if self._ragged:
+            return ragged(batch, weights, self._device)
         if self._config.packing:
             return packed(batch, weights, self._device)
         return padded(batch, weights, self._pad_id, self._device)

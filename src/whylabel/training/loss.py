@@ -57,11 +57,11 @@ def _label_tokens(row: Rendered) -> NDArray[np.bool_]:
 class Inputs:
     """A batch as tensors: what the model is given, and which of its outputs count how much.
 
-    `model` holds `input_ids` (rows, length), and `position_ids` where several examples share a row. `targets` and
+    `model` holds `input_ids` (rows, length), and `position_ids` and more where examples share a row. `targets` and
     `weights` have one entry for each True in `at`, shape (rows, length), in order.
     """
 
-    model: dict[str, torch.Tensor]
+    model: dict[str, Any]
     at: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor

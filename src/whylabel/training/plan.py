@@ -44,6 +44,8 @@ class Plan:
     seed: int
     flops: Flops
     processes: int = 1
+    padded: bool = True
+    """Whether the rows of a batch are filled up to the longest."""
 
     def count(self) -> int:
         """Return the number of steps."""
@@ -97,17 +99,19 @@ class Plan:
 
     def _batches(self, units: Sequence[Batch]) -> tuple[Batch, ...]:
         if self.config.packing:
-            return tuple(units)
+            return tuple(tuple(sorted(unit, key=lambda row: -len(row))) for unit in units)
         rows = sorted((row for unit in units for row in unit), key=lambda row: -len(row))
         batches: list[Batch] = []
-        start = 0
-        most = self.config.per_device_train_batch_size
-        while start < len(rows):
-            fitting = max(1, self.config.tokens_per_batch // len(rows[start]))
-            end = min(start + fitting, start + most, len(rows))
-            batches.append(tuple(rows[start:end]))
-            start = end
-        return tuple(batches)
+        batch: list[Rendered] = []
+        for row in rows:
+            width = len(batch[0] if batch and self.padded else row)
+            held = width * len(batch) if self.padded else sum(map(len, batch))
+            full = len(batch) == self.config.per_device_train_batch_size
+            if batch and (full or held + width > self.config.tokens_per_batch):
+                batches.append(tuple(batch))
+                batch = []
+            batch.append(row)
+        return (*batches, tuple(batch))
 
 
 def _packs(rows: Sequence[Rendered], max_length: int) -> Iterator[Batch]:
