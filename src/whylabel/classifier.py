@@ -88,7 +88,8 @@ def train_classifier(
                 "training.selection looks at validation rows, and there are none.",
                 fix="set data.validation or data.validation_fraction, or leave training.selection out",
             )
-        select = partial(_selection, card, list(validation[: training.selection.rows]), training.selection)
+        rows_looked_at = _drawn(validation, training.selection.rows, f"{recipe.seed}-selection")
+        select = partial(_selection, card, rows_looked_at, training.selection)
     result = train(
         loaded,
         shown.epoch,
@@ -117,6 +118,12 @@ def _selection(
     return Selection(accuracy, config.steps, config.patience)
 
 
+def _drawn(rows: Sequence[Example], most: int, seed: str) -> list[Example]:
+    """Return so many rows at most, drawn and in their order: a split may be sorted by label."""
+    places = random.Random(seed).sample(range(len(rows)), min(most, len(rows)))
+    return [rows[place] for place in sorted(places)]
+
+
 def calibrate_classifier(
     loaded: LoadedModel, card: ModelCard, validation: Sequence[Example], recipe: Recipe
 ) -> ModelCard:
@@ -130,8 +137,7 @@ def calibrate_classifier(
     if size < LEAST_ROWS:
         say(f"  not calibrated: {size} validation rows, at least {LEAST_ROWS} are needed")
         return card
-    drawn = sorted(random.Random(f"{recipe.seed}-calibration").sample(range(len(validation)), size))
-    rows = [validation[place] for place in drawn]
+    rows = _drawn(validation, size, f"{recipe.seed}-calibration")
     # Votes are drawn for rows of every kind, not for the first of a sorted split.
     random.Random(recipe.seed).shuffle(rows)
     say(f"  calibration: {', '.join(card.modes)} on {size:,} validation rows")

@@ -505,20 +505,68 @@ class Pipeline:
         if budget == "same":
             return training
         spent = json.loads(self.run.classifier_metrics.read_text(encoding="utf-8"))
+        trainings = [spent, *spent.get("self_training", [])]
         nothing = {"max_steps": None, "max_supervised_tokens": None, "max_train_flops": None}
-        limit = (
-            {"max_steps": spent["steps"]}
-            if budget == "matched_steps"
-            else {"max_train_flops": spent["flops"]}
-        )
+        if budget == "matched_steps":
+            limit = {"max_steps": sum(one["steps"] for one in trainings)}
+        else:
+            limit = {"max_train_flops": sum(one["flops"] for one in trainings)}
         return training.model_copy(update={**nothing, **limit})
 
     def _train_classifier(self) -> StageResult:
         key, target, run = self._classifier_fingerprint(), self.recipe.classifier.target, self.run
-        rows = self._classifier_rows()
-        return self._train_model(
+        rows, rounds = self._classifier_rows(), []
+        for number in range(1, self.recipe.classifier.self_training_rounds + 1):
+            rows, counts = self._self_training_round(number, rows, key)
+            rounds.append(counts)
+        result = self._train_model(
             "train-classifier", target, rows, run.classifier_model, run.classifier_metrics, key
         )
+        if rounds:
+            metrics = json.loads(run.classifier_metrics.read_text(encoding="utf-8"))
+            write_json(run.classifier_metrics, {**metrics, "self_training": rounds})
+        return result
+
+    def _self_training_round(
+        self, number: int, rows: Sequence[Example | ReasonedExample], key: str
+    ) -> tuple[list[Example | ReasonedExample], dict[str, Any]]:
+        """Return the rows with what a classifier trained on them has written by itself, and the counts.
+
+        What a round has written is kept in the run folder, and read from there by a process that goes on.
+        """
+        from whylabel.classifier import train_classifier
+        from whylabel.models import load
+        from whylabel.reasoned_rows import kept_rows
+        from whylabel.self_training import joined, write_own
+        from whylabel.trained import TrainedClassifier
+
+        folder = self._own(self.run.self_training, key)
+        written, counts = folder / f"round-{number}.parquet", folder / f"round-{number}.json"
+        if not counts.exists():
+            say(f"  self-training, round {number}:")
+            loaded = load(self.recipe.base_model, device=self.recipe.device, dtype="float32")
+            checkpoints = self._checkpoints(self.run.classifier_model, key) / f"round-{number}"
+            card, trained = train_classifier(
+                loaded,
+                rows,
+                self.labels,
+                self.recipe,
+                target=self.recipe.classifier.target,
+                title=f"round {number}",
+                checkpoints=checkpoints,
+                lineage={},
+                validation=self.dataset.validation,
+            )
+            model = TrainedClassifier(loaded, card)
+            own = write_own(
+                model, list(self.dataset.train), self.filters, title=f"round {number}: own reasonings"
+            )
+            with kept_rows(written) as write:
+                for row in own.kept:
+                    write(row)
+            write_json(counts, {**own.to_json(), "steps": trained["steps"], "flops": trained["flops"]})
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        return joined(rows, read_reasoned(written)), json.loads(counts.read_text(encoding="utf-8"))
 
     def _classifier_rows(self) -> Sequence[Example | ReasonedExample]:
         """Return what the classifier is trained on: a row without a reasoning can only be answered at once."""
@@ -616,7 +664,10 @@ class Pipeline:
 
     def _checkpoints(self, model: Path, key: str) -> Path:
         """Return the folder of this very training; checkpoints of other settings are removed."""
-        parent = model.parent / "checkpoints"
+        return self._own(model.parent / "checkpoints", key)
+
+    def _own(self, parent: Path, key: str) -> Path:
+        """Return the folder of this very work below the parent; those of other settings are removed."""
         own = parent / key[:16]
         for other in parent.glob("*"):
             if other != own:

@@ -404,6 +404,10 @@ class ClassifierConfig(Section):
     """`dual`, `multi_task`: the share of training examples that hold a reasoning."""
     reasonings_per_text: int = Field(1, ge=1)
     """Acceptable candidates of a text that are used (`augment.candidates`), another one in each epoch."""
+    self_training_rounds: int = Field(0, ge=0)
+    """Rounds before the last training in which the classifier writes reasonings of its own for the training texts,
+    without their labels; those that lead to the label and pass the filters join the next round, which starts from the
+    base model again."""
     max_reasoning_tokens: int | None = Field(None, ge=1)
     """Tokens a reasoning may take at prediction; default: from the lengths seen in training.
     At the limit the reasoning is closed and the label is still scored."""
@@ -416,6 +420,15 @@ class ClassifierConfig(Section):
     adaptive_share: float = Field(0.3, ge=0, le=1)
     """Mode `adaptive`: the largest share of validation rows that are reasoned about; the threshold is where, within
     it, most of their labels are right."""
+
+    @model_validator(mode="after")
+    def _writes_reasonings(self) -> ClassifierConfig:
+        if self.self_training_rounds and self.target not in ("reasoning_label", "dual"):
+            raise ValueError(
+                f"self_training_rounds need a model that reasons before its label, and target is {self.target}: "
+                "set target to reasoning_label or dual"
+            )
+        return self
 
 
 class BaselineConfig(Section):

@@ -40,6 +40,7 @@ class RunFolder:
         self.augment_metrics = self.path / "augment" / "metrics.json"
         self.classifier_model = self.path / "classifier" / "model"
         self.classifier_metrics = self.path / "classifier" / "metrics.json"
+        self.self_training = self.path / "classifier" / "self_training"
         self.baseline_model = self.path / "baseline" / "model"
         self.baseline_metrics = self.path / "baseline" / "metrics.json"
         self.evaluation_metrics = self.path / "evaluation" / "metrics.json"
