@@ -43,7 +43,8 @@ def test_the_names_are_those_of_the_public_interface(run):
         *("reasoner/model", "reasoner/metrics.json"),
         *("augment/store.sqlite", "augment/train.parquet", "augment/dropped.parquet", "augment/metrics.json"),
         "augment/suspects.parquet",
-        *("classifier/model", "classifier/metrics.json", "baseline/model", "baseline/metrics.json"),
+        *("classifier/model", "classifier/metrics.json", "classifier/self_training"),
+        *("baseline/model", "baseline/metrics.json"),
         *("evaluation/metrics.json", "evaluation/predictions.parquet"),
     }
 
