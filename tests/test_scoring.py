@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from whylabel import scoring
 from whylabel.models import load, prepare_for_training
 from whylabel.prompts import Prompts
 from whylabel.scoring import LabelScorer, probabilities, score_one_by_one
@@ -83,6 +84,25 @@ def test_two_and_a_thousand_labels_equal_the_plain_way(loaded, prompts, count):
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
     alone = np.concatenate([scorer.log_scores([row]) for row in inputs])
     np.testing.assert_allclose(probabilities(found), probabilities(alone), atol=1e-5)
+
+
+def test_very_many_labels_are_scored_in_parts_of_bounded_memory(loaded, prompts, monkeypatch):
+    continuations = [prompts.label_ids(label) for label in LABELS]
+    inputs = [prompts.classifier(text, "label") for text in TEXTS]
+    expected = LabelScorer(loaded, continuations).log_scores(inputs)
+    most, passes = 20, []
+    vocabulary = int(loaded.model.config.vocab_size)
+    monkeypatch.setattr("whylabel.scoring._LOGITS_PER_BATCH", most * vocabulary)
+    whole = scoring._score_tree
+
+    def counted(model, rows, trie):
+        passes.append(len(rows) * (len(trie.tokens) + 1))
+        return whole(model, rows, trie)
+
+    monkeypatch.setattr("whylabel.scoring._score_tree", counted)
+    np.testing.assert_allclose(LabelScorer(loaded, continuations).log_scores(inputs), expected, atol=1e-5)
+    assert len(passes) > len(inputs)
+    assert max(passes) <= most
 
 
 def test_the_check_of_the_mask_costs_the_same_for_many_labels(loaded, prompts, monkeypatch):
