@@ -1,0 +1,128 @@
+"""Write the tables and figures of `docs/results.md` from the result files of the experiments.
+
+    python experiments/page.py             # write them
+    python experiments/page.py --check     # exit code 1 if the page does not show what the result files hold
+
+The page's words are written by hand; what stands between `<!-- NAME -->` and `<!-- end -->` is written here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+
+import numpy as np
+from figures import against_flops
+from results import Estimate, Experiment
+from run import HERE
+
+PAGE = HERE.parent / "docs" / "results.md"
+FIGURES = HERE.parent / "docs" / "figures"
+BLOCK = re.compile(r"(<!-- (?P<name>[a-z0-9-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+
+
+def comparison(experiment: Experiment) -> str:
+    """Return the table of every trial and mode beside its baseline."""
+    lines = [
+        "| setting | trained on | mode | seeds | rows | accuracy | macro-F1 | baseline | difference | FLOPs |",
+        "|---|---|---|---:|---:|---|---:|---:|---|---:|",
+    ]
+    for setting in experiment.settings:
+        for trial in experiment.trials(setting):
+            against = experiment.matched(trial)
+            seeds = experiment.seeds(setting, trial) & experiment.seeds(setting, against)
+            if not seeds:
+                continue
+            baseline = experiment.series(setting, against, "baseline", seeds)
+            for model in experiment.models(setting, trial):
+                own = experiment.series(setting, trial, model, seeds)
+                cells = [
+                    setting,
+                    trial,
+                    model.removeprefix("classifier "),
+                    str(len(seeds)),
+                    str(len(own.right[0])),
+                    with_interval(own.accuracy()),
+                    f"{100 * np.mean(own.macro_f1):.1f}",
+                    f"{100 * baseline.accuracy()[0]:.1f}",
+                    with_interval(own.minus(baseline), signed=True),
+                    f"{np.mean(own.flops) / np.mean(baseline.flops):.2f}",
+                ]
+                lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def label_alone(experiment: Experiment) -> str:
+    """Return the table of the baselines at every budget, and the floors."""
+    lines = [
+        "| setting | model | seeds | accuracy | macro-F1 | training FLOPs |",
+        "|---|---|---:|---|---:|---:|",
+    ]
+    for setting in experiment.settings:
+        trials = experiment.trials(setting)
+        for floor in ("majority", "tfidf"):
+            own = experiment.series(setting, trials[0], floor)
+            lines.append(
+                f"| {setting} | {floor} | {len(own.right)} | {with_interval(own.accuracy())} "
+                f"| {100 * np.mean(own.macro_f1):.1f} | |"
+            )
+        for trial in sorted(
+            trials, key=lambda name: float(np.mean(experiment.series(setting, name, "baseline").flops))
+        ):
+            own = experiment.series(setting, trial, "baseline")
+            lines.append(
+                f"| {setting} | label, budget of `{trial}` | {len(own.right)} | {with_interval(own.accuracy())} "
+                f"| {100 * np.mean(own.macro_f1):.1f} | {np.mean(own.flops):.2e} |"
+            )
+    return "\n".join(lines)
+
+
+def with_interval(values: Estimate, *, signed: bool = False) -> str:
+    """Return a mean and its interval in percent or points."""
+    sign = "+" if signed else ""
+    mean, low, high = (100 * value for value in values)
+    return f"{mean:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]".replace("-", "−")
+
+
+BLOCKS = {
+    "e1": lambda: comparison(Experiment("e1-paper-regime")),
+    "e2": lambda: comparison(Experiment("e2-learning-curves")),
+    "e2-label": lambda: label_alone(Experiment("e2-learning-curves")),
+    "e3": lambda: comparison(Experiment("e3-controls")),
+    "e4": lambda: comparison(Experiment("e4-reasonings")),
+}
+
+
+def page(text: str) -> str:
+    """Return the page with its blocks written anew."""
+    return BLOCK.sub(lambda block: f"{block[1]}{BLOCKS[block['name']]()}{block[3]}", text)
+
+
+DRAWN = {
+    "e2-flops.svg": lambda: against_flops(Experiment("e2-learning-curves")),
+}
+
+
+def main() -> int:
+    """Write what is out of date, or with --check say whether something is."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    wanted = {
+        PAGE: page(PAGE.read_text(encoding="utf-8")),
+        **{FIGURES / name: draw() for name, draw in DRAWN.items()},
+    }
+    stale = [
+        path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    for path in stale:
+        print(f"out of date: {path.relative_to(HERE.parent)}" if check else f"written: {path}")
+        if not check:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(wanted[path], encoding="utf-8")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The results of an experiment, as the page shows them: a mean over the seeds and a 95 % interval.
+
+Where there are three seeds or more, an interval is Student's t over the seeds; with fewer it is a bootstrap over the
+rows, which says nothing of other seeds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import yaml
+from run import HERE, read_results
+from scipy import stats
+
+SEEDS_FOR_T = 3
+RESAMPLES = 10_000
+MODES = ("fast", "reasoned", "blend", "adaptive")
+
+Estimate = tuple[float, float, float]
+"""Mean, and the ends of its 95 % interval."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """What one model did in one setting, a value for each seed."""
+
+    right: tuple[np.ndarray, ...]
+    macro_f1: tuple[float, ...]
+    flops: tuple[float, ...]
+    seconds_per_row: tuple[float, ...]
+
+    def accuracy(self) -> Estimate:
+        """Return the mean over the seeds and its 95 % interval."""
+        return interval(self.right)
+
+    def minus(self, other: Series) -> Estimate:
+        """Return by how much this model is more accurate on the same rows, and the 95 % interval."""
+        return interval([own - its for own, its in zip(self.right, other.right, strict=True)])
+
+
+def interval(rows: Sequence[np.ndarray]) -> Estimate:
+    """Return the mean over seeds of the mean over rows, with its 95 % interval."""
+    means = np.array([seed.mean() for seed in rows])
+    mean = float(means.mean())
+    if len(means) >= SEEDS_FOR_T:
+        half = float(stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means)))
+        return mean, mean - half, mean + half
+    draw = np.random.default_rng(13)
+    drawn = np.mean(
+        [seed[draw.integers(len(seed), size=(RESAMPLES, len(seed)))].mean(axis=1) for seed in rows], axis=0
+    )
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return mean, float(low), float(high)
+
+
+class Experiment:
+    """The results of one folder, on validation rows or on the test split."""
+
+    def __init__(self, name: str, split: str = "validation") -> None:
+        self.plan = yaml.safe_load((HERE / name / "trials.yaml").read_text(encoding="utf-8"))
+        self._results: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        for result in read_results(HERE / name / "results.jsonl"):
+            if result["split"] == split:
+                self._results[result["setting"], result["trial"]].append(result)
+        self.settings = [one for one in self.plan["settings"] if any(key[0] == one for key in self._results)]
+
+    def trials(self, setting: str) -> list[str]:
+        """Return the trials of a setting that have results."""
+        return [name for name in self.plan["trials"] if (setting, name) in self._results]
+
+    def series(self, setting: str, trial: str, model: str, seeds: Iterable[int] | None = None) -> Series:
+        """Return a model's scores: `baseline`, `classifier MODE` or a floor."""
+        found = sorted(self._results[setting, trial], key=lambda result: result["seed"])
+        if seeds is not None:
+            found = [result for result in found if result["seed"] in set(seeds)]
+        spent = "baseline" if model == "baseline" else "classifier"
+        return Series(
+            tuple(np.array([int(one) for one in result["right"][model]]) for result in found),
+            tuple(result["scores"][model]["macro_f1"] for result in found),
+            tuple(result["spent"][spent]["flops"] for result in found),
+            tuple(result["scores"][model]["seconds_per_row"] for result in found),
+        )
+
+    def seeds(self, setting: str, trial: str) -> set[int]:
+        """Return the seeds that a trial was run with."""
+        return {result["seed"] for result in self._results[setting, trial]}
+
+    def models(self, setting: str, trial: str) -> list[str]:
+        """Return the classifier's modes, in the order of the page."""
+        scores: Mapping[str, Any] = self._results[setting, trial][0]["scores"]
+        return [name for mode in MODES if (name := f"classifier {mode}") in scores]
+
+    def matched(self, trial: str) -> str:
+        """Return the trial whose baseline took as many FLOPs as this trial's classifier."""
+        return str(self.plan.get("against", {}).get(trial, trial))

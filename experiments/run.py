@@ -1,0 +1,224 @@
+"""Run the trials of an experiment, one line of `results.jsonl` each; what is there already is not run again.
+
+    python experiments/run.py e2-learning-curves --data FOLDER
+    python experiments/run.py e2-learning-curves --data FOLDER --settings emotion-8 --seeds 13 --minutes 60
+
+An experiment is a folder: its `trials.yaml` says what is varied, as overrides of `recipe.yaml`, which all share. A
+*setting* (data, rows) has a run folder of its own for each seed; its *trials* follow each other in it, so that what
+they have in common is computed once. FOLDER holds the data sets of `data.yaml` and `reasoning`, each a folder with
+train, validation and test as Parquet. Models are compared on validation rows, `--test` excepted; those that
+calibration needs are then cut from the train rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from whylabel.evaluation.predictions import read_predictions
+from whylabel.machine import hardware, versions
+from whylabel.pipeline import Pipeline
+from whylabel.progress import say
+from whylabel.recipe import load_recipe
+from whylabel.run_folder import RunFolder
+
+HERE = Path(__file__).parent
+SPENT = ("steps", "rows", "tokens", "supervised_tokens", "flops", "seconds")
+SCORES = ("n", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95", "negative_log_likelihood")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training and evaluation; trials of one setting and seed share a run folder."""
+
+    experiment: str
+    setting: str
+    name: str
+    seed: int
+    split: str
+    overrides: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """What a result is found by."""
+        return self.setting, self.name, self.seed, self.split
+
+
+def main() -> None:
+    """Run what has no result yet."""
+    arguments = parsed()
+    folder, started = HERE / arguments.experiment, time.monotonic()
+    results = folder / "results.jsonl"
+    done = {key_of(result) for result in read_results(results)}
+    trials = [trial for trial in planned(folder, arguments) if trial.key not in done]
+    say(f"{arguments.experiment}: {len(done)} trials have a result, {len(trials)} are to be run")
+    for trial in trials:
+        minutes = (time.monotonic() - started) / 60
+        if arguments.minutes is not None and minutes > arguments.minutes:
+            say(f"{minutes:.0f} minutes are over: the rest another time")
+            break
+        say(f"\n{trial.setting} · {trial.name} · seed {trial.seed}")
+        result = run(trial, arguments)
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(result, sort_keys=True) + "\n")
+
+
+def parsed() -> argparse.Namespace:
+    """Return the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("experiment", choices=sorted(path.parent.name for path in HERE.glob("*/trials.yaml")))
+    parser.add_argument("--data", type=Path, required=True, help="the folder of the data sets")
+    parser.add_argument("--size", choices=["cpu", "gpu"], help="default: what this machine has")
+    parser.add_argument("--settings", nargs="+", help="default: all of the size")
+    parser.add_argument("--trials", nargs="+", help="default: all")
+    parser.add_argument("--seeds", nargs="+", type=int, help="default: those of the size")
+    parser.add_argument(
+        "--test", action="store_true", help="evaluate on the test split: once, at the very end"
+    )
+    parser.add_argument("--minutes", type=float, help="start no trial after so many minutes")
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="where run folders go")
+    return parser.parse_args()
+
+
+def planned(folder: Path, arguments: argparse.Namespace) -> Iterator[Trial]:
+    """Yield the trials in the order in which they are run: seed by seed, so that the first ones are whole."""
+    plan = yaml.safe_load((folder / "trials.yaml").read_text(encoding="utf-8"))
+    size = plan["sizes"][arguments.size or ("gpu" if has_gpu() else "cpu")]
+    split = "test" if arguments.test else "validation"
+    for seed in arguments.seeds or size["seeds"]:
+        for setting in arguments.settings or size["settings"]:
+            shared = plan["settings"][setting]
+            overrides = [*data_set(shared["data"], split, arguments), f"seed={seed}"]
+            overrides += [*shared.get("overrides", []), *size.get("overrides", [])]
+            for name in arguments.trials or plan["trials"]:
+                own = (*overrides, *plan["trials"][name])
+                yield Trial(folder.name, setting, name, seed, split, own)
+
+
+def data_set(name: str, split: str, arguments: argparse.Namespace) -> list[str]:
+    """Return a data set as overrides, its rows of a label that is to be dropped left out."""
+    known = yaml.safe_load((HERE / "data.yaml").read_text(encoding="utf-8"))[name]
+    folder = arguments.data / name
+    if "drop" in known:
+        folder = without_label(folder, known["drop"], arguments.runs / "data" / name)
+    places = {"data.source": folder / "train.parquet", "data.test": folder / f"{split}.parquet"}
+    if split == "test":
+        places["data.validation"] = folder / "validation.parquet"
+    return [*known["overrides"], *(f"{key}={path}" for key, path in places.items() if path.exists())]
+
+
+def without_label(folder: Path, label: str, target: Path) -> Path:
+    """Write the splits without the rows of a label, and return where."""
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    target.mkdir(parents=True, exist_ok=True)
+    for file in folder.glob("*.parquet"):
+        table = pyarrow.parquet.read_table(file)
+        kept = table.filter(pyarrow.compute.not_equal(table["label_name"], label))
+        pyarrow.parquet.write_table(kept, target / file.name)
+    return target
+
+
+def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run one trial and return its result."""
+    started, runs = time.monotonic(), arguments.runs
+    reasoner = str(shared_reasoner(arguments.data / "reasoning", runs))
+    overrides = [
+        f"reasoner.model={reasoner}",
+        *(text.replace("REASONER", reasoner) for text in trial.overrides),
+    ]
+    recipe = load_recipe(HERE / "recipe.yaml", overrides)
+    run_folder = RunFolder(runs / trial.experiment / f"{trial.setting}-{trial.split}-{trial.seed}")
+    pipeline = Pipeline(recipe, run_folder)
+    with run_folder.locked():
+        pipeline.run_all()
+    evaluation = read(run_folder.evaluation_metrics)
+    return {
+        "setting": trial.setting,
+        "trial": trial.name,
+        "seed": trial.seed,
+        "split": trial.split,
+        "rows": read(run_folder.manifest)["data"]["rows"],
+        "scores": dict(scores(evaluation)),
+        "right": right(run_folder),
+        "spent": {
+            name: {key: read(path).get(key) for key in SPENT}
+            for name, path in (
+                ("baseline", run_folder.baseline_metrics),
+                ("classifier", run_folder.classifier_metrics),
+            )
+        },
+        "augment": {
+            key: value
+            for key, value in (read(run_folder.augment_metrics) if run_folder.kept.exists() else {}).items()
+            if isinstance(value, int | dict)
+        },
+        "seconds": round(time.monotonic() - started),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": {**hardware(), **versions()},
+    }
+
+
+def shared_reasoner(data: Path, runs: Path) -> Path:
+    """Return the reasoner of all experiments, trained if it is not there (`reasoner.yaml`)."""
+    run_folder = RunFolder(runs / "reasoner")
+    pipeline = Pipeline(load_recipe(HERE / "reasoner.yaml", [f"reasoner.data={data}"]), run_folder)
+    with run_folder.locked():
+        pipeline.train_reasoner()
+    return run_folder.reasoner_model
+
+
+def scores(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each model's scores: `baseline`, `classifier` in every mode, the floors."""
+    found = {"baseline": evaluation["baseline"], **evaluation["floors"]}
+    found |= {f"classifier {mode}": score for mode, score in evaluation["modes"].items()}
+    for name, score in found.items():
+        cost = {key: score["cost"][key] for key in ("seconds_per_row", "tokens_per_row")}
+        yield name, {**{key: score[key] for key in SCORES}, **cost, **score["rates"]}
+
+
+def right(run_folder: RunFolder) -> dict[str, str]:
+    """Return for each model which rows it labels rightly, as 0 and 1 in the order of their ids."""
+    by_model: dict[str, dict[str, bool]] = {}
+    for row in read_predictions(run_folder.predictions):
+        name = f"classifier {row.prediction.mode}" if row.model == "classifier" else row.model
+        by_model.setdefault(name, {})[row.prediction.id] = row.right
+    return {
+        name: "".join("01"[found[row_id]] for row_id in sorted(found)) for name, found in by_model.items()
+    }
+
+
+def read_results(path: Path) -> Sequence[dict[str, Any]]:
+    """Return the results of finished trials."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def key_of(result: Mapping[str, Any]) -> tuple[str, str, int, str]:
+    """Return the key of the trial that a result is of."""
+    return result["setting"], result["trial"], result["seed"], result["split"]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def has_gpu() -> bool:
+    """Return whether CUDA is there."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""The experiments: what is run and kept, what the page makes of it, and that the page is current."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from whylabel.recipe import load_recipe
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    import run
+
+    return run
+
+
+@pytest.fixture
+def results(run):
+    import results
+
+    return results
+
+
+@pytest.fixture
+def page(results):
+    import page
+
+    return page
+
+
+def parse(run, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["run.py", *map(str, arguments)])
+    return run.parsed()
+
+
+def write_data(folder):
+    """Write a data set with validation rows, one without, and reasoning data."""
+    rows = {"text": [f"text {n} is {n % 2}" for n in range(60)], "label_name": ["no", "yes"] * 30}
+    for name, splits in (("small", ("train", "validation", "test")), ("bare", ("train", "test"))):
+        (folder / name).mkdir(parents=True)
+        for split in splits:
+            own = {key: [*values, *values[:2]] for key, values in rows.items()}
+            own["text"] = [f"{split} {text} {place}" for place, text in enumerate(own["text"])]
+            own["label_name"][:1] = ["MULTI"] if name == "small" else ["no"]
+            pq.write_table(pa.table(own), folder / name / f"{split}.parquet")
+    (folder / "reasoning").mkdir()
+    table = {
+        "question": [f"q{n}" for n in range(20)],
+        "answer": ["a"] * 20,
+        "reasoning": ["for this reason"] * 20,
+    }
+    pq.write_table(pa.table(table), folder / "reasoning" / "train.parquet")
+
+
+@pytest.fixture
+def tiny(run, tiny_model_folder, tmp_path, monkeypatch):
+    """Experiments of tiny runs: the folder of the data."""
+    home = tmp_path / "experiments"
+    (home / "e0").mkdir(parents=True)
+    files = {
+        "recipe.yaml": {
+            "base_model": str(tiny_model_folder),
+            "training": {"max_steps": 2},
+            "augment": {"engine": "scripted", "filters": {"names": ["empty"]}},
+            "evaluation": {"bootstrap_samples": 100},
+        },
+        "reasoner.yaml": {
+            "base_model": str(tiny_model_folder),
+            "reasoner": {"rows": 8, "validation_rows": 2, "training": {"max_steps": 1}},
+            "augment": {"sampling": {"max_new_tokens": 4}},
+        },
+        "data.yaml": {
+            "small": {"drop": "MULTI", "overrides": ["data.label_column=label_name"]},
+            "bare": {"overrides": ["data.label_column=label_name"]},
+        },
+        "e0/trials.yaml": {
+            "settings": {
+                "s": {"data": "small", "overrides": ["data.train_rows_per_label=4"]},
+                "b": {"data": "bare"},
+            },
+            "trials": {
+                "dual": ["classifier.target=dual", "classifier.max_reasoning_tokens=4"],
+                "matched": ["classifier.target=label_reasoning", "baseline.budget=matched_flops"],
+                "from_reasoner": ["classifier.target=label_reasoning", "base_model=REASONER"],
+            },
+            "against": {"dual": "matched"},
+            "sizes": {"cpu": {"seeds": [1, 2], "settings": ["s"], "overrides": ["data.test_rows=10"]}},
+        },
+    }
+    for name, values in files.items():
+        (home / name).write_text(yaml.safe_dump(values))
+    write_data(tmp_path / "data")
+    monkeypatch.setattr(run, "HERE", home)
+    return tmp_path / "data"
+
+
+def test_trials_leave_a_result_each_and_are_not_run_again(run, tiny, tmp_path, monkeypatch, capsys):
+    common = ("e0", "--data", tiny, "--size", "cpu", "--runs", tmp_path / "runs")
+    parse(run, monkeypatch, *common, "--seeds", 1, "--trials", "dual", "matched")
+    run.main()
+    found = run.read_results(run.HERE / "e0" / "results.jsonl")
+    assert [(one["setting"], one["trial"], one["seed"], one["split"]) for one in found] == [
+        ("s", "dual", 1, "validation"),
+        ("s", "matched", 1, "validation"),
+    ]
+    dual, matched = found
+    assert dual["rows"]["train"] == 8 and dual["rows"]["test"] == 10
+    assert set(dual["right"]) == {"baseline", "majority", "tfidf", "classifier fast", "classifier reasoned"}
+    for model, right in dual["right"].items():
+        assert right.count("1") / 10 == pytest.approx(dual["scores"][model]["accuracy"])
+    flops = {model: spent["flops"] for model, spent in matched["spent"].items()}
+    assert flops["baseline"] == pytest.approx(flops["classifier"], rel=0.2)
+    assert dual["augment"]["kept"] == 8
+    said = capsys.readouterr().err
+    # What trials have in common is computed once.
+    assert said.count("augment: done") == 1 and "augment: nothing has changed" in said
+    parse(run, monkeypatch, *common, "--seeds", 1)
+    run.main()
+    assert "2 trials have a result, 1 are to be run" in capsys.readouterr().err
+    lines = (run.HERE / "e0" / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line)["trial"] for line in lines] == ["dual", "matched", "from_reasoner"]
+
+
+def test_no_trial_begins_when_the_time_is_over(run, tiny, tmp_path, monkeypatch, capsys):
+    parse(
+        run, monkeypatch, "e0", "--data", tiny, "--size", "cpu", "--runs", tmp_path / "runs", "--minutes", 0
+    )
+    run.main()
+    assert not (run.HERE / "e0" / "results.jsonl").exists()
+    assert "the rest another time" in capsys.readouterr().err
+
+
+def test_the_test_split_is_read_on_demand_alone(run, tiny, tmp_path, monkeypatch):
+    common = ("e0", "--data", tiny, "--size", "cpu", "--runs", tmp_path / "runs", "--trials", "dual")
+    plain = parse(run, monkeypatch, *common, "--settings", "s", "b")
+    trials = list(run.planned(run.HERE / "e0", plain))
+    assert [(one.setting, one.seed) for one in trials] == [("s", 1), ("b", 1), ("s", 2), ("b", 2)]
+    small, bare, *_ = (load_recipe(run.HERE / "recipe.yaml", one.overrides).data for one in trials)
+    assert small.test.endswith("runs/data/small/validation.parquet") and small.validation is None
+    # Without validation rows the train rows give some.
+    assert bare.test is None and bare.source.endswith("bare/train.parquet")
+    kept = pq.read_table(tmp_path / "runs" / "data" / "small" / "train.parquet")["label_name"].to_pylist()
+    assert len(kept) == 61 and "MULTI" not in kept
+    last = parse(run, monkeypatch, *common, "--settings", "s", "b", "--test")
+    small, bare, *_ = (
+        load_recipe(run.HERE / "recipe.yaml", one.overrides).data
+        for one in run.planned(run.HERE / "e0", last)
+    )
+    assert small.test.endswith("small/test.parquet") and small.validation.endswith("validation.parquet")
+    assert bare.test.endswith("bare/test.parquet") and bare.validation is None
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in EXPERIMENTS.glob("*/trials.yaml")))
+def test_every_planned_trial_is_a_recipe(run, name, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    for data in yaml.safe_load((EXPERIMENTS / "data.yaml").read_text()):
+        (tmp_path / "data" / data).mkdir()
+    for size in ("cpu", "gpu"):
+        arguments = parse(
+            run, monkeypatch, name, "--data", tmp_path / "data", "--runs", tmp_path, "--size", size
+        )
+        trials = list(run.planned(EXPERIMENTS / name, arguments))
+        assert trials
+        for trial in trials:
+            load_recipe(EXPERIMENTS / "recipe.yaml", trial.overrides)
+
+
+def test_intervals_over_seeds_and_over_rows(results):
+    rows = [np.array([1] * right + [0] * (10 - right)) for right in (5, 6, 7)]
+    mean, low, high = results.interval(rows)
+    # t with 2 degrees of freedom at 97.5 % is 4.303; the standard error of 0.5, 0.6, 0.7 is 0.1 / sqrt(3).
+    assert (mean, low, high) == pytest.approx(
+        (0.6, 0.6 - 4.3027 * 0.057735, 0.6 + 4.3027 * 0.057735), abs=1e-4
+    )
+    mean, low, high = results.interval(rows[:1])
+    assert mean == 0.5 and low == pytest.approx(0.2, abs=0.05) and high == pytest.approx(0.8, abs=0.05)
+
+
+def result(trial, seed, right, baseline, flops):
+    def score(rows):
+        return {"macro_f1": sum(map(int, rows)) / len(rows), "seconds_per_row": 0.1}
+
+    models = {"classifier fast": right, "baseline": baseline, "majority": "0000", "tfidf": "1000"}
+    return {
+        "setting": "s", "trial": trial, "seed": seed, "split": "validation", "right": models,
+        "scores": {name: score(rows) for name, rows in models.items()},
+        "spent": {"classifier": {"flops": flops}, "baseline": {"flops": 100.0}},
+    }  # fmt: skip
+
+
+def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monkeypatch):
+    (tmp_path / "e0").mkdir()
+    plan = {"settings": {"s": {}}, "trials": {"dual": [], "matched": []}, "against": {"dual": "matched"}}
+    (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    lines = [
+        result("dual", 1, "1110", "0000", 200.0),
+        result("dual", 2, "1111", "0000", 200.0),
+        result("matched", 1, "1000", "1100", 110.0),
+        {**result("dual", 1, "0000", "0000", 1.0), "split": "test"},
+    ]
+    (tmp_path / "e0" / "results.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    experiment = results.Experiment("e0")
+    table = page.comparison(experiment).splitlines()
+    # Seed 2 has no partner yet, and the test split is another page's.
+    assert table[2].startswith("| s | dual | fast | 1 | 4 | 75.0 [25.0, 100.0] | 75.0 | 50.0 | +25.0 ")
+    assert table[2].endswith("| 2.00 |")
+    assert "−25.0" in table[3]
+    alone = page.label_alone(experiment)
+    assert "| s | majority | 2 | 0.0 " in alone
+    assert "<svg" in page.against_flops(experiment)
+
+
+def test_the_page_shows_what_the_result_files_hold():
+    command = [sys.executable, str(EXPERIMENTS / "page.py"), "--check"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stdout
+
+
+def test_a_page_that_is_out_of_date_is_told(page, tmp_path, monkeypatch, capsys):
+    other = tmp_path / "results.md"
+    other.write_text("words\n<!-- e2 -->\nold\n<!-- end -->\nwords\n")
+    monkeypatch.setattr(page, "PAGE", other)
+    monkeypatch.setattr(page, "FIGURES", tmp_path)
+    monkeypatch.setattr(page, "DRAWN", {})
+    monkeypatch.setattr(page, "HERE", tmp_path / "experiments")
+    monkeypatch.setattr(page, "BLOCKS", {"e2": lambda: "new"})
+    monkeypatch.setattr(sys, "argv", ["page.py", "--check"])
+    assert page.main() == 1
+    assert "out of date: results.md" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["page.py"])
+    assert page.main() == 0
+    assert other.read_text() == "words\n<!-- e2 -->\nnew\n<!-- end -->\nwords\n"
