@@ -113,6 +113,41 @@ class LabelScorer:
             yield batch
 
 
+class DecisionScorer:
+    """Scores yes against no behind each of a fixed set of questions, which follow any prompt.
+
+    A question is part of both continuations, so that its own score cancels. The prompt is computed once for as many
+    questions as fit a pass: with a vocabulary of 50,000 some hundreds.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, questions: Sequence[Sequence[int]], yes: Sequence[int], no: Sequence[int]
+    ) -> None:
+        most = _LOGITS_PER_BATCH // int(loaded.model.config.vocab_size)
+        self._scorers = [
+            LabelScorer(loaded, [[*question, *answer] for question in part for answer in (yes, no)])
+            for part in _parts(questions, len(yes) + len(no), max(1, min(most, _TOKENS_PER_BATCH // 2)))
+        ]
+
+    def log_scores(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Return log p(yes | prompt, question) - log p(no | prompt, question), shape (prompts, questions)."""
+        scores = np.concatenate([scorer.log_scores(prompts) for scorer in self._scorers], axis=1)
+        return np.asarray(scores[:, 0::2] - scores[:, 1::2])
+
+
+def _parts(
+    questions: Sequence[Sequence[int]], answers: int, most: int
+) -> Iterator[Sequence[Sequence[int]]]:
+    """Yield the questions in parts of at most so many tokens, each with its answers; one question at least."""
+    start = tokens = 0
+    for place, question in enumerate(questions):
+        tokens += len(question) + answers
+        if tokens > most and place > start:
+            yield questions[start:place]
+            start, tokens = place, len(question) + answers
+    yield questions[start:]
+
+
 def probabilities(log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the scores normalised over the closed set, each row summing to 1."""
     shifted = np.exp(log_scores - log_scores.max(axis=-1, keepdims=True))
