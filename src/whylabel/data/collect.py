@@ -77,6 +77,8 @@ def _marks(
     import numpy
 
     strata = kind.strata(names, numpy.bincount(labels, minlength=len(names)).tolist())
+    if strata is names:
+        return Marks(labels, names, texts)
     places: dict[str, int] = {}
     for name in strata:
         places.setdefault(name, len(places))
