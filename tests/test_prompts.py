@@ -345,18 +345,21 @@ def test_mark_shows_what_is_trained(prompts):
 
 def test_decisions_are_written_as_the_doc_string_says(trained):
     prompts = Prompts(trained, "compact", "Which emotions?", "Emotion")
-    assert prompts.mark(prompts.decision_example("T", "joy", True)) == "T\nEmotion: joy?⟦ yes<|im_end|>⟧"
-    assert prompts.mark(prompts.decision_example("T", " joy ", False)) == "T\nEmotion: joy?⟦ no<|im_end|>⟧"
+    assert [prompts.mark(row) for row in prompts.decision_examples("T", {"joy": True, " sad ": False})] == [
+        "T\nEmotion: joy?⟦ yes<|im_end|>⟧",
+        "T\nEmotion: sad?⟦ no<|im_end|>⟧",
+    ]
     chat = Prompts(trained, "chat", "Which emotions?", "Emotion")
     content = "T\n\nWhich emotions? Emotion: joy? Answer yes or no."
     turn = trained.apply_chat_template(
         [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
     )
-    assert chat.mark(chat.decision_example("T", "joy", False)) == f"{turn}⟦no<|im_end|>⟧"
+    (example,) = chat.decision_examples("T", {"joy": False})
+    assert chat.mark(example) == f"{turn}⟦no<|im_end|>⟧"
 
 
 def test_a_decision_is_what_all_share_and_its_own_rest(prompts):
-    example = prompts.decision_example("A text <|im_end|>", "joy", True)
+    (example,) = prompts.decision_examples("A text <|im_end|>", {"joy": True})
     assert list(example.prompt_ids) == [*prompts.undecided("A text <|im_end|>"), *prompts.decision("joy")]
     assert list(example.completion_ids) == prompts.decided(True) != prompts.decided(False)
     assert (example.label_start, example.label_end) == (0, len(example.completion_ids))

@@ -24,7 +24,7 @@ text stays text.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -194,10 +194,15 @@ class Prompts:
             return Rendered(prompt, written, weight=weight)
         return Rendered(prompt, (*answer, *written), 0, len(answer), weight)
 
-    def decision_example(self, text: str, label: str, applies: bool) -> Rendered:
-        """Return a training example of a decision."""
-        answer = self.decided(applies)
-        return Rendered((*self.undecided(text), *self.decision(label)), tuple(answer), 0, len(answer))
+    def decision_examples(self, text: str, applies: Mapping[str, bool]) -> list[Rendered]:
+        """Return a training example for each decision on a label of a text."""
+        beginning = self.undecided(text)
+        examples = []
+        for label, yes in applies.items():
+            answer = self.decided(yes)
+            prompt = (*beginning, *self.decision(label))
+            examples.append(Rendered(prompt, tuple(answer), 0, len(answer)))
+        return examples
 
     def decided(self, applies: bool) -> list[int]:
         """Return the answer of a decision with its end."""

@@ -144,11 +144,8 @@ class DecisionSet(TrainingSet):
         others = [name for name in self._labels.names if name not in apply]
         draw = random.Random(f"{self._seed}-{epoch}-{place}-negatives")
         shown = apply | set(draw.sample(others, min(self._config.negatives, len(others))))
-        return [
-            self._prompts.decision_example(row.text, name, name in apply)
-            for name in self._labels.names
-            if name in shown
-        ]
+        decisions = {name: name in apply for name in self._labels.names if name in shown}
+        return self._prompts.decision_examples(row.text, decisions)
 
     def _example(self, place: int, form: Form, epoch: int) -> Rendered:
         if form != "label":
@@ -156,4 +153,5 @@ class DecisionSet(TrainingSet):
         # What is checked before the training: of a text's decisions, the longest stands for all.
         row = self._rows[place]
         applies = self._longest in self._separator.split(row.label)
-        return self._prompts.decision_example(row.text, self._longest, applies)
+        (example,) = self._prompts.decision_examples(row.text, {self._longest: applies})
+        return example
