@@ -133,9 +133,7 @@ def test_predict_writes_labels_joined_and_as_a_list(finished, tmp_path, suffix):
         table = pandas.read_csv(output, keep_default_na=False)
         assert {"p(joy)", "p(very sad)"} <= set(table.columns)
     else:
-        table = (
-            pandas.read_parquet(output) if suffix == "parquet" else pandas.read_json(output, lines=True)
-        )
+        table = pandas.read_parquet(output) if suffix == "parquet" else pandas.read_json(output, lines=True)
         assert all(", ".join(row.labels) == row.label for row in table.itertuples())
     assert len(table) == 13
     assert list(table["status"]) == ["ok"] * 12 + ["failed"]
@@ -186,7 +184,8 @@ def test_reasonings_are_written_for_all_labels_and_learnt_beside_the_decisions(r
     augmented = json.loads(run.augment_metrics.read_text())
     assert augmented["rows"] == 30 == augmented["kept"] + augmented["dropped"] + augmented["failed"]
     kept = pandas.read_parquet(run.kept)
-    assert "" in set(kept["label"]) and kept["label"].str.contains(", ").any()
+    written = pandas.concat([kept, pandas.read_parquet(run.dropped)])["label"]
+    assert len(written) == 30 and "" in set(written) and written.str.contains(", ").any()
     card = json.loads((run.classifier_model / "whylabel.json").read_text())
     assert card["target"] == "multi_task" and card["thresholds"] is None  # too few validation rows
     assert read_predictions(run.predictions)

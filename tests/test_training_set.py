@@ -125,7 +125,9 @@ def test_a_text_is_shown_with_all_its_labels_and_some_others(prompts):
     rows = decisions(prompts)
     for epoch in range(6):
         lines = texts(prompts, rows.epoch(epoch))
-        assert "text 0\nLabel: joy?⟦ yes<|im_end|>⟧" in lines and "text 0\nLabel: love?⟦ yes<|im_end|>⟧" in lines
+        assert (
+            "text 0\nLabel: joy?⟦ yes<|im_end|>⟧" in lines and "text 0\nLabel: love?⟦ yes<|im_end|>⟧" in lines
+        )
         assert len(lines) == len(set(lines)) == (2 + 2) + (0 + 2) + (1 + 2) + (3 + 2)
         assert sum("⟦ yes" in line for line in lines) == 6
         assert not [line for line in lines if line.startswith("text 1") and "⟦ yes" in line]

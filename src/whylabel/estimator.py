@@ -67,8 +67,8 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> ReasoningClassifier:  # noqa: N803
         """Train on texts and their labels (strings, integers or booleans) and return self.
 
-        Raises `DataError` if a text is blank, the lengths differ or a text has a list of labels, `LabelError` for fewer
-        than two labels.
+        Raises `DataError` if a text is blank, the lengths differ or a text has a list of labels, `LabelError` for
+        fewer than two labels.
         """
         texts = _texts(X)
         labels = np.asarray(_single(y))
@@ -190,7 +190,7 @@ def _single(labels: Iterable[Any]) -> list[Any]:
     """Return the labels as a list. Raises `DataError` if one is a list of labels itself."""
     found = list(labels)
     for place, label in enumerate(found):
-        if isinstance(label, (list, tuple, set)) or getattr(label, "ndim", 0):
+        if isinstance(label, (list, tuple, set)) or getattr(label, "ndim", 0) > 0:
             raise DataError(f"Text {place} has a list of labels, and one label is wanted.", fix=_SEVERAL)
     return found
 

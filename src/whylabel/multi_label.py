@@ -1,6 +1,6 @@
 """Texts with several labels: how the labels of a text stand in one string, and how they are told from scores.
 
-`Example.label` holds all labels of a text, joined in the order of the label set: `joy, love`; without any it is empty.
+`Example.label` holds all labels of a text, joined in the order of the label set (`joy, love`); of none, nothing.
 Everything that sees a label as one string (stores, reasonings, files) so needs to know nothing of this module.
 """
 
@@ -141,4 +141,4 @@ def elements(cell: Any, separator: Separator) -> list[Any] | None:
         return list(cell.tolist())
     if isinstance(cell, str):
         return list(separator.split(cell))
-    return None if isinstance(cell, (dict, bytes, bytearray)) or getattr(cell, "ndim", 0) else [cell]
+    return None if isinstance(cell, (dict, bytes, bytearray)) or getattr(cell, "ndim", 0) > 0 else [cell]

@@ -11,8 +11,8 @@ format that it was trained on. Formats, with `·` for a control token:
               decision          TEXT⏎NAME: LABEL?|  yes·eos   or   TEXT⏎NAME: LABEL?|  no·eos
     chat      the same contents as one user turn of the model's chat template, the answer as the model's turn
 
-Where a text may have several labels, a `decision` on each takes the place of the form `label`; in chats the user's turn
-is TEXT⏎⏎QUESTION NAME: LABEL? Answer yes or no. The reasoner then sees all labels, joined, or that none applies.
+Where a text may have several labels, a `decision` on each takes the place of the form `label`; in chats the user's
+turn is TEXT⏎⏎QUESTION NAME: LABEL? Answer yes or no. The reasoner then sees all labels, joined, or that none applies.
 
 A *form* is how one training example is written; a *target* is the forms that a model is trained on. The prompt's last
 words tell a model of several forms which one is wanted.

@@ -135,9 +135,7 @@ class DecisionScorer:
         return np.asarray(scores[:, 0::2] - scores[:, 1::2])
 
 
-def _parts(
-    questions: Sequence[Sequence[int]], answers: int, most: int
-) -> Iterator[Sequence[Sequence[int]]]:
+def _parts(questions: Sequence[Sequence[int]], answers: int, most: int) -> Iterator[Sequence[Sequence[int]]]:
     """Yield the questions in parts of at most so many tokens, each with its answers; one question at least."""
     start = tokens = 0
     for place, question in enumerate(questions):

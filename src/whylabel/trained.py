@@ -54,8 +54,8 @@ class TrainedClassifier:
         """Yield a prediction for every (id, text), in order; a blank text fails alone.
 
         `mode` None is the model's default. A prediction whose best probability is below `abstain_below` has the
-        status `abstained`. Raises `ModelError` for a mode that the model has not, and for abstaining where each label is
-        decided by itself.
+        status `abstained`. Raises `ModelError` for a mode that the model has not, and for abstaining where each
+        label is decided by itself.
         """
         mode = mode or self.mode
         found = self.predict_in_modes(rows, (mode,), abstain_below=abstain_below)

@@ -70,7 +70,11 @@ def bad_rows(rows: Rows, config: DataConfig) -> Iterator[Finding]:
             continue
         dropped = kind in DROPPABLE and config.bad_rows == "drop"
         places = "; ".join(row.place for row in bad[:3]) + ("; ..." if len(bad) > 3 else "")
-        labels = sorted({name for row in bad for name in rows.unknown(row.label)}) if kind == "unknown_label" else []
+        labels = (
+            sorted({name for row in bad for name in rows.unknown(row.label)})
+            if kind == "unknown_label"
+            else []
+        )
         named = f": {', '.join(map(repr, labels[:10]))}" if labels else ""
         message = f"{len(bad)} of {len(rows)} rows {problem}{named} ({places})"
         yield Finding(

@@ -46,7 +46,7 @@ class Inspection:
     columns: tuple[str, ...] = ()
     text_column: str = ""
     label_column: str = ""
-    task: TaskConfig = TaskConfig()
+    task: TaskConfig = field(default_factory=TaskConfig)
     inferred: Mapping[str, str] = field(default_factory=dict)
     rows_read: int = 0
     rows_unusable: int = 0
@@ -151,9 +151,7 @@ def _inspection(
         len(rows),
         len(rows) - len(examples),
         {split: len(part) for split, part in splits.items()},
-        {
-            split: dict(sorted(label_counts(part, rows.labelling).items())) for split, part in splits.items()
-        },
+        {split: dict(sorted(label_counts(part, rows.labelling).items())) for split, part in splits.items()},
         lengths,
         tuple(findings),
     )

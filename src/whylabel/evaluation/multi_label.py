@@ -1,4 +1,4 @@
-"""The comparison where a text may have several labels: F1 over single decisions, since there is no one right label."""
+"""The comparison where a text may have several labels: F1 over single decisions, as no label alone is right."""
 
 from __future__ import annotations
 
@@ -129,9 +129,7 @@ def compare_pair(
     Raises `DataError` if the two do not hold exactly the ids of the test rows.
     """
     gold = _gold(separator, test, label_set)
-    base, ours = (
-        _said(separator, in_test_order(test, rows), label_set) for rows in (baseline, classifier)
-    )
+    base, ours = (_said(separator, in_test_order(test, rows), label_set) for rows in (baseline, classifier))
 
     def differences(weights: Floats) -> Floats:
         return f1_scores(weights, gold, ours) - f1_scores(weights, gold, base)

@@ -19,7 +19,11 @@ from whylabel.report.rendering import render_markdown
 from whylabel.report.verdict import MODE_NAMES, model_name
 from whylabel.run_folder import RunFolder
 
-_METRICS = (("accuracy", "Accuracy", "accuracy"), ("f1", "Micro-F1", "micro_f1"), ("f1", "Macro-F1", "macro_f1"))
+_METRICS = (
+    ("accuracy", "Accuracy", "accuracy"),
+    ("f1", "Micro-F1", "micro_f1"),
+    ("f1", "Macro-F1", "macro_f1"),
+)
 _HUB_IDS = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

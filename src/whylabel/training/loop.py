@@ -165,7 +165,9 @@ class _Loop:
         with progress(self._title, total=total, unit="steps", done=self.first_step) as bar, self._training():
             for step in self._plan.steps(self.first_step):
                 if self._selection and self._selection.is_over(self._state):
-                    say(f"  {self._title}: stopped early, validation {self._selection.metric} has stopped rising")
+                    say(
+                        f"  {self._title}: stopped early, validation {self._selection.metric} has stopped rising"
+                    )
                     break
                 loss = self._step(step, factor(self._state.step), self._state.step >= label_only_from)
                 self._state.seconds = before + time.monotonic() - started
