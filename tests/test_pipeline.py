@@ -263,7 +263,9 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
         ],
     )
     pipeline.begin()
+    assert pipeline.plan()[:2] == ["suspects: would run", "augment: would run"]
     pipeline.augment()
+    assert all("skipped" in line for line in pipeline.plan()[:2])
     assert {row.id for row in read_suspects(run.suspects)} == wrong
     figures = json.loads(run.augment_metrics.read_text())
     assert figures["dropped_by_reason"]["suspect label"] == 3

@@ -87,6 +87,25 @@ def test_two_and_a_thousand_labels_equal_the_plain_way(loaded, prompts, count):
     np.testing.assert_allclose(probabilities(found), probabilities(alone), atol=1e-5)
 
 
+def test_very_many_labels_are_scored_in_parts_of_bounded_memory(loaded, prompts, monkeypatch):
+    continuations = [prompts.label_ids(label) for label in LABELS]
+    inputs = [prompts.classifier(text, "label") for text in TEXTS]
+    expected = LabelScorer(loaded, continuations).log_scores(inputs)
+    most, passes = 20, []
+    vocabulary = int(loaded.model.config.vocab_size)
+    monkeypatch.setattr("whylabel.scoring._LOGITS_PER_BATCH", most * vocabulary)
+    whole = scoring._score_tree
+
+    def counted(model, rows, trie):
+        passes.append(len(rows) * (len(trie.tokens) + 1))
+        return whole(model, rows, trie)
+
+    monkeypatch.setattr("whylabel.scoring._score_tree", counted)
+    np.testing.assert_allclose(LabelScorer(loaded, continuations).log_scores(inputs), expected, atol=1e-5)
+    assert len(passes) > len(inputs)
+    assert max(passes) <= most
+
+
 def test_the_check_of_the_mask_costs_the_same_for_many_labels(loaded, prompts, monkeypatch):
     plain = []
     real = scoring.score_one_by_one
@@ -152,19 +171,19 @@ def test_a_batch_does_not_change_a_decision(loaded, prompts):
 def test_labels_are_decided_on_in_parts_that_fit_a_pass(loaded, prompts, monkeypatch):
     inputs = [prompts.undecided(text) for text in TEXTS]
     whole = decisions(loaded, prompts, LABELS)
-    assert len(whole._scorers) == 1
-    monkeypatch.setattr(scoring, "_TOKENS_PER_BATCH", 64)
+    assert len(whole._scorer._tries) == 1
+    vocabulary = int(loaded.model.config.vocab_size)
+    monkeypatch.setattr(scoring, "_LOGITS_PER_BATCH", 24 * vocabulary)
     parts = decisions(loaded, prompts, LABELS)
-    assert len(parts._scorers) > 2
+    assert len(parts._scorer._tries) > 2
     np.testing.assert_allclose(
         sigmoid(parts.log_scores(inputs)), sigmoid(whole.log_scores(inputs)), atol=1e-5
     )
-    monkeypatch.setattr(scoring, "_TOKENS_PER_BATCH", 2)
-    assert len(decisions(loaded, prompts, LABELS)._scorers) == len(LABELS)
 
 
 def test_a_pass_over_a_thousand_labels_stays_within_bounds(loaded, prompts, monkeypatch):
     labels = [f"item {number} of {'shop' if number % 3 else 'garden'}" for number in range(1000)]
+    monkeypatch.setattr(scoring, "_LOGITS_PER_BATCH", 1300 * int(loaded.model.config.vocab_size))
     scorer = decisions(loaded, prompts, labels)
     widths = []
     real = scoring._score_tree
@@ -176,7 +195,7 @@ def test_a_pass_over_a_thousand_labels_stays_within_bounds(loaded, prompts, monk
     monkeypatch.setattr(scoring, "_score_tree", watched)
     found = scorer.log_scores([prompts.undecided("I won!")])
     assert found.shape == (1, 1000)
-    assert max(widths) <= scoring._TOKENS_PER_BATCH / 2
+    assert len(widths) > 2 and max(widths) < 1300
     some = [0, 1, 499, 500, 998, 999]
     expected = decided_one_by_one(loaded, prompts, [labels[at] for at in some], ["I won!"])
     np.testing.assert_allclose(found[:, some], expected, atol=1e-4)

@@ -169,9 +169,11 @@ class Pipeline:
         return lines
 
     def _keys(self) -> dict[str, Callable[[], str]]:
+        looked_for = self.recipe.augment.suspects.folds is not None
         keys = {
             "train-reasoner": self.reasoner_fingerprint,
             **({"train-baseline": self._baseline_fingerprint} if self._verified_by_baseline else {}),
+            **({"suspects": self._suspects_fingerprint} if looked_for else {}),
             "augment": self._augment_fingerprint,
             "train-baseline": self._baseline_fingerprint,
             "train-classifier": self._classifier_fingerprint,
@@ -182,6 +184,7 @@ class Pipeline:
                 keys[stage] = keys.pop(stage)
         if self.recipe.classifier.target == "label":
             keys.pop("augment")
+            keys.pop("suspects", None)
         if self.recipe.classifier.target == "label" or self.recipe.reasoner.model is not None:
             keys.pop("train-reasoner")
         return keys
@@ -587,7 +590,13 @@ class Pipeline:
         target = self.recipe.classifier.target
         if target == "label":
             return self.dataset.train
-        reasoned = read_reasoned(self.run.kept)
+        reasoned: Sequence[ReasonedExample] = read_reasoned(self.run.kept)
+        control = self.recipe.classifier.control
+        if control is not None:
+            from whylabel.controls import controlled
+
+            say(f"  a control: the reasonings are spoilt on purpose ({control})")
+            reasoned = controlled(reasoned, control, self.recipe.seed)
         if "label" not in FORMS[target]:
             return reasoned
         by_id = {row.id: row for row in reasoned}

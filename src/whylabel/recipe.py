@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from whylabel.errors import LabelError, RecipeError, unknown_name
 from whylabel.multi_label import Separator
-from whylabel.types import Mode, Target
+from whylabel.types import Control, Mode, Target
 
 
 class Section(BaseModel):
@@ -104,6 +104,8 @@ class DataConfig(Section):
     """Share of the train rows that becomes validation where no validation split is given (stratified)."""
     test_fraction: float = Field(0.2, gt=0, lt=0.9)
     """Share of the rows that becomes test where no test split is given (stratified)."""
+    train_rows_per_label: int | None = Field(None, ge=1)
+    """Use only this many train rows of each label, or all where there are fewer (`multi_label`: of each rarest label)."""
     train_rows: int | None = Field(None, ge=2)
     """Use only this many train rows (stratified by label; `multi_label`: by the rarest label of a row)."""
     validation_rows: int | None = Field(None, ge=1)
@@ -148,10 +150,11 @@ class LossConfig(Section):
 class TrainingConfig(Section):
     """The supervised loop; names as Hugging Face spells them."""
 
-    method: Literal["full", "lora"] = "full"
-    """Train all weights, or low-rank adapters."""
+    method: Literal["full", "lora", "qlora"] = "full"
+    """Train all weights, low-rank adapters, or adapters over a copy of the weights in 4 bits, which saves memory
+    (`pip install 'whylabel[qlora]'`). Adapters are merged into the plain weights at the end."""
     lora: LoraSettings = LoraSettings()
-    """Used where `method: lora`."""
+    """The adapters of `lora` and `qlora`."""
     num_train_epochs: float = Field(3.0, gt=0)
     """Passes over the training rows."""
     max_steps: int | None = Field(None, ge=1)
@@ -424,6 +427,9 @@ class ClassifierConfig(Section):
     """Rounds before the last training in which the classifier writes reasonings of its own for the training texts,
     without their labels; those that lead to the label and pass the filters join the next round, which starts from the
     base model again."""
+    control: Control | None = None
+    """Spoil the reasonings on purpose, to see what they are worth: `shuffled_words`, `another_text`, `another_label`,
+    `filler` or `key_words`; default: train on them as they are."""
     max_reasoning_tokens: int | None = Field(None, ge=1)
     """Tokens a reasoning may take at prediction; default: from the lengths seen in training.
     At the limit the reasoning is closed and the label is still scored."""
@@ -443,6 +449,11 @@ class ClassifierConfig(Section):
             raise ValueError(
                 f"self_training_rounds need a model that reasons before its label, and target is {self.target}: "
                 "set target to reasoning_label or dual"
+            )
+        if self.control and (self.self_training_rounds or self.target == "label"):
+            raise ValueError(
+                f"control: {self.control} spoils the reasoner's reasonings, which needs a target with reasonings "
+                "and no self_training_rounds"
             )
         return self
 

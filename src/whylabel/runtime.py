@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from functools import cache
+from logging import ERROR, getLogger
 
 # glibc's mallopt parameters, from <malloc.h>.
 _M_TRIM_THRESHOLD = -1
@@ -29,6 +30,8 @@ def prepare_process() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    # Where it is installed, transformers imports it, and it tells everyone which kernels it has not.
+    getLogger("bitsandbytes").setLevel(ERROR)
     _keep_freed_memory()
 
 

@@ -2,7 +2,8 @@
 
 A label's score is the sum of the log-probabilities of its tokens and its end (the end keeps a label that starts
 another one comparable). All labels of a row are computed in one forward pass: the tokens that they share form a
-trie behind the prompt, and a tree-shaped attention mask lets each node see the prompt and its own ancestors.
+trie behind the prompt, and a tree-shaped attention mask lets each node see the prompt and its own ancestors. Of very
+many labels several tries are made, so that memory stays bounded.
 """
 
 from __future__ import annotations
@@ -72,7 +73,11 @@ class LabelScorer:
             raise ValueError("every label needs at least one token")
         self._loaded = loaded
         self._continuations = [tuple(ids) for ids in continuations]
-        self._trie = _Trie.of(self._continuations)
+        most = _LOGITS_PER_BATCH // int(loaded.model.config.vocab_size)
+        self._tries = [
+            (places, _Trie.of([self._continuations[place] for place in places]))
+            for places in _groups(self._continuations, most)
+        ]
 
     def log_scores(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Return log p(continuation | prompt), shape (prompts, continuations), natural log."""
@@ -84,9 +89,12 @@ class LabelScorer:
     def _score(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         if self._loaded.honours_tree_masks is None:
             self._loaded.honours_tree_masks = self._check_tree_masks()
-        if self._loaded.honours_tree_masks:
-            return _score_tree(self._loaded, prompts, self._trie)
-        return score_one_by_one(self._loaded, prompts, self._continuations)
+        if not self._loaded.honours_tree_masks:
+            return score_one_by_one(self._loaded, prompts, self._continuations)
+        scores = np.empty((len(prompts), len(self._continuations)))
+        for places, trie in self._tries:
+            scores[:, places] = _score_tree(self._loaded, prompts, trie)
+        return scores
 
     def _check_tree_masks(self) -> bool:
         # Some attention variants (sliding windows, linear attention) ignore a mask that we shape ourselves.
@@ -99,7 +107,7 @@ class LabelScorer:
         return bool(np.allclose(expected, found, atol=tolerance))
 
     def _batches(self, prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-        nodes = len(self._trie.tokens) + 1
+        nodes = max(len(trie.tokens) for _, trie in self._tries) + 1
         most_rows = max(1, _LOGITS_PER_BATCH // (nodes * int(self._loaded.model.config.vocab_size)))
         batch: list[int] = []
         # Longest first: memory is at its peak in the first batch, not after an hour.
@@ -113,37 +121,37 @@ class LabelScorer:
             yield batch
 
 
+def _groups(continuations: Sequence[tuple[int, ...]], most_nodes: int) -> Iterator[list[int]]:
+    """Yield the places of continuations in groups whose tries have so many nodes at most, like beside like."""
+    group: list[int] = []
+    nodes: set[tuple[int, ...]] = {()}
+    for place in sorted(range(len(continuations)), key=lambda place: continuations[place]):
+        ids = continuations[place]
+        own = {ids[:end] for end in range(len(ids))}
+        if group and len(nodes | own) > most_nodes:
+            yield group
+            group, nodes = [], set()
+        group.append(place)
+        nodes |= own
+    yield group
+
+
 class DecisionScorer:
     """Scores yes against no behind each of a fixed set of questions, which follow any prompt.
 
-    A question is part of both continuations, so that its own score cancels. The prompt is computed once for as many
-    questions as fit a pass: with a vocabulary of 50,000 some hundreds.
+    A question is part of both continuations, so that its own score cancels.
     """
 
     def __init__(
         self, loaded: LoadedModel, questions: Sequence[Sequence[int]], yes: Sequence[int], no: Sequence[int]
     ) -> None:
-        most = _LOGITS_PER_BATCH // int(loaded.model.config.vocab_size)
-        self._scorers = [
-            LabelScorer(loaded, [[*question, *answer] for question in part for answer in (yes, no)])
-            for part in _parts(questions, len(yes) + len(no), max(1, min(most, _TOKENS_PER_BATCH // 2)))
-        ]
+        both = [[*question, *answer] for question in questions for answer in (yes, no)]
+        self._scorer = LabelScorer(loaded, both)
 
     def log_scores(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Return log p(yes | prompt, question) - log p(no | prompt, question), shape (prompts, questions)."""
-        scores = np.concatenate([scorer.log_scores(prompts) for scorer in self._scorers], axis=1)
+        scores = self._scorer.log_scores(prompts)
         return np.asarray(scores[:, 0::2] - scores[:, 1::2])
-
-
-def _parts(questions: Sequence[Sequence[int]], answers: int, most: int) -> Iterator[Sequence[Sequence[int]]]:
-    """Yield the questions in parts of at most so many tokens, each with its answers; one question at least."""
-    start = tokens = 0
-    for place, question in enumerate(questions):
-        tokens += len(question) + answers
-        if tokens > most and place > start:
-            yield questions[start:place]
-            start, tokens = place, len(question) + answers
-    yield questions[start:]
 
 
 def probabilities(log_scores: NDArray[np.float64]) -> NDArray[np.float64]:

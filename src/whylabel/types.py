@@ -8,6 +8,7 @@ from typing import Literal
 
 Mode = Literal["fast", "reasoned", "vote", "adaptive", "blend"]
 Condition = Literal["label", "free"]
+Control = Literal["shuffled_words", "another_text", "another_label", "filler", "key_words"]
 Form = Literal["label", "reasoning_label", "label_reasoning", "reasoning"]
 Target = Literal["label", "reasoning_label", "label_reasoning", "dual", "multi_task"]
 Status = Literal["ok", "truncated", "reasoning_cut", "label_forced", "abstained", "failed"]

@@ -6,7 +6,7 @@ import pytest
 
 import whylabel.data.split
 from whylabel.data.cells import normalise_text
-from whylabel.data.split import Marks, first_equal
+from whylabel.data.split import Marks, balanced, first_equal
 from whylabel.recipe import DataConfig
 from whylabel.types import Example
 
@@ -126,3 +126,17 @@ def test_the_first_of_equal_keys():
     assert first_equal(numpy.array([5, 7, 5, -1, 7, 7])).tolist() == [0, 1, 0, 3, 1, 1]
     assert first_equal(numpy.array([3, 2, 1])).tolist() == [0, 1, 2]
     assert first_equal(numpy.array([], dtype=numpy.int64)).tolist() == []
+
+
+def test_as_many_rows_of_each_label_nested():
+    rows = examples({"a": 60, "b": 30, "c": 3})
+    marked = Marked(rows)
+    samples = [marked.at(balanced(marked.numbers, marked.marks, count, 7)) for count in (1, 8, 60)]
+    assert [labels(drawn) for drawn in samples] == [
+        {"a": 1, "b": 1, "c": 1},
+        {"a": 8, "b": 8, "c": 3},
+        {"a": 60, "b": 30, "c": 3},
+    ]
+    assert samples[2] == rows
+    assert set(samples[0]) < set(samples[1])
+    assert samples[1] == sorted(samples[1], key=rows.index)

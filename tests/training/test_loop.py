@@ -101,6 +101,28 @@ def test_lora_is_merged_into_a_plain_model_and_learns_the_marker(loaded, tmp_pat
     assert torch.equal(before[:marker], after[:marker])
 
 
+def test_qlora_trains_adapters_over_four_bits_and_merges_them_into_the_weights(
+    fresh, tmp_path, run, examples
+):
+    before, loaded = weights(fresh()), fresh()
+    settings = {"method": "qlora", "num_train_epochs": 40, "learning_rate": 2e-2}
+    result = run(loaded, tmp_path, examples[:4], **settings)
+    after = weights(loaded)
+    assert type(loaded.model).__name__ == "LlamaForCausalLM"
+    assert {str(value.dtype) for value in after.values()} == {"torch.float32"}
+    layer = "model.layers.0.mlp.up_proj.weight"
+    change = after[layer] - before[layer]
+    assert change.abs().max() > 0 and torch.linalg.matrix_rank(change) <= 16
+    assert torch.equal(after["model.norm.weight"], before["model.norm.weight"])
+    marker = loaded.tokenizer.convert_tokens_to_ids(LABEL_MARKER)
+    embedding = "model.embed_tokens.weight"
+    assert not torch.equal(after[embedding][marker], before[embedding][marker])
+    assert torch.equal(after[embedding][:marker], before[embedding][:marker])
+    # What was learnt over four bits holds over the weights as they were.
+    again = run(loaded, tmp_path / "again", examples[:4], max_steps=1, method="lora")
+    assert again.train_loss < result.train_loss - 0.2
+
+
 class KilledError(Exception):
     pass
 
@@ -124,7 +146,7 @@ def break_off(run, loaded, folder, after, **settings):
 PACKED = {"packing": True, "max_length": 64, "per_device_train_batch_size": 1}
 
 
-@pytest.mark.parametrize("settings", [{}, {"method": "lora"}, PACKED])
+@pytest.mark.parametrize("settings", [{}, {"method": "lora"}, {"method": "qlora"}, PACKED])
 def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
     fresh, tmp_path, run, settings
 ):
@@ -283,9 +305,11 @@ def test_two_processes_train_what_one_does(tiny_model_folder, tmp_path):
         assert found == pytest.approx(alone, rel=1e-5)
 
 
-def test_a_missing_library_is_named_before_anything_is_trained(loaded, tmp_path, run):
-    with pytest.raises(ModelError, match="bitsandbytes"):
-        run(loaded, tmp_path, optim="paged_adamw_8bit")
+def test_a_missing_library_is_named_before_anything_is_trained(loaded, tmp_path, run, monkeypatch):
+    monkeypatch.setattr(loop.importlib.util, "find_spec", lambda name: None)
+    for settings in ({"optim": "paged_adamw_8bit"}, {"method": "qlora"}):
+        with pytest.raises(ModelError, match="bitsandbytes"):
+            run(loaded, tmp_path, **settings)
 
 
 def test_the_order_of_texts_is_the_same_for_both_targets(fresh, tmp_path, monkeypatch, run):

@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     stdout = sys.stdout
     try:
-        result = cli.main(args=arguments, prog_name="whylabel", standalone_mode=False)
+        result = _run(arguments)
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, click.Abort):
         _tell("Interrupted. The same command goes on where this one stopped.")
@@ -103,6 +103,19 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except Exception as error:
         return _report(error, debug="--debug" in arguments)
+
+
+def _run(arguments: list[str]) -> object:
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return cli.main(args=arguments, prog_name="whylabel", standalone_mode=False)
+    from whylabel.training import train
+    from whylabel.training.processes import is_first, others_serving, serve
+
+    if not is_first():
+        serve(train)
+        return 0
+    with others_serving():
+        return cli.main(args=arguments, prog_name="whylabel", standalone_mode=False)
 
 
 def _report(error: Exception, *, debug: bool) -> int:

@@ -23,7 +23,7 @@ from whylabel.data.examples import Examples
 from whylabel.data.readers import read_lines, read_table
 from whylabel.data.rows import refuse_bad_rows
 from whylabel.data.sources import Source, read_source, read_splits, with_extra_files
-from whylabel.data.split import complete_splits, subsample
+from whylabel.data.split import balanced, complete_splits, subsample
 from whylabel.data.table import Table, stream_of_frame
 from whylabel.errors import DataError
 from whylabel.labels import LabelSet
@@ -135,6 +135,8 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
     every = [label for numbers in usable.values() for label in rows.labels(numbers)]
     labels = LabelSet.from_labels(every, task.labels)
     splits, cut = complete_splits(usable, rows.marks, config, seed)
+    if config.train_rows_per_label is not None:
+        splits["train"] = balanced(splits["train"], rows.marks, config.train_rows_per_label, seed)
     caps = {"train": config.train_rows, "validation": config.validation_rows, "test": config.test_rows}
     for split, cap in caps.items():
         bounds = [bound for bound in (cap, limit) if bound is not None]

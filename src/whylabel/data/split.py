@@ -83,6 +83,15 @@ def subsample(rows: Numbers, marks: Marks, count: int | None, seed: int) -> Numb
     return rows[numpy.sort(_draw(labels, marks.names, seats, seed))]
 
 
+def balanced(rows: Numbers, marks: Marks, per_label: int, seed: int) -> Numbers:
+    """Return at most so many rows of each label, in their order; a smaller sample is a part of a larger one."""
+    import numpy
+
+    labels = marks.labels[rows]
+    seats = {name: min(size, per_label) for name, size in _sizes(labels, marks.names).items()}
+    return rows[numpy.sort(_draw(labels, marks.names, seats, seed))]
+
+
 def first_equal(keys: NDArray[numpy.int64]) -> NDArray[numpy.int64]:
     """Return for each key the place of the first one that equals it: its own, where none before it does."""
     import numpy

@@ -20,8 +20,9 @@ from whylabel.errors import ModelError
 from whylabel.flops import Flops
 from whylabel.models import LoadedModel, pick_dtype
 from whylabel.progress import progress, say
-from whylabel.prompts import LABEL_MARKER, Rendered
+from whylabel.prompts import Rendered
 from whylabel.recipe import TrainingConfig
+from whylabel.training.adapters import merged, prepared
 from whylabel.training.checkpoints import (
     Checkpoint,
     latest_checkpoint,
@@ -33,12 +34,12 @@ from whylabel.training.checkpoints import (
 )
 from whylabel.training.loss import Inputs, coefficients, packed, padded, weighted_loss
 from whylabel.training.plan import Batch, Epochs, Plan, Step
+from whylabel.training.processes import accelerator, from_first, shared
 from whylabel.training.ragged import honours_ragged, ragged, ragged_attention
 from whylabel.training.selection import Selection
 
 if TYPE_CHECKING:
     import torch
-    from accelerate import Accelerator
     from transformers import PreTrainedModel
 
 _SECONDS_BETWEEN_CHECKPOINTS = 300.0
@@ -84,11 +85,13 @@ def train(
     """
     from transformers import set_seed
 
-    _check_optimizer(config)
-    set_seed(seed)
+    _check_bitsandbytes(config)
+    named = {"seed": seed, "checkpoints": checkpoints, "title": title, "select": select}
     epochs: Epochs = examples if callable(examples) else lambda _epoch: examples
-    loop = _Loop(loaded, epochs, config, seed, checkpoints, title, select)
-    state = loop.run()
+    with shared(loaded, checkpoints, (examples, config), named):
+        set_seed(seed)
+        loop = _Loop(loaded, epochs, config, seed, checkpoints, title, select)
+        state = loop.run()
     loaded.model = loop.trained()
     return TrainingResult(
         rows=len(epochs(0)),
@@ -122,11 +125,11 @@ class _Loop:
         self._pad_id = int(loaded.tokenizer.pad_token_id)
         # First the optimizer's class: looking it up resets what an accelerator knows of the processes.
         optimizer = _optimizer_class(loaded.model, config, folder)
-        self._accelerator = _accelerator(loaded.device)
+        self._accelerator = accelerator(loaded.device)
         dtype, reason = pick_dtype(config.dtype, loaded.device, training=True)
         say(f"  arithmetic: {str(dtype).removeprefix('torch.')} ({reason})")
         self._autocast = dtype if dtype == torch.bfloat16 else None
-        self._plain = loaded.model
+        self._given = loaded
         self._ragged = honours_ragged(loaded.model, epochs(0), self._pad_id)
         if not self._ragged:
             say("  rows of a batch are padded: this model's attention cannot be computed example by example")
@@ -138,7 +141,9 @@ class _Loop:
             self._accelerator.num_processes,
             padded=not self._ragged,
         )
-        self.model = _prepared(loaded, config)
+        self.model = prepared(loaded, config, self._autocast)
+        # What is inside the adapters, where there are some.
+        self._plain = self.model if config.method == "full" else self.model.get_base_model()
         self._head = self.model.get_output_embeddings()
         self._optimizer = _optimizer(self.model, config, *optimizer)
         self._wrapped = self.model
@@ -187,7 +192,7 @@ class _Loop:
         """Return the plain model with the weights that are kept, adapters merged."""
         if self._selection and (self._folder / _BEST).exists():
             load_parameters(self.model, self._folder / _BEST)
-        model = self.model if self._config.method == "full" else self.model.merge_and_unload()
+        model = merged(self.model, self._given, self._config)
         model.eval()
         model.config.use_cache = True
         return model
@@ -292,9 +297,7 @@ class _Loop:
 
     def _from_main(self, value: Any) -> Any:
         """Return what the main process has found: all go on from the same place."""
-        from accelerate.utils import broadcast_object_list
-
-        return broadcast_object_list([value])[0] if self._accelerator.num_processes > 1 else value
+        return from_first(value) if self._accelerator.num_processes > 1 else value
 
     def _sum(self, value: float) -> float:
         import torch
@@ -305,49 +308,19 @@ class _Loop:
         return float(self._accelerator.reduce(found, reduction="sum"))
 
 
-def _check_optimizer(config: TrainingConfig) -> None:
-    if re.search("8bit|4bit|bnb", config.optim) and not importlib.util.find_spec("bitsandbytes"):
+def _check_bitsandbytes(config: TrainingConfig) -> None:
+    if importlib.util.find_spec("bitsandbytes"):
+        return
+    if re.search("8bit|4bit|bnb", config.optim):
         raise ModelError(
             f"training.optim={config.optim} needs the package bitsandbytes.",
             fix="pip install bitsandbytes, or training.optim=adamw_torch_fused",
         )
-
-
-def _accelerator(device: torch.device) -> Accelerator:
-    from accelerate import Accelerator
-
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
-
-
-def _prepared(loaded: LoadedModel, config: TrainingConfig) -> Any:
-    """Return the model as it is trained: with adapters, checkpointed gradients or packed attention as wanted."""
-    from transformers.utils import is_flash_attn_2_available
-
-    model: Any = loaded.model
-    if config.packing and is_flash_attn_2_available():
-        model.set_attn_implementation("flash_attention_2")
-    if config.method == "lora":
-        model = _with_adapters(loaded, config)
-    if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.enable_input_require_grads()
-    return model
-
-
-def _with_adapters(loaded: LoadedModel, config: TrainingConfig) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    marker = loaded.tokenizer.convert_tokens_to_ids(LABEL_MARKER)
-    adapters = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=config.lora.r,
-        lora_alpha=config.lora.lora_alpha,
-        lora_dropout=config.lora.lora_dropout,
-        target_modules=config.lora.target_modules,
-        # Adapters leave embeddings alone, but the label marker is new and must be learnt.
-        trainable_token_indices=[marker],
-    )
-    return get_peft_model(loaded.model, adapters)
+    if config.method == "qlora":
+        raise ModelError(
+            "training.method=qlora needs the package bitsandbytes.",
+            fix="pip install 'whylabel[qlora]', or training.method=lora",
+        )
 
 
 def _optimizer_class(

@@ -1,0 +1,87 @@
+"""What of a model is trained: all of it, or low-rank adapters (PEFT) over its weights as they are, or in 4 bits."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from whylabel.models import LoadedModel
+from whylabel.prompts import LABEL_MARKER
+from whylabel.recipe import TrainingConfig
+
+if TYPE_CHECKING:
+    import torch
+
+
+def prepared(loaded: LoadedModel, config: TrainingConfig, arithmetic: torch.dtype | None) -> Any:
+    """Return the model as it is trained: with adapters, checkpointed gradients or packed attention as wanted.
+
+    `arithmetic` is what weights in 4 bits are computed in (default: float32).
+    """
+    from transformers.utils import is_flash_attn_2_available
+
+    model: Any = loaded.model
+    if config.packing and is_flash_attn_2_available():
+        model.set_attn_implementation("flash_attention_2")
+    if config.method == "lora":
+        model = _with_adapters(model, loaded, config)
+    elif config.method == "qlora":
+        model = _with_adapters(_quantised(model, arithmetic), loaded, config)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    return model
+
+
+def merged(model: Any, loaded: LoadedModel, config: TrainingConfig) -> Any:
+    """Return the plain model that was trained. Adapters over 4 bits are merged into the weights as they were."""
+    if config.method == "full":
+        return model
+    if config.method == "lora":
+        return model.merge_and_unload()
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+    plain = _with_adapters(loaded.model.to(model.device), loaded, config)
+    set_peft_model_state_dict(plain, get_peft_model_state_dict(model, save_embedding_layers=False))
+    return plain.merge_and_unload()
+
+
+def _quantised(model: Any, arithmetic: torch.dtype | None) -> Any:
+    """Return a copy with its linear layers in 4 bits (NF4, Dettmers et al. 2023, arXiv 2305.14314).
+
+    The model itself makes room: it waits in the CPU's memory.
+    """
+    import torch
+    from peft import prepare_model_for_kbit_training
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=arithmetic or torch.float32,
+    )
+    device = model.device
+    model.to("cpu")
+    with tempfile.TemporaryDirectory() as scratch:
+        model.save_pretrained(scratch)
+        copy = AutoModelForCausalLM.from_pretrained(
+            scratch, quantization_config=settings, device_map={"": device}, dtype=torch.float32
+        )
+    return prepare_model_for_kbit_training(copy, use_gradient_checkpointing=False)
+
+
+def _with_adapters(model: Any, loaded: LoadedModel, config: TrainingConfig) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    marker = loaded.tokenizer.convert_tokens_to_ids(LABEL_MARKER)
+    adapters = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.lora.r,
+        lora_alpha=config.lora.lora_alpha,
+        lora_dropout=config.lora.lora_dropout,
+        target_modules=config.lora.target_modules,
+        # Adapters leave embeddings alone, but the label marker is new and must be learnt.
+        trainable_token_indices=[marker],
+    )
+    return get_peft_model(model, adapters)
