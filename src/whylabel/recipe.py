@@ -105,7 +105,8 @@ class DataConfig(Section):
     test_fraction: float = Field(0.2, gt=0, lt=0.9)
     """Share of the rows that becomes test where no test split is given (stratified)."""
     train_rows_per_label: int | None = Field(None, ge=1)
-    """Use only this many train rows of each label, or all where there are fewer (`multi_label`: of each rarest label)."""
+    """Use only this many train rows of each label, or all where there are fewer; `multi_label`: of each label that is
+    the rarest of a row."""
     train_rows: int | None = Field(None, ge=2)
     """Use only this many train rows (stratified by label; `multi_label`: by the rarest label of a row)."""
     validation_rows: int | None = Field(None, ge=1)
