@@ -1,12 +1,15 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from whylabel.calibration import Adaptive, Calibration, Temperature
 from whylabel.card import MODES, ModelCard, Vote
 from whylabel.errors import ModelError
 from whylabel.labels import LabelSet
+from whylabel.multi_label import MultiLabel, Separator
 
 FIT = Temperature(1.5, 40, 0.7, 0.6)
 BOTH = Calibration({"fast": FIT, "reasoned": FIT, "blend": FIT}, Adaptive(0.2, 0.3), 0.4)
@@ -54,3 +57,23 @@ def test_a_card_without_votes_is_still_read():
     known = {key: value for key, value in card("reasoning_label").to_json().items() if key != "vote"}
     assert ModelCard.from_json(known, Path("m")) == card("reasoning_label")
     assert replace(card("label"), target="dual").modes == ("fast",)
+
+
+def test_thresholds_come_back():
+    for thresholds in ((), (0.1, 0.7)):
+        mine = card("label", multi_label=MultiLabel(Separator("|"), thresholds))
+        said = json.loads(json.dumps(mine.to_json()))
+        assert said["task"]["type"] == "multi_label"
+        assert said["thresholds"] == (dict(zip("ab", thresholds, strict=True)) if thresholds else None)
+        assert ModelCard.from_json(said, Path("m")) == mine
+    assert card("label").to_json()["thresholds"] is None
+    del said["thresholds"]["b"]
+    with pytest.raises(ModelError, match="no usable 'b'"):
+        ModelCard.from_json(said, Path("m"))
+
+
+def test_what_scores_speak_for():
+    label, probabilities = card("label").answer("fast", np.array([1.0, 2.0]))
+    assert label == "b" and probabilities.sum() == pytest.approx(1)
+    label, probabilities = card("label", multi_label=MultiLabel()).answer("fast", np.array([1.0, 2.0]))
+    assert label == "a, b" and probabilities.sum() > 1.5

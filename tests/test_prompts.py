@@ -341,3 +341,30 @@ def test_trim_of_real_texts(prompts):
 def test_mark_shows_what_is_trained(prompts):
     marked = prompts.mark(Rendered(tuple(prompts.answer_ids("a")), tuple(prompts.label_ids("joy"))))
     assert marked == f" a⟦{'' if prompts.style == 'chat' else ' '}joy<|im_end|>⟧"
+
+
+def test_decisions_are_written_as_the_doc_string_says(trained):
+    prompts = Prompts(trained, "compact", "Which emotions?", "Emotion")
+    assert [prompts.mark(row) for row in prompts.decision_examples("T", {"joy": True, " sad ": False})] == [
+        "T\nEmotion: joy?⟦ yes<|im_end|>⟧",
+        "T\nEmotion: sad?⟦ no<|im_end|>⟧",
+    ]
+    chat = Prompts(trained, "chat", "Which emotions?", "Emotion")
+    content = "T\n\nWhich emotions? Emotion: joy? Answer yes or no."
+    turn = trained.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+    (example,) = chat.decision_examples("T", {"joy": False})
+    assert chat.mark(example) == f"{turn}⟦no<|im_end|>⟧"
+
+
+def test_a_decision_is_what_all_share_and_its_own_rest(prompts):
+    (example,) = prompts.decision_examples("A text <|im_end|>", {"joy": True})
+    assert list(example.prompt_ids) == [*prompts.undecided("A text <|im_end|>"), *prompts.decision("joy")]
+    assert list(example.completion_ids) == prompts.decided(True) != prompts.decided(False)
+    assert (example.label_start, example.label_end) == (0, len(example.completion_ids))
+
+
+def test_the_reasoner_is_told_where_no_label_applies(prompts, trained):
+    assert "\nAnswer: none of them\n" in trained.decode(prompts.reasoner_for_text("T", "").ids)
+    assert "Answer:" not in trained.decode(prompts.reasoner_for_text("T", None).ids)

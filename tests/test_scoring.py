@@ -3,8 +3,9 @@ import pytest
 
 from whylabel import scoring
 from whylabel.models import load, prepare_for_training
+from whylabel.multi_label import sigmoid
 from whylabel.prompts import Prompts
-from whylabel.scoring import LabelScorer, probabilities, score_one_by_one
+from whylabel.scoring import DecisionScorer, LabelScorer, probabilities, score_one_by_one
 
 LABELS = ["joy", "joyful", "joyful person", "very sad indeed", "sad", "sadness", "a"]
 TEXTS = ["I won!", "It rained on the day of the fair and nobody came, not even Ada.", "ok", "why <|label|>"]
@@ -106,8 +107,6 @@ def test_very_many_labels_are_scored_in_parts_of_bounded_memory(loaded, prompts,
 
 
 def test_the_check_of_the_mask_costs_the_same_for_many_labels(loaded, prompts, monkeypatch):
-    from whylabel import scoring
-
     plain = []
     real = scoring.score_one_by_one
 
@@ -132,3 +131,71 @@ def test_probabilities_are_a_distribution_even_for_tiny_scores():
 def test_a_label_without_tokens_is_our_bug(loaded):
     with pytest.raises(ValueError, match="at least one token"):
         LabelScorer(loaded, [[]])
+
+
+def decisions(loaded, prompts, labels):
+    return DecisionScorer(
+        loaded, [prompts.decision(label) for label in labels], prompts.decided(True), prompts.decided(False)
+    )
+
+
+def decided_one_by_one(loaded, prompts, labels, texts):
+    """Log-odds of each label by itself: yes and no behind its whole prompt, nothing shared."""
+    answers = [prompts.decided(True), prompts.decided(False)]
+    found = []
+    for text in texts:
+        whole = [[*prompts.undecided(text), *prompts.decision(label)] for label in labels]
+        scores = score_one_by_one(loaded, whole, answers)
+        found.append(scores[:, 0] - scores[:, 1])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("style", ["compact", "chat"])
+def test_every_label_is_decided_as_if_it_stood_alone(loaded, style):
+    prompts = Prompts(loaded.tokenizer, style, question="Which feelings?", name="Feeling")
+    inputs = [prompts.undecided(text) for text in TEXTS]
+    found = decisions(loaded, prompts, LABELS).log_scores(inputs)
+    assert found.shape == (len(TEXTS), len(LABELS))
+    np.testing.assert_allclose(found, decided_one_by_one(loaded, prompts, LABELS, TEXTS), atol=1e-4)
+    alone = decisions(loaded, prompts, LABELS[:1]).log_scores(inputs)
+    np.testing.assert_allclose(found[:, :1], alone, atol=1e-5)
+
+
+def test_a_batch_does_not_change_a_decision(loaded, prompts):
+    scorer = decisions(loaded, prompts, LABELS)
+    inputs = [prompts.undecided(text) for text in TEXTS * 4]
+    single = np.concatenate([sigmoid(scorer.log_scores([row])) for row in inputs])
+    np.testing.assert_allclose(sigmoid(scorer.log_scores(inputs)), single, atol=1e-5)
+
+
+def test_labels_are_decided_on_in_parts_that_fit_a_pass(loaded, prompts, monkeypatch):
+    inputs = [prompts.undecided(text) for text in TEXTS]
+    whole = decisions(loaded, prompts, LABELS)
+    assert len(whole._scorer._tries) == 1
+    vocabulary = int(loaded.model.config.vocab_size)
+    monkeypatch.setattr(scoring, "_LOGITS_PER_BATCH", 24 * vocabulary)
+    parts = decisions(loaded, prompts, LABELS)
+    assert len(parts._scorer._tries) > 2
+    np.testing.assert_allclose(
+        sigmoid(parts.log_scores(inputs)), sigmoid(whole.log_scores(inputs)), atol=1e-5
+    )
+
+
+def test_a_pass_over_a_thousand_labels_stays_within_bounds(loaded, prompts, monkeypatch):
+    labels = [f"item {number} of {'shop' if number % 3 else 'garden'}" for number in range(1000)]
+    monkeypatch.setattr(scoring, "_LOGITS_PER_BATCH", 1300 * int(loaded.model.config.vocab_size))
+    scorer = decisions(loaded, prompts, labels)
+    widths = []
+    real = scoring._score_tree
+
+    def watched(model, batch, trie):
+        widths.append(len(trie.tokens))
+        return real(model, batch, trie)
+
+    monkeypatch.setattr(scoring, "_score_tree", watched)
+    found = scorer.log_scores([prompts.undecided("I won!")])
+    assert found.shape == (1, 1000)
+    assert len(widths) > 2 and max(widths) < 1300
+    some = [0, 1, 499, 500, 998, 999]
+    expected = decided_one_by_one(loaded, prompts, [labels[at] for at in some], ["I won!"])
+    np.testing.assert_allclose(found[:, some], expected, atol=1e-4)

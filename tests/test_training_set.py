@@ -2,10 +2,12 @@ from collections import Counter
 
 import pytest
 
+from whylabel.labels import LabelSet
 from whylabel.models import load, prepare_for_training
+from whylabel.multi_label import Separator
 from whylabel.prompts import Prompts
 from whylabel.recipe import ClassifierConfig, ClassifierTrainingConfig
-from whylabel.training_set import TrainingSet
+from whylabel.training_set import DecisionSet, TrainingSet
 from whylabel.types import Example, ReasonedExample
 
 LABELS = ["joy", "fear", "joy", "joy"]
@@ -102,3 +104,61 @@ def test_balanced_sampling_shows_rare_labels_as_often(prompts):
     rows = shown(prompts, ROWS[:4], "label", {"balanced_sampling": True}).epoch(0)
     assert len(rows) == 6
     assert sum("fear" in text for text in texts(prompts, rows)) == 3
+
+
+FEELINGS = LabelSet(("anger", "fear", "joy", "love", "sadness, deep"))
+FELT = ["joy | love", "", "anger", "fear | joy | sadness, deep"]
+
+
+def decisions(prompts, target="label", negatives=2, seed=7, **config):
+    rows = [Example(f"p{at}", f"text {at}", label) for at, label in enumerate(FELT)]
+    if target == "multi_task":
+        rows[0] = ReasonedExample("p0", "text 0", FELT[0], "It glows.")
+    settings = ClassifierConfig(target=target, negatives=negatives, **config)
+    training = ClassifierTrainingConfig()
+    return DecisionSet(
+        prompts, rows, target, settings, training, seed, labels=FEELINGS, separator=Separator("|")
+    )
+
+
+def test_a_text_is_shown_with_all_its_labels_and_some_others(prompts):
+    rows = decisions(prompts)
+    for epoch in range(6):
+        lines = texts(prompts, rows.epoch(epoch))
+        assert (
+            "text 0\nLabel: joy?⟦ yes<|im_end|>⟧" in lines and "text 0\nLabel: love?⟦ yes<|im_end|>⟧" in lines
+        )
+        assert len(lines) == len(set(lines)) == (2 + 2) + (0 + 2) + (1 + 2) + (3 + 2)
+        assert sum("⟦ yes" in line for line in lines) == 6
+        assert not [line for line in lines if line.startswith("text 1") and "⟦ yes" in line]
+
+
+def test_other_labels_are_drawn_anew_in_each_epoch_by_the_seed(prompts):
+    rows = decisions(prompts)
+    assert rows.epoch(0) != rows.epoch(1) != rows.epoch(2)
+    assert rows.epoch(1) == decisions(prompts).epoch(1) != decisions(prompts, seed=8).epoch(1)
+    everything = {line for epoch in range(40) for line in texts(prompts, rows.epoch(epoch))}
+    assert len(everything) == len(FELT) * len(FEELINGS)
+
+
+def test_where_there_are_few_labels_all_are_shown(prompts):
+    assert len(decisions(prompts, negatives=50).epoch(0)) == len(FELT) * len(FEELINGS)
+
+
+def test_reasonings_are_a_task_beside_the_decisions(prompts):
+    lines = texts(prompts, decisions(prompts, "multi_task").epoch(0))
+    assert lines.count("text 0\nReasoning:⟦ It glows.<|im_end|>⟧") == 1
+    assert len(lines) == 14 + 1
+
+
+def test_the_longest_decision_of_a_text_stands_for_all_when_they_are_checked(prompts):
+    rows = decisions(prompts, "multi_task")
+    checked = [(row_id, prompts.mark(row)) for row_id, row in rows.every()]
+    assert ("p3", "text 3\nLabel: sadness, deep?⟦ yes<|im_end|>⟧") in checked
+    assert ("p1", "text 1\nLabel: sadness, deep?⟦ no<|im_end|>⟧") in checked
+    assert ("p0", "text 0\nReasoning:⟦ It glows.<|im_end|>⟧") in checked
+    assert len(checked) == len(FELT) + 1
+    longest = {row_id: len(row) for row_id, row in rows.every() if row_id != "p0"}
+    for example in rows.epoch(0):
+        place = prompts.mark(example)[5]
+        assert len(example) <= longest.get(f"p{place}", 1000)

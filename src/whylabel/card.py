@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from whylabel.calibration import Calibration
+import numpy as np
+
+from whylabel.calibration import Calibration, Floats
 from whylabel.errors import ModelError
 from whylabel.labels import LabelSet
+from whylabel.multi_label import MultiLabel
 from whylabel.prompts import PromptStyle
 from whylabel.types import Mode, Target
 from whylabel.version import __version__
@@ -51,6 +54,8 @@ class ModelCard:
     modes: tuple[Mode, ...]
     calibration: Calibration = field(default_factory=Calibration)
     vote: Vote = field(default_factory=Vote)
+    multi_label: MultiLabel | None = None
+    """How labels are decided on where a text may have several; None: it has one."""
 
     @property
     def mode(self) -> Mode:
@@ -65,6 +70,21 @@ class ModelCard:
         modes = (mode, *(other for other in can if other != mode))
         return replace(self, calibration=calibration, modes=modes)
 
+    def answer(self, mode: Mode, log_scores: Floats) -> tuple[str, Floats]:
+        """Return the label that a mode's scores of a text speak for, and the probability of each label."""
+        if self.multi_label is not None:
+            return self.multi_label.answer(self.labels, log_scores)
+        probabilities = np.exp(self.calibration.log_probabilities(mode, log_scores))
+        return self.labels.names[int(probabilities.argmax())], probabilities
+
+    def check_abstaining(self) -> None:
+        """Raise `ModelError` if the model has no best label, below whose probability it could abstain."""
+        if self.multi_label is not None:
+            raise ModelError(
+                "A model that decides on each label by itself cannot abstain.",
+                fix="leave abstaining out: where no label reaches its threshold, none is given",
+            )
+
     def check_mode(self, mode: Mode) -> None:
         """Raise `ModelError` if the model cannot answer so."""
         if mode not in self.modes:
@@ -75,12 +95,13 @@ class ModelCard:
         return {
             "format": 1,
             "whylabel": __version__,
-            "task": {"type": "single_label", "question": self.question, "name": self.name},
+            "task": self._task(),
             "labels": list(self.labels.names),
             "label_descriptions": dict(self.labels.descriptions),
             "target": self.target,
             "modes": list(self.modes),
             "calibration": self.calibration.to_json(),
+            "thresholds": self.multi_label.to_json(self.labels) if self.multi_label else None,
             "vote": asdict(self.vote) if "vote" in self.modes else None,
             "prompt_style": self.prompt_style,
             "max_text_tokens": self.max_text_tokens,
@@ -88,12 +109,19 @@ class ModelCard:
             "lineage": self.lineage,
         }
 
+    def _task(self) -> dict[str, str]:
+        task = {"type": "single_label", "question": self.question, "name": self.name}
+        if self.multi_label is None:
+            return task
+        return {**task, "type": "multi_label", "label_separator": self.multi_label.separator.text}
+
     @classmethod
     def from_json(cls, card: dict[str, Any], where: Path) -> ModelCard:
         """Read `whylabel.json`. Raises `ModelError` if it is not a classifier's."""
         try:
+            labels = LabelSet(tuple(card["labels"]), card["label_descriptions"])
             return cls(
-                labels=LabelSet(tuple(card["labels"]), card["label_descriptions"]),
+                labels=labels,
                 target=card["target"],
                 question=card["task"]["question"],
                 name=card["task"]["name"],
@@ -104,6 +132,7 @@ class ModelCard:
                 modes=tuple(card["modes"]) or MODES[card["target"]],
                 calibration=Calibration.from_json(card["calibration"]),
                 vote=Vote(**(card.get("vote") or {})),
+                multi_label=_multi_label(card, labels),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
@@ -111,6 +140,12 @@ class ModelCard:
                 where=str(where),
                 fix="name a run folder, or its classifier/model or baseline/model",
             ) from None
+
+
+def _multi_label(card: dict[str, Any], labels: LabelSet) -> MultiLabel | None:
+    if card["task"].get("type") != "multi_label":
+        return None
+    return MultiLabel.from_json(card["task"]["label_separator"], card["thresholds"], labels)
 
 
 def check_modes(target: Target, modes: Iterable[Mode]) -> None:

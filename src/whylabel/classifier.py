@@ -22,12 +22,14 @@ from whylabel.card import MODES, ModelCard, Vote
 from whylabel.errors import ModelError, RecipeError
 from whylabel.labels import LabelSet
 from whylabel.models import LoadedModel, prepare_for_training, save
+from whylabel.multi_label import multi_label_of, sigmoid
 from whylabel.progress import say
 from whylabel.prompts import Prompts
 from whylabel.recipe import ClassifierTrainingConfig, Recipe, SelectionConfig
+from whylabel.thresholds import LEAST_POSITIVES, Bools, Floats, best_threshold, fit_thresholds
 from whylabel.trained import TrainedClassifier
 from whylabel.training import Selection, train
-from whylabel.training_set import TrainingSet
+from whylabel.training_set import DecisionSet, TrainingSet
 from whylabel.types import Example, Mode, ReasonedExample, Target
 
 _RELOADED_ROWS = 5
@@ -63,7 +65,13 @@ def train_classifier(
     trimmed = sum(row.text != other.text for row, other in zip(trimmed_rows, rows, strict=True))
     if trimmed:
         say(f"  {trimmed:,} of {len(rows):,} texts were trimmed to {limit} tokens")
-    shown = TrainingSet(prompts, trimmed_rows, target, recipe.classifier, training, recipe.seed)
+    multi_label = multi_label_of(recipe.task)
+    settings = (prompts, trimmed_rows, target, recipe.classifier, training, recipe.seed)
+    shown = (
+        TrainingSet(*settings)
+        if multi_label is None
+        else DecisionSet(*settings, labels=labels, separator=multi_label.separator)
+    )
     ids, examples = zip(*shown.every(), strict=True) if rows else ((), ())
     checked = audit(examples, ids, prompts, training.max_length)
     say(f"  {checked['rows']:,} examples, {checked['tokens']:,} tokens; trained is what stands in ⟦ ⟧:")
@@ -80,6 +88,7 @@ def train_classifier(
         lineage=lineage,
         modes=MODES[target],
         vote=Vote(recipe.classifier.votes, recipe.classifier.vote_temperature, recipe.seed),
+        multi_label=multi_label,
     )
     select = None
     if training.selection.steps is not None:
@@ -106,7 +115,10 @@ def train_classifier(
 def _selection(
     card: ModelCard, rows: Sequence[Example], config: SelectionConfig, in_training: LoadedModel
 ) -> Selection:
-    """Return how a model in training is looked at: by the accuracy of its labels on validation rows."""
+    """Return how a model in training is looked at: by its labels of validation rows.
+
+    Where a text may have several, thresholds are not chosen yet: micro-F1 is that at the best common one.
+    """
     assert config.steps is not None
     texts = [(row.id, row.text) for row in rows]
 
@@ -115,7 +127,22 @@ def _selection(
         right = sum(found.label == row.label for found, row in zip(predictions, rows, strict=True))
         return right / len(rows)
 
+    def micro_f1() -> float:
+        probabilities, gold = _decisions(TrainedClassifier(in_training, card), rows)
+        return best_threshold(probabilities.ravel(), gold.ravel())[1]
+
+    if card.multi_label is not None:
+        return Selection(micro_f1, config.steps, config.patience, "micro_f1")
     return Selection(accuracy, config.steps, config.patience)
+
+
+def _decisions(model: TrainedClassifier, rows: Sequence[Example]) -> tuple[Floats, Bools]:
+    """Return the probability of every label and whether the row has it, for rows that could be read."""
+    assert model.card.multi_label is not None
+    scores = model.log_scores([(row.id, row.text) for row in rows], ["fast"])["fast"]
+    read = np.isfinite(scores).all(axis=1)
+    gold = model.card.multi_label.separator.matrix([row.label for row in rows], model.labels)
+    return sigmoid(scores[read]), gold[read]
 
 
 def _drawn(rows: Sequence[Example], most: int, seed: str) -> list[Example]:
@@ -129,6 +156,7 @@ def calibrate_classifier(
 ) -> ModelCard:
     """Return the card with what validation rows decide: temperatures, adaptive threshold, blend, default mode.
 
+    Where a text may have several labels: the threshold of each.
     At most `classifier.calibration_rows` are used, drawn by the seed. Votes are cast on as many fewer rows as there
     are votes a row, so that they cost what one reasoning a row does.
     """
@@ -140,6 +168,8 @@ def calibrate_classifier(
     rows = _drawn(validation, size, f"{recipe.seed}-calibration")
     # Votes are drawn for rows of every kind, not for the first of a sorted split.
     random.Random(recipe.seed).shuffle(rows)
+    if card.multi_label is not None:
+        return _with_thresholds(loaded, card, rows)
     say(f"  calibration: {', '.join(card.modes)} on {size:,} validation rows")
     texts = [(row.id, row.text) for row in rows]
     gold = np.array([card.labels.index(row.label) for row in rows], dtype=np.int64)
@@ -151,6 +181,19 @@ def calibrate_classifier(
     mode = card.mode if found.blend_weight is None else default_mode(found, scores, gold)
     _say_calibration(found, mode)
     return card.calibrated(found, mode)
+
+
+def _with_thresholds(loaded: LoadedModel, card: ModelCard, rows: Sequence[Example]) -> ModelCard:
+    """Return the card with the threshold of each label."""
+    assert card.multi_label is not None
+    probabilities, gold = _decisions(TrainedClassifier(loaded, card), rows)
+    thresholds = fit_thresholds(probabilities, gold)
+    few = int((gold.sum(axis=0) < LEAST_POSITIVES).sum())
+    say(
+        f"  thresholds: {min(thresholds):.3f} to {max(thresholds):.3f} on {len(gold):,} validation rows; {few} of "
+        f"{len(card.labels)} labels stand in fewer than {LEAST_POSITIVES} of them and share one"
+    )
+    return replace(card, multi_label=replace(card.multi_label, thresholds=thresholds))
 
 
 def _say_calibration(found: Calibration, mode: Mode) -> None:

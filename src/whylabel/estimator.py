@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from whylabel.atomic import whole_folder, write_json
 from whylabel.default_models import cache_folder
-from whylabel.errors import DataError, ModelError
+from whylabel.errors import DataError, ModelError, RecipeError
 from whylabel.pipeline import Pipeline
 from whylabel.recipe import Recipe, load_recipe, override_recipe
 from whylabel.run_folder import RunFolder
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CLASSES = "classes.json"
+_SEVERAL = "for several labels a text, run a recipe with task.type: multi_label (whylabel run RECIPE)"
 
 
 class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -66,10 +67,11 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> ReasoningClassifier:  # noqa: N803
         """Train on texts and their labels (strings, integers or booleans) and return self.
 
-        Raises `DataError` if a text is blank or the lengths differ, `LabelError` for fewer than two labels.
+        Raises `DataError` if a text is blank, the lengths differ or a text has a list of labels, `LabelError` for
+        fewer than two labels.
         """
         texts = _texts(X)
-        labels = np.asarray(list(y))
+        labels = np.asarray(_single(y))
         if len(texts) != len(labels):
             raise DataError(f"There are {len(texts)} texts and {len(labels)} labels.")
         self.classes_ = np.unique(labels)
@@ -124,6 +126,12 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from whylabel.trained import TrainedClassifier, model_folder
 
         model = TrainedClassifier.from_folder(folder)
+        if model.card.multi_label is not None:
+            raise ModelError(
+                "ReasoningClassifier gives each text one label, and this model may give several.",
+                where=str(folder),
+                fix="use whylabel predict, or whylabel.trained.TrainedClassifier.from_folder",
+            )
         classes = model_folder(folder) / _CLASSES
         fitted = cls(
             base_model=str(model.card.lineage.get("base_model", "")),
@@ -173,7 +181,18 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "reasoner__model": self.reasoner,
         }
         given = {key: value for key, value in named.items() if value is not None}
+        if recipe.task.type == "multi_label":
+            raise RecipeError("ReasoningClassifier gives each text one label.", fix=_SEVERAL)
         return override_recipe(recipe, **given, task__labels=None)
+
+
+def _single(labels: Iterable[Any]) -> list[Any]:
+    """Return the labels as a list. Raises `DataError` if one is a list of labels itself."""
+    found = list(labels)
+    for place, label in enumerate(found):
+        if isinstance(label, (list, tuple, set)) or getattr(label, "ndim", 0) > 0:
+            raise DataError(f"Text {place} has a list of labels, and one label is wanted.", fix=_SEVERAL)
+    return found
 
 
 def _shared_reasoner(recipe: Recipe) -> str:

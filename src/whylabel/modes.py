@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.models import LoadedModel
 from whylabel.prompts import Prompt, Prompts
 from whylabel.runtime import first_line
-from whylabel.scoring import LabelScorer, probabilities
+from whylabel.scoring import DecisionScorer, LabelScorer, probabilities
 from whylabel.types import Form, Mode, Status
 
 _LEAST = 1e-300
@@ -31,6 +31,7 @@ _LEAST = 1e-300
 class Answer:
     """What came of one text: `log_scores` of the labels in their order, before the mode's temperature.
 
+    Where a text may have several labels, they are the log-odds of each.
     None where the text could not be read; `error` says why.
     """
 
@@ -47,10 +48,7 @@ class Reader:
 
     def __init__(self, loaded: LoadedModel, card: ModelCard, prompts: Prompts, engine: Engine) -> None:
         self._card, self._prompts, self._engine = card, prompts, engine
-        self._form: Form = "label_reasoning" if card.target == "label_reasoning" else "label"
-        self._scorer = LabelScorer(
-            loaded, [prompts.label_ids(name, self._form) for name in card.labels.names]
-        )
+        self._scorer, self._prompt = _scoring(loaded, card, prompts)
 
     def read(self, texts: Sequence[str], modes: Collection[Mode]) -> dict[Mode, list[Answer]]:
         """Return an answer for every mode and text; what two modes need is computed once."""
@@ -71,7 +69,7 @@ class Reader:
     # -- the modes ---------------------------------------------------------------------------------------
 
     def _fast(self, texts: Sequence[str]) -> list[Answer]:
-        return self._score([self._prompts.classifier(text, self._form) for text in texts])
+        return self._score([self._prompt(text) for text in texts])
 
     def _reasoned(self, texts: Sequence[str]) -> list[Answer]:
         return self._after_reasonings(texts, temperature=0.0)
@@ -173,6 +171,20 @@ class Reader:
         if completion.stop_id is not None and completion.stop_id != self._prompts.marker_id:
             return "label_forced"
         return "ok"
+
+
+def _scoring(
+    loaded: LoadedModel, card: ModelCard, prompts: Prompts
+) -> tuple[LabelScorer | DecisionScorer, Callable[[str], list[int]]]:
+    """Return what scores the labels, and the prompt of a text that it does so behind."""
+    names = card.labels.names
+    if card.multi_label is not None:
+        questions = [prompts.decision(name) for name in names]
+        yes, no = prompts.decided(True), prompts.decided(False)
+        return DecisionScorer(loaded, questions, yes, no), prompts.undecided
+    form: Form = "label_reasoning" if card.target == "label_reasoning" else "label"
+    scorer = LabelScorer(loaded, [prompts.label_ids(name, form) for name in names])
+    return scorer, lambda text: prompts.classifier(text, form)
 
 
 def averaged(votes: Sequence[Answer]) -> Answer:

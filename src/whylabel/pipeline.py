@@ -28,6 +28,7 @@ from whylabel.filters import check_filters
 from whylabel.labels import LabelSet
 from whylabel.machine import hardware, versions
 from whylabel.models import CARD, model_fingerprint
+from whylabel.multi_label import MultiLabel, multi_label_of
 from whylabel.progress import duration, say
 from whylabel.prompts import FORMAT_VERSION, FORMS
 from whylabel.reasoned_rows import read_reasoned
@@ -81,10 +82,22 @@ class Pipeline:
     @cached_property
     def labels(self) -> LabelSet:
         """The closed label set; a sample of the rows does not shrink it."""
-        every = self.dataset.labels or {
-            row.label for row in chain.from_iterable(self.dataset.splits().values())
-        }
-        return LabelSet.from_labels(every, self.recipe.task.labels)
+        every = self.dataset.labels or self._labels_of_rows()
+        labels = LabelSet.from_labels(every, self.recipe.task.labels)
+        if self.multi_label is not None:
+            self.multi_label.separator.check(labels.names)
+        return labels
+
+    @cached_property
+    def multi_label(self) -> MultiLabel | None:
+        """How several labels of a text are told apart; None where each text has one."""
+        return multi_label_of(self.recipe.task)
+
+    def _labels_of_rows(self) -> set[str]:
+        held = {row.label for row in chain.from_iterable(self.dataset.splits().values())}
+        if self.multi_label is None:
+            return held
+        return {name for label in held for name in self.multi_label.separator.split(label)}
 
     @cached_property
     def reasoning_rows(self) -> tuple[tuple[QuestionAnswer, ...], tuple[QuestionAnswer, ...]]:
@@ -349,6 +362,7 @@ class Pipeline:
             self.base_fingerprint, recipe.training.model_dump(), recipe.task.model_dump(), self.labels.names,
             recipe.prompt_style, recipe.data.max_text_tokens, FORMAT_VERSION, recipe.seed,
             self.data_fingerprints["validation"], recipe.classifier.calibration_rows,
+            None if self.multi_label is None else recipe.classifier.negatives,
         ]  # fmt: skip
 
     def _evaluate_fingerprint(self) -> str:
@@ -624,7 +638,8 @@ class Pipeline:
         return StageResult(len(rows), int(trained["tokens"]), record)
 
     def _evaluate(self) -> StageResult:
-        from whylabel.evaluation.evaluate import evaluate
+        from whylabel.evaluation.evaluate import SINGLE_LABEL, evaluate
+        from whylabel.evaluation.multi_label import measures_by_label
         from whylabel.evaluation.predictions import write_predictions
 
         if not self.dataset.test:
@@ -643,6 +658,7 @@ class Pipeline:
             self.recipe.evaluation,
             self.recipe.seed,
             modes=classifier,
+            measures=measures_by_label(self.multi_label.separator) if self.multi_label else SINGLE_LABEL,
         )
         write_predictions(self.run.predictions, outcome.rows)
         write_json(self.run.evaluation_metrics, outcome.to_json())

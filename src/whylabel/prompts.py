@@ -8,7 +8,11 @@ format that it was trained on. Formats, with `·` for a control token:
               reasoning_label   TEXT⏎Reasoning:|  REASONING·label LABEL·eos
               label_reasoning   TEXT⏎NAME:|  LABEL·label REASONING·eos
               reasoning         TEXT⏎Reasoning:|  REASONING·eos
+              decision          TEXT⏎NAME: LABEL?|  yes·eos   or   TEXT⏎NAME: LABEL?|  no·eos
     chat      the same contents as one user turn of the model's chat template, the answer as the model's turn
+
+Where a text may have several labels, a `decision` on each takes the place of the form `label`; in chats the user's
+turn is TEXT⏎⏎QUESTION NAME: LABEL? Answer yes or no. The reasoner then sees all labels, joined, or that none applies.
 
 A *form* is how one training example is written; a *target* is the forms that a model is trained on. The prompt's last
 words tell a model of several forms which one is wanted.
@@ -20,7 +24,7 @@ text stays text.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,6 +62,10 @@ _REQUESTS: dict[Form, str] = {
     "label_reasoning": "Give the label, then reason briefly.",
     "reasoning": "Reason briefly.",
 }
+
+_DECIDE = "Answer yes or no."
+_NO_LABEL = "none of them"
+"""What the reasoner is shown in place of a label where none applies."""
 
 _SLOT = "\ue000content\ue000"
 # Some templates print today's date: a model must not see another prompt tomorrow.
@@ -136,6 +144,20 @@ class Prompts:
             return self._prompt(f"{text}\n{self.name if form.startswith('label') else 'Reasoning'}:")
         return self._prompt(f"{text}\n\n{self.question} {_REQUESTS[form]}")
 
+    def undecided(self, text: str) -> list[int]:
+        """Return the beginning that the prompts of all decisions about a text share."""
+        if self.style == "compact":
+            return self.classifier(text, "label")
+        before, _ = self._frame
+        return [*before, *self._plain(f"{text}\n\n{self.question}")]
+
+    def decision(self, label: str) -> list[int]:
+        """Return the rest of a decision's prompt, which asks whether a label applies."""
+        if self.style == "compact":
+            return self._plain(f" {label.strip()}?")
+        _, after = self._frame
+        return [*self._plain(f" {self.name}: {label.strip()}? {_DECIDE}"), *after]
+
     def after_reasoning(self, text: str, reasoning: str) -> list[int]:
         """Return the prompt up to the label, with the reasoning closed by the label marker."""
         return [*self.classifier(text, "reasoning_label"), *self._reasoning(reasoning)]
@@ -171,6 +193,20 @@ class Prompts:
         if form == "reasoning":
             return Rendered(prompt, written, weight=weight)
         return Rendered(prompt, (*answer, *written), 0, len(answer), weight)
+
+    def decision_examples(self, text: str, applies: Mapping[str, bool]) -> list[Rendered]:
+        """Return a training example for each decision on a label of a text."""
+        beginning = self.undecided(text)
+        examples = []
+        for label, yes in applies.items():
+            answer = self.decided(yes)
+            prompt = (*beginning, *self.decision(label))
+            examples.append(Rendered(prompt, tuple(answer), 0, len(answer)))
+        return examples
+
+    def decided(self, applies: bool) -> list[int]:
+        """Return the answer of a decision with its end."""
+        return [*self._plain(self._lead("yes" if applies else "no")), self.eos_id]
 
     def label_ids(self, label: str, form: Form = "label") -> list[int]:
         """Return the label with its end, so that a label that starts another one can still be told apart.
@@ -316,7 +352,7 @@ class Prompts:
 
 def reasoner_request(question: str, answer: str | None, style: PromptStyle) -> str:
     """Return the content of the reasoner's prompt as text, control tokens and template aside."""
-    given = "" if answer is None else f"\nAnswer: {answer}"
+    given = "" if answer is None else f"\nAnswer: {answer or _NO_LABEL}"
     if style == "compact":
         return f"Question: {question}{given}\nReasoning:"
     ask = "Reason briefly about the answer." if answer is None else "Explain briefly why this is the answer."

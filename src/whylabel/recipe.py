@@ -16,7 +16,8 @@ from urllib.parse import urlsplit, urlunsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from whylabel.errors import RecipeError, unknown_name
+from whylabel.errors import LabelError, RecipeError, unknown_name
+from whylabel.multi_label import Separator
 from whylabel.types import Control, Mode, Target
 
 
@@ -60,8 +61,11 @@ def endpoint_url(url: str) -> str:
 class TaskConfig(Section):
     """What is asked of a text."""
 
-    type: Literal["single_label"] = "single_label"
-    """Each text has exactly one label."""
+    type: Literal["single_label", "multi_label"] = "single_label"
+    """`single_label`: each text has exactly one label; `multi_label`: any number of them, each decided by itself."""
+    label_separator: str = Field(",", min_length=1)
+    """`multi_label`: what stands between the labels of a text where a cell is a string; no label may contain it.
+    In JSON lines and Parquet a cell may be a list, and an empty list says that no label applies."""
     question: str = Field("Which label fits the text?", min_length=1)
     """The question about each text; the reasoner and the chat prompts show it."""
     name: str = Field("Label", min_length=1)
@@ -69,6 +73,15 @@ class TaskConfig(Section):
     labels: list[str] | dict[str, str] | None = None
     """All labels in their order, as a list or as `name: description`; default: those in the data, sorted.
     For integer labels, the list gives the name of 0, 1, 2, ..."""
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> TaskConfig:
+        if self.type == "multi_label":
+            try:
+                Separator(self.label_separator).check(self.labels or ())
+            except LabelError as error:
+                raise ValueError(f"{error.what} Fix: {error.fix}") from None
+        return self
 
 
 class DataConfig(Section):
@@ -92,9 +105,10 @@ class DataConfig(Section):
     test_fraction: float = Field(0.2, gt=0, lt=0.9)
     """Share of the rows that becomes test where no test split is given (stratified)."""
     train_rows_per_label: int | None = Field(None, ge=1)
-    """Use only this many train rows of each label, or all where there are fewer."""
+    """Use only this many train rows of each label, or all where there are fewer; `multi_label`: of each label that is
+    the rarest of a row."""
     train_rows: int | None = Field(None, ge=2)
-    """Use only this many train rows (stratified by label)."""
+    """Use only this many train rows (stratified by label; `multi_label`: by the rarest label of a row)."""
     validation_rows: int | None = Field(None, ge=1)
     """Use only this many validation rows (stratified by label)."""
     test_rows: int | None = Field(None, ge=1)
@@ -185,7 +199,7 @@ class TrainingConfig(Section):
 
 
 class SelectionConfig(Section):
-    """Which checkpoint is kept: by the accuracy on validation rows, scored over the closed label set."""
+    """Which checkpoint is kept: by accuracy on validation rows; `multi_label`: by micro-F1 at its best threshold."""
 
     steps: int | None = Field(None, ge=1)
     """Optimizer steps between two looks at the validation rows; default: none, the last weights are kept."""
@@ -405,6 +419,9 @@ class ClassifierConfig(Section):
     model that does the first two, as it is asked) or `multi_task` (label and reasoning as two tasks)."""
     reasoned_share: float = Field(0.5, gt=0, lt=1)
     """`dual`, `multi_task`: the share of training examples that hold a reasoning."""
+    negatives: int = Field(4, ge=1)
+    """`multi_label`: labels that do not apply which are shown of each text, drawn anew in each epoch, beside all that
+    do; classifier and baseline alike."""
     reasonings_per_text: int = Field(1, ge=1)
     """Acceptable candidates of a text that are used (`augment.candidates`), another one in each epoch."""
     self_training_rounds: int = Field(0, ge=0)
@@ -520,6 +537,24 @@ class Recipe(Section):
                 "give already: leave them out"
             )
         return self
+
+    @model_validator(mode="after")
+    def _can_decide_by_label(self) -> Recipe:
+        if self.task.type == "multi_label":
+            for key, holds, instead in self._single_label_alone():
+                if holds:
+                    raise ValueError(f"{key} is not there for task.type: multi_label: {instead}")
+        return self
+
+    def _single_label_alone(self) -> Iterator[tuple[str, bool, str]]:
+        """Yield (what only tasks of one label have, whether it is asked for, what to do instead)."""
+        target, training, augment = self.classifier.target, self.training, self.augment
+        targets = "set classifier.target to label or multi_task"
+        yield f"classifier.target: {target}", target not in ("label", "multi_task"), targets
+        yield "training.class_weight", training.class_weight is not None, "leave it out"
+        yield "training.balanced_sampling", training.balanced_sampling, "leave it out"
+        yield "augment.verification.verifier", augment.verification.verifier is not None, "leave it out"
+        yield "augment.suspects.folds", augment.suspects.folds is not None, "leave it out"
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML, in the order of the fields."""

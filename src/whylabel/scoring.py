@@ -136,6 +136,24 @@ def _groups(continuations: Sequence[tuple[int, ...]], most_nodes: int) -> Iterat
     yield group
 
 
+class DecisionScorer:
+    """Scores yes against no behind each of a fixed set of questions, which follow any prompt.
+
+    A question is part of both continuations, so that its own score cancels.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, questions: Sequence[Sequence[int]], yes: Sequence[int], no: Sequence[int]
+    ) -> None:
+        both = [[*question, *answer] for question in questions for answer in (yes, no)]
+        self._scorer = LabelScorer(loaded, both)
+
+    def log_scores(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Return log p(yes | prompt, question) - log p(no | prompt, question), shape (prompts, questions)."""
+        scores = self._scorer.log_scores(prompts)
+        return np.asarray(scores[:, 0::2] - scores[:, 1::2])
+
+
 def probabilities(log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the scores normalised over the closed set, each row summing to 1."""
     shifted = np.exp(log_scores - log_scores.max(axis=-1, keepdims=True))

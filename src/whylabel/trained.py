@@ -54,7 +54,8 @@ class TrainedClassifier:
         """Yield a prediction for every (id, text), in order; a blank text fails alone.
 
         `mode` None is the model's default. A prediction whose best probability is below `abstain_below` has the
-        status `abstained`. Raises `ModelError` for a mode that the model has not.
+        status `abstained`. Raises `ModelError` for a mode that the model has not, and for abstaining where each
+        label is decided by itself.
         """
         mode = mode or self.mode
         found = self.predict_in_modes(rows, (mode,), abstain_below=abstain_below)
@@ -66,12 +67,14 @@ class TrainedClassifier:
         """Yield for every row its prediction in each of the modes, as `predict` would; nothing is computed twice."""
         for mode in modes:
             self.card.check_mode(mode)
+        if abstain_below > 0:
+            self.card.check_abstaining()
         return self._predict(rows, modes, abstain_below)
 
     def log_scores(self, rows: Rows, modes: Sequence[Mode]) -> dict[Mode, NDArray[np.float64]]:
         """Return for each mode the log-scores before any temperature, shape (rows, labels).
 
-        A row that could not be read is NaN.
+        Where a text may have several labels they are the log-odds of each. A row that could not be read is NaN.
         """
         nothing = np.full(len(self.labels), np.nan)
         found: dict[Mode, list[NDArray[np.float64]]] = {mode: [] for mode in modes}
@@ -112,17 +115,16 @@ class TrainedClassifier:
     ) -> Prediction:
         if answer.log_scores is None:
             return Prediction(row_id, "", (), mode=mode, status="failed", error=answer.error)
-        row = np.exp(self.card.calibration.log_probabilities(mode, answer.log_scores))
-        best = int(row.argmax())
+        label, probabilities = self.card.answer(mode, answer.log_scores)
         status: Status = answer.status
         if status == "ok" and trimmed:
             status = "truncated"
-        if row[best] < abstain_below:
+        if probabilities.max() < abstain_below:
             status = "abstained"
         return Prediction(
             id=row_id,
-            label=self.labels.names[best],
-            probabilities=tuple(float(value) for value in row),
+            label=label,
+            probabilities=tuple(float(value) for value in probabilities),
             reasoning=answer.reasoning,
             mode=mode,
             status=status,

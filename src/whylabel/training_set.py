@@ -9,6 +9,8 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from whylabel.labels import LabelSet
+from whylabel.multi_label import Separator
 from whylabel.prompts import FORMS, Prompts, Rendered
 from whylabel.recipe import ClassifierConfig, ClassifierTrainingConfig
 from whylabel.types import Example, Form, ReasonedExample, Target
@@ -47,7 +49,7 @@ class TrainingSet:
         draw = random.Random(f"{self._seed}-{number}-rows")
         places = self._balanced(draw) if self._training.balanced_sampling else list(range(len(self._rows)))
         if len(self._forms) == 1:
-            return [self._example(place, self._forms[0], number) for place in places]
+            return [example for place in places for example in self._examples(place, self._forms[0], number)]
         at_once, with_reasoning = self._forms
         reasoned = [place for place in places if isinstance(self._rows[place], ReasonedExample)]
         share = self._config.reasoned_share
@@ -56,8 +58,8 @@ class TrainingSet:
         else:
             reasoned = draw.sample(reasoned, min(len(reasoned), round(len(places) * share / (1 - share))))
         return [
-            *(self._example(place, at_once, number) for place in places),
-            *(self._example(place, with_reasoning, number) for place in reasoned),
+            *(example for place in places for example in self._examples(place, at_once, number)),
+            *(example for place in reasoned for example in self._examples(place, with_reasoning, number)),
         ]
 
     def every(self) -> list[tuple[str, Rendered]]:
@@ -75,6 +77,10 @@ class TrainingSet:
         return [
             text for row in self._rows for text in self._reasonings(row) if isinstance(row, ReasonedExample)
         ]
+
+    def _examples(self, place: int, form: Form, epoch: int) -> list[Rendered]:
+        """Return how a row is shown in a form."""
+        return [self._example(place, form, epoch)]
 
     def _example(self, place: int, form: Form, epoch: int) -> Rendered:
         row = self._rows[place]
@@ -106,3 +112,46 @@ class TrainingSet:
             whole, rest = divmod(most, len(places))
             found += places * whole + draw.sample(places, rest)
         return sorted(found)
+
+
+class DecisionSet(TrainingSet):
+    """The same where a text may have several labels: what it is shown at once are decisions on single labels.
+
+    In every epoch these are all labels that apply to a text, and `negatives` others, drawn anew.
+    """
+
+    def __init__(
+        self,
+        prompts: Prompts,
+        rows: Sequence[Row],
+        target: Target,
+        config: ClassifierConfig,
+        training: ClassifierTrainingConfig,
+        seed: int,
+        *,
+        labels: LabelSet,
+        separator: Separator,
+    ) -> None:
+        super().__init__(prompts, rows, target, config, training, seed)
+        self._labels, self._separator = labels, separator
+        self._longest = max(labels.names, key=lambda name: len(prompts.decision(name)))
+
+    def _examples(self, place: int, form: Form, epoch: int) -> list[Rendered]:
+        if form != "label":
+            return super()._examples(place, form, epoch)
+        row = self._rows[place]
+        apply = set(self._separator.split(row.label))
+        others = [name for name in self._labels.names if name not in apply]
+        draw = random.Random(f"{self._seed}-{epoch}-{place}-negatives")
+        shown = apply | set(draw.sample(others, min(self._config.negatives, len(others))))
+        decisions = {name: name in apply for name in self._labels.names if name in shown}
+        return self._prompts.decision_examples(row.text, decisions)
+
+    def _example(self, place: int, form: Form, epoch: int) -> Rendered:
+        if form != "label":
+            return super()._example(place, form, epoch)
+        # What is checked before the training: of a text's decisions, the longest stands for all.
+        row = self._rows[place]
+        applies = self._longest in self._separator.split(row.label)
+        (example,) = self._prompts.decision_examples(row.text, {self._longest: applies})
+        return example

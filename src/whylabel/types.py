@@ -16,7 +16,10 @@ Status = Literal["ok", "truncated", "reasoning_cut", "label_forced", "abstained"
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled text. `id` is the user's own, or a hash of the text."""
+    """One labelled text. `id` is the user's own, or a hash of the text.
+
+    Of several labels, `label` has all in label order, with separators between them (`joy, love`); of none, nothing.
+    """
 
     id: str
     text: str
@@ -105,7 +108,9 @@ class FilterResult:
 class Prediction:
     """What a model says of one text.
 
-    `probabilities` are in label order and sum to 1; they come from scoring every label of the closed set.
+    `probabilities` are in label order and sum to 1; they come from scoring every label of the closed set. Where a
+    text may have several labels, each is decided by itself: they do not sum to 1, and `label` has all that reach
+    their threshold, with separators between them; it is empty where none does.
     `reasoning` is None where none was written; of several (`vote`) it is the one that speaks most for the label.
     `seconds` is the row's share of its batch; `tokens` counts generated tokens.
     `status` is one of

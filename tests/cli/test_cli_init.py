@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from whylabel.cli.main import main
@@ -49,3 +51,14 @@ def test_data_that_is_not_usable(data, tmp_path, capsys, content):
     assert main(["init", data.name]) == 2
     assert "Error: " in capsys.readouterr().err
     assert not list(tmp_path.glob("*.yaml"))
+
+
+def test_lists_of_labels_make_a_recipe_for_several_labels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"text": f"text {at}", "labels": ["joy", "love"] if at % 2 else ["joy"]} for at in range(40)]
+    (tmp_path / "moods.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["init", "moods.jsonl"]) == 0
+    recipe = load_recipe(tmp_path / "moods.yaml")
+    assert (recipe.task.type, recipe.classifier.target) == ("multi_label", "label")
+    assert recipe.task.question == "Which labels fit the text?"
+    assert load_dataset(recipe.data, recipe.task, seed=recipe.seed).labels == ("joy", "love")

@@ -63,3 +63,22 @@ def test_control_characters_are_not_sent_to_the_terminal(tmp_path, capsys):
     path.write_text("\n".join(map(json.dumps, rows)))
     main(["inspect", str(path)])
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_lists_of_labels_are_counted_label_by_label(tmp_path, capsys):
+    path = tmp_path / "moods.jsonl"
+    rows = [{"text": f"text {at}", "moods": ["joy", "love"] if at % 2 else []} for at in range(40)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["inspect", str(path), "--label-column", "moods"]) == 0
+    out = capsys.readouterr().out
+    assert "task type: multi_label, since 'moods' holds lists (recognised)" in out
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        f"data: {{source: {path}, label_column: moods}}\n"
+        "task: {type: multi_label}\nclassifier: {target: label}\n"
+    )
+    assert main(["inspect", str(recipe), "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)["labels"]
+    assert sum(split["joy"] for split in counts.values()) == 20
+    assert main(["inspect", str(recipe), "task.type=single_label"]) == 2
+    assert "task.type: multi_label" in capsys.readouterr().out

@@ -45,7 +45,7 @@ def command(
     from whylabel.errors import DataError, UsageError
     from whylabel.models import token_counter
     from whylabel.progress import say
-    from whylabel.recipe import DataConfig, Recipe, TaskConfig, load_recipe
+    from whylabel.recipe import DataConfig, Recipe, load_recipe
 
     output = output or Path(f"{run_name(data)}.yaml")
     if output.exists() and not force:
@@ -55,7 +55,7 @@ def command(
             fix="replace it with --force, or name another --output",
         )
     config = DataConfig(source=data, text_column=text_column, label_column=label_column, id_column=id_column)
-    inspection = inspect_dataset(config, TaskConfig(), Recipe().seed, token_counter(Recipe().base_model))
+    inspection = inspect_dataset(config, None, Recipe().seed, token_counter(Recipe().base_model))
     if len(inspection.label_counts()) < 2:
         first = inspection.errors[0]
         raise DataError(first.message, where=data, fix=first.fix or None)

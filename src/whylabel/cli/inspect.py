@@ -48,7 +48,8 @@ def command(
     named = {"text_column": text_column, "label_column": label_column, "id_column": id_column}
     recipe = _recipe(data, overrides, {key: value for key, value in named.items() if value is not None})
     count_tokens = token_counter(recipe.base_model)
-    inspection = inspect_dataset(recipe.data, recipe.task, recipe.seed, count_tokens)
+    task = recipe.task if _is_recipe(data) else None
+    inspection = inspect_dataset(recipe.data, task, recipe.seed, count_tokens)
     if as_json:
         import json
 
@@ -66,7 +67,7 @@ def _recipe(data: str, overrides: tuple[str, ...], named: dict[str, str]) -> Rec
     from whylabel.errors import UsageError
     from whylabel.recipe import build_recipe, load_recipe, override_recipe
 
-    if Path(data).suffix.lower() in (".yaml", ".yml"):
+    if _is_recipe(data):
         recipe = load_recipe(data, overrides)
         return override_recipe(recipe, **{f"data__{key}": value for key, value in named.items()})
     if overrides:
@@ -75,6 +76,10 @@ def _recipe(data: str, overrides: tuple[str, ...], named: dict[str, str]) -> Rec
             fix="use --text-column and its like, or write a recipe with: whylabel init DATA",
         )
     return build_recipe({"data": {"source": data, **named}})
+
+
+def _is_recipe(data: str) -> bool:
+    return Path(data).suffix.lower() in (".yaml", ".yml")
 
 
 def show(inspection: Inspection) -> None:

@@ -54,6 +54,9 @@ def command(
 ) -> int:
     """Label texts: id, label, the probability of every label, reasoning and status of each.
 
+    Where a text may have several labels, they stand in `label` with separators between them, and as a list in
+    `labels` (JSONL, Parquet); each has a probability of its own.
+
     Exit code 4 if a row failed (its status and error say why); every row in is a row out.
     """
     from whylabel.cli.prediction_files import read_lines, write_predictions
@@ -71,7 +74,7 @@ def command(
     classifier = TrainedClassifier.from_folder(model, device=device)
     predictions = classifier.predict(rows, mode, abstain_below=abstain_below)
     statuses: Counter[str] = Counter()
-    with writer(classifier.labels) as write, progress("predict", total=len(rows)) as bar:
+    with writer(classifier.card) as write, progress("predict", total=len(rows)) as bar:
         for prediction in predictions:
             write(prediction)
             statuses[prediction.status] += 1

@@ -1,4 +1,7 @@
-"""How predictions are written: JSONL as they come, CSV safe for spreadsheets, or Parquet."""
+"""How predictions are written: JSONL as they come, CSV safe for spreadsheets, or Parquet.
+
+Where a text may have several labels, JSONL and Parquet also have them as a list, `labels`.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from whylabel.atomic import whole_file
 from whylabel.errors import UsageError
-from whylabel.labels import LabelSet
 from whylabel.spreadsheet import harmless
 from whylabel.types import Prediction
 
+if TYPE_CHECKING:
+    from whylabel.card import ModelCard
+    from whylabel.multi_label import MultiLabel
+
 Write = Callable[[Prediction], None]
-Opener = Callable[[LabelSet], AbstractContextManager[Write]]
+Opener = Callable[["ModelCard"], AbstractContextManager[Write]]
 
 
 def read_lines() -> list[tuple[str, str]]:
@@ -31,7 +37,7 @@ def write_predictions(output: Path | None) -> Opener:
     A file appears whole when all rows are written. Raises `UsageError` if the suffix is unknown.
     """
     if output is None:
-        return lambda labels: _jsonl(sys.stdout, labels)
+        return lambda card: _jsonl(sys.stdout, card)
     writers = {".jsonl": _jsonl_file, ".csv": _csv_file, ".parquet": _parquet_file}
     writer = writers.get(output.suffix.lower())
     if writer is None:
@@ -40,14 +46,16 @@ def write_predictions(output: Path | None) -> Opener:
             where=str(output),
             fix=f"name a file that ends in {', '.join(writers)}",
         )
-    return lambda labels: writer(output, labels)
+    return lambda card: writer(output, card)
 
 
-def _record(prediction: Prediction, labels: LabelSet) -> dict[str, Any]:
+def _record(prediction: Prediction, card: ModelCard) -> dict[str, Any]:
+    several = {} if card.multi_label is None else {"labels": _labels(prediction, card.multi_label)}
     record: dict[str, Any] = {
         "id": prediction.id,
         "label": prediction.label,
-        "probabilities": dict(zip(labels.names, prediction.probabilities, strict=False)),
+        **several,
+        "probabilities": dict(zip(card.labels.names, prediction.probabilities, strict=False)),
         "reasoning": prediction.reasoning,
         "mode": prediction.mode,
         "status": prediction.status,
@@ -55,34 +63,38 @@ def _record(prediction: Prediction, labels: LabelSet) -> dict[str, Any]:
     return {**record, "error": prediction.error} if prediction.error else record
 
 
+def _labels(prediction: Prediction, multi_label: MultiLabel) -> list[str]:
+    return list(multi_label.separator.split(prediction.label))
+
+
 @contextmanager
-def _jsonl(stream: IO[str], labels: LabelSet) -> Iterator[Write]:
+def _jsonl(stream: IO[str], card: ModelCard) -> Iterator[Write]:
     def write(prediction: Prediction) -> None:
-        stream.write(json.dumps(_record(prediction, labels), ensure_ascii=False) + "\n")
+        stream.write(json.dumps(_record(prediction, card), ensure_ascii=False) + "\n")
         stream.flush()
 
     yield write
 
 
 @contextmanager
-def _jsonl_file(path: Path, labels: LabelSet) -> Iterator[Write]:
+def _jsonl_file(path: Path, card: ModelCard) -> Iterator[Write]:
     with (
         whole_file(path) as aside,
         aside.open("w", encoding="utf-8") as stream,
-        _jsonl(stream, labels) as write,
+        _jsonl(stream, card) as write,
     ):
         yield write
 
 
 @contextmanager
-def _csv_file(path: Path, labels: LabelSet) -> Iterator[Write]:
-    columns = ["id", "label", *(f"p({name})" for name in labels.names), "reasoning", "status", "error"]
+def _csv_file(path: Path, card: ModelCard) -> Iterator[Write]:
+    columns = ["id", "label", *(f"p({name})" for name in card.labels.names), "reasoning", "status", "error"]
     with whole_file(path) as aside, aside.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow([harmless(name) for name in columns])
 
         def write(prediction: Prediction) -> None:
-            chances = [f"{value:.6f}" for value in prediction.probabilities] or [""] * len(labels)
+            chances = [f"{value:.6f}" for value in prediction.probabilities] or [""] * len(card.labels)
             texts = (prediction.reasoning or "", prediction.status, prediction.error or "")
             row = [harmless(prediction.id), harmless(prediction.label), *chances]
             table.writerow([*row, *(harmless(text) for text in texts)])
@@ -91,19 +103,21 @@ def _csv_file(path: Path, labels: LabelSet) -> Iterator[Write]:
 
 
 @contextmanager
-def _parquet_file(path: Path, labels: LabelSet) -> Iterator[Write]:
+def _parquet_file(path: Path, card: ModelCard) -> Iterator[Write]:
     import pyarrow
     import pyarrow.parquet
 
-    chances = pyarrow.struct([(name, pyarrow.float64()) for name in labels.names])
+    chances = pyarrow.struct([(name, pyarrow.float64()) for name in card.labels.names])
     text = pyarrow.string()
     schema = pyarrow.schema(
         [
-            *(("id", text), ("label", text), ("probabilities", chances), ("reasoning", text)),
+            *(("id", text), ("label", text)),
+            *((("labels", pyarrow.list_(text)),) if card.multi_label else ()),
+            *(("probabilities", chances), ("reasoning", text)),
             *(("mode", text), ("status", text), ("error", text)),
         ]
     )
     rows: list[dict[str, Any]] = []
     with whole_file(path) as aside:
-        yield lambda prediction: rows.append({"error": None, **_record(prediction, labels)})
+        yield lambda prediction: rows.append({"error": None, **_record(prediction, card)})
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), aside)

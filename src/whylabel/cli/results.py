@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from whylabel.report.formats import p_value, points, shortened
+from whylabel.report.multi_label import decides_by_label
 from whylabel.run_folder import RunFolder
 
 _SHOWN = 5
@@ -38,7 +39,7 @@ def print_results(run: RunFolder, *, as_json: bool) -> None:
     if metrics.get("paired"):
         console.print(_paired(metrics["paired"]), highlight=False, soft_wrap=True)
     console.print()
-    for line in _predictions(run):
+    for line in _predictions(run, several_labels=decides_by_label(metrics)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print()
     console.print(f"report:      {run.report}", highlight=False, soft_wrap=True)
@@ -57,7 +58,8 @@ def _comparison(metrics: dict[str, Any]) -> Any:
     test_rows = max(model["n"] for model in models.values())
     table = Table(title=f"test split, {test_rows:,} rows, 95 % intervals", title_justify="left")
     table.add_column("model")
-    for name in ("accuracy", "macro-F1", "seconds/row", "tokens/row"):
+    key, first = ("micro_f1", "micro-F1") if decides_by_label(metrics) else ("accuracy", "accuracy")
+    for name in (first, "macro-F1", "seconds/row", "tokens/row"):
         table.add_column(name, justify="right")
     shown = dict(models)
     for mode, model in metrics.get("modes", {}).items():
@@ -66,7 +68,7 @@ def _comparison(metrics: dict[str, Any]) -> Any:
     for name, model in shown.items():
         table.add_row(
             name,
-            _with_interval(model["accuracy"], model["accuracy_ci95"]),
+            _with_interval(model[key], model[f"{key}_ci95"]),
             _with_interval(model["macro_f1"], model["macro_f1_ci95"]),
             f"{model['cost']['seconds_per_row']:.3f}",
             f"{model['cost']['tokens_per_row']:.1f}",
@@ -80,6 +82,12 @@ def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
 
 
 def _paired(paired: dict[str, Any]) -> str:
+    if "micro_f1_difference" in paired:
+        low, high = paired["micro_f1_difference_ci95"]
+        return (
+            f"classifier − baseline: {points(paired['micro_f1_difference'])} points of micro-F1, "
+            f"95 % interval {points(low)} to {points(high)}"
+        )
     low, high = paired["ci95"]
     return (
         f"classifier − baseline: {points(paired['difference'])} points of accuracy, "
@@ -87,20 +95,22 @@ def _paired(paired: dict[str, Any]) -> str:
     )
 
 
-def _predictions(run: RunFolder) -> list[str]:
+def _predictions(run: RunFolder, *, several_labels: bool) -> list[str]:
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(
-        run.predictions, columns=["model", "text", "gold", "label", "reasoning", "probabilities"]
+        run.predictions, columns=["model", "text", "gold", "label", "reasoning", "probabilities", "status"]
     )
     # The default mode comes first.
     rows = [row for row in table.to_pylist() if row["model"] == "classifier"][:_SHOWN]
     lines = []
     for row in rows:
-        verdict = "right" if row["label"] == row["gold"] else f"wrong, gold is {row['gold']}"
+        right = row["label"] == row["gold"] and row["status"] != "failed"
+        verdict = "right" if right else f"wrong, gold is {row['gold'] or 'nothing'}"
         lines.append(f"• {shortened(' '.join(row['text'].split()), 140)}")
         if row["reasoning"] is not None:
             lines.append(f"    why:   {shortened(' '.join(row['reasoning'].split()), 220)}")
         top = max(row["probabilities"], default=0.0)
-        lines.append(f"    label: {row['label']} ({top:.0%}; {verdict})")
+        sure = "" if several_labels else f"{top:.0%}; "
+        lines.append(f"    label: {row['label'] or 'nothing'} ({sure}{verdict})")
     return lines

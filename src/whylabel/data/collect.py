@@ -16,6 +16,7 @@ from whylabel.data.cells import (
     text_of,
 )
 from whylabel.data.columns import Columns
+from whylabel.data.labelling import Labelling, labelling
 from whylabel.data.rows import PROBLEM_BITS, Rows, in_turn
 from whylabel.data.split import Marks, first_equal
 from whylabel.data.spool import Spool
@@ -34,15 +35,18 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
     """
     import numpy
 
-    found = _Reading(columns)
+    kind = labelling(task)
+    found = _Reading(columns, kind)
     splits = {split: found.read(stream) for split, stream in streams.items()}
     class_names = next(
         (names for stream in streams.values() if (names := stream.head.class_names.get(columns.label))), None
     )
     label_cells = [cell for _, cell in found.cells.values()]
-    reader = LabelReader(label_cells, class_names, task.labels)
-    names, labels, bits = _read_labels(label_cells, reader)
+    values = [value for cell in label_cells for value in kind.values(cell)]
+    reader = LabelReader(values, class_names, task.labels)
+    names, places, bits = _read_labels(label_cells, reader, kind)
     cells = numpy.frombuffer(found.label_cells, dtype=numpy.int32)
+    labels = places[cells]
     problems = numpy.frombuffer(found.problems, dtype=numpy.uint8) | bits[cells]
     ids = numpy.frombuffer(found.ids, dtype=numpy.int64)
     turns = _turns(ids, numpy.frombuffer(found.has_id, dtype=bool))
@@ -54,13 +58,32 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
     return Rows(
         splits,
         found.spool,
-        Marks(labels[cells], names, numpy.frombuffer(found.texts, dtype=numpy.int64)),
+        _marks(labels, names, kind, numpy.frombuffer(found.texts, dtype=numpy.int64)),
+        labels,
+        names,
+        kind,
         problems,
         turns,
         {split: f"{stream.head.name}, {stream.head.unit}" for split, stream in streams.items()},
         reader.known,
         inferred,
     )
+
+
+def _marks(
+    labels: NDArray[numpy.int32], names: tuple[str, ...], kind: Labelling, texts: NDArray[numpy.int64]
+) -> Marks:
+    """Return what splits are drawn by: each row's label, or what stands for its labels."""
+    import numpy
+
+    strata = kind.strata(names, numpy.bincount(labels, minlength=len(names)).tolist())
+    if strata is names:
+        return Marks(labels, names, texts)
+    places: dict[str, int] = {}
+    for name in strata:
+        places.setdefault(name, len(places))
+    own = numpy.array([places[name] for name in strata], dtype=numpy.int32)
+    return Marks(own[labels], tuple(places), texts)
 
 
 class _Reading:
@@ -70,8 +93,9 @@ class _Reading:
     thirty million data sets, and are then kept in one split; two ids are then called equal.
     """
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: Columns, kind: Labelling) -> None:
         self._columns = columns
+        self._kind = kind
         self.spool = Spool()
         self.cells: dict[Any, tuple[int, Any]] = {}
         """The distinct label cells, numbered: they are read when all of them are known."""
@@ -113,15 +137,13 @@ class _Reading:
 
     def _number(self, cell: Any) -> int:
         """Return the number of a label cell among the distinct ones; cells of different types are never equal."""
-        if not is_scalar(cell):
-            # All lists and objects are refused alike.
-            cell = []
+        cell = self._kind.kept(cell)
         key = cell if type(cell) is str else (type(cell), str(cell))
         return self.cells.setdefault(key, (len(self.cells), cell))[0]
 
 
 def _read_labels(
-    cells: Iterable[Any], reader: LabelReader
+    cells: Iterable[Any], reader: LabelReader, kind: Labelling
 ) -> tuple[tuple[str, ...], NDArray[numpy.int32], NDArray[numpy.uint8]]:
     """Return the distinct labels, and for each cell the place of its label among them and its problem's bit."""
     import numpy
@@ -129,16 +151,9 @@ def _read_labels(
     places: dict[str, int] = {}
     labels, bits = [], []
     for cell in cells:
-        label = reader.read(cell) if is_scalar(cell) else ""
-        problem = 0
-        if label is None:
-            problem = PROBLEM_BITS["missing_label"]
-        elif not label:
-            problem = PROBLEM_BITS["several_labels"]
-        elif reader.known is not None and label not in reader.known:
-            problem = PROBLEM_BITS["unknown_label"]
-        labels.append(places.setdefault(label or "", len(places)))
-        bits.append(problem)
+        label, problem = kind.read(cell, reader)
+        labels.append(places.setdefault(label, len(places)))
+        bits.append(PROBLEM_BITS[problem] if problem else 0)
     return tuple(places), numpy.array(labels, dtype=numpy.int32), numpy.array(bits, dtype=numpy.uint8)
 
 

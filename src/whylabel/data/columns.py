@@ -88,6 +88,13 @@ def recognise_columns(table: Table, config: DataConfig) -> Columns:
     return Columns(text, label, identifier, inferred)
 
 
+def holds_lists(table: Table, name: str) -> bool:
+    """Return whether most cells of a column, missing ones aside, are lists."""
+    present = [value for value in table.column(name) if not is_missing(value)]
+    lists = [value for value in present if isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1]
+    return len(lists) > len(present) / 2
+
+
 def recognise_text_column(table: Table) -> str:
     """Return the text column of a table without labels. Raises `DataError` if the choice is not clear."""
     if len(table.columns) == 1:
@@ -181,7 +188,7 @@ def _named_labels(profiles: Mapping[str, _Profile], text: str | None) -> list[st
     usable = [name for name, profile in profiles.items() if name != text and profile.kind != "other"]
     loose = [name for name in usable if profiles[name].kind in ("string", "integer") and not _is_id(name)]
     lists = [name for name, profile in profiles.items() if name != text and profile.kind == "other"]
-    # Lists of labels come last: taken as the label, they are refused row by row for what they are.
+    # Lists of labels come last: where a text has one label, they are refused row by row for what they are.
     return _tiers(usable, _LABEL_NAMES, loose) or _tiers(lists, _LABEL_NAMES, [])
 
 

@@ -63,7 +63,9 @@ def draft_task(inspection: Inspection, *, name: str | None = None, question: str
     while len(words) > 1 and words[-1].casefold() in ("name", "text", "id", "label"):
         words.pop()
     name = name or (words[-1].capitalize() if words else TaskConfig().name)
-    return TaskConfig(name=name, question=question or f"Which {name.lower()} fits the text?")
+    fits = "fit" if inspection.task.type == "multi_label" else "fits"
+    question = question or f"Which {name.lower()} {fits} the text?"
+    return inspection.task.model_copy(update={"name": name, "question": question})
 
 
 def run_name(source: str) -> str:
@@ -85,6 +87,7 @@ def _values(inspection: Inspection, data: DataConfig, task: TaskConfig, name: st
         "name": name,
         "seed": recipe.seed,
         "base_model": recipe.base_model,
+        **_kind_of_task(task),
         "task.question": task.question,
         "task.name": task.name,
         "task.labels": None,
@@ -110,7 +113,15 @@ def _values(inspection: Inspection, data: DataConfig, task: TaskConfig, name: st
         "training.per_device_train_batch_size": recipe.training.per_device_train_batch_size,
         "training.max_length": recipe.training.max_length,
     }
+    if task.type == "multi_label":
+        values["classifier.target"] = "label"
     return values
+
+
+def _kind_of_task(task: TaskConfig) -> dict[str, object]:
+    if task.type == "single_label":
+        return {}
+    return {"task.type": task.type, "task.label_separator": task.label_separator}
 
 
 def _labels(inspection: Inspection) -> list[str]:

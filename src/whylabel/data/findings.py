@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from whylabel.data.cells import normalise_text
+from whylabel.data.labelling import Labelling
 from whylabel.data.rows import DROPPABLE, PROBLEMS, Rows
 from whylabel.errors import WhylabelError
 from whylabel.recipe import DataConfig
@@ -27,7 +28,6 @@ _FIXES = {
     "missing_text": "mend them, or leave them out: data.bad_rows=drop",
     "missing_label": "mend them, or leave them out: data.bad_rows=drop",
     "broken_text": "mend them, or leave them out: data.bad_rows=drop",
-    "several_labels": "give each text one label, or name another column: data.label_column",
     "unknown_label": "correct the rows, or add the label to task.labels",
     "duplicate_id": "make the ids unique, or name another column: data.id_column",
 }
@@ -70,7 +70,11 @@ def bad_rows(rows: Rows, config: DataConfig) -> Iterator[Finding]:
             continue
         dropped = kind in DROPPABLE and config.bad_rows == "drop"
         places = "; ".join(row.place for row in bad[:3]) + ("; ..." if len(bad) > 3 else "")
-        labels = sorted({row.label for row in bad}) if kind == "unknown_label" else []
+        labels = (
+            sorted({name for row in bad for name in rows.unknown(row.label)})
+            if kind == "unknown_label"
+            else []
+        )
         named = f": {', '.join(map(repr, labels[:10]))}" if labels else ""
         message = f"{len(bad)} of {len(rows)} rows {problem}{named} ({places})"
         yield Finding(
@@ -79,7 +83,7 @@ def bad_rows(rows: Rows, config: DataConfig) -> Iterator[Finding]:
             len(bad),
             message + (", left out" if dropped else ""),
             tuple(row.id for row in bad),
-            "" if dropped else _FIXES[kind],
+            "" if dropped else rows.labelling.fix if kind == "several_labels" else _FIXES[kind],
         )
 
 
@@ -109,13 +113,23 @@ def equal_texts(splits: Splits) -> Iterator[Finding]:
         yield Finding("shared_texts", "warning", len(shared), message, _ids(shared), fix)
 
 
-def label_problems(splits: Splits) -> Iterator[Finding]:
+def label_counts(examples: Iterable[Example], labelling: Labelling) -> Counter[str]:
+    """Return how many examples have each label."""
+    return Counter(name for example in examples for name in labelling.split(example.label))
+
+
+def label_problems(splits: Splits, labelling: Labelling) -> Iterator[Finding]:
     """Yield labels that are rare, only to be found outside train, or look like a missing value."""
-    train = Counter(example.label for example in splits["train"])
+
+    def holding(examples: Iterable[Example], names: Container[str]) -> list[Example]:
+        return [item for item in examples if any(name in names for name in labelling.split(item.label))]
+
+    train = label_counts(splits["train"], labelling)
     for split in ("validation", "test"):
-        unseen = [example for example in splits[split] if example.label not in train]
+        new = Counter({k: n for k, n in label_counts(splits[split], labelling).items() if k not in train})
+        unseen = holding(splits[split], new)
         if unseen:
-            names = _names(Counter(example.label for example in unseen))
+            names = _names(new)
             message = f"{counted(len(unseen), f'{split} row')} with labels that train lacks: {names}"
             ids = tuple(example.id for example in unseen)
             fix = "add train rows for these labels: what is never seen is hardly ever predicted"
@@ -123,16 +137,16 @@ def label_problems(splits: Splits) -> Iterator[Finding]:
     rare = Counter({label: count for label, count in train.items() if count < RARE_ROWS})
     if rare:
         message = f"{counted(len(rare), 'label')} with fewer than {RARE_ROWS} train rows: {_names(rare)}"
-        ids = tuple(example.id for example in splits["train"] if example.label in rare)
+        ids = tuple(example.id for example in holding(splits["train"], rare))
         yield Finding("rare_labels", "warning", len(rare), message, ids, "add rows, or merge labels")
     odd = Counter({label: count for label, count in train.items() if label.casefold() in _PLACEHOLDERS})
     if odd:
         message = f"Labels that look like a missing value are read as labels: {_names(odd)}"
-        ids = tuple(example.id for example in splits["train"] if example.label in odd)
+        ids = tuple(example.id for example in holding(splits["train"], odd))
         yield Finding(
             "placeholder_labels", "warning", odd.total(), message, ids, "empty these cells if none is meant"
         )
-    rows = train.total()
+    rows = len(splits["train"])
     if rows >= 20 and len(train) > rows / 2:
         message = f"{len(train)} labels for {rows} train rows: this is hardly a closed set of labels"
         yield Finding(

@@ -43,9 +43,11 @@ def _stream(source: str, split: str, rows: Any) -> Stream:
         for name, feature in rows.features.items()
         if isinstance(feature, kinds) or isinstance(getattr(feature, "feature", None), kinds)
     ]
+    # Of a list of labels, the names are those of its items.
+    items = {name: getattr(feature, "feature", feature) for name, feature in rows.features.items()}
     class_names = {
         name: tuple(feature.names)
-        for name, feature in rows.features.items()
+        for name, feature in items.items()
         if isinstance(feature, datasets.ClassLabel) and feature.names
     }
 

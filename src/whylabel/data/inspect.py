@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from whylabel.data.collect import collect_rows
-from whylabel.data.columns import Columns, columns_of_splits
+from whylabel.data.columns import Columns, columns_of_splits, holds_lists
 from whylabel.data.examples import Examples
 from whylabel.data.findings import (
     Finding,
@@ -17,17 +17,19 @@ from whylabel.data.findings import (
     count_words,
     equal_texts,
     from_error,
+    label_counts,
     label_problems,
     long_texts,
 )
 from whylabel.data.rows import Rows
 from whylabel.data.sources import Source, read_source
 from whylabel.data.split import complete_splits
+from whylabel.data.table import Table
 from whylabel.errors import DataError
 from whylabel.labels import LabelSet
 from whylabel.recipe import DataConfig, TaskConfig
-from whylabel.types import Example
 
+_SEPARATORS = (",", ";", "|", "/")
 _QUANTILES = {"min": 0.0, "median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
@@ -36,13 +38,15 @@ class Inspection:
     """A data set as `load_dataset` would see it: rows_read = rows of all splits + rows_unusable.
 
     `rows` and `labels` count usable rows per split, after the cutting of missing splits and before
-    `train_rows` and its like. `lengths` holds quantiles over all texts, by unit (`words`, `tokens`).
+    `train_rows` and its like; a row with several labels counts for each. `lengths` holds quantiles over all texts,
+    by unit (`words`, `tokens`). `task` is what the labels were read for.
     """
 
     source: str
     columns: tuple[str, ...] = ()
     text_column: str = ""
     label_column: str = ""
+    task: TaskConfig = field(default_factory=TaskConfig)
     inferred: Mapping[str, str] = field(default_factory=dict)
     rows_read: int = 0
     rows_unusable: int = 0
@@ -70,6 +74,7 @@ class Inspection:
             "columns": list(self.columns),
             "text_column": self.text_column,
             "label_column": self.label_column,
+            "task_type": self.task.type,
             "inferred": dict(self.inferred),
             "rows_read": self.rows_read,
             "rows_unusable": self.rows_unusable,
@@ -82,11 +87,14 @@ class Inspection:
 
 def inspect_dataset(
     config: DataConfig,
-    task: TaskConfig,
+    task: TaskConfig | None,
     seed: int,
     count_tokens: Callable[[str], int] | None = None,
 ) -> Inspection:
-    """Return what is in the data and everything that is wrong with it; never raises for bad data."""
+    """Return what is in the data and everything that is wrong with it; never raises for bad data.
+
+    `task` None: a column of lists is read as several labels of each text.
+    """
     try:
         source = read_source(config)
     except DataError as error:
@@ -97,6 +105,9 @@ def inspect_dataset(
     except DataError as error:
         finding = from_error(error, "columns")
         return Inspection(config.source, names, rows_read=_count(source), findings=(finding,))
+    if task is None:
+        task, recognised = _recognised_task(source.heads()["train"], columns.label)
+        columns = replace(columns, inferred={**columns.inferred, **recognised})
     try:
         rows = collect_rows(source.streams, columns, task)
     except DataError as error:
@@ -122,7 +133,7 @@ def _inspection(
         *bad_rows(rows, config),
         *_unusable_set(rows, task),
         *equal_texts(splits),
-        *label_problems(splits),
+        *label_problems(splits, rows.labelling),
         *long_texts(splits, config, count_tokens),
     ]
     lengths = {}
@@ -135,14 +146,31 @@ def _inspection(
         tuple(source.heads()["train"].columns),
         columns.text,
         columns.label,
+        task,
         {**source.inferred, **columns.inferred, **rows.inferred, **cut},
         len(rows),
         len(rows) - len(examples),
         {split: len(part) for split, part in splits.items()},
-        {split: _label_counts(part) for split, part in splits.items()},
+        {split: dict(sorted(label_counts(part, rows.labelling).items())) for split, part in splits.items()},
         lengths,
         tuple(findings),
     )
+
+
+def _recognised_task(head: Table, label: str) -> tuple[TaskConfig, dict[str, str]]:
+    """Return the task that a label column is for, and what to note of it: a column of lists has several labels."""
+    if not holds_lists(head, label):
+        return TaskConfig(), {}
+    content = "".join(map(str, _flat(head.column(label))))
+    separator = next((text for text in _SEPARATORS if text not in content), _SEPARATORS[0])
+    task = TaskConfig(type="multi_label", label_separator=separator)
+    return task, {"task_type": f"multi_label, since {label!r} holds lists"}
+
+
+def _flat(cells: Iterable[Any]) -> Iterator[Any]:
+    for cell in cells:
+        if isinstance(cell, (list, tuple)):
+            yield from cell
 
 
 def _count(source: Source) -> int:
@@ -168,10 +196,6 @@ def _unusable_set(rows: Rows, task: TaskConfig) -> list[Finding]:
     except DataError as error:
         return [from_error(error, "label_set")]
     return []
-
-
-def _label_counts(examples: Sequence[Example]) -> dict[str, int]:
-    return dict(sorted(Counter(example.label for example in examples).items()))
 
 
 def _quantiles(lengths: Sequence[int]) -> dict[str, int]:

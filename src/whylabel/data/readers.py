@@ -194,9 +194,15 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ..
     """Return the class names that the `datasets` library leaves in the Parquet files it writes."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        # Of a list of labels, the names are those of its items.
+        items = {
+            name: feature.get("feature", feature)
+            for name, feature in features.items()
+            if isinstance(feature, dict)
+        }
         return {
             name: tuple(feature["names"])
-            for name, feature in features.items()
+            for name, feature in items.items()
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
         }
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from whylabel.data.labelling import Labelling
 from whylabel.data.split import Marks
 from whylabel.data.spool import Spool
 from whylabel.errors import DataError, LabelError, unknown_name
@@ -59,6 +60,11 @@ class Rows:
     splits: Mapping[str, range]
     spool: Spool
     marks: Marks
+    label_places: NDArray[numpy.int32]
+    """Each row's label, as its place in `label_names`."""
+    label_names: tuple[str, ...]
+    """All labels as rows hold them; of several labels, joined ones."""
+    labelling: Labelling
     problems: NDArray[numpy.uint8]
     """`PROBLEM_BITS` of each row."""
     turns: NDArray[numpy.int32]
@@ -88,16 +94,21 @@ class Rows:
         return numpy.flatnonzero(self.problems & sum(PROBLEM_BITS[kind] for kind in kinds))
 
     def labels(self, numbers: Numbers) -> list[str]:
-        """Return the distinct labels of some rows."""
+        """Return the distinct labels of some rows, each by itself."""
         import numpy
 
-        return [self.marks.names[label] for label in numpy.unique(self.marks.labels[numbers]).tolist()]
+        held = [self.label_names[place] for place in numpy.unique(self.label_places[numbers]).tolist()]
+        return list(dict.fromkeys(name for label in held for name in self.labelling.split(label)))
+
+    def unknown(self, label: str) -> list[str]:
+        """Return which labels in a row's label are outside the closed set."""
+        return [name for name in self.labelling.split(label) if name not in (self.known or ())]
 
     def example(self, number: int) -> Example:
         """Return a row as an example."""
         row_id, text, _ = self.spool[number]
         row_id = in_turn(row_id, self.turns[number])
-        return Example(row_id, text, self.marks.names[self.marks.labels[number]])
+        return Example(row_id, text, self.label_names[self.label_places[number]])
 
     def row(self, number: int) -> Row:
         """Return a row with its place and its problems."""
@@ -123,16 +134,16 @@ def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
     several = rows.having(["several_labels"])
     if len(several):
         raise LabelError(
-            f"{len(several)} of {len(rows)} rows have a list or an object as their label.",
+            f"{len(several)} of {len(rows)} rows {rows.labelling.refused}.",
             where=_places(rows, several),
-            fix="give each text exactly one label, or name another column: data.label_column",
+            fix=rows.labelling.fix,
         )
     unknown = rows.having(["unknown_label"])
     if len(unknown) and rows.known is not None:
         first = rows.row(int(unknown[0]))
         more = f" {len(unknown)} rows have such labels." if len(unknown) > 1 else ""
         raise LabelError(
-            unknown_name("label", first.label, rows.known) + more,
+            unknown_name("label", rows.unknown(first.label)[0], rows.known) + more,
             where=_places(rows, unknown),
             fix="correct the rows, or add the label to task.labels",
         )

@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from whylabel.errors import DataError, unknown_name
-from whylabel.evaluation.floors import FLOORS
-from whylabel.evaluation.metrics import ModelScore, in_test_order, score
-from whylabel.evaluation.paired import PairedComparison, compare_pair
+from whylabel.evaluation.floors import FLOORS, Floor
+from whylabel.evaluation.metrics import in_test_order, score
+from whylabel.evaluation.paired import compare_pair
 from whylabel.evaluation.predictions import PredictionRow, prediction_rows
 from whylabel.labels import LabelSet
 from whylabel.recipe import EvaluationConfig
 from whylabel.types import Example, Mode, Prediction
 
 MODELS = ("baseline", "classifier")
+
+
+class Score(Protocol):
+    """One model on the test rows, a dataclass of plain values."""
+
+    @property
+    def mode(self) -> Mode:
+        """How the model answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What is measured for a kind of task: the floors, one model, and two of them on the same rows.
+
+    `score` and `compare` take what `metrics.score` and `paired.compare_pair` take.
+    """
+
+    floors: Mapping[str, Floor]
+    score: Callable[..., Score]
+    compare: Callable[..., object]
+
+
+SINGLE_LABEL = Measures(FLOORS, score, compare_pair)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +51,11 @@ class Evaluation:
     """
 
     labels: tuple[str, ...]
-    baseline: ModelScore | None
-    classifier: ModelScore | None
-    modes: dict[Mode, ModelScore]
-    floors: dict[str, ModelScore]
-    paired: PairedComparison | None
+    baseline: Score | None
+    classifier: Score | None
+    modes: dict[Mode, Score]
+    floors: dict[str, Score]
+    paired: object | None
     rows: tuple[PredictionRow, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -52,6 +75,7 @@ def evaluate(
     seed: int,
     *,
     modes: Mapping[Mode, Sequence[Prediction]] | None = None,
+    measures: Measures = SINGLE_LABEL,
 ) -> Evaluation:
     """Score `models` (`baseline`, `classifier` or both) and the floors, and compare the two models by row.
 
@@ -62,24 +86,24 @@ def evaluate(
         if name not in MODELS:
             raise DataError(unknown_name("model", name, MODELS))
     floors: dict[str, Sequence[Prediction]] = {
-        name: FLOORS[name](train, test, label_set, seed) for name in config.floors if train
+        name: measures.floors[name](train, test, label_set, seed) for name in config.floors if train
     }
     samples = config.bootstrap_samples
     ordered = {name: in_test_order(test, rows) for name, rows in {**floors, **models}.items()}
     scores = {
-        name: score(test, rows, label_set, bootstrap_samples=samples, seed=seed)
+        name: measures.score(test, rows, label_set, bootstrap_samples=samples, seed=seed)
         for name, rows in ordered.items()
     }
     classifier = scores.get("classifier")
     by_mode = {} if classifier is None else {classifier.mode: classifier}
     others = {mode: in_test_order(test, rows) for mode, rows in (modes or {}).items() if mode not in by_mode}
     by_mode |= {
-        mode: score(test, rows, label_set, bootstrap_samples=samples, seed=seed)
+        mode: measures.score(test, rows, label_set, bootstrap_samples=samples, seed=seed)
         for mode, rows in others.items()
     }
     paired = None
     if all(name in models for name in MODELS):
-        paired = compare_pair(
+        paired = measures.compare(
             test,
             ordered["baseline"],
             ordered["classifier"],

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from whylabel.errors import DataError
 from whylabel.labels import LabelSet
@@ -21,7 +22,7 @@ def majority(
 
     Of equally frequent labels the first in label order is taken. Raises `DataError` without train rows.
     """
-    _require(train)
+    require_rows(train)
     counts = Counter(row.label for row in train)
     shares = tuple(counts[name] / len(train) for name in label_set.names)
     label = label_set.names[shares.index(max(shares))]
@@ -36,17 +37,14 @@ def tfidf(
     A label that is absent from train gets probability 0. Train rows of a single label leave nothing to fit:
     then this is `majority`. Raises `DataError` without train rows.
     """
-    _require(train)
+    require_rows(train)
     if len({row.label for row in train}) < 2 or not test:
         return majority(train, test, label_set)
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    # Runs of signs are words too: texts of emoji alone would otherwise have no features.
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]+")
     # C=10: at the default 1.0 the unit-length rows are over-regularised and the floor is too low.
-    model = make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000, random_state=seed))
+    model = make_pipeline(word_features(), LogisticRegression(C=10.0, max_iter=1000, random_state=seed))
     with warnings.catch_warnings():
         # scikit-learn doubts many labels for few rows; `inspect` says it better.
         warnings.simplefilter("ignore", UserWarning)
@@ -63,10 +61,19 @@ def tfidf(
     return tuple(predictions)
 
 
+def word_features() -> Any:
+    """Return the TF-IDF of words and word pairs, to be fitted."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    # Runs of signs are words too: texts of emoji alone would otherwise have no features.
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]+")
+
+
 FLOORS: dict[str, Floor] = {"majority": majority, "tfidf": tfidf}
 """The floors by their names in the recipe (`evaluation.floors`)."""
 
 
-def _require(train: Sequence[Example]) -> None:
+def require_rows(train: Sequence[Example]) -> None:
+    """Raise `DataError` if there is nothing to learn from."""
     if not train:
         raise DataError("A floor needs train rows, and there are none.", fix="give a train split")

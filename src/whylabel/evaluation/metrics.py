@@ -108,12 +108,7 @@ def score(
     Raises `DataError` if the ids are not those of the test rows, `LabelError` if a label is outside the set.
     """
     predictions = in_test_order(test, predictions)
-    modes = {prediction.mode for prediction in predictions}
-    if len(modes) > 1:
-        raise DataError(
-            f"One model's predictions are of several modes: {', '.join(sorted(modes))}.",
-            fix="evaluate each mode by itself",
-        )
+    mode = mode_of(predictions)
     gold = gold_indices(test, label_set)
     predicted = label_indices(predictions, label_set)
     confusion = confusion_matrix(gold, predicted, len(label_set))
@@ -122,7 +117,7 @@ def score(
     right = int((gold == predicted).sum())
     return ModelScore(
         n=len(test),
-        mode=modes.pop(),
+        mode=mode,
         accuracy=right / len(test),
         accuracy_ci95=wilson_interval(right, len(test)),
         macro_f1=macro,
@@ -132,9 +127,20 @@ def score(
         negative_log_likelihood=likelihood,
         expected_calibration_error=calibration,
         coverage=coverage_curve(predictions, predicted == gold),
-        rates=_rates(predictions),
-        cost=_cost(predictions),
+        rates=rates_of(predictions),
+        cost=cost_of(predictions),
     )
+
+
+def mode_of(predictions: Sequence[Prediction]) -> Mode:
+    """Return the one mode of a model's predictions. Raises `DataError` if they are of several."""
+    modes = {prediction.mode for prediction in predictions}
+    if len(modes) > 1:
+        raise DataError(
+            f"One model's predictions are of several modes: {', '.join(sorted(modes))}.",
+            fix="evaluate each mode by itself",
+        )
+    return modes.pop()
 
 
 def in_test_order(test: Sequence[Example], predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
@@ -269,7 +275,8 @@ def _calibration(
     )
 
 
-def _rates(predictions: Sequence[Prediction]) -> Rates:
+def rates_of(predictions: Sequence[Prediction]) -> Rates:
+    """Return the shares of rows by status."""
     counts = Counter(prediction.status for prediction in predictions)
     n = len(predictions)
     return Rates(
@@ -280,7 +287,8 @@ def _rates(predictions: Sequence[Prediction]) -> Rates:
     )
 
 
-def _cost(predictions: Sequence[Prediction]) -> Cost:
+def cost_of(predictions: Sequence[Prediction]) -> Cost:
+    """Return what the predictions took."""
     seconds = float(sum(prediction.seconds for prediction in predictions))
     tokens = sum(prediction.tokens for prediction in predictions)
     n = len(predictions)

@@ -100,9 +100,9 @@ def _cost(model: Mapping[str, Any]) -> float:
 
 
 def score_plots(evaluation: Mapping[str, Any]) -> tuple[IntervalPlot, ...]:
-    """Return the plots of accuracy and macro-F1 over all models."""
+    """Return the plots of accuracy, or of micro-F1 where a text may have several labels, and of macro-F1."""
     plots = []
-    for title, key in (("Accuracy", "accuracy"), ("Macro-F1", "macro_f1")):
+    for title, key in (("Accuracy", "accuracy"), ("Micro-F1", "micro_f1"), ("Macro-F1", "macro_f1")):
         marks = [
             _mark(model_name(name, model), name, model.get(key), model.get(f"{key}_ci95"))
             for name, model in models_of(evaluation).items()
@@ -116,6 +116,12 @@ def difference_plot(evaluation: Mapping[str, Any]) -> IntervalPlot | None:
     paired = evaluation.get("paired") or {}
     marks = [
         _mark("Accuracy", "classifier", paired.get("difference"), paired.get("ci95")),
+        _mark(
+            "Micro-F1",
+            "classifier",
+            paired.get("micro_f1_difference"),
+            paired.get("micro_f1_difference_ci95"),
+        ),
         _mark(
             "Macro-F1",
             "classifier",

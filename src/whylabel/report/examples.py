@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class ShownPrediction:
-    """One prediction beside what the baseline said; `probability` is that of the predicted label."""
+    """One prediction beside what the baseline said; `probability` is that of the predicted label, if it is one."""
 
     row: PredictionRow
     probability: float | None
@@ -39,7 +39,9 @@ class ShownPredictions:
     wrong: tuple[ShownPrediction, ...]
 
 
-def shown_predictions(rows: Sequence[PredictionRow], shown: int) -> ShownPredictions | None:
+def shown_predictions(
+    rows: Sequence[PredictionRow], shown: int, *, several_labels: bool = False
+) -> ShownPredictions | None:
     """Choose up to `shown` right and as many wrong predictions of the classifier, else of the baseline.
 
     Rows where the other model disagrees come first; within each group the gold labels take turns.
@@ -51,7 +53,7 @@ def shown_predictions(rows: Sequence[PredictionRow], shown: int) -> ShownPredict
         return None
     others = by_model["baseline"] if model == "classifier" else {}
     candidates = [
-        ShownPrediction(row, _probability(row), others.get(row.prediction.id))
+        ShownPrediction(row, None if several_labels else _probability(row), others.get(row.prediction.id))
         for row in by_model[model].values()
     ]
     right, wrong = ([item for item in candidates if item.row.right is outcome] for outcome in (True, False))

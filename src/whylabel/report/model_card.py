@@ -14,10 +14,16 @@ from whylabel.atomic import write_text
 from whylabel.report.charts import models_of, modes_of
 from whylabel.report.contents import RunContents, read_run
 from whylabel.report.formats import is_number
+from whylabel.report.multi_label import verdict_of
 from whylabel.report.rendering import render_markdown
-from whylabel.report.verdict import MODE_NAMES, model_name, verdict
+from whylabel.report.verdict import MODE_NAMES, model_name
 from whylabel.run_folder import RunFolder
 
+_METRICS = (
+    ("accuracy", "Accuracy", "accuracy"),
+    ("f1", "Micro-F1", "micro_f1"),
+    ("f1", "Macro-F1", "macro_f1"),
+)
 _HUB_IDS = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -42,7 +48,8 @@ def render_model_card(contents: RunContents) -> str:
         base_model=_base_model(contents.recipe),
         source=_source(contents.recipe),
         labels=_labels(contents),
-        verdict=verdict(contents.evaluation),
+        verdict=verdict_of(contents.evaluation),
+        by_label=task.get("type") == "multi_label",
         model_name=model_name,
         mode_names=MODE_NAMES,
         models=models_of(contents.evaluation),
@@ -72,7 +79,7 @@ def _results(contents: RunContents) -> dict[str, Any] | None:
     classifier = contents.evaluation.get("classifier") or {}
     metrics = [
         {"type": kind, "name": name, "value": round(classifier[key], 4)}
-        for kind, name, key in (("accuracy", "Accuracy", "accuracy"), ("f1", "Macro-F1", "macro_f1"))
+        for kind, name, key in _METRICS
         if is_number(classifier.get(key))
     ]
     if not metrics:

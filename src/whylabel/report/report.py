@@ -20,8 +20,9 @@ from whylabel.report.confusion import confusions
 from whylabel.report.contents import RunContents, read_run
 from whylabel.report.examples import shown_predictions
 from whylabel.report.formats import MISSING, is_number
+from whylabel.report.multi_label import decides_by_label, verdict_of
 from whylabel.report.rendering import render_html
-from whylabel.report.verdict import MODE_NAMES, model_name, verdict
+from whylabel.report.verdict import MODE_NAMES, model_name
 from whylabel.run_folder import RunFolder
 
 
@@ -38,10 +39,12 @@ def write_report(run: RunFolder) -> Path:
 def render_report(contents: RunContents) -> str:
     """Return the page: no script, no network, everything from data escaped."""
     evaluation = contents.evaluation
+    by_label = decides_by_label(evaluation)
     return render_html(
         "report.html.j2",
         run=contents,
-        verdict=verdict(evaluation),
+        verdict=verdict_of(evaluation),
+        by_label=by_label,
         model_name=model_name,
         mode_names=MODE_NAMES,
         models=models_of(evaluation),
@@ -51,7 +54,7 @@ def render_report(contents: RunContents) -> str:
         classes=class_bars(evaluation),
         many_labels=MANY_LABELS,
         confusions=confusions(evaluation),
-        shown=shown_predictions(contents.predictions, _shown(contents.recipe)),
+        shown=shown_predictions(contents.predictions, _shown(contents.recipe), several_labels=by_label),
         reasonings=contents.kept,
         refused=contents.dropped,
         stages=contents.stages,

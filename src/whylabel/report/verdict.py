@@ -15,6 +15,10 @@ MODEL_NAMES = {
     "baseline": "Baseline (label only)",
     "classifier": "Classifier",
 }
+_BY_LABEL_NAMES = {
+    "majority": "Most frequent labels",
+    "tfidf": "TF-IDF + a logistic regression for each label",
+}
 MODE_NAMES = {
     "fast": "label at once",
     "reasoned": "reasoning, then label",
@@ -41,7 +45,8 @@ class Verdict:
 def model_name(name: str, model: Mapping[str, Any]) -> str:
     """Return what a reader calls a model; the classifier with how it answered."""
     mode = MODE_NAMES.get(model.get("mode") or "") if name == "classifier" else None
-    return f"{MODEL_NAMES.get(name, name)} ({mode})" if mode else MODEL_NAMES.get(name, name)
+    names = {**MODEL_NAMES, **_BY_LABEL_NAMES} if "micro_f1" in model else MODEL_NAMES
+    return f"{names.get(name, name)} ({mode})" if mode else names.get(name, name)
 
 
 def verdict(evaluation: Mapping[str, Any]) -> Verdict:
@@ -50,7 +55,7 @@ def verdict(evaluation: Mapping[str, Any]) -> Verdict:
     paired = evaluation.get("paired") or {}
     notes = tuple(_notes(evaluation))
     if is_number(paired.get("difference")) and baseline and classifier:
-        low, high = _interval(paired, "ci95")
+        low, high = interval_of(paired, "ci95")
         figures = (
             f"{percent(classifier.get('accuracy'))} {_with_reasoning(classifier)} against"
             f" {percent(baseline.get('accuracy'))} without (difference"
@@ -60,7 +65,7 @@ def verdict(evaluation: Mapping[str, Any]) -> Verdict:
         return Verdict(_claim(paired), figures, notes)
     for name, model in (("classifier", classifier), ("baseline", baseline)):
         if model:
-            low, high = _interval(model, "accuracy_ci95")
+            low, high = interval_of(model, "accuracy_ci95")
             figures = (
                 f"{percent(model.get('accuracy'))} of {count(model.get('n'))} test texts are right"
                 f" (95\u00a0% CI {percent(low)} to {percent(high)})."
@@ -90,23 +95,25 @@ def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     yield from _paired_notes(evaluation)
     yield from _floor_notes(evaluation)
     yield from _cost_notes(evaluation)
-    yield from _rate_notes(evaluation)
+    yield from rate_notes(evaluation)
 
 
 def _paired_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     paired = evaluation.get("paired") or {}
     p = paired.get("mcnemar_p")
     if is_number(p) and p >= SIGNIFICANCE:
-        low, high = _interval(paired, "ci95")
+        low, high = interval_of(paired, "ci95")
         yield (
             f"The difference may be chance: these {count(paired.get('n'))} test texts are compatible with"
             f" a true difference anywhere from {points(low)} to {points(high)} points."
         )
     if paired:
-        yield (
-            "Both models were trained once, with one seed; the intervals do not cover what another seed"
-            " would change."
-        )
+        yield seed_note()
+
+
+def seed_note() -> str:
+    """Return what one training of each model leaves open."""
+    return "Both models were trained once, with one seed; the intervals do not cover what another seed would change."
 
 
 def _floor_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
@@ -121,7 +128,7 @@ def _floor_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
         )
     majority = (floors.get("majority") or {}).get("accuracy")
     for name in ("baseline", "classifier"):
-        low, _ = _interval(evaluation.get(name) or {}, "accuracy_ci95")
+        low, _ = interval_of(evaluation.get(name) or {}, "accuracy_ci95")
         if is_number(majority) and is_number(low) and low <= majority:
             yield (
                 f"The {name} is not clearly better than always saying the most frequent label"
@@ -143,7 +150,8 @@ def _cost_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _rate_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+def rate_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the shares of rows by status say, where there are any."""
     for name in ("baseline", "classifier"):
         rates = (evaluation.get(name) or {}).get("rates") or {}
         if rates.get("reasoning_cut"):
@@ -157,6 +165,7 @@ def _rate_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
             yield f"{percent(rates['failed'])} of the {name}'s predictions failed; they count as wrong."
 
 
-def _interval(values: Mapping[str, Any], key: str) -> tuple[float | None, float | None]:
+def interval_of(values: Mapping[str, Any], key: str) -> tuple[float | None, float | None]:
+    """Return the bounds that stand under a key, None where there are none."""
     interval = values.get(key)
     return (interval[0], interval[1]) if isinstance(interval, list) and len(interval) == 2 else (None, None)

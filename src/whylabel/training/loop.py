@@ -36,7 +36,7 @@ from whylabel.training.loss import Inputs, coefficients, packed, padded, weighte
 from whylabel.training.plan import Batch, Epochs, Plan, Step
 from whylabel.training.processes import accelerator, from_first, shared
 from whylabel.training.ragged import honours_ragged, ragged, ragged_attention
-from whylabel.training.selection import Selection, is_best
+from whylabel.training.selection import Selection
 
 if TYPE_CHECKING:
     import torch
@@ -170,7 +170,9 @@ class _Loop:
         with progress(self._title, total=total, unit="steps", done=self.first_step) as bar, self._training():
             for step in self._plan.steps(self.first_step):
                 if self._selection and self._selection.is_over(self._state):
-                    say(f"  {self._title}: stopped early, validation accuracy has stopped rising")
+                    say(
+                        f"  {self._title}: stopped early, validation {self._selection.metric} has stopped rising"
+                    )
                     break
                 loss = self._step(step, factor(self._state.step), self._state.step >= label_only_from)
                 self._state.seconds = before + time.monotonic() - started
@@ -197,8 +199,7 @@ class _Loop:
 
     def best_step(self) -> int:
         """Return the step whose weights are kept."""
-        looks = self._state.evaluations
-        return int(max(looks, key=lambda look: look["accuracy"])["step"]) if looks else self._state.step
+        return self._selection.best_step(self._state) if self._selection else self._state.step
 
     def _step(self, step: Step, factor: float, label_only: bool) -> float:
         """Do one optimizer step and return its loss (nats)."""
@@ -250,9 +251,9 @@ class _Loop:
     def _look(self) -> None:
         assert self._selection is not None
         with self._labelling():
-            accuracy = self._selection.accuracy()
-        self._state.evaluations.append({"step": self._state.step, "accuracy": accuracy})
-        if self._is_main and is_best(self._state):
+            found = self._selection.measure()
+        self._state.evaluations.append({"step": self._state.step, self._selection.metric: found})
+        if self._is_main and self._selection.is_best(self._state):
             with whole_file(self._folder / _BEST) as aside:
                 save_parameters(self.model, aside)
 

@@ -1,0 +1,101 @@
+"""The two kinds of label cells: one label a text, or several. Everything else about rows is the same for both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from whylabel.data.cells import LabelReader, is_missing, is_scalar
+from whylabel.multi_label import Separator, elements, rarest
+from whylabel.recipe import TaskConfig
+
+
+class OneLabel:
+    """A cell is a label; a list or an object is refused."""
+
+    refused = "have a list or an object as their label"
+    fix = (
+        "give each text exactly one label, set task.type: multi_label if it may have several, "
+        "or name another column: data.label_column"
+    )
+
+    def kept(self, cell: Any) -> Any:
+        """Return a cell as it is kept until all cells are known."""
+        return cell if is_scalar(cell) else []
+
+    def values(self, cell: Any) -> list[Any]:
+        """Return the single labels in a kept cell, unread."""
+        return [cell]
+
+    def read(self, cell: Any, reader: LabelReader) -> tuple[str, str | None]:
+        """Return the label of a kept cell, and the key of its problem."""
+        if not is_scalar(cell):
+            return "", "several_labels"
+        label = reader.read(cell)
+        if label is None:
+            return "", "missing_label"
+        known = reader.known is None or label in reader.known
+        return label, None if known else "unknown_label"
+
+    def split(self, label: str) -> tuple[str, ...]:
+        """Return the labels in a label that was read."""
+        return (label,)
+
+    def strata(self, labels: Sequence[str], rows: Sequence[int]) -> Sequence[str]:
+        """Return what rows with each label are stratified by; `rows` says how many there are."""
+        return labels
+
+
+@dataclass(frozen=True, slots=True)
+class SeveralLabels:
+    """A cell is a list of labels, or a string with separators between them; an empty list says that none applies."""
+
+    separator: Separator
+
+    refused = "have an object, or a list in a list, as their labels"
+    fix = "write a list of labels, or one string with task.label_separator between them"
+
+    def kept(self, cell: Any) -> Any:
+        """Return a cell as it is kept until all cells are known: a list as a tuple."""
+        if is_scalar(cell):
+            return cell
+        found = elements(cell, self.separator)
+        return {} if found is None else tuple(found)
+
+    def values(self, cell: Any) -> list[Any]:
+        """Return the single labels in a kept cell, unread."""
+        return [] if is_missing(cell) else elements(cell, self.separator) or []
+
+    def read(self, cell: Any, reader: LabelReader) -> tuple[str, str | None]:
+        """Return the labels of a kept cell, each once and in order, joined; and the key of its problem."""
+        parts = self.values(cell)
+        if not all(map(is_scalar, parts)) or isinstance(cell, dict):
+            return "", "several_labels"
+        if not parts:
+            return "", None if isinstance(cell, tuple) else "missing_label"
+        read = [reader.read(part) for part in parts]
+        names = {name for name in read if name is not None}
+        if None in read:
+            return "", "missing_label"
+        self.separator.check(names)
+        known = reader.known or ()
+        order = {name: place for place, name in enumerate(known)}
+        label = self.separator.join(sorted(names, key=lambda name: (order.get(name, len(order)), name)))
+        return label, "unknown_label" if known and not names <= order.keys() else None
+
+    def split(self, label: str) -> tuple[str, ...]:
+        """Return the labels in a label that was read."""
+        return self.separator.split(label)
+
+    def strata(self, labels: Sequence[str], rows: Sequence[int]) -> Sequence[str]:
+        """Return what rows with each set of labels are stratified by: its rarest one."""
+        return rarest([self.split(label) for label in labels], rows)
+
+
+Labelling = OneLabel | SeveralLabels
+
+
+def labelling(task: TaskConfig) -> Labelling:
+    """Return how label cells are read for a task."""
+    return SeveralLabels(Separator(task.label_separator)) if task.type == "multi_label" else OneLabel()
