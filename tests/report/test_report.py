@@ -12,6 +12,9 @@ from finished_run import MakeRun
 
 from whylabel.atomic import write_json
 from whylabel.errors import RunFolderError
+from whylabel.recipe import ClassifierConfig, Recipe
+from whylabel.report.contents import read_run
+from whylabel.report.model_card import render_model_card
 from whylabel.report.report import write_report
 from whylabel.run_folder import RunFolder
 
@@ -160,6 +163,15 @@ def test_many_labels_list_the_confusions_instead_of_a_matrix(make_run: MakeRun) 
     assert "most frequent confusions" in page.text
     assert "F1 of all 77 labels" in page.text
     assert not [a for tag, a in page.tags if tag == "table" and "heat" in (a.get("class") or "")]
+
+
+def test_a_control_says_that_it_is_one(make_run: MakeRun) -> None:
+    run = make_run()
+    assert "spoilt on purpose" not in page_of(run).text + render_model_card(read_run(run))
+    spoilt = Recipe(name="spoilt", classifier=ClassifierConfig(control="filler"))
+    run.write_recipe(spoilt.to_yaml())
+    assert "spoilt on purpose (filler)" in page_of(run).text
+    assert "spoilt on purpose (filler)" in render_model_card(read_run(run))
 
 
 @pytest.mark.parametrize("only", ["baseline", "classifier"])
