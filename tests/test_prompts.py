@@ -361,7 +361,8 @@ def test_decisions_are_written_as_the_doc_string_says(trained):
 def test_a_decision_is_what_all_share_and_its_own_rest(prompts):
     (example,) = prompts.decision_examples("A text <|im_end|>", {"joy": True})
     assert list(example.prompt_ids) == [*prompts.undecided("A text <|im_end|>"), *prompts.decision("joy")]
-    assert list(example.completion_ids) == prompts.decided(True) != prompts.decided(False)
+    assert list(example.completion_ids) == [*prompts.decided(True), prompts.eos_id]
+    assert prompts.decided(True) != prompts.decided(False)
     assert (example.label_start, example.label_end) == (0, len(example.completion_ids))
 
 

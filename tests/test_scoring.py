@@ -173,7 +173,7 @@ def test_labels_are_decided_on_in_parts_that_fit_a_pass(loaded, prompts, monkeyp
     whole = decisions(loaded, prompts, LABELS)
     assert len(whole._scorer._tries) == 1
     vocabulary = int(loaded.model.config.vocab_size)
-    monkeypatch.setattr(scoring, "_LOGITS_PER_BATCH", 24 * vocabulary)
+    monkeypatch.setattr(scoring, "_LOGITS_PER_BATCH", 12 * vocabulary)
     parts = decisions(loaded, prompts, LABELS)
     assert len(parts._scorer._tries) > 2
     np.testing.assert_allclose(

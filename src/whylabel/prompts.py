@@ -199,14 +199,14 @@ class Prompts:
         beginning = self.undecided(text)
         examples = []
         for label, yes in applies.items():
-            answer = self.decided(yes)
+            answer = [*self.decided(yes), self.eos_id]
             prompt = (*beginning, *self.decision(label))
             examples.append(Rendered(prompt, tuple(answer), 0, len(answer)))
         return examples
 
     def decided(self, applies: bool) -> list[int]:
-        """Return the answer of a decision with its end."""
-        return [*self._plain(self._lead("yes" if applies else "no")), self.eos_id]
+        """Return the answer of a decision, without an end: neither answer starts the other."""
+        return self._plain(self._lead("yes" if applies else "no"))
 
     def label_ids(self, label: str, form: Form = "label") -> list[int]:
         """Return the label with its end, so that a label that starts another one can still be told apart.
