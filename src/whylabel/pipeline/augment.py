@@ -1,0 +1,84 @@
+"""The work of stage 2a: a reasoner, and a verifier where one is asked for, over the train rows; and its rehearsal."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whylabel.atomic import write_json
+from whylabel.models import CARD
+from whylabel.pipeline.inputs import Inputs
+from whylabel.pipeline.job import Job, StageResult
+from whylabel.progress import say
+from whylabel.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from whylabel.augment import Rehearsal, Retry
+    from whylabel.verification import Verifier
+
+
+def augment_stage(
+    job: Job, settings: Mapping[str, Any], verifier: str | None, retry: frozenset[Retry]
+) -> StageResult:
+    """Write a reasoning for every train row, and sort what was written.
+
+    `settings` are all that decide a reasoning, `verifier` is what decides a verdict; `retry` names rows that are
+    written again although they are there.
+    """
+    from whylabel.augment import Work, augment, open_reasoner
+    from whylabel.store import open_store
+
+    inputs, run = job.inputs, job.run
+    config = inputs.recipe.augment.model_copy(update={"filters": inputs.filters})
+    opened = open_reasoner(inputs.recipe, run.reasoner_model, settings)
+    with open_store(run.store) as store, opened as reasoner:
+        work = Work(reasoner, store, config, _open_verifier(job, verifier), retry, _excluded(job))
+        outcome = augment(inputs.dataset.train, work, kept=run.kept, dropped=run.dropped)
+    write_json(run.augment_metrics, outcome.to_json())
+    found = outcome.sorted
+    reasons = "".join(f", {count:,} {reason}" for reason, count in found.dropped.most_common())
+    say(
+        f"  {found.rows:,} rows in = {found.kept:,} kept + {found.dropped.total():,} dropped{reasons} "
+        f"+ {found.failed:,} failed"
+    )
+    return StageResult(found.rows, outcome.written.tokens, {"content": found.content}, found.failed)
+
+
+def rehearse_augment(inputs: Inputs, run: RunFolder, settings: Mapping[str, Any]) -> Rehearsal:
+    """Return what the stage would write, and about what it would take; nothing is stored."""
+    from whylabel.augment import Work, open_reasoner, rehearse
+    from whylabel.store import open_store
+
+    opened = open_reasoner(inputs.recipe, run.reasoner_model, settings)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = run.store if run.store.exists() else Path(scratch) / "store.sqlite"
+        with open_store(path) as store, opened as reasoner:
+            return rehearse(inputs.dataset.train, Work(reasoner, store, inputs.recipe.augment))
+
+
+def _excluded(job: Job) -> frozenset[str]:
+    """Return the ids of the rows that get no reasoning because their label looks wrong."""
+    from whylabel.suspects import read_suspects
+
+    suspects = job.inputs.recipe.augment.suspects
+    if suspects.folds is None or not suspects.exclude:
+        return frozenset()
+    return frozenset(row.id for row in read_suspects(job.run.suspects))
+
+
+def _open_verifier(job: Job, identity: str | None) -> Verifier | None:
+    from whylabel.models import load, read_card
+    from whylabel.prompts import Prompts
+    from whylabel.verification import Verifier
+
+    recipe = job.inputs.recipe
+    name = recipe.augment.verification.verifier
+    if name is None:
+        return None
+    source = {"baseline": str(job.run.baseline_model), "base": recipe.base_model}.get(name, name)
+    loaded = load(source, device=recipe.device)
+    trained = (Path(source) / CARD).exists() and read_card(Path(source)).get("target") == "label"
+    prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
+    return Verifier(loaded, prompts, job.inputs.labels, trained, str(identity))

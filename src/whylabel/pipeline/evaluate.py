@@ -1,0 +1,72 @@
+"""The work of the stage `evaluate`: both models on the test rows, then their comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from whylabel.atomic import write_json
+from whylabel.errors import RunFolderError
+from whylabel.pipeline.job import Job, StageResult
+from whylabel.types import Mode, Prediction
+
+
+def evaluate_stage(job: Job) -> StageResult:
+    """Compare classifier and baseline on the test split."""
+    from whylabel.evaluation.evaluate import SINGLE_LABEL, evaluate
+    from whylabel.evaluation.multi_label import measures_by_label
+    from whylabel.evaluation.predictions import write_predictions
+
+    inputs, run, config = job.inputs, job.run, job.inputs.recipe.evaluation
+    dataset, multi_label = inputs.dataset, inputs.multi_label
+    if not dataset.test:
+        raise RunFolderError(
+            "There is no test split to evaluate on.", fix="set data.test or data.test_fraction"
+        )
+    baseline, _ = _predict(job, run.baseline_model, "baseline", [])
+    classifier, mode = _predict(job, run.classifier_model, "classifier", config.modes)
+    outcome = evaluate(
+        dataset.test,
+        dataset.train,
+        inputs.labels,
+        {"baseline": next(iter(baseline.values())), "classifier": classifier[mode]},
+        config,
+        inputs.recipe.seed,
+        modes=classifier,
+        measures=measures_by_label(multi_label.separator) if multi_label else SINGLE_LABEL,
+    )
+    write_predictions(run.predictions, outcome.rows)
+    write_json(run.evaluation_metrics, outcome.to_json())
+    every = [row for found in (*baseline.values(), *classifier.values()) for row in found]
+    failed = sum(prediction.status == "failed" for prediction in every)
+    return StageResult(len(dataset.test), _generated(classifier), {}, failed)
+
+
+def _predict(
+    job: Job, folder: Path, title: str, asked: Sequence[Mode] | None
+) -> tuple[dict[Mode, list[Prediction]], Mode]:
+    """Return a model's predictions on the test rows by mode, and which mode is its default.
+
+    That one is always there, beside those that are asked: None for all that it has, `vote` excepted.
+    """
+    from whylabel.progress import progress
+    from whylabel.trained import TrainedClassifier
+
+    model = TrainedClassifier.from_folder(folder, device=job.inputs.recipe.device)
+    wanted = [mode for mode in model.card.modes if mode != "vote"] if asked is None else asked
+    found: dict[Mode, list[Prediction]] = {mode: [] for mode in (model.mode, *wanted)}
+    rows = [(row.id, row.text) for row in job.inputs.dataset.test]
+    with progress(f"evaluate {title}", total=len(rows)) as bar:
+        for predictions in model.predict_in_modes(rows, tuple(found)):
+            for mode, prediction in predictions.items():
+                found[mode].append(prediction)
+            bar.advance(1, max(prediction.tokens for prediction in predictions.values()))
+    return found, model.mode
+
+
+def _generated(predictions: dict[Mode, list[Prediction]]) -> int:
+    """Return the tokens that were generated: all modes but `vote` share one reasoning a row."""
+    by_mode = {mode: [row.tokens for row in rows] for mode, rows in predictions.items()}
+    votes = by_mode.pop("vote", [])
+    shared: list[int] = [max(row) for row in zip(*by_mode.values(), strict=True)]
+    return sum(votes) + sum(shared)

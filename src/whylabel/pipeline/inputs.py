@@ -1,0 +1,69 @@
+"""What a run starts from: its recipe, the labelled texts, the reasoning rows and the base model."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import chain
+
+from whylabel.data import fingerprint as data_fingerprint
+from whylabel.data import load_dataset, load_reasoning
+from whylabel.labels import LabelSet
+from whylabel.models import model_fingerprint
+from whylabel.multi_label import MultiLabel, multi_label_of
+from whylabel.recipe import FilterConfig, Recipe
+from whylabel.types import Dataset, QuestionAnswer
+
+
+class Inputs:
+    """What a recipe names, or a data set given in its place; read when it is first asked for, then kept."""
+
+    def __init__(self, recipe: Recipe, dataset: Dataset | None = None) -> None:
+        self.recipe = recipe
+        self._given = dataset
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The labelled texts: given, or those that the recipe names."""
+        return self._given or load_dataset(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
+
+    @cached_property
+    def data_fingerprints(self) -> dict[str, str]:
+        """Identity of the labelled texts' content, by split."""
+        return {split: data_fingerprint(rows) for split, rows in self.dataset.splits().items()}
+
+    @cached_property
+    def labels(self) -> LabelSet:
+        """The closed label set; a sample of the rows does not shrink it."""
+        every = self.dataset.labels or self._labels_of_rows()
+        labels = LabelSet.from_labels(every, self.recipe.task.labels)
+        if self.multi_label is not None:
+            self.multi_label.separator.check(labels.names)
+        return labels
+
+    @cached_property
+    def multi_label(self) -> MultiLabel | None:
+        """How several labels of a text are told apart; None where each text has one."""
+        return multi_label_of(self.recipe.task)
+
+    def _labels_of_rows(self) -> set[str]:
+        held = {row.label for row in chain.from_iterable(self.dataset.splits().values())}
+        if self.multi_label is None:
+            return held
+        return {name for label in held for name in self.multi_label.separator.split(label)}
+
+    @cached_property
+    def reasoning_rows(self) -> tuple[tuple[QuestionAnswer, ...], tuple[QuestionAnswer, ...]]:
+        """Train and held-out rows of stage 1."""
+        return load_reasoning(self.recipe.reasoner, seed=self.recipe.seed)
+
+    @cached_property
+    def base_fingerprint(self) -> str:
+        """Identity of the base model's weights."""
+        return model_fingerprint(self.recipe.base_model)
+
+    @cached_property
+    def filters(self) -> FilterConfig:
+        """Which reasonings are dropped: the recipe's settings, completed by its question."""
+        filters = self.recipe.augment.filters
+        asked = self.recipe.task.question if filters.question is None else filters.question
+        return filters.model_copy(update={"question": asked})

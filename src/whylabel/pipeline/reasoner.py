@@ -1,0 +1,48 @@
+"""The work of stage 1: train the reasoner, save it, and show what it can do."""
+
+from __future__ import annotations
+
+import shutil
+
+from whylabel.atomic import whole_folder, write_json
+from whylabel.models import model_fingerprint
+from whylabel.pipeline.job import Job, StageResult
+from whylabel.progress import say
+
+
+def reasoner_stage(job: Job) -> StageResult:
+    """Train the reasoner on reasoning rows and pass it through its gate."""
+    from whylabel import reasoner
+    from whylabel.models import load, save
+    from whylabel.prompts import Prompts
+
+    recipe, run = job.inputs.recipe, job.run
+    config = recipe.reasoner
+    rows, held_out = job.inputs.reasoning_rows
+    base_name = config.base_model or recipe.base_model
+    loaded = load(base_name, device=recipe.device, dtype="float32")
+    prompts = Prompts(loaded.tokenizer, recipe.prompt_style)
+    checkpoints = job.checkpoints(run.reasoner_model)
+    trained = reasoner.train_reasoner(
+        loaded, prompts, rows, config, seed=recipe.seed, checkpoints=checkpoints
+    )
+    # The tokenizer has new tokens now; prompts remember the old ones.
+    prompts = Prompts(loaded.tokenizer, recipe.prompt_style)
+    shown, written = reasoner.gate(
+        loaded, prompts, held_out, max_new_tokens=recipe.augment.sampling.max_new_tokens
+    )
+    with whole_folder(run.reasoner_model) as aside:
+        card = {"format": 1, "role": "reasoner", "prompt_style": recipe.prompt_style}
+        save(loaded, aside, {**card, "lineage": job.lineage(base_name)})
+    content = model_fingerprint(str(run.reasoner_model))
+    del loaded
+    base = load(base_name, device=recipe.device)
+    recovery = reasoner.answer_recovery(base, Prompts(base.tokenizer), written, seed=recipe.seed)
+    write_json(run.reasoner_metrics, {**shown, "answer_recovery": recovery, "training": trained})
+    shutil.rmtree(checkpoints.parent, ignore_errors=True)
+    say(
+        f"  gate on {shown['n']} held-out rows: loss {shown['held_out_loss']:.3f}, perplexity "
+        f"{shown['perplexity']:.1f}, stopped by itself {shown['stopped_share']:.0%}, answer told from the "
+        f"masked reasoning {recovery['with_reasoning']:.0%} against {recovery['without_reasoning']:.0%} without"
+    )
+    return StageResult(len(rows), int(trained["tokens"]), {"content": content})

@@ -1,0 +1,65 @@
+"""A round of self-training within stage 2b: train a classifier, and let it write reasonings of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from whylabel.atomic import write_json
+from whylabel.pipeline.job import Job
+from whylabel.progress import say
+from whylabel.reasoned_rows import read_reasoned
+from whylabel.types import Example, ReasonedExample
+
+
+def self_training_round(
+    job: Job, number: int, rows: Sequence[Example | ReasonedExample]
+) -> tuple[list[Example | ReasonedExample], dict[str, Any]]:
+    """Return the rows with what a classifier trained on them has written by itself, and the counts.
+
+    What a round has written is kept in the run folder, and read from there by a process that goes on.
+    """
+    from whylabel.self_training import joined
+
+    folder = job.own(job.run.self_training)
+    written, counts = folder / f"round-{number}.parquet", folder / f"round-{number}.json"
+    if not counts.exists():
+        say(f"  self-training, round {number}:")
+        _write(job, f"round {number}", rows, written, counts)
+    return joined(rows, read_reasoned(written)), json.loads(counts.read_text(encoding="utf-8"))
+
+
+def _write(
+    job: Job, title: str, rows: Sequence[Example | ReasonedExample], written: Path, counts: Path
+) -> None:
+    """Train a classifier on the rows and write the reasonings of its own, then the counts: the round is done."""
+    from whylabel.classifier import train_classifier
+    from whylabel.models import load
+    from whylabel.reasoned_rows import kept_rows
+    from whylabel.self_training import write_own
+    from whylabel.trained import TrainedClassifier
+
+    inputs, recipe = job.inputs, job.inputs.recipe
+    loaded = load(recipe.base_model, device=recipe.device, dtype="float32")
+    checkpoints = job.checkpoints(job.run.classifier_model) / written.stem
+    card, trained = train_classifier(
+        loaded,
+        rows,
+        inputs.labels,
+        recipe,
+        target=recipe.classifier.target,
+        title=title,
+        checkpoints=checkpoints,
+        lineage={},
+        validation=inputs.dataset.validation,
+    )
+    model = TrainedClassifier(loaded, card)
+    own = write_own(model, list(inputs.dataset.train), inputs.filters, title=f"{title}: own reasonings")
+    with kept_rows(written) as write:
+        for row in own.kept:
+            write(row)
+    write_json(counts, {**own.to_json(), "steps": trained["steps"], "flops": trained["flops"]})
+    shutil.rmtree(checkpoints, ignore_errors=True)

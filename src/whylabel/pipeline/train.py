@@ -1,0 +1,107 @@
+"""The work of stage 2b: the baseline and the classifier, and what each of them is trained on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from whylabel.atomic import whole_folder, write_json
+from whylabel.models import model_fingerprint
+from whylabel.pipeline.job import Job, StageResult
+from whylabel.pipeline.self_training import self_training_round
+from whylabel.progress import say
+from whylabel.prompts import FORMS
+from whylabel.reasoned_rows import read_reasoned
+from whylabel.recipe import ClassifierTrainingConfig
+from whylabel.types import Example, ReasonedExample, Target
+
+
+def baseline_stage(job: Job) -> StageResult:
+    """Train the baseline, on the labels alone."""
+    rows, run = job.inputs.dataset.train, job.run
+    return _train(job, "label", rows, run.baseline_model, run.baseline_metrics, _baseline_training(job))
+
+
+def classifier_stage(job: Job) -> StageResult:
+    """Train the classifier, after the rounds of self-training that the recipe asks for."""
+    config, run = job.inputs.recipe.classifier, job.run
+    rows, rounds = _classifier_rows(job), []
+    for number in range(1, config.self_training_rounds + 1):
+        rows, counts = self_training_round(job, number, rows)
+        rounds.append(counts)
+    result = _train(job, config.target, rows, run.classifier_model, run.classifier_metrics)
+    if rounds:
+        metrics = json.loads(run.classifier_metrics.read_text(encoding="utf-8"))
+        write_json(run.classifier_metrics, {**metrics, "self_training": rounds})
+    return result
+
+
+def _baseline_training(job: Job) -> ClassifierTrainingConfig:
+    """Return how the baseline is trained: its budget may be what the classifier's training took."""
+    budget, training = job.inputs.recipe.baseline.budget, job.inputs.recipe.training
+    if budget == "same":
+        return training
+    spent = json.loads(job.run.classifier_metrics.read_text(encoding="utf-8"))
+    trainings = [spent, *spent.get("self_training", [])]
+    nothing = {"max_steps": None, "max_supervised_tokens": None, "max_train_flops": None}
+    if budget == "matched_steps":
+        limit = {"max_steps": sum(one["steps"] for one in trainings)}
+    else:
+        limit = {"max_train_flops": sum(one["flops"] for one in trainings)}
+    return training.model_copy(update={**nothing, **limit})
+
+
+def _classifier_rows(job: Job) -> Sequence[Example | ReasonedExample]:
+    """Return what the classifier is trained on: a row without a reasoning can only be answered at once."""
+    recipe, train = job.inputs.recipe, job.inputs.dataset.train
+    target, control = recipe.classifier.target, recipe.classifier.control
+    if target == "label":
+        return train
+    reasoned: Sequence[ReasonedExample] = read_reasoned(job.run.kept)
+    if control is not None:
+        from whylabel.controls import controlled
+
+        say(f"  a control: the reasonings are spoilt on purpose ({control})")
+        reasoned = controlled(reasoned, control, recipe.seed)
+    if "label" not in FORMS[target]:
+        return reasoned
+    by_id = {row.id: row for row in reasoned}
+    return [by_id.get(row.id, row) for row in train]
+
+
+def _train(
+    job: Job,
+    target: Target,
+    rows: Sequence[Example | ReasonedExample],
+    folder: Path,
+    metrics: Path,
+    training: ClassifierTrainingConfig | None = None,
+) -> StageResult:
+    """Train, calibrate and save a model that writes what the target says; `training` replaces the recipe's."""
+    from whylabel.classifier import calibrate_classifier, save_checked, train_classifier
+    from whylabel.models import load
+
+    recipe, validation = job.inputs.recipe, job.inputs.dataset.validation
+    loaded = load(recipe.base_model, device=recipe.device, dtype="float32")
+    checkpoints = job.checkpoints(folder)
+    card, trained = train_classifier(
+        loaded,
+        rows,
+        job.inputs.labels,
+        recipe,
+        target=target,
+        title=job.stage,
+        checkpoints=checkpoints,
+        lineage=job.lineage(),
+        validation=validation,
+        training=training,
+    )
+    card = calibrate_classifier(loaded, card, validation, recipe)
+    with whole_folder(folder) as aside:
+        save_checked(loaded, card, rows, aside)
+    write_json(metrics, trained)
+    shutil.rmtree(checkpoints.parent, ignore_errors=True)
+    record = {"content": model_fingerprint(str(folder))}
+    return StageResult(len(rows), int(trained["tokens"]), record)

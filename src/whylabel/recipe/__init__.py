@@ -1,0 +1,57 @@
+"""The typed recipe: one YAML file, plus `key=value` overrides, that every verb reads.
+
+Start at `recipe.py`; the sections are in `data.py`, `training.py`, `reasoner.py`, `augment.py` and `classifier.py`.
+A field's doc string is its help: `fields.py` prints them as a reference. `load.py` reads files.
+"""
+
+from whylabel.recipe.augment import (
+    AugmentConfig,
+    EngineConfig,
+    FilterConfig,
+    SamplingConfig,
+    SuspectsConfig,
+    VerificationConfig,
+)
+from whylabel.recipe.classifier import BaselineConfig, ClassifierConfig, EvaluationConfig
+from whylabel.recipe.data import DataConfig, TaskConfig
+from whylabel.recipe.fields import reference
+from whylabel.recipe.load import build_recipe, load_recipe, override_recipe
+from whylabel.recipe.reasoner import ReasonerConfig, endpoint_url
+from whylabel.recipe.recipe import Recipe
+from whylabel.recipe.section import Section
+from whylabel.recipe.training import (
+    ClassifierTrainingConfig,
+    LoraSettings,
+    LossConfig,
+    ReasonerTrainingConfig,
+    SelectionConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "AugmentConfig",
+    "BaselineConfig",
+    "ClassifierConfig",
+    "ClassifierTrainingConfig",
+    "DataConfig",
+    "EngineConfig",
+    "EvaluationConfig",
+    "FilterConfig",
+    "LoraSettings",
+    "LossConfig",
+    "ReasonerConfig",
+    "ReasonerTrainingConfig",
+    "Recipe",
+    "SamplingConfig",
+    "Section",
+    "SelectionConfig",
+    "SuspectsConfig",
+    "TaskConfig",
+    "TrainingConfig",
+    "VerificationConfig",
+    "build_recipe",
+    "endpoint_url",
+    "load_recipe",
+    "override_recipe",
+    "reference",
+]

@@ -1,0 +1,79 @@
+"""Stage 2b and the comparison: the classifier, the baseline beside it, their evaluation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from whylabel.recipe.section import Section
+from whylabel.types import Control, Mode, Target
+
+
+class ClassifierConfig(Section):
+    """Stage 2b: the model that writes its reasoning, then the label."""
+
+    target: Target = "reasoning_label"
+    """What a training example looks like after the text: `label`, `reasoning_label`, `label_reasoning`, `dual` (one
+    model that does the first two, as it is asked) or `multi_task` (label and reasoning as two tasks)."""
+    reasoned_share: float = Field(0.5, gt=0, lt=1)
+    """`dual`, `multi_task`: the share of training examples that hold a reasoning."""
+    negatives: int = Field(4, ge=1)
+    """`multi_label`: labels that do not apply which are shown of each text, drawn anew in each epoch, beside all that
+    do; classifier and baseline alike."""
+    reasonings_per_text: int = Field(1, ge=1)
+    """Acceptable candidates of a text that are used (`augment.candidates`), another one in each epoch."""
+    self_training_rounds: int = Field(0, ge=0)
+    """Rounds before the last training in which the classifier writes reasonings of its own for the training texts,
+    without their labels; those that lead to the label and pass the filters join the next round, which starts from the
+    base model again."""
+    control: Control | None = None
+    """Spoil the reasonings on purpose, to see what they are worth: `shuffled_words`, `another_text`, `another_label`,
+    `filler` or `key_words`; default: train on them as they are."""
+    max_reasoning_tokens: int | None = Field(None, ge=1)
+    """Tokens a reasoning may take at prediction; default: from the lengths seen in training.
+    At the limit the reasoning is closed and the label is still scored."""
+    votes: int = Field(5, ge=1)
+    """Mode `vote`: reasonings drawn for a text."""
+    vote_temperature: float = Field(0.7, gt=0)
+    """Mode `vote`: temperature at which they are drawn."""
+    calibration_rows: int = Field(500, ge=0)
+    """Validation rows on which the probabilities of classifier and baseline are calibrated; below 20 none are."""
+    adaptive_share: float = Field(0.3, ge=0, le=1)
+    """Mode `adaptive`: the largest share of validation rows that are reasoned about; the threshold is where, within
+    it, most of their labels are right."""
+
+    @model_validator(mode="after")
+    def _writes_reasonings(self) -> ClassifierConfig:
+        if self.self_training_rounds and self.target not in ("reasoning_label", "dual"):
+            raise ValueError(
+                f"self_training_rounds need a model that reasons before its label, and target is {self.target}: "
+                "set target to reasoning_label or dual"
+            )
+        if self.control and (self.self_training_rounds or self.target == "label"):
+            raise ValueError(
+                f"control: {self.control} spoils the reasoner's reasonings, which needs a target with reasonings "
+                "and no self_training_rounds"
+            )
+        return self
+
+
+class BaselineConfig(Section):
+    """The same model, trained on the label alone."""
+
+    budget: Literal["same", "matched_steps", "matched_flops"] = "same"
+    """`same`: that of `training`, as the classifier's; `matched_steps`, `matched_flops`: as many optimizer steps, or
+    as much arithmetic, as the classifier's training took, which is then trained first."""
+
+
+class EvaluationConfig(Section):
+    """How the models are compared."""
+
+    bootstrap_samples: int = Field(10_000, ge=100)
+    """Resamples of the paired bootstrap."""
+    floors: list[Literal["majority", "tfidf"]] = ["majority", "tfidf"]
+    """Simple models beside which the others must stand."""
+    modes: list[Mode] | None = None
+    """Modes in which the classifier is evaluated, beside its default one; default: all that it has but `vote`."""
+    shown: int = Field(20, ge=1)
+    """Right and wrong predictions that the report shows of each."""

@@ -1,0 +1,72 @@
+"""The labelled texts, and what is asked of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from whylabel.errors import LabelError
+from whylabel.multi_label import Separator
+from whylabel.recipe.section import Section
+
+
+class TaskConfig(Section):
+    """What is asked of a text."""
+
+    type: Literal["single_label", "multi_label"] = "single_label"
+    """`single_label`: each text has exactly one label; `multi_label`: any number of them, each decided by itself."""
+    label_separator: str = Field(",", min_length=1)
+    """`multi_label`: what stands between the labels of a text where a cell is a string; no label may contain it.
+    In JSON lines and Parquet a cell may be a list, and an empty list says that no label applies."""
+    question: str = Field("Which label fits the text?", min_length=1)
+    """The question about each text; the reasoner and the chat prompts show it."""
+    name: str = Field("Label", min_length=1)
+    """One word for what the label is (Emotion, Intent, ...); compact prompts end in it."""
+    labels: list[str] | dict[str, str] | None = None
+    """All labels in their order, as a list or as `name: description`; default: those in the data, sorted.
+    For integer labels, the list gives the name of 0, 1, 2, ..."""
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> TaskConfig:
+        if self.type == "multi_label":
+            try:
+                Separator(self.label_separator).check(self.labels or ())
+            except LabelError as error:
+                raise ValueError(f"{error.what} Fix: {error.fix}") from None
+        return self
+
+
+class DataConfig(Section):
+    """Where the labelled texts come from."""
+
+    source: str = "builtin:emotions"
+    """A CSV, TSV, JSONL or Parquet file, a folder with train/validation/test files, `hub:owner/name[:config]`
+    or `builtin:emotions`. Relative paths start at the current folder."""
+    validation: str | None = None
+    """A separate file with the validation split, if the source has none."""
+    test: str | None = None
+    """A separate file with the test split, if the source has none."""
+    text_column: str | None = None
+    """The column with the text; default: recognised by name and content."""
+    label_column: str | None = None
+    """The column with the label; default: recognised by name and content."""
+    id_column: str | None = None
+    """The column with a unique row id; default: `id` if there is one, else a hash of the text."""
+    validation_fraction: float = Field(0.1, gt=0, lt=0.5)
+    """Share of the train rows that becomes validation where no validation split is given (stratified)."""
+    test_fraction: float = Field(0.2, gt=0, lt=0.9)
+    """Share of the rows that becomes test where no test split is given (stratified)."""
+    train_rows_per_label: int | None = Field(None, ge=1)
+    """Use only this many train rows of each label, or all where there are fewer; `multi_label`: of each label that is
+    the rarest of a row."""
+    train_rows: int | None = Field(None, ge=2)
+    """Use only this many train rows (stratified by label; `multi_label`: by the rarest label of a row)."""
+    validation_rows: int | None = Field(None, ge=1)
+    """Use only this many validation rows (stratified by label)."""
+    test_rows: int | None = Field(None, ge=1)
+    """Use only this many test rows (stratified by label)."""
+    bad_rows: Literal["error", "drop"] = "error"
+    """What to do with rows that have no text or no label: stop, or leave them out and say so."""
+    max_text_tokens: int | None = Field(None, ge=8)
+    """Trim longer texts to this many tokens, counted and reported; default: one that does not fit is an error."""

@@ -1,0 +1,127 @@
+"""From a YAML file and `key=value` overrides to a recipe; what is wrong with them is told in words."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from whylabel.errors import RecipeError, unknown_name
+from whylabel.recipe.recipe import Recipe
+from whylabel.recipe.section import Section, is_section
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file and apply `key=value` overrides with dots (`training.learning_rate=1e-5`).
+
+    Raises `RecipeError` if the file cannot be read, a key is unknown or a value does not fit.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise RecipeError(
+            f"There is no recipe at {str(path)!r}.",
+            fix="check the path, or write one with: whylabel init DATA",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe cannot be read: {error}.", where=str(path)) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"{path}, line {mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error).replace("\n", " ")
+        raise RecipeError(f"The recipe is not valid YAML: {problem}.", where=line) from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise RecipeError("A recipe is a YAML mapping of keys to values.", where=str(path))
+    values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or "run")
+    for override in overrides:
+        _apply(values, override)
+    return build_recipe(values, where=str(path))
+
+
+def build_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
+    """Return the recipe of nested plain values. Raises `RecipeError` naming the first wrong key."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise _readable(error, where) from None
+
+
+def override_recipe(recipe: Recipe, **values: object) -> Recipe:
+    """Return the recipe with values replaced; keys use two underscores for dots (`data__train_rows=8`)."""
+    nested = recipe.model_dump(mode="python")
+    for key, value in values.items():
+        *parents, last = key.split("__")
+        target = nested
+        for parent in parents:
+            target = target[parent]
+        target[last] = value
+    return build_recipe(nested)
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise RecipeError(
+            f"Override {override!r} is not of the form key=value.",
+            fix="for example: training.learning_rate=1e-5",
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    target = values
+    *parents, last = key.split(".")
+    for depth, parent in enumerate(parents, start=1):
+        child = target.get(parent)
+        section = _section_at(parents[:depth])
+        if child is None:
+            child = target[parent] = {}
+        elif isinstance(child, str) and section is not None and section.short_for is not None:
+            child = target[parent] = {section.short_for: child}
+        if not isinstance(child, dict):
+            raise RecipeError(f"Override {key!r}: {parent!r} is a value, not a section.")
+        target = child
+    target[last] = value
+
+
+def _readable(error: ValidationError, where: str) -> RecipeError:
+    details = error.errors()
+    unknown = [item for item in details if item["type"] == "extra_forbidden"]
+    first = (unknown or details)[0]
+    # Where several types are allowed, pydantic names the one it tried (`list[str]`) in the location.
+    location = [str(part) for part in first["loc"] if "[" not in str(part)]
+    key = ".".join(location)
+    more = f" ({len(details) - 1} more after this one)" if len(details) > 1 else ""
+    fix = "every field is explained by: whylabel recipe"
+    if first["type"] == "extra_forbidden":
+        section = _section_at(location[:-1])
+        known = list(section.model_fields) if section else []
+        what = unknown_name("key", location[-1], known) + more
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        # A whole section is no news, and a refused URL may hold a password.
+        shown = not isinstance(first["input"], (dict, Section)) and location[-1:] != ["endpoint"]
+        got = f", got {first['input']!r}" if shown else ""
+        what = f"{key or 'recipe'}: {message}{got}.{more}"
+        if first["type"] == "string_type" and isinstance(first["input"], (bool, int, float)):
+            fix = "put it in quotes: YAML reads yes, no, on, off and digits as other things than text"
+    return RecipeError(what, where=f"{where}: {key}" if key else where, fix=fix)
+
+
+def _section_at(location: Sequence[str]) -> type[Section] | None:
+    section: type[Section] = Recipe
+    for name in location:
+        field = section.model_fields.get(name)
+        if field is None or not is_section(field.annotation):
+            return None
+        section = typing.cast(type[Section], field.annotation)
+    return section

@@ -1,0 +1,62 @@
+"""Stage 1: the reasoner, trained by the run or ready."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from whylabel.recipe.section import Section
+from whylabel.recipe.training import ReasonerTrainingConfig
+
+
+def endpoint_url(url: str) -> str:
+    """Return the base URL of an OpenAI-compatible endpoint; one without a path gets `/v1`.
+
+    Raises `ValueError` if it is no plain http(s) URL; a password or key in it is refused, as recipes are kept.
+    """
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a URL such as http://127.0.0.1:8000/v1 is wanted")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(
+            "the URL may hold no password, key or query; the API key is read from the environment"
+        )
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") or "/v1"))
+
+
+class ReasonerConfig(Section):
+    """Stage 1: the model that writes a reasoning given a question and its answer."""
+
+    model: str | None = None
+    """A ready reasoner (default model, hub id, folder or GGUF file); stage 1 is then skipped."""
+    endpoint: str | None = None
+    """URL of an OpenAI-compatible endpoint that serves `reasoner.model` (`http://127.0.0.1:8000/v1`); stage 1 is
+    skipped, no model is loaded. The API key is read from OPENAI_API_KEY."""
+    base_model: str | None = None
+    """What stage 1 fine-tunes; default: the recipe's `base_model`."""
+    data: str = "builtin:reasoning"
+    """(question, answer, reasoning) rows: a file, folder, `hub:owner/name[:config]`, `builtin:reasoning`."""
+    question_column: str = "question"
+    """Column with the question."""
+    answer_column: str = "answer"
+    """Column with the answer."""
+    reasoning_column: str = "reasoning"
+    """Column with the reasoning."""
+    rows: int | None = Field(None, ge=1)
+    """Use only this many training rows (drawn with the seed)."""
+    validation_rows: int = Field(40, ge=1)
+    """Held-out rows for the gate; taken from train where the data has no validation split."""
+    training: ReasonerTrainingConfig = ReasonerTrainingConfig()
+    """How stage 1 is trained."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _base_url(cls, endpoint: str | None) -> str | None:
+        return None if endpoint is None else endpoint_url(endpoint)
+
+    @model_validator(mode="after")
+    def _served_model(self) -> ReasonerConfig:
+        if self.endpoint is not None and self.model is None:
+            raise ValueError("endpoint needs the name of the model that it serves: reasoner.model")
+        return self

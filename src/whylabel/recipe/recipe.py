@@ -1,0 +1,97 @@
+"""The recipe itself: its sections, and which of their settings do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from whylabel.recipe.augment import AugmentConfig
+from whylabel.recipe.classifier import BaselineConfig, ClassifierConfig, EvaluationConfig
+from whylabel.recipe.data import DataConfig, TaskConfig
+from whylabel.recipe.reasoner import ReasonerConfig
+from whylabel.recipe.section import Section
+from whylabel.recipe.training import ClassifierTrainingConfig
+
+
+class Recipe(Section):
+    """Everything that decides a run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the run; its folder is `runs/NAME` unless --output says otherwise."""
+    seed: int = 13
+    """Seed of splits, data order, training and sampling."""
+    base_model: str = "smollm2-135m-instruct"
+    """What is fine-tuned: the default model, a hub id, a local folder or a GGUF file of a causal LM."""
+    prompt_style: Literal["compact", "chat"] = "compact"
+    """`compact`: a short own format, far fewer tokens; `chat`: the model's chat template."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or a torch device name."""
+    task: TaskConfig = TaskConfig()
+    """What is asked."""
+    data: DataConfig = DataConfig()
+    """The labelled texts."""
+    reasoner: ReasonerConfig = ReasonerConfig()
+    """Stage 1."""
+    augment: AugmentConfig = AugmentConfig()
+    """Stage 2a."""
+    training: ClassifierTrainingConfig = ClassifierTrainingConfig()
+    """How classifier and baseline are trained: the same for both, so that they can be compared."""
+    classifier: ClassifierConfig = ClassifierConfig()
+    """Stage 2b."""
+    baseline: BaselineConfig = BaselineConfig()
+    """What the classifier is compared with."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """The comparison."""
+
+    @model_validator(mode="after")
+    def _trained_in_an_order(self) -> Recipe:
+        verified = self.augment.verification.verifier == "baseline"
+        if verified and self.baseline.budget != "same":
+            raise ValueError(
+                f"baseline.budget: {self.baseline.budget} trains the baseline after the classifier, and "
+                "augment.verification.verifier: baseline wants it before: name another verifier (base, or a folder)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _endpoint_alone(self) -> Recipe:
+        if self.reasoner.endpoint is None:
+            return self
+        engine = self.augment.engine.name
+        if engine not in ("auto", "openai"):
+            raise ValueError(
+                f"reasoner.endpoint is served by the engine openai, and augment.engine is {engine!r}: "
+                "leave one of them out"
+            )
+        twice = sorted({"base_url", "model"} & set(self.augment.engine_options))
+        if twice:
+            raise ValueError(
+                f"augment.engine_options gives {' and '.join(twice)}, which reasoner.endpoint and reasoner.model "
+                "give already: leave them out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_decide_by_label(self) -> Recipe:
+        if self.task.type == "multi_label":
+            for key, holds, instead in self._single_label_alone():
+                if holds:
+                    raise ValueError(f"{key} is not there for task.type: multi_label: {instead}")
+        return self
+
+    def _single_label_alone(self) -> Iterator[tuple[str, bool, str]]:
+        """Yield (what only tasks of one label have, whether it is asked for, what to do instead)."""
+        target, training, augment = self.classifier.target, self.training, self.augment
+        targets = "set classifier.target to label or multi_task"
+        yield f"classifier.target: {target}", target not in ("label", "multi_task"), targets
+        yield "training.class_weight", training.class_weight is not None, "leave it out"
+        yield "training.balanced_sampling", training.balanced_sampling, "leave it out"
+        yield "augment.verification.verifier", augment.verification.verifier is not None, "leave it out"
+        yield "augment.suspects.folds", augment.suspects.folds is not None, "leave it out"
+
+    def to_yaml(self) -> str:
+        """Return the resolved recipe as YAML, in the order of the fields."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

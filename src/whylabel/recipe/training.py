@@ -1,0 +1,117 @@
+"""The supervised loop: what both stages say of it, and what each says alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from whylabel.recipe.section import Section
+
+
+class LoraSettings(Section):
+    """Low-rank adapters (PEFT), merged into a plain model at the end."""
+
+    r: int = Field(16, ge=1)
+    """Rank of the adapters."""
+    lora_alpha: int = Field(32, ge=1)
+    """Scale of the adapters (PEFT's name)."""
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout inside the adapters."""
+    target_modules: str | list[str] = "all-linear"
+    """The layers that get an adapter, as PEFT names them."""
+
+
+class LossConfig(Section):
+    """How the tokens of a completion count: cross-entropy, weighted by segment; the weights of a step sum to 1."""
+
+    normalise: Literal["token", "segment"] = "token"
+    """`token`: every token counts alike, so that a long reasoning outweighs its label; `segment`: the tokens of
+    labels and those of reasonings are averaged apart, then the two averages are."""
+    label_weight: float = Field(1.0, gt=0)
+    """Weight of label tokens, or of their average."""
+    reasoning_weight: float = Field(1.0, ge=0)
+    """Weight of reasoning tokens, or of their average."""
+    label_only_share: float = Field(0.0, ge=0, lt=1)
+    """The last share of the steps trains the label tokens alone (SFTKey's answer-only stage)."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the probability that is spread over the vocabulary."""
+
+
+class TrainingConfig(Section):
+    """The supervised loop; names as Hugging Face spells them."""
+
+    method: Literal["full", "lora", "qlora"] = "full"
+    """Train all weights, low-rank adapters, or adapters over a copy of the weights in 4 bits, which saves memory
+    (`pip install 'whylabel[qlora]'`). Adapters are merged into the plain weights at the end."""
+    lora: LoraSettings = LoraSettings()
+    """The adapters of `lora` and `qlora`."""
+    num_train_epochs: float = Field(3.0, gt=0)
+    """Passes over the training rows."""
+    max_steps: int | None = Field(None, ge=1)
+    """Train for this many optimizer steps instead of epochs."""
+    max_supervised_tokens: int | None = Field(None, ge=1)
+    """Train until the loss was taken on this many tokens, instead of epochs."""
+    max_train_flops: float | None = Field(None, gt=0)
+    """Train for this many floating-point operations instead of epochs. Of several budgets the first spent ends it."""
+    learning_rate: float = Field(1e-4, gt=0)
+    """Peak learning rate."""
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    """Shape of the learning rate after warm-up."""
+    warmup_steps: float = Field(0.05, ge=0)
+    """Optimizer steps of warm-up, or a share of all steps if below 1."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay."""
+    optim: str = "adamw_torch_fused"
+    """Optimizer, by its Hugging Face name."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients whose norm is larger are scaled down to it."""
+    loss: LossConfig = LossConfig()
+    """How label and reasoning tokens count."""
+    per_device_train_batch_size: int = Field(16, ge=1)
+    """Rows (or packs) in a batch."""
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    """Batches in an optimizer step."""
+    tokens_per_batch: int = Field(2048, ge=32)
+    """Largest number of tokens, padding included, that are computed at once: memory and speed only. A step whose rows
+    hold more is computed in parts."""
+    max_length: int = Field(1024, ge=32)
+    """Tokens of prompt and completion together; a longer row is an error, never cut silently."""
+    packing: bool = False
+    """Join rows into sequences of up to `max_length` tokens in which none sees another; a batch then counts such
+    sequences. Fast where FlashAttention 2 is installed; elsewhere a mask keeps rows apart."""
+    gradient_checkpointing: bool = False
+    """Trade speed for memory."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of training (weights stay float32); auto: bfloat16 where the hardware computes it, else float32."""
+    save_steps: int | None = Field(None, ge=1)
+    """Optimizer steps between checkpoints; default: one every five minutes."""
+
+
+class SelectionConfig(Section):
+    """Which checkpoint is kept: by accuracy on validation rows; `multi_label`: by micro-F1 at its best threshold."""
+
+    steps: int | None = Field(None, ge=1)
+    """Optimizer steps between two looks at the validation rows; default: none, the last weights are kept."""
+    rows: int = Field(200, ge=1)
+    """Most validation rows of a look."""
+    patience: int | None = Field(None, ge=1)
+    """Stop early after this many looks without a better one; default: train to the end."""
+
+
+class ClassifierTrainingConfig(TrainingConfig):
+    """The supervised loop of stage 2, the same for classifier and baseline."""
+
+    class_weight: Literal["balanced"] | None = None
+    """`balanced`: a row counts n / (labels x rows of its label), as in scikit-learn; default: all count alike."""
+    balanced_sampling: bool = False
+    """Every epoch shows as many rows of each label as of the most frequent one: rows of rarer labels come again."""
+    selection: SelectionConfig = SelectionConfig()
+    """Which checkpoint is kept."""
+
+
+class ReasonerTrainingConfig(TrainingConfig):
+    """The supervised loop of stage 1."""
+
+    num_train_epochs: float = Field(1.0, gt=0)
+    """Passes over the reasoning rows."""
