@@ -246,7 +246,7 @@ def test_a_verifier_judges_what_was_written_and_a_new_one_writes_nothing_again(
 
 
 def test_suspect_labels_are_listed_and_left_without_a_reasoning(
-    recipe, tiny_model_folder, tmp_path, monkeypatch
+    recipe, tiny_model_folder, tmp_path, monkeypatch, capsys
 ):
     doubting = override_recipe(
         recipe,
@@ -266,6 +266,8 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     assert pipeline.plan()[:2] == ["suspects: would run", "augment: would run"]
     pipeline.augment()
     assert all("skipped" in line for line in pipeline.plan()[:2])
+    # Rows that are left out are no work.
+    assert "augment: 21 of 21 rows" in capsys.readouterr().err
     assert {row.id for row in read_suspects(run.suspects)} == wrong
     figures = json.loads(run.augment_metrics.read_text())
     assert figures["dropped_by_reason"]["suspect label"] == 3

@@ -36,21 +36,25 @@ def write_reasonings(examples: Sequence[Example], work: Work, condition: Conditi
     A fall-back condition is for the rows that have no acceptable reasoning under the preferred one.
     """
     fall_back = condition != work.conditions[0]
-    written = Written(0 if fall_back else _announce(examples, work, condition))
-    if written.reused == len(examples):
+    total = len(examples)
+    if work.excluded:
+        total -= sum(row.id in work.excluded for row in examples)
+    written = Written(0 if fall_back else _announce(examples, work, condition, total))
+    if written.reused == total:
         return written
     title = "augment: fall-back" if fall_back else "augment"
     with (
-        progress(title, total=len(examples), done=written.reused) as bar,
+        progress(title, total=total, done=written.reused) as bar,
         work.store.writer(work.settings) as writer,
     ):
         for chunk in chunks(examples):
             settled = accepted_rows(chunk, work, work.conditions[0]) if fall_back else set()
-            rows = {row_hash(row): row for row in chunk if row.id not in work.excluded}
+            wanted_rows = [row for row in chunk if row.id not in work.excluded]
+            rows = {row_hash(row): row for row in wanted_rows}
             open_rows = {row: example for row, example in rows.items() if row not in settled}
             wanted = missing(open_rows, work, condition)
             if fall_back:
-                bar.advance(len(chunk) - len({place.row for place in wanted}))
+                bar.advance(len(wanted_rows) - len({place.row for place in wanted}))
             if wanted:
                 written = _write_chunk(open_rows, wanted, work, writer, bar, written)
                 writer.flush()
@@ -135,8 +139,8 @@ def _filled(place: StoredReasoning, completion: Completion, token_limit: int) ->
     )
 
 
-def _announce(examples: Sequence[Example], work: Work, condition: Condition) -> int:
-    """Say how many rows need no work, and how many run again and why; return the former."""
+def _announce(examples: Sequence[Example], work: Work, condition: Condition, total: int) -> int:
+    """Say how many of `total` rows need no work, and how many run again and why; return the former."""
     if not len(work.store):
         return 0
     lacking = again = 0
@@ -152,9 +156,9 @@ def _announce(examples: Sequence[Example], work: Work, condition: Condition) -> 
         again += len(rows) - len(fresh)
         lacking += sum(row in rows for row in hashes)
         changed.update(work.store.written_otherwise(list(fresh), work.settings))
-    reused = len(examples) - lacking
+    reused = total - lacking
     if reused:
-        say(f"  {reused:,} of {len(examples):,} rows were written before and need no work")
+        say(f"  {reused:,} of {total:,} rows were written before and need no work")
     if again:
         limit = f"max_new_tokens is now {work.reasoner.sampling.max_new_tokens}"
         say(f"  {again:,} rows run again: {' and '.join(sorted(work.retry)) or limit}")
