@@ -37,6 +37,8 @@ def test_the_table_shows_every_model_and_the_reasonings(tmp_path, capsys):
     for word in (
         "majority",
         "baseline",
+        "the default mode first",
+        "classifier, reasoned",
         "classifier, fast",
         "classifier − baseline",
         "text [bold] 1",

@@ -56,12 +56,17 @@ def _comparison(metrics: dict[str, Any]) -> Any:
     models = {**metrics.get("floors", {})}
     models.update({name: metrics[name] for name in ("baseline", "classifier") if metrics.get(name)})
     test_rows = max(model["n"] for model in models.values())
-    table = Table(title=f"test split, {test_rows:,} rows, 95 % intervals", title_justify="left")
+    several = len(metrics.get("modes", {})) > 1
+    title = f"test split, {test_rows:,} rows, 95 % intervals{'; the default mode first' if several else ''}"
+    table = Table(title=title, title_justify="left")
     table.add_column("model")
     key, first = ("micro_f1", "micro-F1") if decides_by_label(metrics) else ("accuracy", "accuracy")
     for name in (first, "macro-F1", "seconds/row", "tokens/row"):
         table.add_column(name, justify="right")
     shown = dict(models)
+    if several:
+        default = shown.pop("classifier")
+        shown[f"classifier, {default['mode']}"] = default
     for mode, model in metrics.get("modes", {}).items():
         if mode != metrics["classifier"]["mode"]:
             shown[f"classifier, {mode}"] = model
