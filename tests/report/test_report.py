@@ -12,7 +12,7 @@ from finished_run import MakeRun
 
 from whylabel.atomic import write_json
 from whylabel.errors import RunFolderError
-from whylabel.recipe import ClassifierConfig, Recipe
+from whylabel.recipe import BaselineConfig, ClassifierConfig, Recipe
 from whylabel.report.contents import read_run
 from whylabel.report.model_card import render_model_card
 from whylabel.report.report import write_report
@@ -163,6 +163,15 @@ def test_many_labels_list_the_confusions_instead_of_a_matrix(make_run: MakeRun) 
     assert "most frequent confusions" in page.text
     assert "F1 of all 77 labels" in page.text
     assert not [a for tag, a in page.tags if tag == "table" and "heat" in (a.get("class") or "")]
+
+
+def test_what_the_baseline_was_given_is_said(make_run: MakeRun) -> None:
+    run = make_run()
+    assert "with the same settings" in page_of(run).text
+    run.write_recipe(Recipe(baseline=BaselineConfig(budget="matched_flops")).to_yaml())
+    assert "as much arithmetic as the classifier" in page_of(run).text
+    run.write_recipe(Recipe(baseline=BaselineConfig(budget="matched_steps")).to_yaml())
+    assert "as many optimizer steps as the classifier" in page_of(run).text
 
 
 def test_a_control_says_that_it_is_one(make_run: MakeRun) -> None:
