@@ -15,13 +15,14 @@ matplotlib.use("svg")
 matplotlib.rcParams.update({"svg.hashsalt": "whylabel", "svg.fonttype": "none", "font.size": 10})
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
+MODES_APART = 0.02
 
 
 def against_flops(experiment: Experiment) -> str:
     """Draw accuracy against training FLOPs for each setting, as SVG."""
     settings = experiment.settings
     figure, axes = pyplot.subplots(
-        1, max(1, len(settings)), figsize=(5 * max(1, len(settings)), 4), squeeze=False
+        1, max(1, len(settings)), figsize=(7 * max(1, len(settings)), 4), squeeze=False
     )
     for axis, setting in zip(axes[0], settings, strict=False):
         trials = experiment.trials(setting)
@@ -33,15 +34,18 @@ def against_flops(experiment: Experiment) -> str:
         )
         _errorbar(axis, points, "label alone", "-o", "#444444")
         for colour, trial in zip(COLOURS, trials, strict=False):
-            for marker, model in zip("sD^v", experiment.models(setting, trial), strict=False):
+            for place, model in enumerate(experiment.models(setting, trial), start=1):
                 own = experiment.series(setting, trial, model)
                 name = f"{trial}, {model.removeprefix('classifier ')}"
-                _errorbar(axis, [(float(np.mean(own.flops)), own.accuracy())], name, marker, colour)
-        axis.set_title(f"{setting} ({len(points and experiment.seeds(setting, trials[0]))} seeds)")
+                # Side by side: modes of one model cost the same training.
+                flops = float(np.mean(own.flops)) * (1 + MODES_APART * place)
+                _errorbar(axis, [(flops, own.accuracy())], name, "_sD^v"[place], colour)
+        seeds = len(experiment.seeds(setting, trials[0]))
+        axis.set_title(f"{setting} ({seeds} seed{'s' if seeds > 1 else ''})")
         axis.set_xlabel("training FLOPs")
         axis.set_ylabel("accuracy, %")
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
+        axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
     figure.tight_layout()
     return _svg(figure)
 
