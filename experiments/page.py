@@ -19,7 +19,7 @@ from run import HERE
 
 PAGE = HERE.parent / "docs" / "results.md"
 FIGURES = HERE.parent / "docs" / "figures"
-BLOCK = re.compile(r"(<!-- (?P<name>[a-z0-9-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (?P<name>[a-z0-9-]+) -->\n)((?!<!-- ).)*(<!-- end -->)", re.DOTALL)
 
 
 def comparison(experiment: Experiment) -> str:
@@ -96,7 +96,7 @@ BLOCKS = {
 
 def page(text: str) -> str:
     """Return the page with its blocks written anew."""
-    return BLOCK.sub(lambda block: f"{block[1]}{BLOCKS[block['name']]()}{block[3]}", text)
+    return BLOCK.sub(lambda block: f"{block[1]}{BLOCKS[block['name']]()}\n{block[4]}", text)
 
 
 DRAWN = {

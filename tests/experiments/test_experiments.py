@@ -229,7 +229,7 @@ def test_the_page_shows_what_the_result_files_hold():
 
 def test_a_page_that_is_out_of_date_is_told(page, tmp_path, monkeypatch, capsys):
     other = tmp_path / "results.md"
-    other.write_text("words\n<!-- e2 -->\nold\n<!-- end -->\nwords\n")
+    other.write_text("words\n<!-- e2 -->\n<!-- end -->\nwords\n<!-- e2 -->\nold\n<!-- end -->\n")
     monkeypatch.setattr(page, "PAGE", other)
     monkeypatch.setattr(page, "FIGURES", tmp_path)
     monkeypatch.setattr(page, "DRAWN", {})
@@ -240,4 +240,5 @@ def test_a_page_that_is_out_of_date_is_told(page, tmp_path, monkeypatch, capsys)
     assert "out of date: results.md" in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["page.py"])
     assert page.main() == 0
-    assert other.read_text() == "words\n<!-- e2 -->\nnew\n<!-- end -->\nwords\n"
+    block = "<!-- e2 -->\nnew\n<!-- end -->\n"
+    assert other.read_text() == f"words\n{block}words\n{block}"
