@@ -34,12 +34,13 @@ def against_flops(experiment: Experiment) -> str:
         )
         _errorbar(axis, points, "label alone", "-o", "#444444")
         for colour, trial in zip(COLOURS, trials, strict=False):
-            for place, model in enumerate(experiment.models(setting, trial), start=1):
+            modes = zip("sD^v", experiment.models(setting, trial), strict=False)
+            for place, (marker, model) in enumerate(modes, start=1):
                 own = experiment.series(setting, trial, model)
                 name = f"{trial}, {model.removeprefix('classifier ')}"
                 # Side by side: modes of one model cost the same training.
                 flops = float(np.mean(own.flops)) * (1 + MODES_APART * place)
-                _errorbar(axis, [(flops, own.accuracy())], name, "_sD^v"[place], colour)
+                _errorbar(axis, [(flops, own.accuracy())], name, marker, colour)
         seeds = len(experiment.seeds(setting, trials[0]))
         axis.set_title(f"{setting} ({seeds} seed{'s' if seeds > 1 else ''})")
         axis.set_xlabel("training FLOPs")
