@@ -64,9 +64,15 @@ def test_damaged_weights_are_a_clear_error(tiny_model_folder, tmp_path):
         load(str(folder))
 
 
-@pytest.mark.parametrize(("amx", "trained_in"), [(False, torch.float32), (True, torch.bfloat16)])
-def test_a_cpu_predicts_in_fp32_and_trains_in_bf16_only_with_amx(monkeypatch, amx, trained_in):
+@pytest.mark.parametrize(
+    ("amx", "avx512", "trained_in"),
+    [(False, False, torch.float32), (True, False, torch.bfloat16), (False, True, torch.bfloat16)],
+)
+def test_a_cpu_predicts_in_fp32_and_trains_in_bf16_only_with_instructions(
+    monkeypatch, amx, avx512, trained_in
+):
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: avx512)
     cpu = torch.device("cpu")
     dtype, reason = pick_dtype("auto", cpu, training=True)
     assert dtype == trained_in

@@ -158,7 +158,7 @@ def pick_dtype(dtype: str, device: torch.device, *, training: bool = False) -> t
     """Return the arithmetic to use and the reason in words.
 
     A GPU that computes bf16 does so. A CPU predicts and generates in fp32, so that the company a row is in does not
-    change its label; it trains in bf16 only with AMX: without, bf16 is emulated, a hundred times slower than fp32.
+    change its label; it trains in bf16 where it has instructions for that: emulated, bf16 is a hundred times slower than fp32.
     """
     import torch
 
@@ -169,14 +169,14 @@ def pick_dtype(dtype: str, device: torch.device, *, training: bool = False) -> t
     if device.type == "cpu" and not training:
         return torch.float32, "on a CPU a row gets the same label in every batch"
     if device.type == "cpu" and _cpu_has_bf16():
-        return torch.bfloat16, "this CPU has bf16 instructions (AMX); the weights stay float32"
+        return torch.bfloat16, "this CPU has bf16 instructions; the weights stay float32"
     return torch.float32, f"this {device.type.upper()} has no fast bf16 arithmetic"
 
 
 def _cpu_has_bf16() -> bool:
     import torch
 
-    return bool(torch.cpu._is_amx_tile_supported())
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def prepare_for_training(loaded: LoadedModel) -> None:
