@@ -158,7 +158,7 @@ def pick_dtype(dtype: str, device: torch.device, *, training: bool = False) -> t
     """Return the arithmetic to use and the reason in words.
 
     A GPU that computes bf16 does so. A CPU predicts and generates in fp32, so that the company a row is in does not
-    change its label; it trains in bf16 where it has instructions for that: emulated, bf16 takes a hundred times as long.
+    change its label; it trains in bf16 where it has instructions for it (emulated, it is a hundred times slower).
     """
     import torch
 
