@@ -9,62 +9,173 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib import pyplot
+from matplotlib.ticker import ScalarFormatter
 from results import Estimate, Experiment
 
 matplotlib.use("svg")
 matplotlib.rcParams.update({"svg.hashsalt": "whylabel", "svg.fonttype": "none", "font.size": 10})
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
-MODES_APART = 0.02
+LABEL_ALONE = "#444444"
+MARKERS = {
+    "classifier fast": "s",
+    "classifier reasoned": "D",
+    "classifier blend": "^",
+    "classifier adaptive": "v",
+}
+APART = 0.02
+"""Points that share a place are drawn side by side, so many parts of it from each other."""
+
+
+def against_labels(experiment: Experiment) -> str:
+    """Draw accuracy against the training texts of a label, a panel a data set, as SVG."""
+    names = list(dict.fromkeys(experiment.data(setting) for setting in experiment.settings))
+    figure, axes = _panels(len(names))
+    for axis, name in zip(axes, names, strict=True):
+        settings = [setting for setting in experiment.settings if experiment.data(setting) == name]
+        lines: dict[tuple[str, str], list[tuple[float, Estimate]]] = {}
+        for setting in settings:
+            for trial in experiment.trials(setting):
+                for model in experiment.models(setting, trial):
+                    point = (
+                        experiment.rows_per_label(setting),
+                        experiment.series(setting, trial, model).accuracy(),
+                    )
+                    lines.setdefault((trial, model), []).append(point)
+        for form, which, chosen in (("-o", "the most", -1), ("--o", "the least", 0)):
+            points = [
+                (experiment.rows_per_label(one), _budgets(experiment, one)[chosen][1]) for one in settings
+            ]
+            _errorbar(axis, points, f"label alone, {which} training", form, LABEL_ALONE)
+        for place, ((trial, model), points) in enumerate(lines.items(), start=1):
+            moved = [(x * (1 + APART * place), accuracy) for x, accuracy in points]
+            colour = COLOURS[list(experiment.plan["trials"]).index(trial) % len(COLOURS)]
+            _errorbar(axis, moved, _name(trial, model), f"-{MARKERS[model]}", colour)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter(ScalarFormatter())
+        _finish(axis, name, "training texts of a label", "accuracy, %")
+    return _svg(figure)
 
 
 def against_flops(experiment: Experiment) -> str:
     """Draw accuracy against training FLOPs for each setting, as SVG."""
-    settings = experiment.settings
-    figure, axes = pyplot.subplots(
-        1, max(1, len(settings)), figsize=(7 * max(1, len(settings)), 4), squeeze=False
-    )
-    for axis, setting in zip(axes[0], settings, strict=False):
+    figure, axes = _panels(len(experiment.settings))
+    for axis, setting in zip(axes, experiment.settings, strict=True):
         trials = experiment.trials(setting)
-        points = sorted(
-            (
-                (float(np.mean(own.flops)), own.accuracy())
-                for own in (experiment.series(setting, trial, "baseline") for trial in trials)
-            ),
-        )
-        _errorbar(axis, points, "label alone", "-o", "#444444")
+        _errorbar(axis, _budgets(experiment, setting), "label alone", "-o", LABEL_ALONE)
         for colour, trial in zip(COLOURS, trials, strict=False):
-            modes = zip("sD^v", experiment.models(setting, trial), strict=False)
-            for place, (marker, model) in enumerate(modes, start=1):
+            for place, model in enumerate(experiment.models(setting, trial), start=1):
                 own = experiment.series(setting, trial, model)
-                name = f"{trial}, {model.removeprefix('classifier ')}"
-                # Side by side: modes of one model cost the same training.
-                flops = float(np.mean(own.flops)) * (1 + MODES_APART * place)
-                _errorbar(axis, [(flops, own.accuracy())], name, marker, colour)
-        seeds = len(experiment.seeds(setting, trials[0]))
-        axis.set_title(f"{setting} ({seeds} seed{'s' if seeds > 1 else ''})")
-        axis.set_xlabel("training FLOPs")
-        axis.set_ylabel("accuracy, %")
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
-    figure.tight_layout()
+                # Modes of one model cost the same training.
+                flops = float(np.mean(own.flops)) * (1 + APART * place)
+                _errorbar(axis, [(flops, own.accuracy())], _name(trial, model), MARKERS[model], colour)
+        _finish(axis, f"{setting} ({_seeds(experiment, setting)})", "training FLOPs", "accuracy, %")
     return _svg(figure)
 
 
-def _errorbar(axis: Any, points: Sequence[tuple[float, Estimate]], name: str, form: str, colour: str) -> None:
+def beside_label_alone(experiment: Experiment) -> str:
+    """Draw by how many points each trial is ahead of its baseline, a row a trial, a panel a setting, as SVG."""
+    rows = max(len(experiment.trials(setting)) for setting in experiment.settings)
+    figure, axes = _panels(len(experiment.settings), height=1.5 + 0.45 * rows)
+    for axis, setting in zip(axes, experiment.settings, strict=True):
+        trials = experiment.trials(setting)
+        for colour, model in zip(COLOURS, MARKERS, strict=False):
+            points = [
+                (
+                    place,
+                    experiment.series(setting, trial, model).minus(
+                        experiment.series(setting, trial, "baseline")
+                    ),
+                )
+                for place, trial in enumerate(trials)
+                if model in experiment.models(setting, trial)
+            ]
+            if points:
+                offset = 0.12 * (list(MARKERS).index(model) - 1.5)
+                moved = [(place + offset, difference) for place, difference in points]
+                _errorbar(axis, moved, _name("", model), MARKERS[model], colour, across=True)
+        axis.axvline(0, color=LABEL_ALONE, linewidth=1)
+        axis.set_yticks(range(len(trials)), trials)
+        axis.invert_yaxis()
+        _finish(axis, f"{setting} ({_seeds(experiment, setting)})", "points ahead of the label alone", "")
+    return _svg(figure)
+
+
+def against_cost(experiment: Experiment, trial: str) -> str:
+    """Draw what a trial's modes do against the time they take for a text, that of the label alone being 1, as SVG."""
+    settings = [setting for setting in experiment.settings if trial in experiment.trials(setting)]
+    figure, axes = _panels(len(settings))
+    for axis, setting in zip(axes, settings, strict=True):
+        baseline = experiment.series(setting, trial, "baseline")
+        _errorbar(axis, [(1.0, baseline.accuracy())], "label alone", "o", LABEL_ALONE)
+        for colour, model in zip(COLOURS, experiment.models(setting, trial), strict=False):
+            own = experiment.series(setting, trial, model)
+            cost = float(np.mean(np.array(own.seconds_per_row) / np.array(baseline.seconds_per_row)))
+            _errorbar(axis, [(cost, own.accuracy())], _name("", model), MARKERS[model], colour)
+        _finish(
+            axis,
+            f"{setting}, {trial}",
+            "time for a text, label alone = 1",
+            "accuracy, %",
+        )
+    return _svg(figure)
+
+
+def _budgets(experiment: Experiment, setting: str) -> list[tuple[float, Estimate]]:
+    """Return training FLOPs and accuracy of the label alone at each of its budgets, the smallest first."""
+    series = (experiment.series(setting, trial, "baseline") for trial in experiment.trials(setting))
+    return sorted((float(np.mean(own.flops)), own.accuracy()) for own in series)
+
+
+def _name(trial: str, model: str) -> str:
+    mode = model.removeprefix("classifier ")
+    return f"{trial}, {mode}" if trial else mode
+
+
+def _seeds(experiment: Experiment, setting: str) -> str:
+    numbers = sorted({len(experiment.seeds(setting, trial)) for trial in experiment.trials(setting)})
+    found = " to ".join(str(number) for number in dict.fromkeys((numbers[0], numbers[-1])))
+    return f"{found} seed{'' if found == '1' else 's'}"
+
+
+def _panels(number: int, height: float = 4) -> tuple[Any, Sequence[Any]]:
+    figure, axes = pyplot.subplots(1, number, figsize=(7 * number, height), squeeze=False)
+    return figure, list(axes[0])
+
+
+def _errorbar(
+    axis: Any,
+    points: Sequence[tuple[float, Estimate]],
+    name: str,
+    form: str,
+    colour: str,
+    *,
+    across: bool = False,
+) -> None:
+    """Draw estimates at their places: upwards, or across with the places from top to bottom."""
     places = [place for place, _ in points]
     means = [100 * mean for _, (mean, _, _) in points]
     spans = [
         [100 * (mean - low) for _, (mean, low, _) in points],
         [100 * (high - mean) for _, (mean, _, high) in points],
     ]
-    axis.errorbar(
-        places, means, yerr=spans, fmt=form, label=name, color=colour, capsize=3, markersize=5, alpha=0.9
-    )
+    drawn = {"fmt": form, "label": name, "color": colour, "capsize": 3, "markersize": 5, "alpha": 0.9}
+    if across:
+        axis.errorbar(means, places, xerr=spans, **drawn)
+    else:
+        axis.errorbar(places, means, yerr=spans, **drawn)
+
+
+def _finish(axis: Any, title: str, across: str, up: str) -> None:
+    axis.set_title(title)
+    axis.set_xlabel(across)
+    axis.set_ylabel(up)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
 
 
 def _svg(figure: Any) -> str:
-
+    figure.tight_layout()
     content = io.StringIO()
     figure.savefig(content, format="svg", metadata={"Date": None})
     pyplot.close(figure)

@@ -13,7 +13,7 @@ import re
 import sys
 
 import numpy as np
-from figures import against_flops
+from figures import against_cost, against_flops, against_labels
 from results import Estimate, Experiment
 from run import HERE
 
@@ -48,6 +48,35 @@ def comparison(experiment: Experiment) -> str:
                     f"{100 * baseline.accuracy()[0]:.1f}",
                     with_interval(own.minus(baseline), signed=True),
                     f"{np.mean(own.flops) / np.mean(baseline.flops):.2f}",
+                ]
+                lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def ablation(experiment: Experiment, reference: str) -> str:
+    """Return the table of every trial and mode beside its baseline, and beside the same mode of the reference."""
+    lines = [
+        f"| setting | trial | mode | seeds | accuracy | macro-F1 | minus label alone | minus `{reference}` |",
+        "|---|---|---|---:|---|---:|---|---|",
+    ]
+    for setting in experiment.settings:
+        for trial in experiment.trials(setting):
+            seeds = experiment.seeds(setting, trial) & experiment.seeds(setting, reference)
+            if not seeds:
+                continue
+            baseline = experiment.series(setting, trial, "baseline", seeds)
+            for model in experiment.models(setting, trial):
+                own = experiment.series(setting, trial, model, seeds)
+                beside = experiment.series(setting, reference, model, seeds)
+                cells = [
+                    setting,
+                    trial,
+                    model.removeprefix("classifier "),
+                    str(len(seeds)),
+                    with_interval(own.accuracy()),
+                    f"{100 * np.mean(own.macro_f1):.1f}",
+                    with_interval(own.minus(baseline), signed=True),
+                    "" if trial == reference else with_interval(own.minus(beside), signed=True),
                 ]
                 lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -89,8 +118,8 @@ BLOCKS = {
     "e1": lambda: comparison(Experiment("e1-paper-regime")),
     "e2": lambda: comparison(Experiment("e2-learning-curves")),
     "e2-label": lambda: label_alone(Experiment("e2-learning-curves")),
-    "e3": lambda: comparison(Experiment("e3-controls")),
-    "e4": lambda: comparison(Experiment("e4-reasonings")),
+    "e3": lambda: ablation(Experiment("e3-controls"), "as_written"),
+    "e4": lambda: ablation(Experiment("e4-reasonings"), "shared"),
 }
 
 
@@ -100,7 +129,9 @@ def page(text: str) -> str:
 
 
 DRAWN = {
+    "e2-labels.svg": lambda: against_labels(Experiment("e2-learning-curves")),
     "e2-flops.svg": lambda: against_flops(Experiment("e2-learning-curves")),
+    "e2-cost.svg": lambda: against_cost(Experiment("e2-learning-curves"), "dual"),
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from run import HERE, read_results
+from run import HERE, data_sets, read_results
 from scipy import stats
 
 SEEDS_FOR_T = 3
@@ -77,17 +77,28 @@ class Experiment:
         found = sorted(self._results[setting, trial], key=lambda result: result["seed"])
         if seeds is not None:
             found = [result for result in found if result["seed"] in set(seeds)]
-        spent = "baseline" if model == "baseline" else "classifier"
+        trained = model.split()[0]
         return Series(
             tuple(np.array([int(one) for one in result["right"][model]]) for result in found),
             tuple(result["scores"][model]["macro_f1"] for result in found),
-            tuple(result["spent"][spent]["flops"] for result in found),
+            tuple(result.get("spent", {}).get(trained, {}).get("flops", float("nan")) for result in found),
             tuple(result["scores"][model]["seconds_per_row"] for result in found),
         )
 
     def seeds(self, setting: str, trial: str) -> set[int]:
         """Return the seeds that a trial was run with."""
         return {result["seed"] for result in self._results[setting, trial]}
+
+    def data(self, setting: str) -> str:
+        """Return the data set of a setting."""
+        return str(self.plan["settings"][setting]["data"])
+
+    def rows_per_label(self, setting: str) -> float:
+        """Return the training texts of a label, in the mean."""
+        rows = next(
+            results[0]["rows"]["train"] for key, results in self._results.items() if key[0] == setting
+        )
+        return float(rows / data_sets()[self.data(setting)]["labels"])
 
     def models(self, setting: str, trial: str) -> list[str]:
         """Return the classifier's modes, in the order of the page."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from whylabel.recipe import load_recipe
 from whylabel.run_folder import RunFolder
 
 HERE = Path(__file__).parent
+KEY = ("setting", "trial", "seed", "split")
 SPENT = ("steps", "rows", "tokens", "supervised_tokens", "flops", "seconds")
 SCORES = ("n", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95", "negative_log_likelihood")
 
@@ -44,36 +45,51 @@ class Trial:
     name: str
     seed: int
     split: str
+    recipe: Path
     overrides: tuple[str, ...]
 
     @property
     def key(self) -> tuple[str, str, int, str]:
-        """What a result is found by."""
+        """What a result is found by, in the order of `KEY`."""
         return self.setting, self.name, self.seed, self.split
 
 
 def main() -> None:
-    """Run what has no result yet."""
-    arguments = parsed()
-    folder, started = HERE / arguments.experiment, time.monotonic()
-    results = folder / "results.jsonl"
+    """Run the trials of the plan that have no result yet."""
+    arguments = parser(__doc__).parse_args()
+    trials = planned(arguments.experiment, arguments)
+    run_all(trials, arguments, lambda trial: run(trial, arguments))
+
+
+def run_all(
+    trials: Iterable[Trial], arguments: argparse.Namespace, work: Callable[[Trial], dict[str, Any]]
+) -> None:
+    """Do the work of the trials that have no result yet, and keep what it finds as a line each."""
+    results, started = HERE / arguments.experiment / "results.jsonl", time.monotonic()
     done = {key_of(result) for result in read_results(results)}
-    trials = [trial for trial in planned(folder, arguments) if trial.key not in done]
+    trials = [trial for trial in trials if trial.key not in done]
     say(f"{arguments.experiment}: {len(done)} trials have a result, {len(trials)} are to be run")
     for trial in trials:
-        minutes = (time.monotonic() - started) / 60
+        begun = time.monotonic()
+        minutes = (begun - started) / 60
         if arguments.minutes is not None and minutes > arguments.minutes:
             say(f"{minutes:.0f} minutes are over: the rest another time")
             break
         say(f"\n{trial.setting} · {trial.name} · seed {trial.seed}")
-        result = run(trial, arguments)
+        result = {
+            **dict(zip(KEY, trial.key, strict=True)),
+            **work(trial),
+            "seconds": round(time.monotonic() - begun),
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": {**hardware(), **versions()},
+        }
         with results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(result, sort_keys=True) + "\n")
 
 
-def parsed() -> argparse.Namespace:
-    """Return the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return the parser of what is run of an experiment."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("experiment", choices=sorted(path.parent.name for path in HERE.glob("*/trials.yaml")))
     parser.add_argument("--data", type=Path, required=True, help="the folder of the data sets")
     parser.add_argument("--size", choices=["cpu", "gpu"], help="default: what this machine has")
@@ -85,12 +101,16 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, help="start no trial after so many minutes")
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="where run folders go")
-    return parser.parse_args()
+    return parser
 
 
-def planned(folder: Path, arguments: argparse.Namespace) -> Iterator[Trial]:
-    """Yield the trials in the order in which they are run: seed by seed, so that the first ones are whole."""
-    plan = yaml.safe_load((folder / "trials.yaml").read_text(encoding="utf-8"))
+def planned(
+    experiment: str, arguments: argparse.Namespace, trials: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[Trial]:
+    """Yield trials, default those of the plan, as they are run: seed by seed, so that the first ones are whole."""
+    plan = yaml.safe_load((HERE / experiment / "trials.yaml").read_text(encoding="utf-8"))
+    trials = plan["trials"] if trials is None else trials
+    recipe = HERE / experiment / plan.get("recipe", "../recipe.yaml")
     size = plan["sizes"][arguments.size or ("gpu" if has_gpu() else "cpu")]
     split = "test" if arguments.test else "validation"
     for seed in arguments.seeds or size["seeds"]:
@@ -98,14 +118,13 @@ def planned(folder: Path, arguments: argparse.Namespace) -> Iterator[Trial]:
             shared = plan["settings"][setting]
             overrides = [*data_set(shared["data"], split, arguments), f"seed={seed}"]
             overrides += [*shared.get("overrides", []), *size.get("overrides", [])]
-            for name in arguments.trials or plan["trials"]:
-                own = (*overrides, *plan["trials"][name])
-                yield Trial(folder.name, setting, name, seed, split, own)
+            for name in arguments.trials or trials:
+                yield Trial(experiment, setting, name, seed, split, recipe, (*overrides, *trials[name]))
 
 
 def data_set(name: str, split: str, arguments: argparse.Namespace) -> list[str]:
     """Return a data set as overrides, its rows of a label that is to be dropped left out."""
-    known = yaml.safe_load((HERE / "data.yaml").read_text(encoding="utf-8"))[name]
+    known = data_sets()[name]
     folder = arguments.data / name
     if "drop" in known:
         folder = without_label(folder, known["drop"], arguments.runs / "data" / name)
@@ -113,6 +132,12 @@ def data_set(name: str, split: str, arguments: argparse.Namespace) -> list[str]:
     if split == "test":
         places["data.validation"] = folder / "validation.parquet"
     return [*known["overrides"], *(f"{key}={path}" for key, path in places.items() if path.exists())]
+
+
+def data_sets() -> dict[str, dict[str, Any]]:
+    """Return what is known of the data sets, by name."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load((HERE / "data.yaml").read_text(encoding="utf-8"))
+    return found
 
 
 def without_label(folder: Path, label: str, target: Path) -> Path:
@@ -129,24 +154,20 @@ def without_label(folder: Path, label: str, target: Path) -> Path:
 
 
 def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run one trial and return its result."""
-    started, runs = time.monotonic(), arguments.runs
+    """Train and evaluate, and return what there is to keep."""
+    runs = arguments.runs
     reasoner = str(shared_reasoner(arguments.data / "reasoning", runs))
     overrides = [
         f"reasoner.model={reasoner}",
         *(text.replace("REASONER", reasoner) for text in trial.overrides),
     ]
-    recipe = load_recipe(HERE / "recipe.yaml", overrides)
+    recipe = load_recipe(trial.recipe, overrides)
     run_folder = RunFolder(runs / trial.experiment / f"{trial.setting}-{trial.split}-{trial.seed}")
     pipeline = Pipeline(recipe, run_folder)
     with run_folder.locked():
         pipeline.run_all()
     evaluation = read(run_folder.evaluation_metrics)
     return {
-        "setting": trial.setting,
-        "trial": trial.name,
-        "seed": trial.seed,
-        "split": trial.split,
         "rows": read(run_folder.manifest)["data"]["rows"],
         "scores": dict(scores(evaluation)),
         "right": right(run_folder),
@@ -162,9 +183,6 @@ def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
             for key, value in (read(run_folder.augment_metrics) if run_folder.kept.exists() else {}).items()
             if isinstance(value, int | dict)
         },
-        "seconds": round(time.monotonic() - started),
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": {**hardware(), **versions()},
     }
 
 

@@ -10,8 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from whylabel.labels import LabelSet
 from whylabel.recipe import load_recipe
+from whylabel.types import Example
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -40,7 +43,7 @@ def page(results):
 
 def parse(run, monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["run.py", *map(str, arguments)])
-    return run.parsed()
+    return run.parser("doc").parse_args()
 
 
 def write_data(folder):
@@ -143,7 +146,7 @@ def test_no_trial_begins_when_the_time_is_over(run, tiny, tmp_path, monkeypatch,
 def test_the_test_split_is_read_on_demand_alone(run, tiny, tmp_path, monkeypatch):
     common = ("e0", "--data", tiny, "--size", "cpu", "--runs", tmp_path / "runs", "--trials", "dual")
     plain = parse(run, monkeypatch, *common, "--settings", "s", "b")
-    trials = list(run.planned(run.HERE / "e0", plain))
+    trials = list(run.planned("e0", plain))
     assert [(one.setting, one.seed) for one in trials] == [("s", 1), ("b", 1), ("s", 2), ("b", 2)]
     small, bare, *_ = (load_recipe(run.HERE / "recipe.yaml", one.overrides).data for one in trials)
     assert small.test.endswith("runs/data/small/validation.parquet") and small.validation is None
@@ -153,11 +156,60 @@ def test_the_test_split_is_read_on_demand_alone(run, tiny, tmp_path, monkeypatch
     assert len(kept) == 61 and "MULTI" not in kept
     last = parse(run, monkeypatch, *common, "--settings", "s", "b", "--test")
     small, bare, *_ = (
-        load_recipe(run.HERE / "recipe.yaml", one.overrides).data
-        for one in run.planned(run.HERE / "e0", last)
+        load_recipe(run.HERE / "recipe.yaml", one.overrides).data for one in run.planned("e0", last)
     )
     assert small.test.endswith("small/test.parquet") and small.validation.endswith("validation.parquet")
     assert bare.test.endswith("bare/test.parquet") and bare.validation is None
+
+
+@pytest.fixture
+def tiny_encoder(tmp_path):
+    """Return the folder of an untrained BERT of a few thousand weights that knows the words of `write_data`."""
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "text",
+        "is",
+        "train",
+        "test",
+        *map(str, range(60)),
+    ]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    BertModel(BertConfig(vocab_size=len(words), **shape)).save_pretrained(folder)
+    return folder
+
+
+def test_an_encoder_is_a_trial_of_the_same_rows(run, tiny, tiny_encoder, tmp_path, monkeypatch):
+    import encoder
+
+    monkeypatch.setattr(encoder, "LEAST_STEPS", 40)
+    common = ("e0", "--data", tiny, "--size", "cpu", "--runs", tmp_path / "runs", "--encoder", tiny_encoder)
+    monkeypatch.setattr(sys, "argv", ["encoder.py", *map(str, common)])
+    encoder.main()
+    encoder.main()
+    found = run.read_results(run.HERE / "e0" / "results.jsonl")
+    assert [(one["trial"], one["seed"], one["rows"]) for one in found] == [
+        ("encoder", seed, {"train": 8, "test": 10}) for seed in (1, 2)
+    ]
+    for one in found:
+        assert one["right"]["encoder"].count("1") / 10 == one["scores"]["encoder"]["accuracy"]
+
+
+def test_an_encoder_learns_its_training_texts(run, tiny, tiny_encoder, monkeypatch):
+    import encoder
+
+    rows = [Example(str(n), f"text {n} is {n % 2}", ("no", "yes")[n % 2]) for n in range(8)]
+    monkeypatch.setattr(encoder, "LEARNING_RATE", 1e-2)
+    predictions = encoder.fit_predict(str(tiny_encoder), rows, rows, LabelSet(("no", "yes")), 1)
+    assert [row.label for row in predictions] == [row.label for row in rows]
+    assert all(sum(row.probabilities) == pytest.approx(1, abs=1e-5) for row in predictions)
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in EXPERIMENTS.glob("*/trials.yaml")))
@@ -169,10 +221,10 @@ def test_every_planned_trial_is_a_recipe(run, name, tmp_path, monkeypatch):
         arguments = parse(
             run, monkeypatch, name, "--data", tmp_path / "data", "--runs", tmp_path, "--size", size
         )
-        trials = list(run.planned(EXPERIMENTS / name, arguments))
+        trials = list(run.planned(name, arguments))
         assert trials
         for trial in trials:
-            load_recipe(EXPERIMENTS / "recipe.yaml", trial.overrides)
+            load_recipe(trial.recipe, trial.overrides)
 
 
 def test_intervals_over_seeds_and_over_rows(results):

@@ -32,6 +32,17 @@ def test_part_of_an_epoch():
     assert plan(num_train_epochs=0.01).count() == 1
 
 
+def test_few_rows_are_shown_more_often():
+    # Seven steps an epoch: two epochs are enough, or two more steps are not.
+    assert plan(min_steps=14).count() == plan(min_steps=3).count() == 14
+    assert plan(min_steps=16).count() == 16
+    assert plan(num_train_epochs=1.5, min_steps=13).count() == 13
+    assert plan(min_steps=40, max_steps=3).count() == 3
+    steps = list(plan(min_steps=30).steps())
+    assert len(steps) == 30 and [step.epoch for step in steps] == [place // 7 for place in range(30)]
+    assert seen(plan(min_steps=30).steps(20)) == seen(steps[20:])
+
+
 def test_a_later_start_sees_what_it_would_have_seen():
     assert seen(plan().steps(5)) == seen(list(plan().steps())[5:])
 

@@ -48,6 +48,8 @@ class TrainingConfig(Section):
     """The adapters of `lora` and `qlora`."""
     num_train_epochs: float = Field(3.0, gt=0)
     """Passes over the training rows."""
+    min_steps: int | None = Field(None, ge=1)
+    """Go on after these epochs until there were so many optimizer steps: few rows are shown more often."""
     max_steps: int | None = Field(None, ge=1)
     """Train for this many optimizer steps instead of epochs."""
     max_supervised_tokens: int | None = Field(None, ge=1)

@@ -55,14 +55,16 @@ class Plan:
         """Yield the steps from number `start` on until the budget is spent, at least one."""
         config = self.config
         by_epochs = not (config.max_steps or config.max_supervised_tokens or config.max_train_flops)
+        least = config.min_steps or 0
         number, supervised, spent = 0, 0, 0.0
         for epoch in count():
-            if by_epochs and epoch >= config.num_train_epochs:
+            if by_epochs and epoch >= config.num_train_epochs and number >= least:
                 return
             rows = self.examples(epoch)
             groups = self._groups(rows, epoch)
             if by_epochs and config.num_train_epochs < epoch + 1:
-                groups = groups[: math.ceil((config.num_train_epochs - epoch) * len(groups))]
+                left = math.ceil((config.num_train_epochs - epoch) * len(groups))
+                groups = groups[: max(left, least - number)]
             for group in groups:
                 if number >= start:
                     yield Step(epoch, self._batches(group))
