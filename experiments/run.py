@@ -28,6 +28,7 @@ from whylabel.machine import hardware, versions
 from whylabel.pipeline import Pipeline
 from whylabel.progress import say
 from whylabel.recipe import load_recipe
+from whylabel.review import import_decisions
 from whylabel.run_folder import RunFolder
 
 HERE = Path(__file__).parent
@@ -47,6 +48,8 @@ class Trial:
     split: str
     recipe: Path
     overrides: tuple[str, ...]
+    reasonings: Path | None = None
+    """A file of reasonings that take the place of the reasoner's."""
 
     @property
     def key(self) -> tuple[str, str, int, str]:
@@ -111,6 +114,7 @@ def planned(
     plan = yaml.safe_load((HERE / experiment / "trials.yaml").read_text(encoding="utf-8"))
     trials = plan["trials"] if trials is None else trials
     recipe = HERE / experiment / plan.get("recipe", "../recipe.yaml")
+    reasonings = HERE / experiment / plan["reasonings"] if "reasonings" in plan else None
     size = plan["sizes"][arguments.size or ("gpu" if has_gpu() else "cpu")]
     split = "test" if arguments.test else "validation"
     for seed in arguments.seeds or size["seeds"]:
@@ -119,7 +123,8 @@ def planned(
             overrides = [*data_set(shared["data"], split, arguments), f"seed={seed}"]
             overrides += [*shared.get("overrides", []), *size.get("overrides", [])]
             for name in arguments.trials or trials:
-                yield Trial(experiment, setting, name, seed, split, recipe, (*overrides, *trials[name]))
+                own = (*overrides, *trials[name])
+                yield Trial(experiment, setting, name, seed, split, recipe, own, reasonings)
 
 
 def data_set(name: str, split: str, arguments: argparse.Namespace) -> list[str]:
@@ -164,6 +169,11 @@ def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
     recipe = load_recipe(trial.recipe, overrides)
     run_folder = RunFolder(runs / trial.experiment / f"{trial.setting}-{trial.split}-{trial.seed}")
     pipeline = Pipeline(recipe, run_folder)
+    if trial.reasonings is not None:
+        with run_folder.locked():
+            pipeline.begin()
+            pipeline.augment()
+        import_decisions(run_folder, trial.reasonings, decided_by=trial.reasonings.name)
     with run_folder.locked():
         pipeline.run_all()
     evaluation = read(run_folder.evaluation_metrics)

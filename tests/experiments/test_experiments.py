@@ -162,6 +162,38 @@ def test_the_test_split_is_read_on_demand_alone(run, tiny, tmp_path, monkeypatch
     assert bare.test.endswith("bare/test.parquet") and bare.validation is None
 
 
+def test_reasonings_of_a_file_take_the_place_of_the_reasoners(run, tiny, tmp_path, monkeypatch):
+    common = (
+        "e0",
+        "--data",
+        tiny,
+        "--size",
+        "cpu",
+        "--runs",
+        tmp_path / "runs",
+        "--seeds",
+        1,
+        "--trials",
+        "dual",
+    )
+    parse(run, monkeypatch, *common)
+    run.main()
+    folder = tmp_path / "runs" / "e0" / "s-validation-1"
+    written = {
+        row["id"]: f"{row['text']} says it"
+        for row in pq.read_table(folder / "augment/train.parquet").to_pylist()
+    }
+    lines = [json.dumps({"id": row_id, "reasoning": text}) for row_id, text in written.items()]
+    (run.HERE / "e0" / "written.jsonl").write_text("\n".join(lines))
+    (run.HERE / "e0" / "results.jsonl").unlink()
+    plan = yaml.safe_load((run.HERE / "e0" / "trials.yaml").read_text())
+    (run.HERE / "e0" / "trials.yaml").write_text(yaml.safe_dump({**plan, "reasonings": "written.jsonl"}))
+    run.main()
+    assert len(run.read_results(run.HERE / "e0" / "results.jsonl")) == 1
+    rows = pq.read_table(folder / "augment/train.parquet").to_pylist()
+    assert {row["id"]: row["reasoning"] for row in rows} == written
+
+
 @pytest.fixture
 def tiny_encoder(tmp_path):
     """Return the folder of an untrained BERT of a few thousand weights that knows the words of `write_data`."""
