@@ -53,21 +53,27 @@ def comparison(experiment: Experiment) -> str:
     return "\n".join(lines)
 
 
-def ablation(experiment: Experiment, reference: str) -> str:
-    """Return the table of every trial and mode beside its baseline, and beside the same mode of the reference."""
+def ablation(experiment: Experiment, beside: Experiment, reference: str | None = None) -> str:
+    """Return the table of every trial and mode beside its baseline, and beside the same mode of another trial.
+
+    That one is the `reference` of the experiment `beside`, default the trial of the same name.
+    """
     lines = [
-        f"| setting | trial | mode | seeds | accuracy | macro-F1 | minus label alone | minus `{reference}` |",
+        "| setting | trial | mode | seeds | accuracy | macro-F1 | minus label alone "
+        f"| minus {reference or 'its like'} |",
         "|---|---|---|---:|---|---:|---|---|",
     ]
     for setting in experiment.settings:
         for trial in experiment.trials(setting):
-            seeds = experiment.seeds(setting, trial) & experiment.seeds(setting, reference)
+            other = reference or trial
+            seeds = experiment.seeds(setting, trial) & beside.seeds(setting, other)
             if not seeds:
                 continue
             baseline = experiment.series(setting, trial, "baseline", seeds)
             for model in experiment.models(setting, trial):
                 own = experiment.series(setting, trial, model, seeds)
-                beside = experiment.series(setting, reference, model, seeds)
+                difference = own.minus(beside.series(setting, other, model, seeds))
+                same = beside is experiment and other == trial
                 cells = [
                     setting,
                     trial,
@@ -76,7 +82,7 @@ def ablation(experiment: Experiment, reference: str) -> str:
                     with_interval(own.accuracy()),
                     f"{100 * np.mean(own.macro_f1):.1f}",
                     with_interval(own.minus(baseline), signed=True),
-                    "" if trial == reference else with_interval(own.minus(beside), signed=True),
+                    "" if same else with_interval(difference, signed=True),
                 ]
                 lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -114,12 +120,19 @@ def with_interval(values: Estimate, *, signed: bool = False) -> str:
     return f"{mean:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]".replace("-", "−")
 
 
+PAPER = Experiment("e1-paper-regime")
+CURVES = Experiment("e2-learning-curves")
+CONTROLS = Experiment("e3-controls")
+REASONINGS = Experiment("e4-reasonings")
+BETTER = Experiment("e6-better-reasonings")
+
 BLOCKS = {
-    "e1": lambda: comparison(Experiment("e1-paper-regime")),
-    "e2": lambda: comparison(Experiment("e2-learning-curves")),
-    "e2-label": lambda: label_alone(Experiment("e2-learning-curves")),
-    "e3": lambda: ablation(Experiment("e3-controls"), "as_written"),
-    "e4": lambda: ablation(Experiment("e4-reasonings"), "shared"),
+    "e1": lambda: comparison(PAPER),
+    "e2": lambda: comparison(CURVES),
+    "e2-label": lambda: label_alone(CURVES),
+    "e3": lambda: ablation(CONTROLS, CONTROLS, "as_written"),
+    "e4": lambda: ablation(REASONINGS, CONTROLS, "as_written"),
+    "e6": lambda: ablation(BETTER, CURVES),
 }
 
 
@@ -129,9 +142,9 @@ def page(text: str) -> str:
 
 
 DRAWN = {
-    "e2-labels.svg": lambda: against_labels(Experiment("e2-learning-curves")),
-    "e2-flops.svg": lambda: against_flops(Experiment("e2-learning-curves")),
-    "e2-cost.svg": lambda: against_cost(Experiment("e2-learning-curves"), "dual"),
+    "e2-labels.svg": lambda: against_labels(CURVES),
+    "e2-flops.svg": lambda: against_flops(CURVES),
+    "e2-cost.svg": lambda: against_cost(CURVES, "dual"),
 }
 
 

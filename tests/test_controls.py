@@ -92,7 +92,7 @@ def test_a_control_is_trained_on_spoilt_reasonings_and_says_so(tiny_model_folder
             "filters": {"names": ["empty"]},
         },
         "training": {"max_steps": 1},
-        "classifier": {"max_reasoning_tokens": 8, "control": "filler"},
+        "classifier": {"target": "reasoning_label", "max_reasoning_tokens": 8, "control": "filler"},
     }
     run = RunFolder(tmp_path)
     pipeline = Pipeline(build_recipe(settings), run)

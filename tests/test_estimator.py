@@ -66,7 +66,11 @@ def test_every_method_takes_a_mode(recipe):
     explained = {mode: classifier.explain(TEXTS[:4], mode) for mode in ("fast", "reasoned")}
     assert [row.reasoning is None for row in explained["fast"]] == [True] * 4
     assert [row.reasoning is None for row in explained["reasoned"]] == [False] * 4
-    assert classifier.explain(TEXTS[:1])[0].mode == "fast"
+    # Who asks for an explanation gets one, and labels come at once.
+    assert classifier.explain(TEXTS[:1])[0].mode == "reasoned"
+    np.testing.assert_allclose(
+        classifier.predict_proba(TEXTS[:4]), [row.probabilities for row in explained["fast"]], atol=1e-5
+    )
     chances = classifier.predict_proba(TEXTS[:4], "reasoned")
     np.testing.assert_allclose(chances, [row.probabilities for row in explained["reasoned"]], atol=1e-5)
     assert list(classifier.predict(TEXTS[:4], "reasoned")) == [row.label for row in explained["reasoned"]]

@@ -1,5 +1,6 @@
 import json
 import signal
+from collections import Counter
 
 import pytest
 
@@ -73,8 +74,10 @@ def test_rows_in_are_rows_out(finished):
         assert evaluation[model]["n"] == 12
         assert {"accuracy", "macro_f1", "per_class", "n", "rates", "cost"} <= set(evaluation[model])
     rows = read_predictions(finished.predictions)
-    assert {row.model for row in rows} == {"majority", "tfidf", "baseline", "classifier"}
-    assert len(rows) == 4 * 12
+    answers = Counter((row.model, row.prediction.mode) for row in rows)
+    assert {model for model, _ in answers} == {"majority", "tfidf", "baseline", "classifier"}
+    assert {mode for model, mode in answers if model == "classifier"} == {"fast", "reasoned"}
+    assert list(answers.values()) == [12] * 5
 
 
 def test_nothing_runs_twice(finished, recipe, monkeypatch):
@@ -347,7 +350,7 @@ def test_the_recipe_names_the_modes_of_the_evaluation(dual):
 
 
 def test_a_mode_that_the_target_has_not_stops_before_anything_is_written(recipe, tmp_path):
-    wanted = override_recipe(recipe, evaluation__modes=["vote", "fast"])
+    wanted = override_recipe(recipe, classifier__target="reasoning_label", evaluation__modes=["vote", "fast"])
     pipeline = Pipeline(wanted, RunFolder(tmp_path / "run"))
     with pytest.raises(
         ModelError, match="reasoning_label cannot answer in mode 'fast'. It can: reasoned, vote"

@@ -28,6 +28,8 @@ MODES: dict[Target, tuple[Mode, ...]] = {
 
 
 _CHOSEN_ON_VALIDATION: tuple[Mode, ...] = ("adaptive", "blend")
+REASONS: tuple[Mode, ...] = ("reasoned", "vote", "blend")
+"""The modes that write a reasoning for every text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class ModelCard:
     def mode(self) -> Mode:
         """How the model answers where nothing else is asked."""
         return self.modes[0]
+
+    @property
+    def explaining_mode(self) -> Mode:
+        """How the model answers where a reason is wanted: its first mode that gives one, else the default."""
+        return next((mode for mode in self.modes if mode in REASONS), self.mode)
 
     def calibrated(self, calibration: Calibration, mode: Mode) -> ModelCard:
         """Return the card with a calibration, the modes that it makes possible, and a default among them."""

@@ -95,7 +95,8 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises `DataError` if a text is blank.
         """
-        predictions = self.explain(X, mode)
+        check_is_fitted(self, "model_")
+        predictions = self.explain(X, mode or self.model_.mode)
         for place, prediction in enumerate(predictions):
             if prediction.status == "failed":
                 raise DataError(f"Text {place} cannot be classified: {prediction.error}.")
@@ -104,10 +105,14 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(rows.reshape(len(predictions), len(order))[:, order])
 
     def explain(self, X: Iterable[str], mode: Mode | None = None) -> list[Prediction]:  # noqa: N803
-        """Return a prediction with label, probabilities and reasoning for every text; a blank one fails alone."""
+        """Return a prediction with label, probabilities and reasoning for every text; a blank one fails alone.
+
+        Default of `mode`: one that writes a reasoning, if the model has any. Where that is not the default of
+        `predict`, its label may be another.
+        """
         check_is_fitted(self, "model_")
         rows = [(str(place), text) for place, text in enumerate(_texts(X, blank_allowed=True))]
-        return list(self.model_.predict(rows, mode))
+        return list(self.model_.predict(rows, mode or self.model_.card.explaining_mode))
 
     def save(self, folder: str | Path) -> None:
         """Save the fitted model as a plain model folder, for `load`, `whylabel predict` and transformers."""

@@ -49,3 +49,27 @@ def test_the_table_shows_every_model_and_the_reasonings(tmp_path, capsys):
     assert str(run.report) in shown
     print_results(run, as_json=True)
     assert json.loads(capsys.readouterr().out)["classifier"]["n"] == 4
+
+
+def test_the_predictions_shown_say_why_where_a_mode_does(tmp_path, capsys):
+    run = RunFolder(tmp_path)
+    test = [Example(str(number), f"text {number}", "ab"[number % 2]) for number in range(4)]
+    fast = [Prediction(row.id, row.label, (0.9, 0.1)) for row in test]
+    outcome = evaluate(
+        test,
+        test,
+        LabelSet(("a", "b")),
+        {"baseline": fast, "classifier": fast},
+        EvaluationConfig(bootstrap_samples=100, floors=[]),
+        1,
+        modes={
+            "reasoned": [Prediction(row.id, "a", (0.7, 0.3), f"for {row.id}", "reasoned") for row in test]
+        },
+    )
+    run.evaluation_metrics.parent.mkdir()
+    run.evaluation_metrics.write_text(json.dumps(outcome.to_json()))
+    write_predictions(run.predictions, outcome.rows)
+    print_results(run, as_json=False)
+    shown = capsys.readouterr().out
+    assert "classifier, fast" in shown and "in mode reasoned:" in shown
+    assert shown.count("why:   for") == 4 and shown.count("label: a") == 4

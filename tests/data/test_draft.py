@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,15 @@ def test_recipe_holds_what_was_found(tmp_path):
     assert (recipe.task.name, recipe.task.question) == ("Intent", "Which intent fits the text?")
     assert "# 3 rows" in text and "# train_rows: 2000" in text
     assert max(map(len, text.splitlines())) < 120 + len(str(tmp_path))
+
+
+def test_recipe_asks_for_what_the_best_one_does(tmp_path):
+    rows = [{"text": f"text {at}", "label": "ab"[at % 2]} for at in range(60)]
+    _, recipe = drafted(tmp_path, rows)
+    best = load_recipe(Path(__file__).parents[2] / "recipes" / "best.yaml")
+    assert recipe.training == best.training
+    assert recipe.classifier == best.classifier
+    assert recipe.baseline == best.baseline
 
 
 def test_integer_labels_are_in_order(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from whylabel.card import REASONS
 from whylabel.report.formats import p_value, points, shortened
 from whylabel.report.multi_label import decides_by_label
 from whylabel.run_folder import RunFolder
@@ -39,7 +40,7 @@ def print_results(run: RunFolder, *, as_json: bool) -> None:
     if metrics.get("paired"):
         console.print(_paired(metrics["paired"]), highlight=False, soft_wrap=True)
     console.print()
-    for line in _predictions(run, several_labels=decides_by_label(metrics)):
+    for line in _predictions(run, metrics):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print()
     console.print(f"report:      {run.report}", highlight=False, soft_wrap=True)
@@ -100,16 +101,18 @@ def _paired(paired: dict[str, Any]) -> str:
     )
 
 
-def _predictions(run: RunFolder, *, several_labels: bool) -> list[str]:
+def _predictions(run: RunFolder, metrics: dict[str, Any]) -> list[str]:
+    """Return a few of the classifier's predictions, in a mode that says why if one was evaluated."""
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(
-        run.predictions, columns=["model", "text", "gold", "label", "reasoning", "probabilities", "status"]
-    )
-    # The default mode comes first.
-    rows = [row for row in table.to_pylist() if row["model"] == "classifier"][:_SHOWN]
-    lines = []
-    for row in rows:
+    columns = ["model", "mode", "text", "gold", "label", "reasoning", "probabilities", "status"]
+    table = pyarrow.parquet.read_table(run.predictions, columns=columns)
+    modes = list(metrics.get("modes", {}))
+    shown = next((mode for mode in modes if mode in REASONS), metrics["classifier"]["mode"])
+    rows = [row for row in table.to_pylist() if row["model"] == "classifier" and row["mode"] == shown]
+    several_labels = decides_by_label(metrics)
+    lines = [f"in mode {shown}:"] if len(modes) > 1 else []
+    for row in rows[:_SHOWN]:
         right = row["label"] == row["gold"] and row["status"] != "failed"
         verdict = "right" if right else f"wrong, gold is {row['gold'] or 'nothing'}"
         lines.append(f"• {shortened(' '.join(row['text'].split()), 140)}")

@@ -16,6 +16,8 @@ from whylabel.recipe import DataConfig, Recipe, TaskConfig, reference
 TRAIN_ROWS = 2000
 TEST_ROWS = 500
 """Rows above which a first recipe asks for a sample: more takes hours on two CPU cores."""
+MIN_STEPS = 100
+"""Optimizer steps that a first recipe asks for where the epochs give fewer, as `recipes/best.yaml` does."""
 _MAX_TEXT_TOKENS = 512
 _LONG_WORDS = 300
 _WIDTH = 100
@@ -109,12 +111,14 @@ def _values(inspection: Inspection, data: DataConfig, task: TaskConfig, name: st
         "reasoner.data": recipe.reasoner.data,
         "reasoner.model": _Optional("runs/another/reasoner/model"),
         "training.num_train_epochs": recipe.training.num_train_epochs,
+        "training.min_steps": MIN_STEPS,
         "training.learning_rate": recipe.training.learning_rate,
         "training.per_device_train_batch_size": recipe.training.per_device_train_batch_size,
         "training.max_length": recipe.training.max_length,
     }
-    if task.type == "multi_label":
-        values["classifier.target"] = "label"
+    several_labels = task.type == "multi_label"
+    values["classifier.target"] = "label" if several_labels else recipe.classifier.target
+    values["baseline.budget"] = "same" if several_labels else "matched_flops"
     return values
 
 

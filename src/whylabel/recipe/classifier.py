@@ -13,7 +13,7 @@ from whylabel.types import Control, Mode, Target
 class ClassifierConfig(Section):
     """Stage 2b: the model that writes its reasoning, then the label."""
 
-    target: Target = "reasoning_label"
+    target: Target = "dual"
     """What a training example looks like after the text: `label`, `reasoning_label`, `label_reasoning`, `dual` (one
     model that does the first two, as it is asked) or `multi_task` (label and reasoning as two tasks)."""
     reasoned_share: float = Field(0.5, gt=0, lt=1)
