@@ -276,15 +276,21 @@ def result(trial, seed, right, baseline, flops):
 
     models = {"classifier fast": right, "baseline": baseline, "majority": "0000", "tfidf": "1000"}
     return {
-        "setting": "s", "trial": trial, "seed": seed, "split": "validation", "right": models,
+        "setting": "s", "trial": trial, "seed": seed, "split": "validation", "right": models, "rows": {"train": 8},
         "scores": {name: score(rows) for name, rows in models.items()},
         "spent": {"classifier": {"flops": flops}, "baseline": {"flops": 100.0}},
     }  # fmt: skip
 
 
 def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monkeypatch):
+    import figures
+
     (tmp_path / "e0").mkdir()
-    plan = {"settings": {"s": {}}, "trials": {"dual": [], "matched": []}, "against": {"dual": "matched"}}
+    plan = {
+        "settings": {"s": {"data": "small"}},
+        "trials": {"dual": [], "matched": []},
+        "against": {"dual": "matched"},
+    }
     (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
     lines = [
         result("dual", 1, "1110", "0000", 200.0),
@@ -302,7 +308,19 @@ def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monk
     assert "−25.0" in table[3]
     alone = page.label_alone(experiment)
     assert "| s | majority | 2 | 0.0 " in alone
-    assert "<svg" in page.against_flops(experiment)
+    beside = page.ablation(experiment, experiment, "matched").splitlines()
+    # On the seed that both have: 3 of 4 rows against none for the label alone, and against 1 of the other trial.
+    assert beside[2].startswith("| s | dual | fast | 1 | 75.0 ")
+    assert "| +75.0 [" in beside[2] and "| +50.0 [" in beside[2]
+    monkeypatch.setattr(results, "data_sets", lambda: {"small": {"labels": 2}})
+    assert experiment.rows_per_label("s") == 4
+    for drawn in (
+        figures.against_flops(experiment),
+        figures.against_labels(experiment),
+        figures.beside_label_alone(experiment),
+        figures.against_cost(experiment, "dual"),
+    ):
+        assert drawn.startswith("<?xml") and "dual" in drawn
 
 
 def test_the_page_shows_what_the_result_files_hold():
