@@ -87,6 +87,34 @@ def ablation(experiment: Experiment, beside: Experiment, reference: str | None =
     return "\n".join(lines)
 
 
+def beside_others(experiment: Experiment, trial: str) -> str:
+    """Return the table of a trial's modes beside the label alone, TF-IDF and an encoder."""
+    lines = [
+        "| setting | model | seeds | rows | accuracy | macro-F1 | minus label alone |",
+        "|---|---|---:|---:|---|---:|---|",
+    ]
+    for setting in experiment.settings:
+        found = [(trial, model) for model in ("tfidf", "baseline", *experiment.models(setting, trial))]
+        found.insert(1, ("encoder", "encoder"))
+        for name, model in found:
+            seeds = experiment.seeds(setting, trial) & experiment.seeds(setting, name)
+            if not seeds:
+                continue
+            own = experiment.series(setting, name, model, seeds)
+            difference = own.minus(experiment.series(setting, trial, "baseline", seeds))
+            cells = [
+                setting,
+                "label alone" if model == "baseline" else model,
+                str(len(seeds)),
+                str(len(own.right[0])),
+                with_interval(own.accuracy()),
+                f"{100 * np.mean(own.macro_f1):.1f}",
+                "" if model == "baseline" else with_interval(difference, signed=True),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def label_alone(experiment: Experiment) -> str:
     """Return the table of the baselines at every budget, and the floors."""
     lines = [
@@ -123,6 +151,7 @@ PAPER = Experiment("e1-paper-regime")
 CURVES = Experiment("e2-learning-curves")
 CONTROLS = Experiment("e3-controls")
 REASONINGS = Experiment("e4-reasonings")
+BEST = Experiment("e5-best", "test")
 BETTER = Experiment("e6-better-reasonings")
 
 BLOCKS = {
@@ -131,6 +160,7 @@ BLOCKS = {
     "e2-label": lambda: label_alone(CURVES),
     "e3": lambda: ablation(CONTROLS, CURVES, "dual"),
     "e4": lambda: ablation(REASONINGS, CURVES, "dual"),
+    "e5": lambda: beside_others(BEST, "best"),
     "e6": lambda: ablation(BETTER, CURVES),
 }
 

@@ -292,11 +292,16 @@ def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monk
         "against": {"dual": "matched"},
     }
     (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    encoder = {
+        "setting": "s", "trial": "encoder", "seed": 1, "split": "validation", "right": {"encoder": "0101"},
+        "scores": {"encoder": {"macro_f1": 0.5, "seconds_per_row": 0.1}},
+    }  # fmt: skip
     lines = [
         result("dual", 1, "1110", "0000", 200.0),
         result("dual", 2, "1111", "0000", 200.0),
         result("matched", 1, "1000", "1100", 110.0),
         {**result("dual", 1, "0000", "0000", 1.0), "split": "test"},
+        encoder,
     ]
     (tmp_path / "e0" / "results.jsonl").write_text("\n".join(map(json.dumps, lines)))
     monkeypatch.setattr(results, "HERE", tmp_path)
@@ -312,6 +317,11 @@ def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monk
     # On the seed that both have: 3 of 4 rows against none for the label alone, and against 1 of the other trial.
     assert beside[2].startswith("| s | dual | fast | 1 | 75.0 ")
     assert "| +75.0 [" in beside[2] and "| +50.0 [" in beside[2]
+    others = page.beside_others(experiment, "dual").splitlines()
+    assert others[2].startswith("| s | tfidf | 2 | 4 | 25.0 ") and others[2].endswith(" |")
+    assert others[3].startswith("| s | encoder | 1 | 4 | 50.0 [0.0, 100.0] | 50.0 | +50.0 ")
+    assert others[4].startswith("| s | label alone | 2 | 4 | 0.0 ") and others[4].endswith("| 0.0 |  |")
+    assert others[5].startswith("| s | classifier fast | 2 | 4 | 87.5 ")
     monkeypatch.setattr(results, "data_sets", lambda: {"small": {"labels": 2}})
     assert experiment.rows_per_label("s") == 4
     for drawn in (
