@@ -17,7 +17,7 @@ def row(prompt, completion, label=(0, 0), weight=1.0):
 
 
 def even(rows):
-    return coefficients(rows, LossConfig())
+    return coefficients(rows, LossConfig(normalise="token"))
 
 
 def one_by_one(model, rows):
@@ -87,9 +87,16 @@ def test_a_window_that_is_shorter_than_a_row_is_found_out(examples):
         assert honours_ragged(model, examples, 0) is honoured
 
 
-def test_tokens_count_alike_by_default():
+def test_tokens_count_alike():
     rows = [row(3, 5, label=(4, 5)), row(2, 1, label=(0, 1))]
-    assert np.allclose(np.concatenate(coefficients(rows, LossConfig())), np.full(6, 1 / 6))
+    found = coefficients(rows, LossConfig(normalise="token"))
+    assert np.allclose(np.concatenate(found), np.full(6, 1 / 6))
+
+
+def test_by_default_labels_count_as_much_as_reasonings():
+    rows = [row(3, 5, label=(4, 5)), row(2, 1, label=(0, 1))]
+    found = coefficients(rows, LossConfig())
+    assert found[0][4] + found[1][0] == pytest.approx(0.5)
 
 
 def test_segments_are_averaged_apart():

@@ -25,9 +25,9 @@ class LoraSettings(Section):
 class LossConfig(Section):
     """How the tokens of a completion count: cross-entropy, weighted by segment; the weights of a step sum to 1."""
 
-    normalise: Literal["token", "segment"] = "token"
-    """`token`: every token counts alike, so that a long reasoning outweighs its label; `segment`: the tokens of
-    labels and those of reasonings are averaged apart, then the two averages are."""
+    normalise: Literal["token", "segment"] = "segment"
+    """`segment`: the tokens of labels and those of reasonings are averaged apart, then the two averages are; `token`:
+    every token counts alike, so that a long reasoning outweighs its label."""
     label_weight: float = Field(1.0, gt=0)
     """Weight of label tokens, or of their average."""
     reasoning_weight: float = Field(1.0, ge=0)
