@@ -96,7 +96,7 @@ def beside_label_alone(experiment: Experiment) -> str:
                 _errorbar(axis, moved, _name("", model), MARKERS[model], colour, across=True)
         axis.axvline(0, color=LABEL_ALONE, linewidth=1)
         axis.set_yticks(range(len(trials)), trials)
-        axis.invert_yaxis()
+        axis.set_ylim(len(trials) - 0.5, -0.5)
         _finish(axis, f"{setting} ({_seeds(experiment, setting)})", "points ahead of the label alone", "")
     return _svg(figure)
 

@@ -13,7 +13,7 @@ import re
 import sys
 
 import numpy as np
-from figures import against_cost, against_flops, against_labels
+from figures import against_cost, against_flops, against_labels, beside_label_alone
 from results import Estimate, Experiment
 from run import HERE
 
@@ -174,6 +174,7 @@ DRAWN = {
     "e2-labels.svg": lambda: against_labels(CURVES),
     "e2-flops.svg": lambda: against_flops(CURVES),
     "e2-cost.svg": lambda: against_cost(CURVES, "dual"),
+    "e4-reasonings.svg": lambda: beside_label_alone(REASONINGS),
 }
 
 
