@@ -72,4 +72,5 @@ def test_the_predictions_shown_say_why_where_a_mode_does(tmp_path, capsys):
     print_results(run, as_json=False)
     shown = capsys.readouterr().out
     assert "classifier, fast" in shown and "in mode reasoned:" in shown
+    assert f"whylabel predict --model {run.path} --mode reasoned" in shown
     assert shown.count("why:   for") == 4 and shown.count("label: a") == 4

@@ -49,11 +49,13 @@ def test_every_stage_with_the_default_model(tmp_path):
     assert second.returncode == 0, second.stderr
     assert second.stderr.count("nothing has changed, skipped") == 5
 
-    found = whylabel("predict", "--model", str(run.path), stdin="I could not stop smiling.\n")
-    assert found.returncode == 0, found.stderr
-    row = json.loads(found.stdout)
-    assert row["label"] in metrics["labels"]
-    assert row["reasoning"] is not None
+    for mode, reasons in (("fast", False), ("reasoned", True)):
+        predict = ("predict", "--model", str(run.path), "--mode", mode)
+        found = whylabel(*predict, stdin="I could not stop smiling.\n")
+        assert found.returncode == 0, found.stderr
+        row = json.loads(found.stdout)
+        assert row["label"] in metrics["labels"]
+        assert (row["reasoning"] is not None) == reasons
 
 
 @pytest.mark.end_to_end

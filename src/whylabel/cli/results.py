@@ -44,8 +44,10 @@ def print_results(run: RunFolder, *, as_json: bool) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print()
     console.print(f"report:      {run.report}", highlight=False, soft_wrap=True)
+    mode = _explaining_mode(metrics)
+    asked = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"
     console.print(
-        f"predict:     echo 'your text' | whylabel predict --model {run.path}",
+        f"predict:     echo 'your text' | whylabel predict --model {run.path}{asked}",
         highlight=False,
         soft_wrap=True,
     )
@@ -101,6 +103,12 @@ def _paired(paired: dict[str, Any]) -> str:
     )
 
 
+def _explaining_mode(metrics: dict[str, Any]) -> str:
+    """Return the first mode that was evaluated and says why, else the default one."""
+    default = str(metrics["classifier"]["mode"])
+    return next((mode for mode in (default, *metrics.get("modes", {})) if mode in REASONS), default)
+
+
 def _predictions(run: RunFolder, metrics: dict[str, Any]) -> list[str]:
     """Return a few of the classifier's predictions, in a mode that says why if one was evaluated."""
     import pyarrow.parquet
@@ -108,7 +116,7 @@ def _predictions(run: RunFolder, metrics: dict[str, Any]) -> list[str]:
     columns = ["model", "mode", "text", "gold", "label", "reasoning", "probabilities", "status"]
     table = pyarrow.parquet.read_table(run.predictions, columns=columns)
     modes = list(metrics.get("modes", {}))
-    shown = next((mode for mode in modes if mode in REASONS), metrics["classifier"]["mode"])
+    shown = _explaining_mode(metrics)
     rows = [row for row in table.to_pylist() if row["model"] == "classifier" and row["mode"] == shown]
     several_labels = decides_by_label(metrics)
     lines = [f"in mode {shown}:"] if len(modes) > 1 else []
