@@ -38,13 +38,16 @@ def installed_version(distribution: str) -> str | None:
 
 
 def hardware() -> dict[str, object]:
-    """Return processor, usable cores and memory in GiB."""
+    """Return processor, usable cores, memory in GiB and, where there is one, the GPU."""
     import psutil
+    import torch
 
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "processor": _processor(),
         "cores": usable_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        **gpu,
         "system": f"{platform.system()} {platform.machine()}",
     }
 

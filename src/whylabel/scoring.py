@@ -20,7 +20,7 @@ from whylabel.models import LoadedModel
 if TYPE_CHECKING:
     import torch
 
-_TOKENS_PER_BATCH = 4096
+_CPU_TOKENS_PER_BATCH, _GPU_TOKENS_PER_BATCH = 4096, 32_768
 _LABELS_CHECKED = 4
 _LOGITS_PER_BATCH = 64_000_000
 
@@ -109,11 +109,13 @@ class LabelScorer:
     def _batches(self, prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         nodes = max(len(trie.tokens) for _, trie in self._tries) + 1
         most_rows = max(1, _LOGITS_PER_BATCH // (nodes * int(self._loaded.model.config.vocab_size)))
+        on_gpu = self._loaded.device.type == "cuda"
+        most_tokens = _GPU_TOKENS_PER_BATCH if on_gpu else _CPU_TOKENS_PER_BATCH
         batch: list[int] = []
         # Longest first: memory is at its peak in the first batch, not after an hour.
         for index in sorted(range(len(prompts)), key=lambda index: -len(prompts[index])):
             width = len(prompts[batch[0]] if batch else prompts[index]) + nodes
-            if batch and (len(batch) == most_rows or (len(batch) + 1) * width > _TOKENS_PER_BATCH):
+            if batch and (len(batch) == most_rows or (len(batch) + 1) * width > most_tokens):
                 yield batch
                 batch = []
             batch.append(index)

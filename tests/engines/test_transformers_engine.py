@@ -1,4 +1,7 @@
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from whylabel.engines import Sampling
 from whylabel.engines.transformers import TransformersEngine, shared_prefix
@@ -119,6 +122,17 @@ def test_the_shared_prefix_leaves_a_token_of_every_row():
     assert shared_prefix([tuple(range(20))] * 3) == 19
     assert shared_prefix([(1, 2, 3), (1, 2, 4)]) == 0
     assert shared_prefix([tuple(range(50))]) == 0
+
+
+def test_a_gpu_takes_more_rows_at_a_time():
+    prompts = [[1] * 20] * 2000
+    sizes = {}
+    for device in ("cpu", "cuda"):
+        engine = TransformersEngine(SimpleNamespace(device=torch.device(device)))
+        sizes[device] = [len(batch) for batch in engine._batches(prompts, range(2000), new_tokens=30)]
+    assert max(sizes["cpu"]) == 64
+    assert max(sizes["cuda"]) == 1024
+    assert sum(sizes["cpu"]) == sum(sizes["cuda"]) == 2000
 
 
 def test_continuous_batching_says_the_same(loaded, chat, sampling):

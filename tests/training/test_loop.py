@@ -11,6 +11,7 @@ from whylabel.errors import ModelError
 from whylabel.prompts import LABEL_MARKER, Prompts
 from whylabel.recipe import LossConfig
 from whylabel.training import Selection, latest_checkpoint, loop
+from whylabel.training.ragged import ragged_pays
 
 
 def weights(loaded):
@@ -62,6 +63,18 @@ def test_rows_are_padded_where_attention_is_not_honoured(fresh, tmp_path, run, m
     monkeypatch.setattr(loop, "honours_ragged", lambda *_: False)
     run(padded, tmp_path / "padded", optim="sgd")
     assert "rows of a batch are padded" in capsys.readouterr().err
+    for name, value in weights(ragged).items():
+        assert torch.allclose(value, weights(padded)[name], atol=1e-5), name
+
+
+def test_a_gpu_pads_and_trains_the_same(fresh, tmp_path, run, monkeypatch, capsys):
+    assert ragged_pays(torch.device("cpu")) and not ragged_pays(torch.device("cuda"))
+    ragged, padded = fresh(), fresh()
+    run(ragged, tmp_path / "ragged", optim="sgd")
+    monkeypatch.setattr(loop, "ragged_pays", lambda _device: False)
+    monkeypatch.setattr(loop, "honours_ragged", None)  # it is not even asked
+    run(padded, tmp_path / "padded", optim="sgd")
+    assert "padded" not in capsys.readouterr().err  # a choice, not a defect of the model
     for name, value in weights(ragged).items():
         assert torch.allclose(value, weights(padded)[name], atol=1e-5), name
 

@@ -1,4 +1,4 @@
-"""The engine that runs everywhere: transformers' continuous batching on CUDA, its `generate` elsewhere."""
+"""The engine that runs everywhere: transformers' `generate` over static batches, or its continuous batching."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ _Ids = Sequence[int]
 # A shorter prefix is not worth the copies of its keys and values.
 _LEAST_SHARED_TOKENS = 16
 _POLL_SECONDS = 0.5
+# Tokens and rows of a static batch. A GPU takes as long for a step of 64 rows as for one of 500 (benchmarks/gpu.py).
+_CPU_BATCH = (8192, 64)
+_GPU_BATCH = (131_072, 1024)
 
 
 class TransformersEngine:
-    """Continuous batching over a paged cache on CUDA; elsewhere static batches, left-padded, longest prompts first.
+    """Static batches, left-padded, longest prompts first; or continuous batching over a paged cache.
 
-    `tokens_per_batch` bounds rows x (longest prompt + new tokens) of a static batch; what all its prompts begin with
-    is computed once. A batch that fails is halved until the row that is to blame stands alone. `continuous` says
-    which of the two is used (default: continuous on CUDA), and `paging` are fields of transformers'
-    `ContinuousBatchingConfig`.
+    `tokens_per_batch` bounds rows x (longest prompt + new tokens) of a static batch, `max_rows` its rows (default:
+    what the device is best at); what all its prompts begin with is computed once. A batch that fails is halved until
+    the row that is to blame stands alone. `continuous` asks for the other way, with `paging`, fields of transformers'
+    `ContinuousBatchingConfig`: for long outputs of very different lengths on a GPU.
     """
 
     name = "transformers"
@@ -36,16 +39,17 @@ class TransformersEngine:
         self,
         loaded: LoadedModel,
         *,
-        tokens_per_batch: int = 8192,
-        max_rows: int = 64,
-        continuous: bool | None = None,
+        tokens_per_batch: int | None = None,
+        max_rows: int | None = None,
+        continuous: bool = False,
         paging: Mapping[str, Any] | None = None,
     ) -> None:
         self._loaded = loaded
-        self._tokens_per_batch = tokens_per_batch
-        self._max_rows = max_rows
+        usual_tokens, usual_rows = _GPU_BATCH if loaded.device.type == "cuda" else _CPU_BATCH
+        self._tokens_per_batch = tokens_per_batch or usual_tokens
+        self._max_rows = max_rows or usual_rows
         self._paging = dict(paging or {})
-        self._continuous = loaded.device.type == "cuda" if continuous is None else continuous
+        self._continuous = continuous
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
         """Yield completions as their requests, or their batches, finish."""

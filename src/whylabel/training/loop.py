@@ -35,7 +35,7 @@ from whylabel.training.checkpoints import (
 from whylabel.training.loss import Inputs, coefficients, packed, padded, weighted_loss
 from whylabel.training.plan import Batch, Epochs, Plan, Step
 from whylabel.training.processes import accelerator, from_first, shared
-from whylabel.training.ragged import honours_ragged, ragged, ragged_attention
+from whylabel.training.ragged import honours_ragged, ragged, ragged_attention, ragged_pays
 from whylabel.training.selection import Selection
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ class _Loop:
         say(f"  arithmetic: {str(dtype).removeprefix('torch.')} ({reason})")
         self._autocast = dtype if dtype == torch.bfloat16 else None
         self._given = loaded
-        self._ragged = honours_ragged(loaded.model, epochs(0), self._pad_id)
-        if not self._ragged:
+        self._ragged = ragged_pays(self._device) and honours_ragged(loaded.model, epochs(0), self._pad_id)
+        if ragged_pays(self._device) and not self._ragged:
             say("  rows of a batch are padded: this model's attention cannot be computed example by example")
         self._plan = Plan(
             epochs,

@@ -1,4 +1,4 @@
-"""Examples without padding, on any device: linear layers see all tokens of a batch in one row, attention each one.
+"""Examples without padding: linear layers see all tokens of a batch in one row, attention each one.
 
 Attention, a small part of the work, is computed for all examples of equal length at once, so that no mask is needed.
 Whether a model honours it is tried out first.
@@ -49,6 +49,11 @@ def ragged_attention(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         model.set_attn_implementation(before)
+
+
+def ragged_pays(device: torch.device) -> bool:
+    """Return whether padding costs more than it spares: a GPU computes it faster than it starts more kernels."""
+    return device.type != "cuda"
 
 
 def honours_ragged(model: PreTrainedModel, rows: Sequence[Rendered], pad_id: int) -> bool:
