@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,8 +30,10 @@ APART = 0.02
 
 
 def against_labels(experiment: Experiment) -> str:
-    """Draw accuracy against the training texts of a label, a panel a data set, as SVG."""
-    names = list(dict.fromkeys(experiment.data(setting) for setting in experiment.settings))
+    """Draw accuracy against the training texts of a label, a panel a data set of several settings, as SVG."""
+    counts = Counter(experiment.data(setting) for setting in experiment.settings)
+    names = [name for name, count in counts.items() if count > 1] or list(counts)
+    trials = list(experiment.plan["trials"])
     figure, axes = _panels(len(names))
     for axis, name in zip(axes, names, strict=True):
         settings = [setting for setting in experiment.settings if experiment.data(setting) == name]
@@ -42,15 +46,18 @@ def against_labels(experiment: Experiment) -> str:
                         experiment.series(setting, trial, model).accuracy(),
                     )
                     lines.setdefault((trial, model), []).append(point)
-        for form, which, chosen in (("-o", "the most", -1), ("--o", "the least", 0)):
-            points = [
-                (experiment.rows_per_label(one), _budgets(experiment, one)[chosen][1]) for one in settings
-            ]
-            _errorbar(axis, points, f"label alone, {which} training", form, LABEL_ALONE)
+        budgets = {experiment.rows_per_label(setting): _budgets(experiment, setting) for setting in settings}
+        most = [(place, found[-1][1]) for place, found in budgets.items()]
+        least = [(place, found[0][1]) for place, found in budgets.items()]
+        which = "" if least == most else ", the most training"
+        _errorbar(axis, most, f"label alone{which}", "-o", LABEL_ALONE)
+        if least != most:
+            _errorbar(axis, least, "label alone, the least training", "--o", LABEL_ALONE)
         for place, ((trial, model), points) in enumerate(lines.items(), start=1):
             moved = [(x * (1 + APART * place), accuracy) for x, accuracy in points]
-            colour = COLOURS[list(experiment.plan["trials"]).index(trial) % len(COLOURS)]
-            _errorbar(axis, moved, _name(trial, model), f"-{MARKERS[model]}", colour)
+            colour = trials.index(trial) if len(trials) > 1 else list(MARKERS).index(model)
+            shown = _name(trial if len(trials) > 1 else "", model)
+            _errorbar(axis, moved, shown, f"-{MARKERS[model]}", COLOURS[colour % len(COLOURS)])
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter(ScalarFormatter())
         _finish(axis, name, "training texts of a label", "accuracy, %")
@@ -101,6 +108,25 @@ def beside_label_alone(experiment: Experiment) -> str:
     return _svg(figure)
 
 
+def differences(experiment: Experiment, trial: str) -> str:
+    """Draw by how many points each mode of a trial is ahead of the label alone, a row a setting, as SVG."""
+    settings = [setting for setting in experiment.settings if trial in experiment.trials(setting)]
+    names = [*settings, "mean of all"]
+    figure, axes = _panels(1, height=1.5 + 0.45 * len(names))
+    models = [model for model in MARKERS if model in experiment.models(settings[0], trial)]
+    for place, (colour, model) in enumerate(zip(COLOURS, models, strict=False)):
+        found = [experiment.ahead(setting, trial, model) for setting in settings]
+        points = [*found, experiment.ahead_of_all(trial, model)]
+        moved = [(row + 0.15 * (place - 1.5), difference) for row, difference in enumerate(points)]
+        _errorbar(axes[0], moved, _name("", model), MARKERS[model], colour, across=True)
+    axes[0].axvline(0, color=LABEL_ALONE, linewidth=1)
+    axes[0].axhline(len(settings) - 0.5, color=LABEL_ALONE, linewidth=0.5)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    _finish(axes[0], "", "points ahead of the label alone at the same training FLOPs", "")
+    return _svg(figure)
+
+
 def against_cost(experiment: Experiment, trial: str) -> str:
     """Draw what a trial's modes do against the time they take for a text, that of the label alone being 1, as SVG."""
     settings = [setting for setting in experiment.settings if trial in experiment.trials(setting)]
@@ -139,8 +165,13 @@ def _seeds(experiment: Experiment, setting: str) -> str:
 
 
 def _panels(number: int, height: float = 4) -> tuple[Any, Sequence[Any]]:
-    figure, axes = pyplot.subplots(1, number, figsize=(7 * number, height), squeeze=False)
-    return figure, list(axes[0])
+    """Return panels side by side, two in a row."""
+    columns = min(number, 2)
+    rows = math.ceil(number / columns)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(7 * columns, height * rows), squeeze=False)
+    for unused in axes.flat[number:]:
+        unused.remove()
+    return figure, list(axes.flat)[:number]
 
 
 def _errorbar(

@@ -13,8 +13,8 @@ import re
 import sys
 
 import numpy as np
-from figures import against_cost, against_flops, against_labels, beside_label_alone
-from results import Estimate, Experiment
+from figures import against_cost, against_flops, against_labels, beside_label_alone, differences
+from results import SEEDS_FOR_T, Estimate, Experiment
 from run import HERE
 
 PAGE = HERE.parent / "docs" / "results.md"
@@ -71,6 +71,8 @@ def ablation(experiment: Experiment, beside: Experiment, reference: str | None =
                 continue
             baseline = experiment.series(setting, trial, "baseline", seeds)
             for model in experiment.models(setting, trial):
+                if model == "classifier adaptive":
+                    continue  # it is one of two others, row by row
                 own = experiment.series(setting, trial, model, seeds)
                 difference = own.minus(beside.series(setting, other, model, seeds))
                 cells = [
@@ -112,6 +114,10 @@ def beside_others(experiment: Experiment, trial: str) -> str:
                 "" if model == "baseline" else with_interval(difference, signed=True),
             ]
             lines.append(f"| {' | '.join(cells)} |")
+    several = len(experiment.settings) >= SEEDS_FOR_T
+    for model in experiment.models(experiment.settings[0], trial) if several else ():
+        ahead = with_interval(experiment.ahead_of_all(trial, model), signed=True)
+        lines.append(f"| mean of all | {model} | | | | | {ahead} |")
     return "\n".join(lines)
 
 
@@ -159,7 +165,7 @@ BLOCKS = {
     "e2": lambda: comparison(CURVES),
     "e2-label": lambda: label_alone(CURVES),
     "e3": lambda: ablation(CONTROLS, CURVES, "dual"),
-    "e4": lambda: ablation(REASONINGS, CURVES, "dual"),
+    "e4": lambda: ablation(REASONINGS, REASONINGS, "as_is"),
     "e5": lambda: beside_others(BEST, "best"),
     "e6": lambda: ablation(BETTER, CURVES),
 }
@@ -175,6 +181,8 @@ DRAWN = {
     "e2-flops.svg": lambda: against_flops(CURVES),
     "e2-cost.svg": lambda: against_cost(CURVES, "dual"),
     "e4-reasonings.svg": lambda: beside_label_alone(REASONINGS),
+    "e5-labels.svg": lambda: against_labels(BEST),
+    "e5-differences.svg": lambda: differences(BEST, "best"),
 }
 
 

@@ -45,16 +45,21 @@ class Series:
 def interval(rows: Sequence[np.ndarray]) -> Estimate:
     """Return the mean over seeds of the mean over rows, with its 95 % interval."""
     means = np.array([seed.mean() for seed in rows])
-    mean = float(means.mean())
     if len(means) >= SEEDS_FOR_T:
-        half = float(stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means)))
-        return mean, mean - half, mean + half
+        return over(means)
     draw = np.random.default_rng(13)
     drawn = np.mean(
         [seed[draw.integers(len(seed), size=(RESAMPLES, len(seed)))].mean(axis=1) for seed in rows], axis=0
     )
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return mean, float(low), float(high)
+    return float(means.mean()), float(low), float(high)
+
+
+def over(means: np.ndarray) -> Estimate:
+    """Return the mean of several means, and the 95 % interval of Student's t."""
+    mean = float(means.mean())
+    half = float(stats.t.ppf(0.975, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means)))
+    return mean, mean - half, mean + half
 
 
 class Experiment:
@@ -84,6 +89,15 @@ class Experiment:
             tuple(result.get("spent", {}).get(trained, {}).get("flops", float("nan")) for result in found),
             tuple(result["scores"][model]["seconds_per_row"] for result in found),
         )
+
+    def ahead(self, setting: str, trial: str, model: str) -> Estimate:
+        """Return by how much a model of a trial is more accurate than the trial's baseline."""
+        return self.series(setting, trial, model).minus(self.series(setting, trial, "baseline"))
+
+    def ahead_of_all(self, trial: str, model: str) -> Estimate:
+        """Return the mean of `ahead` over the settings, and its 95 % interval (Student's t over the settings)."""
+        found = [self.ahead(one, trial, model)[0] for one in self.settings if trial in self.trials(one)]
+        return over(np.array(found))
 
     def seeds(self, setting: str, trial: str) -> set[int]:
         """Return the seeds that a trial was run with."""

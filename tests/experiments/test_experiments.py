@@ -333,6 +333,26 @@ def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monk
         assert drawn.startswith("<?xml") and "dual" in drawn
 
 
+def test_the_mean_of_several_settings_has_an_interval_over_them(page, results, tmp_path, monkeypatch):
+    import figures
+
+    (tmp_path / "e0").mkdir()
+    plan = {"settings": {name: {"data": "small"} for name in "stu"}, "trials": {"best": []}}
+    (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    # Ahead by 50, 25 and 0 points: the mean is 25, and t(0.975, 2) x 25 / sqrt(3) = 62.1.
+    found = [
+        {**result("best", 1, right, "1000", 100.0), "setting": setting}
+        for setting, right in zip("stu", ("1110", "1100", "1000"), strict=True)
+    ]
+    (tmp_path / "e0" / "results.jsonl").write_text("\n".join(map(json.dumps, found)))
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    experiment = results.Experiment("e0")
+    table = page.beside_others(experiment, "best").splitlines()
+    assert table[-1] == "| mean of all | classifier fast | | | | | +25.0 [−37.1, +87.1] |"
+    drawn = figures.differences(experiment, "best")
+    assert "mean of all" in drawn and "reasoned" not in drawn
+
+
 def test_the_page_shows_what_the_result_files_hold():
     command = [sys.executable, str(EXPERIMENTS / "page.py"), "--check"]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
