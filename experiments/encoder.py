@@ -70,7 +70,7 @@ def fit_predict(
     set_seed(seed)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            output_dir=folder, seed=seed, report_to=[], save_strategy="no", logging_strategy="no",
+            output_dir=folder, seed=seed, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
             per_device_train_batch_size=16, per_device_eval_batch_size=64, learning_rate=LEARNING_RATE,
             num_train_epochs=max(EPOCHS, LEAST_STEPS * 16 / len(train)), warmup_steps=0.1, weight_decay=0.01,
             remove_unused_columns=False, dataloader_pin_memory=torch.cuda.is_available(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -65,7 +66,15 @@ def _engines() -> dict[str, object]:
     from whylabel.engines import ENGINES
 
     added = {point.name: f"added by {point.value}" for point in entry_points(group="whylabel.engines")}
-    return {**dict.fromkeys(ENGINES, "built in"), **added}
+    needs = {
+        "openvino": _extra("openvino"),
+        "vllm": _command("vllm", "pip install vllm, in an environment of its own"),
+    }
+    return {**dict.fromkeys(ENGINES, "built in"), **needs, **added}
+
+
+def _command(name: str, fix: str) -> str:
+    return shutil.which(name) or f"absent: {fix}"
 
 
 def _extra(name: str) -> str:
