@@ -2,6 +2,7 @@
 
     python experiments/run.py e2-learning-curves --data FOLDER
     python experiments/run.py e2-learning-curves --data FOLDER --settings emotion-8 --seeds 13 --minutes 60
+    python experiments/run.py e5-best --data FOLDER --size gpu --test --jobs 12
 
 An experiment is a folder: its `trials.yaml` says what is varied, as overrides of `recipe.yaml`, which all share. A
 *setting* (data, rows) has a run folder of its own for each seed; its *trials* follow each other in it, so that what
@@ -14,8 +15,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +28,9 @@ from typing import Any
 
 import yaml
 
+from whylabel.atomic import one_at_a_time
 from whylabel.evaluation.predictions import read_predictions
-from whylabel.machine import hardware, versions
+from whylabel.machine import hardware, usable_cores, versions
 from whylabel.pipeline import Pipeline
 from whylabel.progress import say
 from whylabel.recipe import load_recipe
@@ -57,11 +63,50 @@ class Trial:
         return self.setting, self.name, self.seed, self.split
 
 
-def main() -> None:
-    """Run the trials of the plan that have no result yet."""
-    arguments = parser(__doc__).parse_args()
-    trials = planned(arguments.experiment, arguments)
+def main() -> int:
+    """Run the trials of the plan that have no result yet; the exit code is 1 where a process of its own failed."""
+    known = parser(__doc__)
+    known.add_argument("--jobs", type=int, default=1, help="settings and seeds that run side by side")
+    arguments = known.parse_args()
+    trials = list(planned(arguments.experiment, arguments))
+    if arguments.jobs > 1:
+        return side_by_side(trials, arguments)
     run_all(trials, arguments, lambda trial: run(trial, arguments))
+    return 0
+
+
+def side_by_side(trials: Sequence[Trial], arguments: argparse.Namespace) -> int:
+    """Run every setting and seed in a process of its own, so many at a time, and return 1 if one of them failed.
+
+    A small model leaves most of a GPU idle. What a process says is in a log beside its run folder.
+    """
+    done = {key_of(result) for result in read_results(HERE / arguments.experiment / "results.jsonl")}
+    groups = dict.fromkeys(
+        (trial.setting, trial.split, trial.seed) for trial in trials if trial.key not in done
+    )
+    folder, started = arguments.runs / arguments.experiment, time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    threads = str(max(1, usable_cores() // arguments.jobs))
+
+    def run_group(group: tuple[str, str, int]) -> int:
+        setting, split, seed = group
+        log = folder / f"{setting}-{split}-{seed}.log"
+        own = ["--jobs", "1", "--settings", setting, "--seeds", str(seed)]
+        if arguments.minutes is not None:
+            own += ["--minutes", str(arguments.minutes - (time.monotonic() - started) / 60)]
+        with log.open("w", encoding="utf-8") as said:
+            code = subprocess.run(
+                [sys.executable, __file__, *sys.argv[1:], *own],
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "OMP_NUM_THREADS": threads},
+                check=False,
+            ).returncode
+        say(f"{setting} · seed {seed}: {f'failed, see {log}' if code else 'done'}")
+        return code
+
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        return int(any(list(pool.map(run_group, groups))))
 
 
 def run_all(
@@ -86,8 +131,9 @@ def run_all(
             "date": datetime.now(UTC).date().isoformat(),
             "machine": {**hardware(), **versions()},
         }
-        with results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(result, sort_keys=True) + "\n")
+        # In one write, which nothing that another process appends can come between.
+        with results.open("ab", buffering=0) as file:
+            file.write(f"{json.dumps(result, sort_keys=True)}\n".encode())
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -200,7 +246,7 @@ def shared_reasoner(data: Path, runs: Path) -> Path:
     """Return the reasoner of all experiments, trained if it is not there (`reasoner.yaml`)."""
     run_folder = RunFolder(runs / "reasoner")
     pipeline = Pipeline(load_recipe(HERE / "reasoner.yaml", [f"reasoner.data={data}"]), run_folder)
-    with run_folder.locked():
+    with one_at_a_time(run_folder.path), run_folder.locked():
         pipeline.train_reasoner()
     return run_folder.reasoner_model
 
@@ -249,4 +295,4 @@ def has_gpu() -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

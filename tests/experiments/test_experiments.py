@@ -1,6 +1,7 @@
 """The experiments: what is run and kept, what the page makes of it, and that the page is current."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,26 @@ def test_trials_leave_a_result_each_and_are_not_run_again(run, tiny, tmp_path, m
     assert "2 trials have a result, 1 are to be run" in capsys.readouterr().err
     lines = (run.HERE / "e0" / "results.jsonl").read_text().splitlines()
     assert [json.loads(line)["trial"] for line in lines] == ["dual", "matched", "from_reasoner"]
+
+
+def test_settings_and_seeds_run_side_by_side(run, tiny, tmp_path):
+    shutil.copy(EXPERIMENTS / "run.py", run.HERE)
+    command = [sys.executable, str(run.HERE / "run.py"), "e0", "--data", str(tiny), "--size", "cpu"]
+    command += ["--runs", str(tmp_path / "runs"), "--trials", "dual", "--jobs", "2"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    assert "s · seed 1: done" in outcome.stderr and "s · seed 2: done" in outcome.stderr
+    found = run.read_results(run.HERE / "e0" / "results.jsonl")
+    assert sorted(one["seed"] for one in found) == [1, 2]
+    # Both need the reasoner, and it was trained once.
+    logs = [path.read_text() for path in (tmp_path / "runs" / "e0").glob("*.log")]
+    assert sum("train-reasoner: done" in log for log in logs) == 1
+    # One that fails is told, and does not take the other with it.
+    (tmp_path / "runs" / "e0" / "s-validation-2" / "run.json").write_text("torn")
+    (run.HERE / "e0" / "results.jsonl").unlink()
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 1
+    assert "s · seed 1: done" in outcome.stderr and "s · seed 2: failed, see" in outcome.stderr
 
 
 def test_no_trial_begins_when_the_time_is_over(run, tiny, tmp_path, monkeypatch, capsys):
