@@ -180,6 +180,7 @@ DRAWN = {
     "e2-labels.svg": lambda: against_labels(CURVES),
     "e2-flops.svg": lambda: against_flops(CURVES),
     "e2-cost.svg": lambda: against_cost(CURVES, "dual"),
+    "e3-controls.svg": lambda: beside_label_alone(CONTROLS),
     "e4-reasonings.svg": lambda: beside_label_alone(REASONINGS),
     "e5-labels.svg": lambda: against_labels(BEST),
     "e5-differences.svg": lambda: differences(BEST, "best"),
