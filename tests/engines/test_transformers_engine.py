@@ -1,3 +1,4 @@
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -76,6 +77,32 @@ def test_a_row_that_fails_does_not_take_the_others_down(loaded, prompts, samplin
     assert sorted(found) == [0, 1, 2, 3]
     assert (found[2].finish, found[2].error) == ("error", "out of memory")
     assert all(found[index].finish != "error" for index in (0, 1, 3))
+
+
+def test_batches_shrink_to_what_memory_holds(loaded, prompts, sampling, monkeypatch):
+    engine = TransformersEngine(loaded)
+    real, tried, held = engine._call, [], []
+
+    class Cache:
+        pass
+
+    def short_of_memory(batch, prompts, sampling):
+        tokens = len(batch) * (max(len(prompts[index]) for index in batch) + sampling.max_new_tokens)
+        tried.append(tokens)
+        assert all(cache() is None for cache in held)  # what a failed batch has taken is given back
+        if tokens > tried[0] // 4:
+            cache = Cache()
+            held.append(weakref.ref(cache))
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(batch, prompts, sampling)
+
+    monkeypatch.setattr(engine, "_call", short_of_memory)
+    found = by_index(engine.generate(prompts * 32, sampling))
+    assert sorted(found) == list(range(128))
+    assert all(row.finish != "error" for row in found.values())
+    # The first batch and its halves fail, and no batch after them.
+    assert len(held) == 3 and tried[1] > tried[0] // 4
+    assert len(tried) > 7
 
 
 def test_a_seed_decides_what_is_sampled(loaded, prompts, sampling):

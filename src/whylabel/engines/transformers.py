@@ -29,8 +29,9 @@ class TransformersEngine:
 
     `tokens_per_batch` bounds rows x (longest prompt + new tokens) of a static batch, `max_rows` its rows (default:
     what the device is best at); what all its prompts begin with is computed once. A batch that fails is halved until
-    the row that is to blame stands alone. `continuous` asks for the other way, with `paging`, fields of transformers'
-    `ContinuousBatchingConfig`: for long outputs of very different lengths on a GPU.
+    the row that is to blame stands alone; where memory was short, later ones are as small. `continuous` asks for the
+    other way, with `paging`, fields of transformers' `ContinuousBatchingConfig`: for long outputs of very different
+    lengths on a GPU.
     """
 
     name = "transformers"
@@ -108,15 +109,22 @@ class TransformersEngine:
         self, batch: list[int], ids: Sequence[_Ids], sampling: Sampling
     ) -> Iterator[Completion]:
         started = time.monotonic()
+        failure = None
         try:
             generated = self._call(batch, ids, sampling)
         except Exception as error:  # out of memory, or an input that the model cannot take
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                yield from self._generate_batch(batch[:middle], ids, sampling)
-                yield from self._generate_batch(batch[middle:], ids, sampling)
-            else:
-                yield _failed(batch[0], len(ids[batch[0]]), first_line(error))
+            failure = first_line(error)
+            if "out of memory" in str(error):
+                width = max(len(ids[index]) for index in batch) + sampling.max_new_tokens
+                self._tokens_per_batch = len(batch) * width // 2
+        # Not inside the handler: its traceback keeps the tensors of what has failed.
+        if failure is not None and len(batch) > 1:
+            middle = len(batch) // 2
+            yield from self._generate_batch(batch[:middle], ids, sampling)
+            yield from self._generate_batch(batch[middle:], ids, sampling)
+            return
+        if failure is not None:
+            yield _failed(batch[0], len(ids[batch[0]]), failure)
             return
         seconds = (time.monotonic() - started) / len(batch)
         for index, row in zip(batch, generated, strict=True):
