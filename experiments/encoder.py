@@ -3,8 +3,8 @@
     python experiments/encoder.py e5-best --data FOLDER --encoder FOLDER --seeds 13 14 15 --test
 
 The encoder is a folder of a BERT-like model; a linear layer reads the mean of its last hidden states. Results are
-lines of the experiment's `results.jsonl`, the trial `encoder`. The learning rate was chosen on validation rows of emotion
-with 32 texts a class (`log.md`).
+lines of the experiment's `results.jsonl`, the trial `encoder`. The learning rate was chosen on validation rows of
+emotion with 32 texts a class (`log.md`).
 """
 
 from __future__ import annotations
