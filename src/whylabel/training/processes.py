@@ -65,13 +65,14 @@ def others_serving() -> Iterator[None]:
     Where the block raises they are left waiting: a launcher ends them when this process has failed.
     """
     global _others_serve
-    accelerator(pick_device())
+    here = accelerator(pick_device())
     _others_serve = True
     try:
         yield
     finally:
         _others_serve = False
     from_first(None)
+    _part(here)
 
 
 @contextmanager
@@ -91,8 +92,15 @@ def shared(
 
 def serve(train: Callable[..., Any]) -> None:
     """Take part in every training of the first process, in silence, until it ends."""
-    accelerator(pick_device())
+    here = accelerator(pick_device())
     while (job := from_first(None)) is not None:
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
             loaded = load(str(job.model), device=str(pick_device()), dtype="float32")
             train(loaded, *job.arguments, **job.named)
+    _part(here)
+
+
+def _part(here: Accelerator) -> None:
+    """Leave the others in good order: one that finds its neighbour gone while it still listens is aborted."""
+    here.wait_for_everyone()
+    here.end_training()
