@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from whylabel.atomic import write_json
 from whylabel.data.load import load_dataset
@@ -75,15 +76,13 @@ def training(rows: Sequence[Example], arguments: argparse.Namespace) -> Iterator
         else prompts.classifier_example(row.text, row.label, None, "label", 1.0)
         for place, row in enumerate(rows)
     ]
-    pays = loop.ragged_pays
     for batch in arguments.batches:
         for name, ragged in (("padded", False), ("example by example", True)):
-            loop.ragged_pays = lambda _device, ragged=ragged: ragged  # type: ignore[assignment]
-            trained(loaded, examples, batch, 4)
-            speed = trained(loaded, examples, batch, arguments.steps)
+            with patch.object(loop, "ragged_pays", return_value=ragged):
+                trained(loaded, examples, batch, 4)
+                speed = trained(loaded, examples, batch, arguments.steps)
             say(f"training, {batch} rows a step, {name}: {speed:,.0f} tokens/s")
             yield f"{batch} rows, {name}", speed
-    loop.ragged_pays = pays
 
 
 def trained(loaded: Any, examples: Sequence[Rendered], batch: int, steps: int) -> float:
