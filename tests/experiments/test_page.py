@@ -1,0 +1,143 @@
+"""What the page makes of the results, and that it is current."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+@pytest.fixture
+def results(run):
+    import results
+
+    return results
+
+
+@pytest.fixture
+def page(results):
+    import page
+
+    return page
+
+
+def test_intervals_over_seeds_and_over_rows(results):
+    rows = [np.array([1] * right + [0] * (10 - right)) for right in (5, 6, 7)]
+    mean, low, high = results.interval(rows)
+    # t with 2 degrees of freedom at 97.5 % is 4.303; the standard error of 0.5, 0.6, 0.7 is 0.1 / sqrt(3).
+    assert (mean, low, high) == pytest.approx(
+        (0.6, 0.6 - 4.3027 * 0.057735, 0.6 + 4.3027 * 0.057735), abs=1e-4
+    )
+    mean, low, high = results.interval(rows[:1])
+    assert mean == 0.5 and low == pytest.approx(0.2, abs=0.05) and high == pytest.approx(0.8, abs=0.05)
+
+
+def result(trial, seed, right, baseline, flops):
+    def score(rows):
+        return {"macro_f1": sum(map(int, rows)) / len(rows), "seconds_per_row": 0.1}
+
+    models = {"classifier fast": right, "baseline": baseline, "majority": "0000", "tfidf": "1000"}
+    return {
+        "setting": "s", "trial": trial, "seed": seed, "split": "validation", "right": models, "rows": {"train": 8},
+        "scores": {name: score(rows) for name, rows in models.items()},
+        "spent": {"classifier": {"flops": flops}, "baseline": {"flops": 100.0}},
+    }  # fmt: skip
+
+
+def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monkeypatch):
+    import figures
+
+    (tmp_path / "e0").mkdir()
+    plan = {
+        "settings": {"s": {"data": "small"}},
+        "trials": {"dual": [], "matched": []},
+        "against": {"dual": "matched"},
+    }
+    (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    encoder = {
+        "setting": "s", "trial": "encoder", "seed": 1, "split": "validation", "right": {"encoder": "0101"},
+        "scores": {"encoder": {"macro_f1": 0.5, "seconds_per_row": 0.1}},
+    }  # fmt: skip
+    lines = [
+        result("dual", 1, "1110", "0000", 200.0),
+        result("dual", 2, "1111", "0000", 200.0),
+        result("matched", 1, "1000", "1100", 110.0),
+        {**result("dual", 1, "0000", "0000", 1.0), "split": "test"},
+        encoder,
+    ]
+    (tmp_path / "e0" / "results.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    experiment = results.Experiment("e0")
+    table = page.comparison(experiment).splitlines()
+    # Seed 2 has no partner yet, and the test split is another page's.
+    assert table[2].startswith("| s | dual | fast | 1 | 4 | 75.0 [25.0, 100.0] | 75.0 | 50.0 | +25.0 ")
+    assert table[2].endswith("| 2.00 |")
+    assert "−25.0" in table[3]
+    alone = page.label_alone(experiment)
+    assert "| s | majority | 2 | 0.0 " in alone
+    beside = page.ablation(experiment, experiment, "matched").splitlines()
+    # On the seed that both have: 3 of 4 rows against none for the label alone, and against 1 of the other trial.
+    assert beside[2].startswith("| s | dual | fast | 1 | 75.0 ")
+    assert "| +75.0 [" in beside[2] and "| +50.0 [" in beside[2]
+    others = page.beside_others(experiment, "dual").splitlines()
+    assert others[2].startswith("| s | tfidf | 2 | 4 | 25.0 ") and others[2].endswith(" |")
+    assert others[3].startswith("| s | encoder | 1 | 4 | 50.0 [0.0, 100.0] | 50.0 | +50.0 ")
+    assert others[4].startswith("| s | label alone | 2 | 4 | 0.0 ") and others[4].endswith("| 0.0 |  |")
+    assert others[5].startswith("| s | classifier fast | 2 | 4 | 87.5 ")
+    monkeypatch.setattr(results, "data_sets", lambda: {"small": {"labels": 2}})
+    assert experiment.rows_per_label("s") == 4
+    for drawn in (
+        figures.against_flops(experiment),
+        figures.against_labels(experiment),
+        figures.beside_label_alone(experiment),
+        figures.against_cost(experiment, "dual"),
+    ):
+        assert drawn.startswith("<?xml") and "dual" in drawn
+
+
+def test_the_mean_of_several_settings_has_an_interval_over_them(page, results, tmp_path, monkeypatch):
+    import figures
+
+    (tmp_path / "e0").mkdir()
+    plan = {"settings": {name: {"data": "small"} for name in "stu"}, "trials": {"best": []}}
+    (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    # Ahead by 50, 25 and 0 points: the mean is 25, and t(0.975, 2) x 25 / sqrt(3) = 62.1.
+    found = [
+        {**result("best", 1, right, "1000", 100.0), "setting": setting}
+        for setting, right in zip("stu", ("1110", "1100", "1000"), strict=True)
+    ]
+    (tmp_path / "e0" / "results.jsonl").write_text("\n".join(map(json.dumps, found)))
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    experiment = results.Experiment("e0")
+    table = page.beside_others(experiment, "best").splitlines()
+    assert table[-1] == "| mean of all | classifier fast | | | | | +25.0 [−37.1, +87.1] |"
+    drawn = figures.differences(experiment, "best")
+    assert "mean of all" in drawn and "reasoned" not in drawn
+
+
+def test_the_page_shows_what_the_result_files_hold():
+    command = [sys.executable, str(EXPERIMENTS / "page.py"), "--check"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stdout
+
+
+def test_a_page_that_is_out_of_date_is_told(page, tmp_path, monkeypatch, capsys):
+    other = tmp_path / "results.md"
+    other.write_text("words\n<!-- e2 -->\n<!-- end -->\nwords\n<!-- e2 -->\nold\n<!-- end -->\n")
+    monkeypatch.setattr(page, "PAGE", other)
+    monkeypatch.setattr(page, "FIGURES", tmp_path)
+    monkeypatch.setattr(page, "DRAWN", {})
+    monkeypatch.setattr(page, "HERE", tmp_path / "experiments")
+    monkeypatch.setattr(page, "BLOCKS", {"e2": lambda: "new"})
+    monkeypatch.setattr(sys, "argv", ["page.py", "--check"])
+    assert page.main() == 1
+    assert "out of date: results.md" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["page.py"])
+    assert page.main() == 0
+    block = "<!-- e2 -->\nnew\n<!-- end -->\n"
+    assert other.read_text() == f"words\n{block}words\n{block}"
