@@ -255,3 +255,13 @@ def test_every_planned_trial_is_a_recipe(run, name, tmp_path, monkeypatch):
         assert trials
         for trial in trials:
             load_recipe(trial.recipe, trial.overrides)
+
+
+def test_the_recipe_for_all_rows_is_the_one_that_was_measured():
+    recipes = EXPERIMENTS.parent / "recipes"
+    plan = yaml.safe_load((EXPERIMENTS / "e5-best" / "trials.yaml").read_text(encoding="utf-8"))
+    measured = load_recipe(recipes / "best.yaml", plan["settings"]["emotion-all"]["overrides"])
+    shipped = load_recipe(recipes / "emotion.yaml")
+    # There is no verifier, so what becomes of the unverified does not matter.
+    own = {"name": True, "task": True, "data": True, "augment": {"verification": {"unverified"}}}
+    assert shipped.model_dump(exclude=own) == measured.model_dump(exclude=own)
