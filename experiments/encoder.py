@@ -118,7 +118,8 @@ def main() -> None:
     arguments.add_argument("--encoder", required=True, help="the folder of the encoder")
     given = arguments.parse_args()
     given.trials = None
-    run_all(planned(given.experiment, given, {"encoder": []}), given, lambda trial: run(trial, given.encoder))
+    trials = list(planned(given.experiment, given, {"encoder": []}))
+    run_all(trials, given, lambda trial: run(trial, given.encoder))
 
 
 if __name__ == "__main__":

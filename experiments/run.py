@@ -2,13 +2,15 @@
 
     python experiments/run.py e2-learning-curves --data FOLDER
     python experiments/run.py e2-learning-curves --data FOLDER --settings emotion-8 --seeds 13 --minutes 60
+    python experiments/run.py e2-learning-curves --data FOLDER --settings emotion-8 --seeds 13 --again
     python experiments/run.py e5-best --data FOLDER --size gpu --test --jobs 12
 
 An experiment is a folder: its `trials.yaml` says what is varied, as overrides of `recipe.yaml`, which all share. A
 *setting* (data, rows) has a run folder of its own for each seed; its *trials* follow each other in it, so that what
 they have in common is computed once. FOLDER holds the data sets of `data.yaml` and `reasoning`, each a folder with
 train, validation and test as Parquet. Models are compared on validation rows, `--test` excepted; those that
-calibration needs are then cut from the train rows.
+calibration needs are then cut from the train rows. `--again` runs what has a result once more, in run folders of its
+own, and compares; the kept results stay as they are.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ class Trial:
 
 
 def main() -> int:
-    """Run the trials of the plan that have no result yet; the exit code is 1 where a process of its own failed."""
+    """Run the trials of the plan; the exit code is 1 where a process of its own failed."""
     known = parser(__doc__)
     known.add_argument("--jobs", type=int, default=1, help="settings and seeds that run side by side")
     arguments = known.parse_args()
@@ -80,10 +82,7 @@ def side_by_side(trials: Sequence[Trial], arguments: argparse.Namespace) -> int:
 
     A small model leaves most of a GPU idle. What a process says is in a log beside its run folder.
     """
-    done = {key_of(result) for result in read_results(HERE / arguments.experiment / "results.jsonl")}
-    groups = dict.fromkeys(
-        (trial.setting, trial.split, trial.seed) for trial in trials if trial.key not in done
-    )
+    groups = dict.fromkeys((trial.setting, trial.split, trial.seed) for trial in to_run(trials, arguments))
     folder, started = arguments.runs / arguments.experiment, time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, usable_cores() // arguments.jobs))
@@ -106,18 +105,23 @@ def side_by_side(trials: Sequence[Trial], arguments: argparse.Namespace) -> int:
         return code
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        return int(any(list(pool.map(run_group, groups))))
+        failed = any(list(pool.map(run_group, groups)))
+    if arguments.again:
+        compare(trials, arguments)
+    return int(failed)
 
 
 def run_all(
-    trials: Iterable[Trial], arguments: argparse.Namespace, work: Callable[[Trial], dict[str, Any]]
+    trials: Sequence[Trial], arguments: argparse.Namespace, work: Callable[[Trial], dict[str, Any]]
 ) -> None:
-    """Do the work of the trials that have no result yet, and keep what it finds as a line each."""
-    results, started = HERE / arguments.experiment / "results.jsonl", time.monotonic()
-    done = {key_of(result) for result in read_results(results)}
-    trials = [trial for trial in trials if trial.key not in done]
-    say(f"{arguments.experiment}: {len(done)} trials have a result, {len(trials)} are to be run")
-    for trial in trials:
+    """Do the work of the trials that are to be run, and keep what it finds as a line each."""
+    results, started = results_of(arguments), time.monotonic()
+    left = to_run(trials, arguments)
+    say(
+        f"{arguments.experiment}: {len(read_results(results))} trials have a result, {len(left)} are to be run"
+    )
+    results.parent.mkdir(parents=True, exist_ok=True)
+    for trial in left:
         begun = time.monotonic()
         minutes = (begun - started) / 60
         if arguments.minutes is not None and minutes > arguments.minutes:
@@ -134,6 +138,38 @@ def run_all(
         # In one write, which nothing that another process appends can come between.
         with results.open("ab", buffering=0) as file:
             file.write(f"{json.dumps(result, sort_keys=True)}\n".encode())
+    if arguments.again:
+        compare(trials, arguments)
+
+
+def results_of(arguments: argparse.Namespace) -> Path:
+    """Return the file that results are added to: with `--again` one beside the run folders."""
+    kept = HERE / arguments.experiment / "results.jsonl"
+    return arguments.runs / arguments.experiment / "again.jsonl" if arguments.again else kept
+
+
+def to_run(trials: Iterable[Trial], arguments: argparse.Namespace) -> list[Trial]:
+    """Return the trials without a result; with `--again` those that have one, and no second one."""
+    done = by_key(results_of(arguments))
+    kept = by_key(HERE / arguments.experiment / "results.jsonl")
+    return [trial for trial in trials if trial.key not in done and (trial.key in kept or not arguments.again)]
+
+
+def compare(trials: Iterable[Trial], arguments: argparse.Namespace) -> None:
+    """Say for each trial that was run again, and each model, its accuracy as it was kept and as it is now."""
+    kept, again = by_key(HERE / arguments.experiment / "results.jsonl"), by_key(results_of(arguments))
+    for trial in trials:
+        if trial.key not in again:
+            continue
+        before, now = kept[trial.key], again[trial.key]
+        say(f"\n{trial.setting} · {trial.name} · seed {trial.seed}: as it was kept, and now")
+        for model in sorted(before["scores"]):
+            rows = before["right"][model], now["right"][model]
+            old, new = (100 * row.count("1") / len(row) for row in rows)
+            alike = sum(one == other for one, other in zip(*rows, strict=False))
+            same = len(rows[0]) == len(rows[1])
+            agree = f"right or wrong alike on {alike:,} of {len(rows[0]):,} rows" if same else "on other rows"
+            say(f"  {model:20}  {old:5.1f} %  {new:5.1f} %  {new - old:+5.1f} points  {agree}")
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -147,6 +183,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--seeds", nargs="+", type=int, help="default: those of the size")
     parser.add_argument(
         "--test", action="store_true", help="evaluate on the test split: once, at the very end"
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="run what has a result once more, and compare; results stay"
     )
     parser.add_argument("--minutes", type=float, help="start no trial after so many minutes")
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="where run folders go")
@@ -213,7 +252,8 @@ def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
         *(text.replace("REASONER", reasoner) for text in trial.overrides),
     ]
     recipe = load_recipe(trial.recipe, overrides)
-    run_folder = RunFolder(runs / trial.experiment / f"{trial.setting}-{trial.split}-{trial.seed}")
+    name = f"{trial.setting}-{trial.split}-{trial.seed}{'-again' if arguments.again else ''}"
+    run_folder = RunFolder(runs / trial.experiment / name)
     pipeline = Pipeline(recipe, run_folder)
     if trial.reasonings is not None:
         with run_folder.locked():
@@ -276,9 +316,9 @@ def read_results(path: Path) -> Sequence[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
-def key_of(result: Mapping[str, Any]) -> tuple[str, str, int, str]:
-    """Return the key of the trial that a result is of."""
-    return result["setting"], result["trial"], result["seed"], result["split"]
+def by_key(path: Path) -> dict[tuple[str, str, int, str], dict[str, Any]]:
+    """Return the results of finished trials by the key of their trial."""
+    return {tuple(result[name] for name in KEY): result for result in read_results(path)}
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The trials of an experiment: what is run and kept."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -130,6 +131,37 @@ def test_settings_and_seeds_run_side_by_side(run, tiny, tmp_path):
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome.returncode == 1
     assert "s · seed 1: done" in outcome.stderr and "s · seed 2: failed, see" in outcome.stderr
+
+
+def test_what_has_a_result_is_run_again_and_compared(run, tiny, tmp_path, monkeypatch, capsys):
+    common = ("e0", "--data", tiny, "--size", "cpu", "--runs", tmp_path / "runs", "--seeds", 1, "--trials")
+    parse(run, monkeypatch, *common, "dual")
+    run.main()
+    kept = run.HERE / "e0" / "results.jsonl"
+    line = json.loads(kept.read_text())
+    line["right"]["baseline"] = "1" * 10
+    kept.write_text(json.dumps(line))
+    before = kept.read_bytes()
+    # `matched` has no result that it could be compared with.
+    parse(run, monkeypatch, *common, "dual", "matched", "--again")
+    capsys.readouterr()
+    run.main()
+    said = capsys.readouterr().err
+    assert "1 are to be run" in said and "train-classifier: done" in said
+    assert kept.read_bytes() == before
+    again = run.read_results(tmp_path / "runs" / "e0" / "again.jsonl")
+    assert [one["trial"] for one in again] == ["dual"]
+    right = again[0]["right"]
+    assert right["classifier fast"] == line["right"]["classifier fast"]
+    now = right["baseline"].count("1")
+    found = {row[0]: row for text in said.splitlines() if len(row := re.split(" {2,}", text.strip())) == 5}
+    assert found["baseline"][1:] == [
+        "100.0 %", f"{10.0 * now} %", f"{10.0 * now - 100:.1f} points", f"right or wrong alike on {now} of 10 rows",
+    ]  # fmt: skip
+    assert found["classifier fast"][3:] == ["+0.0 points", "right or wrong alike on 10 of 10 rows"]
+    run.main()
+    said = capsys.readouterr().err
+    assert "0 are to be run" in said and "as it was kept, and now" in said
 
 
 def test_no_trial_begins_when_the_time_is_over(run, tiny, tmp_path, monkeypatch, capsys):
