@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from whylabel.cli.main import main
 from whylabel.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +47,24 @@ def test_shipped_recipes_load(recipe: Path) -> None:
     assert load_recipe(recipe).name == recipe.stem
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *RECIPES], ids=lambda page: page.name)
+def test_commands_with_overrides_load(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"text {at},label {at % 2}\n" for at in range(40))
+    (tmp_path / "tickets.csv").write_text(f"text,label\n{rows}")
+    assert main(["init", "tickets.csv"]) == 0
+    for recipe, overrides in _commands(page):
+        load_recipe(ROOT / recipe if recipe.startswith("recipes/") else tmp_path / recipe, overrides)
+
+
+def test_commands_are_found() -> None:
+    readme = dict(_commands(ROOT / "README.md"))
+    assert readme["recipes/best.yaml"] == [] and "augment.candidates=4" in readme["tickets.yaml"]
+    assert any(
+        "task.labels" in one for _, given in _commands(ROOT / "recipes" / "best.yaml") for one in given
+    )
+
+
 def test_the_tree_names_every_module() -> None:
     tree = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     modules = {path.name for path in (ROOT / "src" / "whylabel").rglob("*.py") if "cli" not in path.parts}
@@ -67,6 +86,13 @@ def test_the_shipped_recipes_are_there() -> None:
 def _links(page: Path) -> list[str]:
     found = _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8")))
     return [link for link in found if not re.match(r"[a-z]+:", link)]
+
+
+def _commands(page: Path) -> list[tuple[str, list[str]]]:
+    """Return the recipe and the overrides of each `whylabel run` or `augment` that a page shows."""
+    text = re.sub(r"\\\n[ #]*", "", page.read_text(encoding="utf-8"))
+    found = re.findall(r"whylabel (?:run|augment) ([\w/-]+\.yaml)(.*)", text)
+    return [(recipe, re.findall(r"(?<= )[\w.]+=[^\s$]+", rest.split(" #")[0])) for recipe, rest in found]
 
 
 def _anchors(page: Path) -> set[str]:
