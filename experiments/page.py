@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import defaultdict
 
 import numpy as np
 from figures import against_cost, against_flops, against_labels, beside_label_alone, differences
-from results import SEEDS_FOR_T, Estimate, Experiment
+from results import Estimate, Experiment
 from run import HERE
 
 PAGE = HERE.parent / "docs" / "results.md"
@@ -114,10 +115,22 @@ def beside_others(experiment: Experiment, trial: str) -> str:
                 "" if model == "baseline" else with_interval(difference, signed=True),
             ]
             lines.append(f"| {' | '.join(cells)} |")
-    several = len(experiment.settings) >= SEEDS_FOR_T
-    for model in experiment.models(experiment.settings[0], trial) if several else ():
-        ahead = with_interval(experiment.ahead_of_all(trial, model), signed=True)
-        lines.append(f"| mean of all | {model} | | | | | {ahead} |")
+    return "\n".join(lines)
+
+
+def means(experiment: Experiment, trial: str) -> str:
+    """Return the table of by how much a trial's modes are ahead: means over settings of as many texts, and all."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for setting in experiment.settings:
+        labels = setting.rpartition("-")[2]
+        groups["all texts" if labels == "all" else f"{labels} a class"].append(setting)
+    groups["together"] = experiment.settings
+    heads = [f"{name} ({len(some)} settings)" for name, some in groups.items()]
+    lines = [f"| mode | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
+    for model in experiment.models(experiment.settings[0], trial):
+        ahead = [experiment.ahead_of_all(trial, model, some) for some in groups.values()]
+        cells = [with_interval(points, signed=True) for points in ahead]
+        lines.append(f"| {model.removeprefix('classifier ')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -166,6 +179,7 @@ BLOCKS = {
     "e2-label": lambda: label_alone(CURVES),
     "e3": lambda: ablation(CONTROLS, CURVES, "dual"),
     "e4": lambda: ablation(REASONINGS, REASONINGS, "as_is"),
+    "e5-means": lambda: means(BEST, "best"),
     "e5": lambda: beside_others(BEST, "best"),
     "e6": lambda: ablation(BETTER, CURVES),
 }

@@ -94,10 +94,10 @@ class Experiment:
         """Return by how much a model of a trial is more accurate than the trial's baseline."""
         return self.series(setting, trial, model).minus(self.series(setting, trial, "baseline"))
 
-    def ahead_of_all(self, trial: str, model: str) -> Estimate:
-        """Return the mean of `ahead` over the settings, and its 95 % interval (Student's t over the settings)."""
-        found = [self.ahead(one, trial, model)[0] for one in self.settings if trial in self.trials(one)]
-        return over(np.array(found))
+    def ahead_of_all(self, trial: str, model: str, among: Sequence[str] | None = None) -> Estimate:
+        """Return the mean of `ahead` over settings, default all, and its 95 % interval (Student's t over them)."""
+        settings = [one for one in among or self.settings if trial in self.trials(one)]
+        return over(np.array([self.ahead(one, trial, model)[0] for one in settings]))
 
     def seeds(self, setting: str, trial: str) -> set[int]:
         """Return the seeds that a trial was run with."""

@@ -104,18 +104,21 @@ def test_the_mean_of_several_settings_has_an_interval_over_them(page, results, t
     import figures
 
     (tmp_path / "e0").mkdir()
-    plan = {"settings": {name: {"data": "small"} for name in "stu"}, "trials": {"best": []}}
+    rights = {"s-8": "1110", "t-8": "1100", "u-all": "1100", "v-all": "1000"}
+    plan = {"settings": {name: {"data": "small"} for name in rights}, "trials": {"best": []}}
     (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
-    # Ahead by 50, 25 and 0 points: the mean is 25, and t(0.975, 2) x 25 / sqrt(3) = 62.1.
+    # Ahead by 50, 25, 25 and 0 points: the mean is 25, its standard error 10.2, and t(0.975, 3) = 3.182.
     found = [
-        {**result("best", 1, right, "1000", 100.0), "setting": setting}
-        for setting, right in zip("stu", ("1110", "1100", "1000"), strict=True)
+        {**result("best", 1, right, "1000", 100.0), "setting": setting} for setting, right in rights.items()
     ]
     (tmp_path / "e0" / "results.jsonl").write_text("\n".join(map(json.dumps, found)))
     monkeypatch.setattr(results, "HERE", tmp_path)
     experiment = results.Experiment("e0")
-    table = page.beside_others(experiment, "best").splitlines()
-    assert table[-1] == "| mean of all | classifier fast | | | | | +25.0 [−37.1, +87.1] |"
+    assert page.means(experiment, "best").splitlines() == [
+        "| mode | 8 a class (2 settings) | all texts (2 settings) | together (4 settings) |",
+        "|---|---|---|---|",
+        "| fast | +37.5 [−121.3, +196.3] | +12.5 [−146.3, +171.3] | +25.0 [−7.5, +57.5] |",
+    ]
     drawn = figures.differences(experiment, "best")
     assert "mean of all" in drawn and "reasoned" not in drawn
 
