@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -92,7 +93,9 @@ def _commands(page: Path) -> list[tuple[str, list[str]]]:
     """Return the recipe and the overrides of each `whylabel run` or `augment` that a page shows."""
     text = re.sub(r"\\\n[ #]*", "", page.read_text(encoding="utf-8"))
     found = re.findall(r"whylabel (?:run|augment) ([\w/-]+\.yaml)(.*)", text)
-    return [(recipe, re.findall(r"(?<= )[\w.]+=[^\s$]+", rest.split(" #")[0])) for recipe, rest in found]
+    # What a shell loop fills in is nobody's to load.
+    given = ((recipe, shlex.split(rest, comments=True)) for recipe, rest in found)
+    return [(recipe, [word for word in words if "=" in word and "$" not in word]) for recipe, words in given]
 
 
 def _anchors(page: Path) -> set[str]:
