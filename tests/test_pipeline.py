@@ -13,6 +13,7 @@ from whylabel.reasoned_rows import read_reasoned
 from whylabel.recipe import Recipe, override_recipe
 from whylabel.run_folder import STAGES, RunFolder
 from whylabel.suspects import Suspect, read_suspects
+from whylabel.trained import TrainedClassifier
 
 
 @pytest.fixture(scope="module")
@@ -347,6 +348,42 @@ def test_the_recipe_names_the_modes_of_the_evaluation(dual):
     Pipeline(override_recipe(recipe, evaluation__modes=["vote"]), run).evaluate()
     metrics = json.loads(run.evaluation_metrics.read_text())
     assert set(metrics["modes"]) == {default, "vote"}
+
+
+def test_a_model_that_has_not_changed_is_not_asked_again(dual, monkeypatch):
+    recipe, run = dual
+
+    def predictions():
+        return [row for row in read_predictions(run.predictions) if row.model in ("baseline", "classifier")]
+
+    Pipeline(recipe, run).evaluate()
+    before = predictions()
+    asked = []
+    predict = TrainedClassifier.predict_in_modes
+
+    def counted(model, rows, modes, **options):
+        asked.append((model.card.target, len(rows)))
+        return predict(model, rows, modes, **options)
+
+    monkeypatch.setattr(TrainedClassifier, "predict_in_modes", counted)
+    Pipeline(override_recipe(recipe, evaluation__bootstrap_samples=300), run).evaluate()
+    assert asked == [("label", 0), ("dual", 0)]
+    assert predictions() == before
+    # A killed evaluation has left the answers to four rows.
+    (kept,) = run.answers.glob("classifier-*.jsonl")
+    kept.write_bytes(b"".join(kept.read_bytes().splitlines(keepends=True)[:4]))
+    asked.clear()
+    Pipeline(recipe, run).evaluate()
+    assert asked == [("label", 0), ("dual", 8)]
+    assert [row.prediction.label for row in predictions()] == [row.prediction.label for row in before]
+    # Another baseline and fewer modes are asked, and what was said before is not kept.
+    another = override_recipe(recipe, baseline__budget="matched_flops", evaluation__modes=["fast"])
+    pipeline = Pipeline(another, run)
+    pipeline.train_models()
+    asked.clear()
+    pipeline.evaluate()
+    assert asked == [("label", 12), ("dual", 12)]
+    assert len(list(run.answers.iterdir())) == 2
 
 
 def test_a_mode_that_the_target_has_not_stops_before_anything_is_written(recipe, tmp_path):

@@ -44,6 +44,7 @@ class RunFolder:
         self.baseline_model = self.path / "baseline" / "model"
         self.baseline_metrics = self.path / "baseline" / "metrics.json"
         self.evaluation_metrics = self.path / "evaluation" / "metrics.json"
+        self.answers = self.path / "evaluation" / "answers"
         self.predictions = self.path / "evaluation" / "predictions.parquet"
         self.report = self.path / "report.html"
         self.model_card = self.path / "MODEL_CARD.md"

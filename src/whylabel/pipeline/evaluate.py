@@ -7,7 +7,10 @@ from pathlib import Path
 
 from whylabel.atomic import write_json
 from whylabel.errors import RunFolderError
+from whylabel.machine import hardware
+from whylabel.pipeline.answers import ask, read_answers
 from whylabel.pipeline.job import Job, StageResult
+from whylabel.run_folder import fingerprint
 from whylabel.types import Mode, Prediction
 
 
@@ -23,8 +26,8 @@ def evaluate_stage(job: Job) -> StageResult:
         raise RunFolderError(
             "There is no test split to evaluate on.", fix="set data.test or data.test_fraction"
         )
-    baseline, _ = _predict(job, run.baseline_model, "baseline", [])
-    classifier, mode = _predict(job, run.classifier_model, "classifier", config.modes)
+    baseline, _ = _predict(job, "baseline", run.baseline_model, [])
+    classifier, mode = _predict(job, "classifier", run.classifier_model, config.modes)
     outcome = evaluate(
         dataset.test,
         dataset.train,
@@ -43,25 +46,43 @@ def evaluate_stage(job: Job) -> StageResult:
 
 
 def _predict(
-    job: Job, folder: Path, title: str, asked: Sequence[Mode] | None
+    job: Job, name: str, folder: Path, asked: Sequence[Mode] | None
 ) -> tuple[dict[Mode, list[Prediction]], Mode]:
     """Return a model's predictions on the test rows by mode, and which mode is its default.
 
     That one is always there, beside those that are asked: None for all that it has, `vote` excepted.
     """
-    from whylabel.progress import progress
+    from whylabel.progress import progress, say
     from whylabel.trained import TrainedClassifier
 
     model = TrainedClassifier.from_folder(folder, device=job.inputs.recipe.device)
     wanted = [mode for mode in model.card.modes if mode != "vote"] if asked is None else asked
     found: dict[Mode, list[Prediction]] = {mode: [] for mode in (model.mode, *wanted)}
     rows = [(row.id, row.text) for row in job.inputs.dataset.test]
-    with progress(f"evaluate {title}", total=len(rows)) as bar:
-        for predictions in model.predict_in_modes(rows, tuple(found)):
-            for mode, prediction in predictions.items():
+    kept = _kept_answers(job, name, tuple(found))
+    known = read_answers(kept)
+    if known:
+        say(f"  evaluate {name}: {len(known):,} of {len(rows):,} rows were answered before")
+    with progress(f"evaluate {name}", total=len(rows), done=len(known)) as bar:
+        for row, answer in zip(
+            rows, ask(kept, rows, known, lambda left: model.predict_in_modes(left, tuple(found))), strict=True
+        ):
+            for mode, prediction in answer.items():
                 found[mode].append(prediction)
-            bar.advance(1, max(prediction.tokens for prediction in predictions.values()))
+            if row[0] not in known:
+                bar.advance(1, max(prediction.tokens for prediction in answer.values()))
     return found, model.mode
+
+
+def _kept_answers(job: Job, name: str, modes: Sequence[Mode]) -> Path:
+    """Return the file of these very answers; those of another model, other rows, modes or hardware are removed."""
+    content = job.run.read_manifest()["stages"][f"train-{name}"]["content"]
+    key = fingerprint(content, job.inputs.data_fingerprints["test"], sorted(modes), hardware())
+    own = job.run.answers / f"{name}-{key[:16]}.jsonl"
+    for other in job.run.answers.glob(f"{name}-*.jsonl"):
+        if other != own:
+            other.unlink()
+    return own
 
 
 def _generated(predictions: dict[Mode, list[Prediction]]) -> int:

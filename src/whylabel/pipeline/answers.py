@@ -1,0 +1,70 @@
+"""What a model said of the test rows, kept as it comes.
+
+A killed evaluation goes on where it was, and a model that has not changed is not asked again because the other has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from whylabel.types import Mode, Prediction
+
+Answer = dict[Mode, Prediction]
+"""What a model says of one text, in each of its modes."""
+
+Row = tuple[str, str]
+"""Id and text."""
+
+
+def read_answers(path: Path) -> dict[str, Answer]:
+    """Return the kept answers by row id; a last line that a killed process left torn is cut off."""
+    if not path.exists():
+        return {}
+    lines = path.read_bytes()
+    whole = lines.rfind(b"\n") + 1
+    if whole < len(lines):
+        os.truncate(path, whole)
+    return dict(map(_parsed, lines[:whole].splitlines()))
+
+
+def ask(
+    path: Path,
+    rows: Sequence[Row],
+    known: Mapping[str, Answer],
+    model: Callable[[Sequence[Row]], Iterator[Answer]],
+) -> Iterator[Answer]:
+    """Yield an answer for each row: a known one, or the model's, which is kept at once.
+
+    What failed is not kept, so that it is tried again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = model([row for row in rows if row[0] not in known])
+    with path.open("a", encoding="utf-8") as file:
+        for row_id, _ in rows:
+            if row_id in known:
+                yield known[row_id]
+                continue
+            answer = next(new)
+            if all(prediction.status != "failed" for prediction in answer.values()):
+                file.write(_line(row_id, answer))
+                file.flush()
+            yield answer
+
+
+def _line(row_id: str, answer: Answer) -> str:
+    by_mode = {mode: asdict(prediction) for mode, prediction in answer.items()}
+    return json.dumps({"id": row_id, "answer": by_mode}) + "\n"
+
+
+def _parsed(line: bytes) -> tuple[str, Answer]:
+    record: dict[str, Any] = json.loads(line)
+    answer: Answer = {
+        mode: Prediction(**{**values, "probabilities": tuple(values["probabilities"])})
+        for mode, values in record["answer"].items()
+    }
+    return record["id"], answer
