@@ -139,7 +139,7 @@ def test_an_unsure_prediction_abstains_and_keeps_its_label(trained):
 
 def test_more_rows_than_a_chunk_come_in_order(trained, monkeypatch):
     model, _ = trained
-    monkeypatch.setattr("whylabel.trained._CHUNK_ROWS", 3)
+    monkeypatch.setattr(model, "_chunk_rows", 3)
     texts = [(str(number), "" if number == 4 else f"It was day {number}") for number in range(8)]
     assert [row.id for row in model.predict(texts)] == [row_id for row_id, _ in texts]
     scores = model.log_scores(texts, [model.mode])[model.mode]

@@ -18,7 +18,8 @@ from whylabel.prompts import Prompts
 from whylabel.run_folder import RunFolder
 from whylabel.types import Mode, Prediction, Status
 
-_CHUNK_ROWS = 512
+# Rows that are read together: a GPU wants many, and a person at a CPU wants to see that it goes on.
+_GPU_CHUNK_ROWS, _CPU_CHUNK_ROWS = 512, 128
 _BLANK = Answer(None, error="the text is blank")
 
 Rows = Sequence[tuple[str, str]]
@@ -37,6 +38,7 @@ class TrainedClassifier:
         self.labels = card.labels
         self.mode = card.mode
         self.prompts = Prompts(loaded.tokenizer, card.prompt_style, card.question, card.name)
+        self._chunk_rows = _GPU_CHUNK_ROWS if loaded.device.type == "cuda" else _CPU_CHUNK_ROWS
         self._reader = Reader(loaded, card, self.prompts, engine or TransformersEngine(loaded))
 
     @classmethod
@@ -78,8 +80,8 @@ class TrainedClassifier:
         """
         nothing = np.full(len(self.labels), np.nan)
         found: dict[Mode, list[NDArray[np.float64]]] = {mode: [] for mode in modes}
-        for start in range(0, len(rows), _CHUNK_ROWS):
-            answers, _ = self._read(rows[start : start + _CHUNK_ROWS], modes)
+        for start in range(0, len(rows), self._chunk_rows):
+            answers, _ = self._read(rows[start : start + self._chunk_rows], modes)
             for mode in modes:
                 found[mode] += [
                     nothing if answer.log_scores is None else answer.log_scores for answer in answers[mode]
@@ -89,8 +91,8 @@ class TrainedClassifier:
     def _predict(
         self, rows: Rows, modes: Sequence[Mode], abstain_below: float
     ) -> Iterator[dict[Mode, Prediction]]:
-        for start in range(0, len(rows), _CHUNK_ROWS):
-            chunk = rows[start : start + _CHUNK_ROWS]
+        for start in range(0, len(rows), self._chunk_rows):
+            chunk = rows[start : start + self._chunk_rows]
             answers, trimmed = self._read(chunk, modes)
             for place, (row_id, _) in enumerate(chunk):
                 yield {
