@@ -102,7 +102,9 @@ def beside_label_alone(experiment: Experiment) -> str:
                 moved = [(place + offset, difference) for place, difference in points]
                 _errorbar(axis, moved, _name("", model), MARKERS[model], colour, across=True)
         axis.axvline(0, color=LABEL_ALONE, linewidth=1)
-        axis.set_yticks(range(len(trials)), trials)
+        seeds = [len(experiment.seeds(setting, trial)) for trial in trials]
+        shown = [f"{trial} ({count})" for trial, count in zip(trials, seeds, strict=True)]
+        axis.set_yticks(range(len(trials)), trials if len(set(seeds)) == 1 else shown)
         axis.set_ylim(len(trials) - 0.5, -0.5)
         _finish(axis, f"{setting} ({_seeds(experiment, setting)})", "points ahead of the label alone", "")
     return _svg(figure)
