@@ -2,6 +2,7 @@
 
 import pytest
 
+from whylabel.errors import RunFolderError
 from whylabel.pipeline.answers import ask, read_answers
 from whylabel.types import Prediction
 
@@ -65,3 +66,15 @@ def test_answers_in_another_order_are_found(tmp_path):
     list(ask(path, ROWS[:2], {}, Model()))
     found = list(ask(path, ROWS[::-1], read_answers(path), Model()))
     assert [answer["fast"].id for answer in found] == ["3", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    "line", [b"\0\0\0\n", b'{"id": "4"}\n', b'{"id": "4", "answer": {"fast": {"of": 1}}}\n']
+)
+def test_a_file_that_is_damaged_is_told(tmp_path, line):
+    path = tmp_path / "classifier.jsonl"
+    list(ask(path, ROWS, {}, Model()))
+    path.write_bytes(line + path.read_bytes())
+    with pytest.raises(RunFolderError, match="cannot be read") as caught:
+        read_answers(path)
+    assert "remove the file" in caught.value.fix

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from whylabel.errors import RunFolderError
 from whylabel.types import Mode, Prediction
 
 Answer = dict[Mode, Prediction]
@@ -22,14 +23,24 @@ Row = tuple[str, str]
 
 
 def read_answers(path: Path) -> dict[str, Answer]:
-    """Return the kept answers by row id; a last line that a killed process left torn is cut off."""
+    """Return the kept answers by row id; a last line that a killed process left torn is cut off.
+
+    Raises `RunFolderError` if another line is not what `ask` writes.
+    """
     if not path.exists():
         return {}
     lines = path.read_bytes()
     whole = lines.rfind(b"\n") + 1
     if whole < len(lines):
         os.truncate(path, whole)
-    return dict(map(_parsed, lines[:whole].splitlines()))
+    try:
+        return dict(map(_parsed, lines[:whole].splitlines()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"The kept answers of a model cannot be read: {error}.",
+            where=str(path),
+            fix="remove the file; the model will be asked again",
+        ) from None
 
 
 def ask(

@@ -63,13 +63,12 @@ def _predict(
     known = read_answers(kept)
     if known:
         say(f"  evaluate {name}: {len(known):,} of {len(rows):,} rows were answered before")
+    answers = ask(kept, rows, known, lambda left: model.predict_in_modes(left, tuple(found)))
     with progress(f"evaluate {name}", total=len(rows), done=len(known)) as bar:
-        for row, answer in zip(
-            rows, ask(kept, rows, known, lambda left: model.predict_in_modes(left, tuple(found))), strict=True
-        ):
+        for (row_id, _), answer in zip(rows, answers, strict=True):
             for mode, prediction in answer.items():
                 found[mode].append(prediction)
-            if row[0] not in known:
+            if row_id not in known:
                 bar.advance(1, max(prediction.tokens for prediction in answer.values()))
     return found, model.mode
 
