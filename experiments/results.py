@@ -6,7 +6,6 @@ rows, which says nothing of other seeds.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,10 +66,10 @@ class Experiment:
 
     def __init__(self, name: str, split: str = "validation") -> None:
         self.plan = yaml.safe_load((HERE / name / "trials.yaml").read_text(encoding="utf-8"))
-        self._results: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        self._results: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for result in read_results(HERE / name / "results.jsonl"):
             if result["split"] == split:
-                self._results[result["setting"], result["trial"]].append(result)
+                self._results.setdefault((result["setting"], result["trial"]), []).append(result)
         self.settings = [one for one in self.plan["settings"] if any(key[0] == one for key in self._results)]
 
     def trials(self, setting: str) -> list[str]:
@@ -101,7 +100,7 @@ class Experiment:
 
     def seeds(self, setting: str, trial: str) -> set[int]:
         """Return the seeds that a trial was run with."""
-        return {result["seed"] for result in self._results[setting, trial]}
+        return {result["seed"] for result in self._results.get((setting, trial), ())}
 
     def data(self, setting: str) -> str:
         """Return the data set of a setting."""

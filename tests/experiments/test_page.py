@@ -54,7 +54,7 @@ def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monk
 
     (tmp_path / "e0").mkdir()
     plan = {
-        "settings": {"s": {"data": "small"}},
+        "settings": {"s": {"data": "small"}, "x": {"data": "small"}},
         "trials": {"dual": [], "matched": []},
         "against": {"dual": "matched"},
     }
@@ -68,6 +68,7 @@ def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monk
         result("dual", 2, "1111", "0000", 200.0),
         result("matched", 1, "1000", "1100", 110.0),
         {**result("dual", 1, "0000", "0000", 1.0), "split": "test"},
+        {**result("dual", 1, "1111", "1111", 200.0), "setting": "x"},
         encoder,
     ]
     (tmp_path / "e0" / "results.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -78,6 +79,8 @@ def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monk
     assert table[2].startswith("| s | dual | fast | 1 | 4 | 75.0 [25.0, 100.0] | 75.0 | 50.0 | +25.0 ")
     assert table[2].endswith("| 2.00 |")
     assert "−25.0" in table[3]
+    # Where the partner was not run at all there is nothing to compare, and the figures draw what there is.
+    assert len(table) == 4 and experiment.trials("x") == ["dual"]
     alone = page.label_alone(experiment)
     assert "| s | majority | 2 | 0.0 " in alone
     beside = page.ablation(experiment, experiment, "matched").splitlines()
