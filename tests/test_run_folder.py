@@ -45,7 +45,7 @@ def test_the_names_are_those_of_the_public_interface(run):
         "augment/suspects.parquet",
         *("classifier/model", "classifier/metrics.json", "classifier/self_training"),
         *("baseline/model", "baseline/metrics.json"),
-        *("evaluation/metrics.json", "evaluation/predictions.parquet"),
+        *("evaluation/metrics.json", "evaluation/predictions.parquet", "evaluation/answers"),
     }
 
 
