@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from whylabel import scoring
 from whylabel.models import load, prepare_for_training
@@ -59,6 +60,37 @@ def test_a_model_that_ignores_the_tree_mask_is_scored_the_plain_way(loaded, prom
     monkeypatch.setattr("whylabel.scoring._score_tree", lambda *_: np.zeros((1, 4)))
     np.testing.assert_allclose(LabelScorer(loaded, continuations).log_scores(inputs), expected)
     assert loaded.honours_tree_masks is False
+
+
+def test_the_noise_of_16_bits_is_not_taken_for_an_ignored_mask(loaded, prompts, monkeypatch):
+    # Two ways of summing in bf16 differ by a nat where a label is as unlikely as in the check.
+    half = load(loaded.name, device="cpu", dtype="bfloat16")
+    continuations = [prompts.label_ids(label) for label in LABELS]
+    whole = scoring.score_one_by_one
+    monkeypatch.setattr(scoring, "score_one_by_one", lambda *call: whole(*call) + 0.9)
+    LabelScorer(half, continuations).log_scores([prompts.classifier("I won!", "label")])
+    assert half.honours_tree_masks is True
+
+
+@pytest.mark.parametrize("labels", [LABELS, ["joy", "sad"], ["sad", "joy"]])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_mask_that_is_ignored_is_found_in_any_arithmetic(
+    loaded, prompts, monkeypatch, capsys, dtype, labels
+):
+    own = load(loaded.name, device="cpu", dtype=dtype)
+    continuations = [prompts.label_ids(label) for label in labels]
+    shaped = scoring._tree_inputs
+
+    def causal(*call):
+        inputs, positions, mask = shaped(*call)
+        return inputs, positions, torch.triu(torch.full_like(mask, torch.finfo(mask.dtype).min), diagonal=1)
+
+    monkeypatch.setattr(scoring, "_tree_inputs", causal)
+    inputs = [prompts.classifier("I won!", "label")]
+    found = LabelScorer(own, continuations).log_scores(inputs)
+    assert own.honours_tree_masks is False
+    assert "no tree-shaped mask" in capsys.readouterr().err
+    np.testing.assert_allclose(found, score_one_by_one(own, inputs, continuations))
 
 
 def test_seventy_seven_labels_of_several_words(loaded, prompts):

@@ -295,6 +295,9 @@ state = PartialState()
 total = sum(float(value.double().sum()) for value in loaded.model.parameters())
 found = {"loss": result.train_loss, "steps": result.steps, "tokens": result.tokens, "weights": total}
 Path(sys.argv[2], f"{state.num_processes}-{state.process_index}.json").write_text(json.dumps(found))
+# Gloo's threads may still hold a tensor when an interpreter that has not left the group ends, and abort it.
+state.wait_for_everyone()
+state.destroy_process_group()
 """
 
 
