@@ -6,7 +6,7 @@ import pytest
 
 from fake_endpoint import Reply, fake_endpoint
 from whylabel.cli.main import main
-from whylabel.errors import EngineError, ModelError, RecipeError, RunFolderError
+from whylabel.errors import AuditError, EngineError, ModelError, RecipeError, RunFolderError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline
 from whylabel.reasoned_rows import read_reasoned
@@ -14,6 +14,7 @@ from whylabel.recipe import Recipe, override_recipe
 from whylabel.run_folder import STAGES, RunFolder
 from whylabel.suspects import Suspect, read_suspects
 from whylabel.trained import TrainedClassifier
+from whylabel.types import Dataset, Example
 
 
 @pytest.fixture(scope="module")
@@ -295,6 +296,17 @@ def test_an_unknown_engine_is_refused_before_the_first_stage(recipe, tmp_path):
     with pytest.raises(EngineError, match="Did you mean 'vllm'"):
         pipeline.begin()
     assert not pipeline.run.path.exists()
+
+
+def test_a_text_that_is_too_long_is_refused_before_the_first_stage(recipe, tmp_path):
+    texts = ["It rained. " * (400 if n == 3 else 1) for n in range(8)]
+    rows = tuple(Example(f"row-{n}", text, "joy" if n % 2 else "fear") for n, text in enumerate(texts))
+    pipeline = Pipeline(recipe, RunFolder(tmp_path / "run"), Dataset(train=rows))
+    with pytest.raises(AuditError, match=r"1 training rows are longer than .*: row-3\."):
+        pipeline.begin()
+    assert not pipeline.run.path.exists()
+    trimmed = override_recipe(recipe, data__max_text_tokens=20)
+    Pipeline(trimmed, RunFolder(tmp_path / "trimmed"), Dataset(train=rows)).begin()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from whylabel.errors import AuditError
@@ -43,16 +43,7 @@ def audit(
         if found:
             raise AuditError(f"{len(found)} training rows {fault}: {_names(found)}.")
     lengths = [len(row.prompt_ids) + len(row.completion_ids) for row in examples]
-    long = [row_id for row_id, length in zip(ids, lengths, strict=True) if length > max_length]
-    if long:
-        raise AuditError(
-            f"{len(long)} training rows are longer than {section}.max_length={max_length} tokens "
-            f"(the longest has {max(lengths)}): {_names(long)}.",
-            fix=(
-                f"set {section}.max_length={max(lengths)}"
-                + (", or trim texts with data.max_text_tokens=N" if section == "training" else "")
-            ),
-        )
+    _check_lengths(zip(ids, lengths, strict=True), max_length, section)
     return {
         "rows": len(examples),
         "tokens": sum(lengths),
@@ -60,6 +51,35 @@ def audit(
         "longest": max(lengths),
         "example": prompts.mark(examples[0]),
     }
+
+
+def audit_texts(
+    texts: Iterable[tuple[str, str]], count_tokens: Callable[[str], int], max_length: int
+) -> None:
+    """Check, before a reasoning is written, that no text (behind its row id) is too long by itself.
+
+    Raises `AuditError`, naming the rows, where a text has more tokens than `training.max_length`.
+    """
+    # A token is a byte or more: what has fewer bytes need not be counted.
+    long = ((row_id, text) for row_id, text in texts if len(text.encode()) > max_length)
+    _check_lengths(((row_id, count_tokens(text)) for row_id, text in long), max_length, "training")
+
+
+def _check_lengths(lengths: Iterable[tuple[str, int]], max_length: int, section: str) -> None:
+    long = [(row_id, length) for row_id, length in lengths if length > max_length]
+    if not long:
+        return
+    longest = max(length for _, length in long)
+    # Two examples of a text have one id.
+    ids = list(dict.fromkeys(row_id for row_id, _ in long))
+    raise AuditError(
+        f"{len(ids)} training rows are longer than {section}.max_length={max_length} tokens "
+        f"(the longest has {longest}): {_names(ids)}.",
+        fix=(
+            f"set {section}.max_length={longest}"
+            + (", or trim texts with data.max_text_tokens=N" if section == "training" else "")
+        ),
+    )
 
 
 def _count_bos(row: Rendered, prompts: Prompts) -> int:

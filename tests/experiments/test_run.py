@@ -66,12 +66,13 @@ def tiny(run, tiny_model_folder, tmp_path, monkeypatch):
             "bare": {"overrides": ["data.label_column=label_name"]},
         },
         "e0/trials.yaml": {
+            "overrides": ["classifier.max_reasoning_tokens=4"],
             "settings": {
                 "s": {"data": "small", "overrides": ["data.train_rows_per_label=4"]},
                 "b": {"data": "bare"},
             },
             "trials": {
-                "dual": ["classifier.target=dual", "classifier.max_reasoning_tokens=4"],
+                "dual": ["classifier.target=dual"],
                 "matched": ["classifier.target=label_reasoning", "baseline.budget=matched_flops"],
                 "from_reasoner": ["classifier.target=label_reasoning", "base_model=REASONER"],
             },

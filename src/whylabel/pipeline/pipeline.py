@@ -71,7 +71,7 @@ class Pipeline:
         """Write what is known before the first stage: the resolved recipe, versions, hardware, data.
 
         Raises `RecipeError`, `EngineError` or `ModelError` for an unknown filter or engine, or a mode that the target
-        has not: hours before it would be asked.
+        has not, and `AuditError` for texts that are too long to train on: hours before they would be asked.
         """
         from whylabel.card import check_modes
         from whylabel.engines import check_engine
@@ -79,6 +79,7 @@ class Pipeline:
         check_filters(self.filters)
         check_modes(self.recipe.classifier.target, self.recipe.evaluation.modes or ())
         check_engine(self.recipe.augment.engine.name)
+        self._check_lengths()
         self.run.path.mkdir(parents=True, exist_ok=True)
         self.run.write_recipe(self.recipe.to_yaml())
         splits = self.dataset.splits()
@@ -95,6 +96,15 @@ class Pipeline:
                 "inferred": self.dataset.inferred,
             },
         )
+
+    def _check_lengths(self) -> None:
+        from whylabel.audit import audit_texts
+        from whylabel.models import find, token_counter
+
+        count_tokens = token_counter(find(self.recipe.base_model))
+        if self.recipe.data.max_text_tokens is None and count_tokens is not None:
+            rows = ((row.id, row.text) for row in self.dataset.train)
+            audit_texts(rows, count_tokens, self.recipe.training.max_length)
 
     def plan(self) -> list[str]:
         """Return a line per stage: whether it would run. Stages after one that runs cannot be told, so they run."""
