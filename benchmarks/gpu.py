@@ -33,7 +33,8 @@ REASONING = "The words that the writer chose about the day and the people around
 ENGINES: dict[str, dict[str, Any]] = {
     "static, 64 rows": {"max_rows": 64},
     "static, as many as fit": {},
-    "continuous": {"continuous": True},
+    # A fifth of what is free holds every row at once, and leaves other programs on a CPU their memory.
+    "continuous": {"continuous": True, "paging": {"max_memory_percent": 0.2}},
 }
 
 
