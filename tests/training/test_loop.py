@@ -47,6 +47,29 @@ def test_memory_decides_nothing_but_the_parts(fresh, tmp_path, run):
         assert torch.allclose(value, weights(parts)[name], atol=1e-4), name
 
 
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_step_that_memory_does_not_hold_is_an_error_that_names_the_cure(
+    loaded, tmp_path, run, examples, monkeypatch, rows
+):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 128.00 MiB.")
+
+    monkeypatch.setattr(loop, "weighted_loss", full)
+    with pytest.raises(
+        ModelError, match=r"the memory of cpu does not hold \d rows of [\d,]+ tokens"
+    ) as raised:
+        run(loaded, tmp_path, examples[:rows])
+    assert raised.value.where == "step 1"
+    assert ("tokens_per_batch=" if rows > 1 else "gradient_checkpointing") in raised.value.fix
+
+    def broken(*_):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(loop, "weighted_loss", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        run(loaded, tmp_path / "again", examples[:rows])
+
+
 def test_packing_trains_the_same_on_the_same_rows(fresh, tmp_path, run, examples):
     apart, packed = fresh(), fresh()
     one_step = {"num_train_epochs": 1, "per_device_train_batch_size": 12, "optim": "sgd"}

@@ -216,7 +216,8 @@ class _Loop:
         for place, (batch, found) in enumerate(mine):
             inputs = self._inputs(batch, found)
             attention = ragged_attention(self._plain) if self._ragged else nullcontext()
-            with self._exchange(last=place == len(mine) - 1), self._arithmetic(), attention:
+            short_of_memory = self._short_of_memory(batch)
+            with short_of_memory, self._exchange(last=place == len(mine) - 1), self._arithmetic(), attention:
                 loss = weighted_loss(self._wrapped, self._head, inputs, self._config.loss.label_smoothing) * (
                     0.0 if idle else 1.0
                 )
@@ -247,6 +248,23 @@ class _Loop:
         if self._config.packing:
             return packed(batch, weights, self._device)
         return padded(batch, weights, self._pad_id, self._device)
+
+    @contextmanager
+    def _short_of_memory(self, batch: Batch) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+                raise
+            tokens, half = sum(map(len, batch)), self._config.tokens_per_batch // 2
+            parts = f"{len(batch)} rows of {tokens:,} tokens at once"
+            smaller = f"set training.tokens_per_batch={half} (the same steps in smaller parts)"
+            raise ModelError(
+                f"{self._title}: the memory of {self._device} does not hold {parts}.",
+                where=f"step {self._state.step + 1}",
+                fix=f"{smaller if len(batch) > 1 else 'set training.gradient_checkpointing=true'}, "
+                "or end other programs there",
+            ) from error
 
     def _look(self) -> None:
         assert self._selection is not None
