@@ -103,8 +103,7 @@ def beside_label_alone(experiment: Experiment) -> str:
                 _errorbar(axis, moved, _name("", model), MARKERS[model], colour, across=True)
         axis.axvline(0, color=LABEL_ALONE, linewidth=1)
         seeds = [len(experiment.seeds(setting, trial)) for trial in trials]
-        shown = [f"{trial} ({count})" for trial, count in zip(trials, seeds, strict=True)]
-        axis.set_yticks(range(len(trials)), trials if len(set(seeds)) == 1 else shown)
+        axis.set_yticks(range(len(trials)), _counted(trials, seeds))
         axis.set_ylim(len(trials) - 0.5, -0.5)
         _finish(axis, f"{setting} ({_seeds(experiment, setting)})", "points ahead of the label alone", "")
     return _svg(figure)
@@ -113,7 +112,8 @@ def beside_label_alone(experiment: Experiment) -> str:
 def differences(experiment: Experiment, trial: str) -> str:
     """Draw by how many points each mode of a trial is ahead of the label alone, a row a setting, as SVG."""
     settings = [setting for setting in experiment.settings if trial in experiment.trials(setting)]
-    names = [*settings, "mean of all"]
+    seeds = [len(experiment.seeds(setting, trial)) for setting in settings]
+    names = [*_counted(settings, seeds), "mean of all"]
     figure, axes = _panels(1, height=1.5 + 0.45 * len(names))
     models = [model for model in MARKERS if model in experiment.models(settings[0], trial)]
     for place, (colour, model) in enumerate(zip(COLOURS, models, strict=False)):
@@ -153,6 +153,13 @@ def _budgets(experiment: Experiment, setting: str) -> list[tuple[float, Estimate
     """Return training FLOPs and accuracy of the label alone at each of its budgets, the smallest first."""
     series = (experiment.series(setting, trial, "baseline") for trial in experiment.trials(setting))
     return sorted((float(np.mean(own.flops)), own.accuracy()) for own in series)
+
+
+def _counted(names: Sequence[str], seeds: Sequence[int]) -> list[str]:
+    """Return the names with their number of seeds in brackets, where it is not the same for all."""
+    if len(set(seeds)) == 1:
+        return list(names)
+    return [f"{name} ({count})" for name, count in zip(names, seeds, strict=True)]
 
 
 def _name(trial: str, model: str) -> str:

@@ -205,7 +205,11 @@ def planned(
     for seed in arguments.seeds or size["seeds"]:
         for setting in arguments.settings or size["settings"]:
             shared = plan["settings"][setting]
-            overrides = [*data_set(shared["data"], split, arguments), f"seed={seed}", *plan.get("overrides", [])]
+            overrides = [
+                *data_set(shared["data"], split, arguments),
+                f"seed={seed}",
+                *plan.get("overrides", []),
+            ]
             overrides += [*shared.get("overrides", []), *size.get("overrides", [])]
             for name in arguments.trials or trials:
                 own = (*overrides, *trials[name])
