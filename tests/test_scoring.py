@@ -93,6 +93,23 @@ def test_a_mask_that_is_ignored_is_found_in_any_arithmetic(
     np.testing.assert_allclose(found, score_one_by_one(own, inputs, continuations))
 
 
+def test_one_token_of_a_label_that_is_seen_by_another_is_enough(loaded, prompts, monkeypatch):
+    # Only the second of two branches sees the first one, and its token is the probe's own.
+    own = load(loaded.name, device="cpu", dtype="bfloat16")
+    first, second = (prompts.label_ids(label)[0] for label in ("joy", "sad"))
+    shaped = scoring._tree_inputs
+
+    def leaking(*call):
+        inputs, positions, mask = shaped(*call)
+        mask[:, :, -1, -2] = 0
+        return inputs, positions, mask
+
+    scorer = LabelScorer(own, [[first, prompts.eos_id], [second, prompts.eos_id]])
+    monkeypatch.setattr(scoring, "_tree_inputs", leaking)
+    scorer.log_scores([prompts.classifier("I won!", "label")])
+    assert own.honours_tree_masks is False
+
+
 def test_seventy_seven_labels_of_several_words(loaded, prompts):
     labels = [f"card {number} not {'working' if number % 2 else 'arrived'}" for number in range(77)]
     continuations = [prompts.label_ids(label) for label in labels]

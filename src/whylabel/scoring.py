@@ -220,9 +220,11 @@ def _honours_tree_masks(
     expected = score_one_by_one(loaded, prompts, continuations)
     if not np.allclose(expected, found, atol=absolute, rtol=relative):
         return False
+    # What ends a label stands nowhere inside one, so that every token of the others becomes another one.
+    end = continuations[0][-1]
     for column, edges in enumerate(trie.edges):
         own = {node for node, _ in edges}
-        tokens = (token if node in own else prompts[0][0] for node, token in enumerate(trie.tokens, start=1))
+        tokens = (token if node in own else end for node, token in enumerate(trie.tokens, start=1))
         among_others = _score_tree(loaded, prompts, replace(trie, tokens=tuple(tokens)))
         if not np.allclose(found[:, column], among_others[:, column], atol=1e-3):
             return False
