@@ -302,7 +302,7 @@ def test_a_text_that_is_too_long_is_refused_before_the_first_stage(recipe, tmp_p
     texts = ["It rained. " * (400 if n == 3 else 1) for n in range(8)]
     rows = tuple(Example(f"row-{n}", text, "joy" if n % 2 else "fear") for n, text in enumerate(texts))
     pipeline = Pipeline(recipe, RunFolder(tmp_path / "run"), Dataset(train=rows))
-    with pytest.raises(AuditError, match=r"1 training rows are longer than .*: row-3\."):
+    with pytest.raises(AuditError, match=r"Training rows longer than training\.max_length=.*: row-3\."):
         pipeline.begin()
     assert not pipeline.run.path.exists()
     trimmed = override_recipe(recipe, data__max_text_tokens=20)

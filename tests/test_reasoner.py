@@ -1,10 +1,13 @@
 import pytest
+import torch
 
 from whylabel import reasoner
 from whylabel.data import load_reasoning
+from whylabel.errors import ModelError
 from whylabel.models import load, prepare_for_training
 from whylabel.prompts import Prompts
 from whylabel.recipe import ReasonerConfig, ReasonerTrainingConfig
+from whylabel.training import loop
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,22 @@ def test_stage_one_learns_to_write_reasonings(tiny_model_folder, tmp_path, rows)
     assert after["n"] == len(written) == 6
     assert 0 <= after["stopped_share"] <= 1
     assert set(after["length_quantiles"]) == {"0.05", "0.25", "0.5", "0.75", "0.95"}
+
+
+def test_where_memory_runs_out_the_cure_is_a_field_of_the_reasoners_training(
+    tiny_model_folder, tmp_path, rows, monkeypatch
+):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 128.00 MiB.")
+
+    monkeypatch.setattr(loop, "weighted_loss", full)
+    loaded = load(str(tiny_model_folder), device="cpu")
+    train, _ = rows
+    with pytest.raises(ModelError) as raised:
+        reasoner.train_reasoner(
+            loaded, Prompts(loaded.tokenizer), train, ReasonerConfig(), seed=1, checkpoints=tmp_path
+        )
+    assert "set reasoner.training.tokens_per_batch=1024 " in raised.value.fix
 
 
 def test_answer_recovery_rises_when_the_reasoning_gives_the_answer_away(tiny_model_folder, rows, monkeypatch):

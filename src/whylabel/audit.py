@@ -41,7 +41,7 @@ def audit(
     for fault, is_faulty in faults.items():
         found = [row_id for row_id, row in zip(ids, examples, strict=True) if is_faulty(row)]
         if found:
-            raise AuditError(f"{len(found)} training rows {fault}: {_names(found)}.")
+            raise AuditError(f"Training rows that {fault}: {_names(found)}.")
     lengths = [len(row.prompt_ids) + len(row.completion_ids) for row in examples]
     _check_lengths(zip(ids, lengths, strict=True), max_length, section)
     return {
@@ -73,8 +73,8 @@ def _check_lengths(lengths: Iterable[tuple[str, int]], max_length: int, section:
     # Two examples of a text have one id.
     ids = list(dict.fromkeys(row_id for row_id, _ in long))
     raise AuditError(
-        f"{len(ids)} training rows are longer than {section}.max_length={max_length} tokens "
-        f"(the longest has {longest}): {_names(ids)}.",
+        f"Training rows longer than {section}.max_length={max_length} tokens (the longest has {longest}): "
+        f"{_names(ids)}.",
         fix=(
             f"set {section}.max_length={longest}"
             + (", or trim texts with data.max_text_tokens=N" if section == "training" else "")

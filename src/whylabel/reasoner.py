@@ -40,13 +40,18 @@ def train_reasoner(
     """Fine-tune the model in place, with the loss on the reasoning alone; return figures of the training."""
     prepare_for_training(loaded)
     examples = [prompts.reasoner_example(row.question, row.answer, row.reasoning) for row in rows]
-    checked = audit(
-        examples, [row.id for row in rows], prompts, config.training.max_length, section="reasoner.training"
-    )
+    section = "reasoner.training"
+    checked = audit(examples, [row.id for row in rows], prompts, config.training.max_length, section=section)
     say(f"  {checked['rows']:,} rows, {checked['tokens']:,} tokens; trained is what stands in ⟦ ⟧:")
     say(f"  {checked['example']!r}")
     result = train(
-        loaded, examples, config.training, seed=seed, checkpoints=checkpoints, title="train-reasoner"
+        loaded,
+        examples,
+        config.training,
+        seed=seed,
+        checkpoints=checkpoints,
+        title="train-reasoner",
+        section=section,
     )
     return {**asdict(result), "audit": checked}
 

@@ -60,7 +60,8 @@ def test_a_step_that_memory_does_not_hold_is_an_error_that_names_the_cure(
     ) as raised:
         run(loaded, tmp_path, examples[:rows])
     assert raised.value.where == "step 1"
-    assert ("tokens_per_batch=" if rows > 1 else "gradient_checkpointing") in raised.value.fix
+    cure = "tokens_per_batch=" if rows > 1 else "gradient_checkpointing=true"
+    assert f"set training.{cure}" in raised.value.fix
 
     def broken(*_):
         raise RuntimeError("something else")

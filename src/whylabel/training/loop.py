@@ -76,21 +76,23 @@ def train(
     seed: int,
     checkpoints: Path,
     title: str,
+    section: str = "training",
     select: Callable[[LoadedModel], Selection] | None = None,
 ) -> TrainingResult:
     """Fine-tune the model in place on the completions and return what was done.
 
     `examples` are the same in every epoch, or a function of the epoch. `checkpoints` is a folder for this very work:
-    it goes on from a whole checkpoint in it, and removes a torn one. `select` is handed the model in training.
+    it goes on from a whole checkpoint in it, and removes a torn one. `section` is where the recipe has the fields of
+    `config`, for messages. `select` is handed the model in training.
     """
     from transformers import set_seed
 
     _check_bitsandbytes(config)
-    named = {"seed": seed, "checkpoints": checkpoints, "title": title, "select": select}
+    named = {"seed": seed, "checkpoints": checkpoints, "title": title, "section": section, "select": select}
     epochs: Epochs = examples if callable(examples) else lambda _epoch: examples
     with shared(loaded, checkpoints, (examples, config), named):
         set_seed(seed)
-        loop = _Loop(loaded, epochs, config, seed, checkpoints, title, select)
+        loop = _Loop(loaded, epochs, config, seed, checkpoints, title, section, select)
         state = loop.run()
     loaded.model = loop.trained()
     return TrainingResult(
@@ -116,11 +118,12 @@ class _Loop:
         seed: int,
         folder: Path,
         title: str,
+        section: str,
         select: Callable[[LoadedModel], Selection] | None,
     ) -> None:
         import torch
 
-        self._config, self._folder, self._title = config, folder, title
+        self._config, self._folder, self._title, self._section = config, folder, title, section
         self._device = loaded.device
         self._pad_id = int(loaded.tokenizer.pad_token_id)
         # First the optimizer's class: looking it up resets what an accelerator knows of the processes.
@@ -258,12 +261,12 @@ class _Loop:
                 raise
             tokens, half = sum(map(len, batch)), self._config.tokens_per_batch // 2
             parts = f"{len(batch)} rows of {tokens:,} tokens at once"
-            smaller = f"set training.tokens_per_batch={half} (the same steps in smaller parts)"
+            smaller = f"set {self._section}.tokens_per_batch={half} (the same steps in smaller parts)"
+            recomputed = f"set {self._section}.gradient_checkpointing=true"
             raise ModelError(
                 f"{self._title}: the memory of {self._device} does not hold {parts}.",
                 where=f"step {self._state.step + 1}",
-                fix=f"{smaller if len(batch) > 1 else 'set training.gradient_checkpointing=true'}, "
-                "or end other programs there",
+                fix=f"{smaller if len(batch) > 1 else recomputed}, or end other programs there",
             ) from error
 
     def _look(self) -> None:
