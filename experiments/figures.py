@@ -113,7 +113,7 @@ def differences(experiment: Experiment, trial: str) -> str:
     """Draw by how many points each mode of a trial is ahead of the label alone, a row a setting, as SVG."""
     settings = [setting for setting in experiment.settings if trial in experiment.trials(setting)]
     seeds = [len(experiment.seeds(setting, trial)) for setting in settings]
-    names = [*_counted(settings, seeds), "mean of all"]
+    names = [*_counted(settings, seeds), "mean of the data sets"]
     figure, axes = _panels(1, height=1.5 + 0.45 * len(names))
     models = [model for model in MARKERS if model in experiment.models(settings[0], trial)]
     for place, (colour, model) in enumerate(zip(COLOURS, models, strict=False)):

@@ -119,13 +119,13 @@ def beside_others(experiment: Experiment, trial: str) -> str:
 
 
 def means(experiment: Experiment, trial: str) -> str:
-    """Return the table of by how much a trial's modes are ahead: means over settings of as many texts, and all."""
+    """Return the table of by how much a trial's modes are ahead: means over data sets, with as many texts and all."""
     groups: dict[str, list[str]] = defaultdict(list)
     for setting in experiment.settings:
         labels = setting.rpartition("-")[2]
         groups["all texts" if labels == "all" else f"{labels} a class"].append(setting)
     groups["together"] = experiment.settings
-    heads = [f"{name} ({len(some)} settings)" for name, some in groups.items()]
+    heads = [f"{name} ({len(set(map(experiment.data, some)))} data sets)" for name, some in groups.items()]
     lines = [f"| mode | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     for model in experiment.models(experiment.settings[0], trial):
         ahead = [experiment.ahead_of_all(trial, model, some) for some in groups.values()]

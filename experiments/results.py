@@ -6,6 +6,7 @@ rows, which says nothing of other seeds.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,9 +95,15 @@ class Experiment:
         return self.series(setting, trial, model).minus(self.series(setting, trial, "baseline"))
 
     def ahead_of_all(self, trial: str, model: str, among: Sequence[str] | None = None) -> Estimate:
-        """Return the mean of `ahead` over settings, default all, and its 95 % interval (Student's t over them)."""
-        settings = [one for one in among or self.settings if trial in self.trials(one)]
-        return over(np.array([self.ahead(one, trial, model)[0] for one in settings]))
+        """Return the mean of `ahead` over data sets, in each over its settings, default all, and its 95 % interval.
+
+        That is Student's t over the data sets: settings of one share their rows, and are not independent.
+        """
+        found: dict[str, list[float]] = defaultdict(list)
+        for setting in among or self.settings:
+            if trial in self.trials(setting):
+                found[self.data(setting)].append(self.ahead(setting, trial, model)[0])
+        return over(np.array([np.mean(ahead) for ahead in found.values()]))
 
     def seeds(self, setting: str, trial: str) -> set[int]:
         """Return the seeds that a trial was run with."""

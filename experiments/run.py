@@ -30,7 +30,7 @@ from typing import Any
 
 import yaml
 
-from whylabel.atomic import one_at_a_time
+from whylabel.atomic import one_at_a_time, whole_file
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.machine import hardware, usable_cores, versions
 from whylabel.pipeline import Pipeline
@@ -235,15 +235,15 @@ def data_sets() -> dict[str, dict[str, Any]]:
 
 
 def without_label(folder: Path, label: str, target: Path) -> Path:
-    """Write the splits without the rows of a label, and return where."""
+    """Write the splits without the rows of a label, whole files each, and return where."""
     import pyarrow.compute
     import pyarrow.parquet
 
-    target.mkdir(parents=True, exist_ok=True)
     for file in folder.glob("*.parquet"):
         table = pyarrow.parquet.read_table(file)
         kept = table.filter(pyarrow.compute.not_equal(table["label_name"], label))
-        pyarrow.parquet.write_table(kept, target / file.name)
+        with whole_file(target / file.name) as aside:
+            pyarrow.parquet.write_table(kept, aside)
     return target
 
 

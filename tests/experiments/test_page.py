@@ -103,14 +103,17 @@ def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monk
         assert drawn.startswith("<?xml") and "dual" in drawn
 
 
-def test_the_mean_of_several_settings_has_an_interval_over_them(page, results, tmp_path, monkeypatch):
+def test_the_mean_of_several_settings_has_an_interval_over_their_data_sets(
+    page, results, tmp_path, monkeypatch
+):
     import figures
 
     (tmp_path / "e0").mkdir()
-    rights = {"s-8": "1110", "t-8": "1100", "u-all": "1100", "v-all": "1000"}
-    plan = {"settings": {name: {"data": "small"} for name in rights}, "trials": {"best": []}}
+    rights = {"s-8": "1110", "t-8": "1100", "s-all": "1100", "t-all": "1000"}
+    plan = {"settings": {name: {"data": name[0]} for name in rights}, "trials": {"best": []}}
     (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
-    # Ahead by 50, 25, 25 and 0 points: the mean is 25, its standard error 10.2, and t(0.975, 3) = 3.182.
+    # Ahead by 50, 25, 25 and 0 points. The means of s and t are 37.5 and 12.5, that of both is 25, its standard error
+    # 12.5, and t(0.975, 1) = 12.706.
     found = [
         {**result("best", 1, right, "1000", 100.0), "setting": setting} for setting, right in rights.items()
     ]
@@ -118,12 +121,12 @@ def test_the_mean_of_several_settings_has_an_interval_over_them(page, results, t
     monkeypatch.setattr(results, "HERE", tmp_path)
     experiment = results.Experiment("e0")
     assert page.means(experiment, "best").splitlines() == [
-        "| mode | 8 a class (2 settings) | all texts (2 settings) | together (4 settings) |",
+        "| mode | 8 a class (2 data sets) | all texts (2 data sets) | together (2 data sets) |",
         "|---|---|---|---|",
-        "| fast | +37.5 [−121.3, +196.3] | +12.5 [−146.3, +171.3] | +25.0 [−7.5, +57.5] |",
+        "| fast | +37.5 [−121.3, +196.3] | +12.5 [−146.3, +171.3] | +25.0 [−133.8, +183.8] |",
     ]
     drawn = figures.differences(experiment, "best")
-    assert "mean of all" in drawn and "reasoned" not in drawn
+    assert "mean of the data sets" in drawn and "reasoned" not in drawn
 
 
 def test_the_page_shows_what_the_result_files_hold():

@@ -25,6 +25,23 @@ def parse(run, monkeypatch, *arguments):
     return run.parser("doc").parse_args()
 
 
+def test_a_label_is_left_out_in_files_that_are_never_torn(run, tmp_path, monkeypatch):
+    rows = pa.table({"text": ["a", "b"], "label_name": ["joy", "MULTI"]})
+    (tmp_path / "from").mkdir()
+    pq.write_table(rows, tmp_path / "from" / "train.parquet")
+    folder = run.without_label(tmp_path / "from", "MULTI", tmp_path / "to")
+
+    def killed(_table, path):
+        Path(path).write_bytes(b"PAR1")
+        raise KeyboardInterrupt
+
+    # Processes side by side write the same files, and read them.
+    monkeypatch.setattr(pq, "write_table", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.without_label(tmp_path / "from", "MULTI", folder)
+    assert pq.read_table(folder / "train.parquet").to_pylist() == [{"text": "a", "label_name": "joy"}]
+
+
 def write_data(folder):
     """Write a data set with validation rows, one without, and reasoning data."""
     rows = {"text": [f"text {n} is {n % 2}" for n in range(60)], "label_name": ["no", "yes"] * 30}
