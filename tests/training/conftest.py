@@ -1,4 +1,8 @@
+import shutil
+
 import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from whylabel.models import load, prepare_for_training
 from whylabel.prompts import Prompts
@@ -11,9 +15,18 @@ CONFIG = TrainingConfig(
 
 
 @pytest.fixture
-def fresh(tiny_model_folder):
-    def make():
-        loaded = load(str(tiny_model_folder), device="cpu")
+def fresh(tiny_model_folder, tmp_path_factory):
+    """Return a function that loads the tiny model, its output embeddings untied from the input's if it is wished."""
+
+    def make(*, tied=True):
+        folder = tiny_model_folder
+        if not tied:
+            folder = tmp_path_factory.mktemp("untied") / "model"
+            shutil.copytree(tiny_model_folder, folder)
+            config = AutoConfig.from_pretrained(folder, tie_word_embeddings=False)
+            torch.manual_seed(1)
+            AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        loaded = load(str(folder), device="cpu")
         prepare_for_training(loaded)
         return loaded
 

@@ -128,14 +128,20 @@ def test_the_last_steps_train_the_label_alone(loaded, tmp_path, run, examples):
     assert result.supervised_tokens == sum(len(row.completion_ids) for row in examples) + labels
 
 
-def test_lora_is_merged_into_a_plain_model_and_learns_the_marker(loaded, tmp_path, run):
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_adapters_are_merged_into_a_plain_model_and_learn_the_marker(fresh, tmp_path, run, tied, method):
+    loaded = fresh(tied=tied)
     marker = loaded.tokenizer.convert_tokens_to_ids(LABEL_MARKER)
-    before = loaded.model.get_input_embeddings().weight.detach().clone()
-    run(loaded, tmp_path, method="lora")
-    after = loaded.model.get_input_embeddings().weight
+    before = weights(loaded)
+    run(loaded, tmp_path, method=method)
+    after = weights(loaded)
     assert type(loaded.model).__name__ == "LlamaForCausalLM"
-    assert not torch.equal(before[marker], after[marker])
-    assert torch.equal(before[:marker], after[:marker])
+    # What reads the marker, and what writes it.
+    for layer in ("model.embed_tokens.weight", "lm_head.weight"):
+        assert not torch.equal(before[layer][marker], after[layer][marker])
+        assert torch.equal(before[layer][:marker], after[layer][:marker])
+    assert torch.equal(after["model.embed_tokens.weight"], after["lm_head.weight"]) == tied
 
 
 def test_qlora_trains_adapters_over_four_bits_and_merges_them_into_the_weights(

@@ -82,6 +82,14 @@ def _with_adapters(model: Any, loaded: LoadedModel, config: TrainingConfig) -> A
         lora_dropout=config.lora.lora_dropout,
         target_modules=config.lora.target_modules,
         # Adapters leave embeddings alone, but the label marker is new and must be learnt.
-        trainable_token_indices=[marker],
+        trainable_token_indices={name: [marker] for name in _embeddings(model)},
     )
     return get_peft_model(model, adapters)
+
+
+def _embeddings(model: Any) -> list[str]:
+    """Return the names of the layers with a row for each token: one, or two where input and output are not tied."""
+    layers = [model.get_input_embeddings()]
+    if model.get_output_embeddings().weight is not layers[0].weight:
+        layers.append(model.get_output_embeddings())
+    return [name for name, part in model.named_modules() if part in layers]
