@@ -8,7 +8,7 @@ import torch
 from trained_models import LABELS, RECIPE, labelled, train_tiny
 from whylabel.calibration import Calibration
 from whylabel.card import ModelCard
-from whylabel.classifier import reasoning_budget, save_checked, train_classifier
+from whylabel.classifier import calibrate_classifier, reasoning_budget, save_checked, train_classifier
 from whylabel.errors import AuditError, ModelError
 from whylabel.models import load
 from whylabel.prompts import Prompts
@@ -112,6 +112,22 @@ def test_a_dual_model_learns_where_to_reason_how_to_blend_and_its_default(tiny_m
     assert 0 <= card["calibration"]["adaptive"]["share"] <= 0.5
     assert model.card.modes == tuple(card["modes"])
     assert ModelCard.from_json(card, tmp_path) == model.card
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_a_dual_model_that_saw_no_reasoning_answers_at_once_alone(tiny_model_folder, tmp_path, capsys, share):
+    recipe = override_recipe(RECIPE, training__max_steps=2, classifier__reasoned_share=share)
+    loaded, rows = load(str(tiny_model_folder), device="cpu"), list(labelled(False))
+    card, _ = train_classifier(
+        loaded, rows, LABELS, recipe, target="dual", title="t", checkpoints=tmp_path, lineage={}
+    )
+    assert "no reasoning to learn from" in capsys.readouterr().err
+    card = calibrate_classifier(loaded, card, list(labelled(False, 100, 24)), recipe)
+    assert card.modes == ("fast",)
+    model = TrainedClassifier(loaded, card)
+    with pytest.raises(ModelError, match=r"cannot answer in mode 'reasoned'. It can: fast\.") as raised:
+        model.predict([("1", "text")], "reasoned")
+    assert "augment/dropped.parquet" in raised.value.fix
 
 
 def test_too_few_rows_calibrate_nothing_and_it_is_said(tiny_model_folder, tmp_path, capsys):

@@ -80,6 +80,17 @@ def test_a_row_without_a_reasoning_is_answered_at_once(prompts):
     assert len(examples) == 12 + 8
 
 
+@pytest.mark.parametrize(
+    ("rows", "at_once"), [([*ROWS[:1], *PLAIN], 4), (PLAIN, 4), ([*ROWS, *PLAIN[:1]], 2)]
+)
+def test_a_row_without_a_reasoning_is_shown_whatever_the_share(prompts, rows, at_once):
+    shown_rows = shown(prompts, rows, "dual", reasoned_share=0.8)
+    for epoch in range(3):
+        found = texts(prompts, shown_rows.epoch(epoch))
+        assert len({text for text in found if "plain" in text}) == sum(row in PLAIN for row in rows)
+        assert sum("Reasoning:" not in text for text in found) == at_once
+
+
 def test_reasonings_take_turns(prompts):
     rows = shown(prompts, ROWS[:1], "reasoning_label", reasonings_per_text=2)
     found = [texts(prompts, rows.epoch(epoch))[0] for epoch in range(3)]

@@ -71,7 +71,7 @@ class ModelCard:
 
     def calibrated(self, calibration: Calibration, mode: Mode) -> ModelCard:
         """Return the card with a calibration, the modes that it makes possible, and a default among them."""
-        can = MODES[self.target]
+        can = tuple(mode for mode in MODES[self.target] if mode in self.modes)
         if calibration.blend_weight is not None:
             can += _CHOSEN_ON_VALIDATION
         modes = (mode, *(other for other in can if other != mode))
@@ -165,8 +165,10 @@ def check_modes(target: Target, modes: Iterable[Mode]) -> None:
 
 def _cannot(who: str, mode: Mode, can: Sequence[Mode], target: Target) -> ModelError:
     fix = f"choose one of them, or train with classifier.target: {_TARGET_OF[mode]}"
-    if target == "dual":
+    if target == "dual" and mode in _CHOSEN_ON_VALIDATION:
         fix = "train with 20 validation rows or more, on which its threshold or weight is chosen"
+    elif target == "dual":
+        fix = "train it with reasonings: augment kept none, and augment/dropped.parquet says why"
     return ModelError(f"{who} cannot answer in mode {mode!r}. It can: {', '.join(can)}.", fix=fix)
 
 

@@ -76,6 +76,11 @@ def train_classifier(
     checked = audit(examples, ids, prompts, training.max_length)
     say(f"  {checked['rows']:,} examples, {checked['tokens']:,} tokens; trained is what stands in ⟦ ⟧:")
     say(f"  {checked['example']!r}")
+    reasonings, modes = shown.reasonings(), MODES[target]
+    if not reasonings and "fast" in modes:
+        if len(modes) > 1:
+            say("  no reasoning to learn from: the model can answer at once alone")
+        modes = ("fast",)
     card = ModelCard(
         labels=labels,
         target=target,
@@ -83,10 +88,9 @@ def train_classifier(
         name=recipe.task.name,
         prompt_style=recipe.prompt_style,
         max_text_tokens=limit or training.max_length,
-        max_reasoning_tokens=recipe.classifier.max_reasoning_tokens
-        or reasoning_budget(prompts, shown.reasonings()),
+        max_reasoning_tokens=recipe.classifier.max_reasoning_tokens or reasoning_budget(prompts, reasonings),
         lineage=lineage,
-        modes=MODES[target],
+        modes=modes,
         vote=Vote(recipe.classifier.votes, recipe.classifier.vote_temperature, recipe.seed),
         multi_label=multi_label,
     )

@@ -22,7 +22,8 @@ class TrainingSet:
     """The examples of a target over labelled rows, with their reasonings where they have some.
 
     A target of one form: every row once an epoch. `dual` and `multi_task`: every row at once (`label`), and beside
-    them as many with a reasoning as make up `reasoned_share`; above one half, all with a reasoning and fewer at once.
+    them as many with a reasoning as make up `reasoned_share`; above one half, all with a reasoning and fewer of these
+    at once.
     Of a row's acceptable reasonings the first `reasonings_per_text` take turns, one in each epoch.
     """
 
@@ -54,7 +55,9 @@ class TrainingSet:
         reasoned = [place for place in places if isinstance(self._rows[place], ReasonedExample)]
         share = self._config.reasoned_share
         if share > 0.5:
-            places = draw.sample(places, min(len(places), round(len(reasoned) * (1 - share) / share)))
+            bare = [place for place in places if not isinstance(self._rows[place], ReasonedExample)]
+            both = max(0, round(len(reasoned) * (1 - share) / share) - len(bare))
+            places = [*bare, *draw.sample(reasoned, both)]
         else:
             reasoned = draw.sample(reasoned, min(len(reasoned), round(len(places) * share / (1 - share))))
         return [
