@@ -10,7 +10,9 @@ import torch
 from whylabel.errors import ModelError
 from whylabel.prompts import LABEL_MARKER, Prompts
 from whylabel.recipe import LossConfig
+from whylabel.recipe.training import LoraSettings
 from whylabel.training import Selection, latest_checkpoint, loop
+from whylabel.training.checkpoints import Checkpoint
 from whylabel.training.ragged import ragged_pays
 
 
@@ -221,6 +223,68 @@ def test_an_interrupted_selection_keeps_the_same_weights(fresh, tmp_path, run):
     result = run(resumed, tmp_path / "broken", **settings)
     assert result.evaluations == expected.evaluations
     assert same(weights(whole), weights(resumed))
+
+
+def test_what_a_look_draws_leaves_the_dropout_of_the_training_alone(fresh, tmp_path, run):
+    def select(draws):
+        def measure():
+            if draws:
+                torch.manual_seed(1)
+            looks.append(1)
+            return float(len(looks))
+
+        looks = []
+        return lambda _in_training: Selection(measure, steps=1)
+
+    found = []
+    for draws in (False, True):
+        loaded = fresh()
+        settings = {"method": "lora", "lora": LoraSettings(lora_dropout=0.5), "select": select(draws)}
+        run(loaded, tmp_path / str(draws), **settings)
+        found.append(weights(loaded))
+    assert same(*found)
+
+
+def test_a_training_goes_on_with_as_many_processes_as_it_was_begun_with(loaded, tmp_path, run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "Checkpoint", lambda **_: Checkpoint(processes=2))
+        run(loaded, tmp_path, save_steps=6)
+    with pytest.raises(ModelError, match="begun with 2 processes") as raised:
+        run(loaded, tmp_path)
+    assert raised.value.fix.startswith("launch 2 processes")
+
+
+def test_flash_attention_is_for_the_steps_of_packed_rows_alone(loaded, tmp_path, run, monkeypatch):
+    from transformers import AttentionInterface, PreTrainedModel
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    seen, real = [], PreTrainedModel.set_attn_implementation
+
+    def flash(module, query, *others, is_causal=None, **named):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return sdpa_attention_forward(module, query, *others, **named)
+
+    def set_implementation(model, name):
+        real(model, "stand_in" if name == "flash_attention_2" else name)
+
+    AttentionInterface.register("stand_in", flash)
+    monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: True)
+    monkeypatch.setattr(PreTrainedModel, "set_attn_implementation", set_implementation)
+    monkeypatch.setattr(loop, "ragged_pays", lambda _device: False)
+    before = loaded.model.config._attn_implementation
+
+    def select(in_training):
+        def measure():
+            assert in_training.model.config._attn_implementation == before
+            return 0.0
+
+        return Selection(measure, steps=1)
+
+    run(loaded, tmp_path / "32", **PACKED, num_train_epochs=1)
+    assert not seen  # its kernels refuse float32
+    run(loaded, tmp_path / "16", **PACKED, num_train_epochs=1, dtype="bfloat16", select=select)
+    assert seen and all(seen)
+    assert loaded.model.config._attn_implementation == before
 
 
 def test_the_best_weights_are_kept_and_training_stops_early(loaded, tmp_path, run):

@@ -14,15 +14,11 @@ if TYPE_CHECKING:
 
 
 def prepared(loaded: LoadedModel, config: TrainingConfig, arithmetic: torch.dtype | None) -> Any:
-    """Return the model as it is trained: with adapters, checkpointed gradients or packed attention as wanted.
+    """Return the model as it is trained: with adapters or checkpointed gradients as wanted.
 
     `arithmetic` is what weights in 4 bits are computed in (default: float32).
     """
-    from transformers.utils import is_flash_attn_2_available
-
     model: Any = loaded.model
-    if config.packing and is_flash_attn_2_available():
-        model.set_attn_implementation("flash_attention_2")
     if config.method == "lora":
         model = _with_adapters(model, loaded, config)
     elif config.method == "qlora":

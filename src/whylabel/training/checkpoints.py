@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 _COMPLETE = "complete.json"
+_CPU_RANDOM, _GPU_RANDOM = "rng", "rng_gpu"
 _WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 
 
@@ -33,6 +34,8 @@ class Checkpoint:
     supervised_tokens: int = 0
     flops: float = 0.0
     seconds: float = 0.0
+    processes: int = 1
+    """Those that the training was begun with: a step has as many more rows."""
     evaluations: list[dict[str, float]] = field(default_factory=list)
     """The looks at the validation rows: `step` and `accuracy`."""
 
@@ -54,7 +57,7 @@ def save_checkpoint(
             for name, value in slots.items()
             if isinstance(value, torch.Tensor)
         }
-        save_file({**_cpu(flat), "rng": torch.get_rng_state()}, aside / _OPTIMIZER)
+        save_file({**_cpu(flat), **_random_states()}, aside / _OPTIMIZER)
         plain = {
             f"{index}.{name}": value
             for index, slots in values["state"].items()
@@ -89,13 +92,22 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.O
     load_parameters(model, path / _WEIGHTS)
     values = json.loads((path / _STATE).read_text(encoding="utf-8"))
     tensors = load_file(path / _OPTIMIZER)
-    torch.set_rng_state(tensors.pop("rng"))
+    torch.set_rng_state(tensors.pop(_CPU_RANDOM))
+    if (state := tensors.pop(_GPU_RANDOM, None)) is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state)
     slots: dict[int, dict[str, Any]] = {}
     for key, value in {**tensors, **values.pop("optimizer_values")}.items():
         index, name = key.split(".", 1)
         slots.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": slots, "param_groups": values.pop("groups")})
     return Checkpoint(**values)
+
+
+def _random_states() -> dict[str, torch.Tensor]:
+    import torch
+
+    states = {_CPU_RANDOM: torch.get_rng_state()}
+    return states | ({_GPU_RANDOM: torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
 
 
 def save_parameters(model: torch.nn.Module, file: Path) -> None:

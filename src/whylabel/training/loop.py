@@ -35,7 +35,7 @@ from whylabel.training.checkpoints import (
 from whylabel.training.loss import Inputs, coefficients, packed, padded, weighted_loss
 from whylabel.training.plan import Batch, Epochs, Plan, Step
 from whylabel.training.processes import accelerator, from_first, shared
-from whylabel.training.ragged import honours_ragged, ragged, ragged_attention, ragged_pays
+from whylabel.training.ragged import attention, honours_ragged, ragged, ragged_attention, ragged_pays
 from whylabel.training.selection import Selection
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class _Loop:
             self._wrapped = self._accelerator.prepare_model(self.model)
         in_training = LoadedModel(self.model, loaded.tokenizer, loaded.name)
         self._selection = select(in_training) if select else None
-        self._state = Checkpoint()
+        self._state = Checkpoint(processes=self._accelerator.num_processes)
         self.first_step = 0
 
     def run(self) -> Checkpoint:
@@ -164,6 +164,7 @@ class _Loop:
         newest = self._from_main(newest)
         if newest is not None:
             self._state = load_checkpoint(newest, self.model, self._optimizer)
+            self._check_processes(newest)
             self.first_step = self._state.step
             say(f"  {self._title}: goes on from step {self.first_step}")
         factor = _schedule(self._config, total)
@@ -190,6 +191,15 @@ class _Loop:
                     self._save()
                     saved_at = time.monotonic()
         return self._state
+
+    def _check_processes(self, checkpoint: Path) -> None:
+        begun, now = self._state.processes, self._accelerator.num_processes
+        if begun != now:
+            raise ModelError(
+                f"{self._title}: begun with {begun} processes, this training has other steps with {now}.",
+                where=str(checkpoint),
+                fix=f"launch {begun} processes, or remove this folder to begin anew",
+            )
 
     def trained(self) -> Any:
         """Return the plain model with the weights that are kept, adapters merged."""
@@ -218,9 +228,8 @@ class _Loop:
         total = 0.0
         for place, (batch, found) in enumerate(mine):
             inputs = self._inputs(batch, found)
-            attention = ragged_attention(self._plain) if self._ragged else nullcontext()
-            short_of_memory = self._short_of_memory(batch)
-            with short_of_memory, self._exchange(last=place == len(mine) - 1), self._arithmetic(), attention:
+            exchange, attending = self._exchange(last=place == len(mine) - 1), self._attention()
+            with self._short_of_memory(batch), exchange, self._arithmetic(), attending:
                 loss = weighted_loss(self._wrapped, self._head, inputs, self._config.loss.label_smoothing) * (
                     0.0 if idle else 1.0
                 )
@@ -294,10 +303,14 @@ class _Loop:
 
     @contextmanager
     def _labelling(self) -> Iterator[None]:
+        import torch
+
         self.model.eval()
         self.model.config.use_cache = True
         try:
-            yield
+            # Reasonings are drawn with a seed of their own, which dropout must not go on from.
+            with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
+                yield
         finally:
             self.model.config.use_cache = False
             self.model.train()
@@ -308,6 +321,16 @@ class _Loop:
         if self._autocast is None:
             return nullcontext()
         return torch.autocast(self._device.type, dtype=self._autocast)
+
+    def _attention(self) -> Any:
+        from transformers.utils import is_flash_attn_2_available
+
+        if self._ragged:
+            return ragged_attention(self._plain)
+        # Its kernels take 16 bits alone: what looks at the model between two steps has its attention back.
+        if self._config.packing and self._autocast is not None and is_flash_attn_2_available():
+            return attention(self._plain, "flash_attention_2")
+        return nullcontext()
 
     def _exchange(self, last: bool) -> Any:
         return nullcontext() if last else self._accelerator.no_sync(self._wrapped)

@@ -7,7 +7,7 @@ Whether a model honours it is tried out first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -38,17 +38,22 @@ def ragged(rows: Sequence[Rendered], weights: Sequence[Any], device: torch.devic
 
 
 @contextmanager
-def ragged_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let a model attend within the groups that `ragged` gives it."""
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(_NAME, _attend)
+def attention(model: PreTrainedModel, name: str) -> Iterator[None]:
+    """Let a model attend by another implementation of transformers."""
     before = model.config._attn_implementation
-    model.set_attn_implementation(_NAME)
+    model.set_attn_implementation(name)
     try:
         yield
     finally:
         model.set_attn_implementation(before)
+
+
+def ragged_attention(model: PreTrainedModel) -> AbstractContextManager[None]:
+    """Let a model attend within the groups that `ragged` gives it."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(_NAME, _attend)
+    return attention(model, _NAME)
 
 
 def ragged_pays(device: torch.device) -> bool:
