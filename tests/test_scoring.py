@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from transformers import MistralConfig, MistralForCausalLM
 
 from whylabel import scoring
 from whylabel.models import load, prepare_for_training
@@ -60,6 +61,24 @@ def test_a_model_that_ignores_the_tree_mask_is_scored_the_plain_way(loaded, prom
     monkeypatch.setattr("whylabel.scoring._score_tree", lambda *_: np.zeros((1, 4)))
     np.testing.assert_allclose(LabelScorer(loaded, continuations).log_scores(inputs), expected)
     assert loaded.honours_tree_masks is False
+
+
+def test_texts_longer_than_a_sliding_window_are_scored_the_plain_way(tokenizer, tmp_path):
+    settings = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = MistralConfig(
+        vocab_size=len(tokenizer), sliding_window=24, num_key_value_heads=1, initializer_range=0.3, **settings
+    )
+    MistralForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = load(str(tmp_path), device="cpu")
+    continuations = [[5, 6, 2], [5, 7, 8, 2], [9, 2]]
+    inputs = [list(range(10, 10 + length)) for length in (8, 20, 21, 60)]
+    found = LabelScorer(loaded, continuations).log_scores(inputs)
+    np.testing.assert_allclose(found, score_one_by_one(loaded, inputs, continuations), atol=1e-3)
+    assert loaded.honours_tree_masks
+    # The short one by the tree, whose mask is right as long as the window holds all.
+    assert LabelScorer(loaded, continuations)._beyond_window(inputs)
+    assert not LabelScorer(loaded, continuations)._beyond_window(inputs[:2])
 
 
 def test_the_noise_of_16_bits_is_not_taken_for_an_ignored_mask(loaded, prompts, monkeypatch):

@@ -1,9 +1,10 @@
 """Floating-point operations of a causal LM, counted from its shape.
 
-A position that is computed costs 2 FLOPs for each weight of the linear layers, and 4 x layers x heads x head size for
-each position that it attends to (itself included); one whose logits are wanted costs 2 more for each weight of the LM
-head. A backward pass costs twice a forward pass (Kaplan et al. 2020, arXiv 2001.08361, section 2.1), or once where
-only adapters are trained. Norms, rotary embeddings and softmax are left out.
+A position that is computed costs 2 FLOPs for each weight of the layers that it passes (of a mixture's experts, so
+many as a token passes), and 4 x layers x heads x head size for each position that it attends to (itself included);
+one whose logits are wanted costs 2 more for each weight of the LM head. A backward pass costs twice a forward pass
+(Kaplan et al. 2020, arXiv 2001.08361, section 2.1), or once where only adapters are trained. Norms, rotary embeddings
+and softmax are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
+
+_EXPERTS = ".experts."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,18 @@ class Flops:
         """Count a loaded model."""
         import torch
 
-        config, head = model.config, model.get_output_embeddings()
-        layers = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part is not head]
+        config, head = model.config.get_text_config(), model.get_output_embeddings()
+        tables = (part for part in model.modules() if isinstance(part, torch.nn.Embedding))
+        apart = {id(part.weight) for part in (head, *tables)}
+        active = _active_experts(config)
+        weights = sum(
+            value.numel() * (active if _EXPERTS in name else 1.0)
+            for name, value in model.named_parameters()
+            if value.ndim >= 2 and id(value) not in apart
+        )
         head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         return cls(
-            per_position=2.0 * sum(layer.weight.numel() for layer in layers),
+            per_position=2.0 * weights,
             per_pair=4.0 * config.num_hidden_layers * config.num_attention_heads * head_size,
             per_logits=2.0 * head.weight.numel(),
         )
@@ -46,3 +56,10 @@ class Flops:
     def training(self, length: int, logits: int, *, adapters: bool = False, again: bool = False) -> float:
         """Return the FLOPs of a training pass over a row; `again`: with gradient checkpointing."""
         return self.forward(length, logits) * (2 + (not adapters) + again)
+
+
+def _active_experts(config: PretrainedConfig) -> float:
+    """Return the share of a mixture's experts that a token passes."""
+    names = ("num_local_experts", "num_experts", "n_routed_experts")
+    experts = next((found for name in names if (found := getattr(config, name, None))), 1)
+    return float((getattr(config, "num_experts_per_tok", None) or experts) / experts)

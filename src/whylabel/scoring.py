@@ -74,6 +74,8 @@ class LabelScorer:
             raise ValueError("every label needs at least one token")
         self._loaded = loaded
         self._continuations = [tuple(ids) for ids in continuations]
+        self._longest = max(map(len, continuations))
+        self._window = _window(loaded)
         most = _LOGITS_PER_BATCH // int(loaded.model.config.vocab_size)
         self._tries = [
             (places, _Trie.of([self._continuations[place] for place in places]))
@@ -90,12 +92,16 @@ class LabelScorer:
     def _score(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         if self._loaded.honours_tree_masks is None:
             self._loaded.honours_tree_masks = self._check_tree_masks()
-        if not self._loaded.honours_tree_masks:
+        if not self._loaded.honours_tree_masks or self._beyond_window(prompts):
             return score_one_by_one(self._loaded, prompts, self._continuations)
         scores = np.empty((len(prompts), len(self._continuations)))
         for places, trie in self._tries:
             scores[:, places] = _score_tree(self._loaded, prompts, trie)
         return scores
+
+    def _beyond_window(self, prompts: Sequence[Sequence[int]]) -> bool:
+        # A mask of our own takes the place of the model's, and lets every layer see the whole text.
+        return self._window is not None and max(map(len, prompts)) + self._longest > self._window
 
     def _check_tree_masks(self) -> bool:
         # A few labels tell; the longest make the deepest branches.
@@ -122,6 +128,13 @@ class LabelScorer:
             batch.append(index)
         if batch:
             yield batch
+
+
+def _window(loaded: LoadedModel) -> int | None:
+    """Return how many tokens some layer of the model looks back at the most, or None where all see everything."""
+    config = loaded.model.config.get_text_config()
+    windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return min((size for size in windows if size), default=None)
 
 
 def _groups(continuations: Sequence[tuple[int, ...]], most_nodes: int) -> Iterator[list[int]]:
@@ -206,10 +219,10 @@ def _honours_tree_masks(
 ) -> bool:
     """Return whether a tree's scores are those of plain passes.
 
-    Some attention variants (sliding windows, linear attention) ignore a mask that we shape ourselves. To see it,
-    every branch is scored once more among others: what a mask hides changes nothing, to the last bit in any
-    arithmetic. The plain passes tell the rest, roughly in 16 bits: there the same sum in another order moves the
-    score of an unlikely label by a nat or more.
+    Some attention variants (linear attention) ignore a mask that we shape ourselves. To see it, every branch is
+    scored once more among others: what a mask hides changes nothing, to the last bit in any arithmetic. The plain
+    passes tell the rest, roughly in 16 bits: there the same sum in another order moves the score of an unlikely label
+    by a nat or more.
     """
     import torch
 

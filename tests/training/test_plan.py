@@ -89,12 +89,33 @@ def test_the_cost_of_a_row():
     assert plan(gradient_checkpointing=True).cost(row) == 4 * forward
 
 
-def test_flops_of_a_model(loaded):
+def counted(model):
+    """Return what torch counts of one position."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    flops = Flops.of(loaded.model)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        loaded.model(input_ids=torch.ones(1, 1, dtype=torch.long))
+        model(input_ids=torch.ones(1, 1, dtype=torch.long))
+    return counter.get_total_flops()
+
+
+def test_flops_of_a_model(loaded):
     # torch counts the attention of a single position, too, but no more than it.
-    assert counter.get_total_flops() == pytest.approx(flops.forward(1, 1), rel=0.02)
+    assert counted(loaded.model) == pytest.approx(Flops.of(loaded.model).forward(1, 1), rel=0.02)
+
+
+def test_flops_of_layers_that_are_not_called_linear():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=100, n_embd=32, n_layer=2, n_head=2))
+    assert counted(model) == pytest.approx(Flops.of(model).forward(1, 1), rel=0.02)
+
+
+def test_of_a_mixtures_experts_those_of_a_token_count():
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = MixtralConfig(vocab_size=100, num_key_value_heads=2, num_local_experts=4, **shape)
+    attention, router, expert = 4 * 32 * 32, 4 * 32, 3 * 32 * 64
+    of_a_layer = attention + router + config.num_experts_per_tok * expert
+    assert Flops.of(MixtralForCausalLM(config)).per_position == 2 * 2 * of_a_layer
