@@ -250,6 +250,16 @@ def test_a_verifier_judges_what_was_written_and_a_new_one_writes_nothing_again(
     assert all(len(row.scores) == 1 for row in read_reasoned(run.kept))
 
 
+def listing(monkeypatch, ids):
+    """Let the stage `suspects` list the rows with these ids."""
+    monkeypatch.setattr(
+        "whylabel.suspects.find_suspects",
+        lambda rows, probabilities, labels: [
+            Suspect(row.id, row.text, row.label, 0.1, "joy", 0.9) for row in rows if row.id in ids
+        ],
+    )
+
+
 def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     recipe, tiny_model_folder, tmp_path, monkeypatch, capsys
 ):
@@ -261,12 +271,7 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     run = RunFolder(tmp_path)
     pipeline = Pipeline(doubting, run)
     wrong = {row.id for row in pipeline.dataset.train[:3]}
-    monkeypatch.setattr(
-        "whylabel.suspects.find_suspects",
-        lambda rows, probabilities, labels: [
-            Suspect(row.id, row.text, row.label, 0.1, "joy", 0.9) for row in rows if row.id in wrong
-        ],
-    )
+    listing(monkeypatch, wrong)
     pipeline.begin()
     assert pipeline.plan()[:2] == ["suspects: would run", "augment: would run"]
     pipeline.augment()
@@ -280,6 +285,21 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     assert not wrong & {row.id for row in read_reasoned(run.kept)}
     assert not list(run.path.rglob("fold*"))
     assert run.read_manifest()["stages"]["suspects"]["status"] == "done"
+
+
+def test_suspect_labels_are_looked_for_before_a_classifier_gives_the_baseline_its_budget(
+    recipe, tiny_model_folder, tmp_path, monkeypatch
+):
+    values = {"reasoner__model": str(tiny_model_folder), "augment__suspects": {"folds": 2}}
+    matched = override_recipe(recipe, **values, baseline__budget="matched_flops")
+    listing(monkeypatch, set())
+    run = RunFolder(tmp_path)
+    pipeline = Pipeline(matched, run)
+    pipeline.begin()
+    pipeline.augment()
+    pipeline.train_models()
+    assert all("skipped" in line for line in pipeline.plan()[:-1])
+    assert changed_stages(override_recipe(recipe, **values), run)[0] == "train-baseline"
 
 
 def test_a_reasoner_of_another_prompt_style_is_refused(recipe, finished, tmp_path):

@@ -47,8 +47,9 @@ class StageKeys:
         )  # fmt: skip
 
     def suspects(self) -> str:
-        """Return the key of `suspects`."""
-        return fingerprint(self.recipe.augment.suspects.folds, self.baseline())
+        """Return the key of `suspects`: its baselines are trained as the recipe says, whatever `baseline.budget`."""
+        train = self.inputs.data_fingerprints["train"]
+        return fingerprint(self.recipe.augment.suspects.folds, "label", self._stage_two(), train)
 
     def augment(self) -> str:
         """Return the key of `augment`."""
