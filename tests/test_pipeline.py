@@ -2,6 +2,7 @@ import json
 import signal
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from fake_endpoint import Reply, fake_endpoint
@@ -9,7 +10,7 @@ from whylabel.cli.main import main
 from whylabel.errors import AuditError, EngineError, ModelError, RecipeError, RunFolderError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline
-from whylabel.reasoned_rows import read_reasoned
+from whylabel.reasoned_rows import iterate_dropped, read_reasoned
 from whylabel.recipe import Recipe, override_recipe
 from whylabel.run_folder import STAGES, RunFolder
 from whylabel.suspects import Suspect, read_suspects
@@ -111,6 +112,17 @@ def test_a_change_runs_what_depends_on_it_and_no_more(finished, recipe):
     assert changed_stages(recipe, finished, reasoner__training__max_steps=3)[0] == "train-reasoner"
     assert changed_stages(recipe, finished, seed=14)[0] == "train-reasoner"
     assert changed_stages(recipe, finished, name="other") == []
+
+
+def test_filters_decide_the_classifier_where_its_own_reasonings_are_filtered(recipe, tmp_path):
+    def key(rounds, words):
+        values = {"classifier__self_training_rounds": rounds, "augment__filters__max_words": words}
+        keys = Pipeline(override_recipe(recipe, **values), RunFolder(tmp_path)).keys
+        keys._content = lambda stage, key: "the same reasonings"
+        return keys.classifier()
+
+    assert key(1, 80) != key(1, 90)
+    assert key(0, 80) == key(0, 90)
 
 
 def test_a_lost_output_is_made_again(finished, recipe):
@@ -285,6 +297,35 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     assert not wrong & {row.id for row in read_reasoned(run.kept)}
     assert not list(run.path.rglob("fold*"))
     assert run.read_manifest()["stages"]["suspects"]["status"] == "done"
+
+
+def test_a_new_list_of_suspects_runs_augment_again_only_where_they_are_left_out(
+    recipe, tiny_model_folder, tmp_path, monkeypatch
+):
+    values = {"reasoner__model": str(tiny_model_folder), "augment__suspects": {"folds": 2, "exclude": True}}
+    left_out = override_recipe(recipe, **values)
+    listed = override_recipe(left_out, augment__suspects__exclude=False)
+    run = RunFolder(tmp_path)
+    Pipeline(left_out, run).begin()
+    monkeypatch.setattr("whylabel.pipeline.suspects._fit_predict", evenly)
+    found = []
+    for row in Pipeline(left_out, run).dataset.train[:2]:
+        listing(monkeypatch, {row.id})
+        run.suspects.unlink(missing_ok=True)
+        Pipeline(left_out, run).augment()
+        found.append({item.row.id for item in iterate_dropped(run.dropped) if item.reason == "suspect label"})
+    assert found == [{row.id} for row in Pipeline(left_out, run).dataset.train[:2]]
+
+    Pipeline(listed, run).augment()
+    listing(monkeypatch, set())
+    run.suspects.unlink()
+    Pipeline(listed, run).augment()
+    assert "augment" not in changed_stages(listed, run)[:1]
+
+
+def evenly(job, scratch, train, held_out, fold):
+    """Return the probabilities of a baseline that knows nothing."""
+    return np.full((len(held_out), len(job.inputs.labels)), 1 / len(job.inputs.labels))
 
 
 def test_suspect_labels_are_looked_for_before_a_classifier_gives_the_baseline_its_budget(

@@ -17,6 +17,7 @@ from whylabel.run_folder import RunFolder, fingerprint
 
 _VERBS = {
     "train-reasoner": "train-reasoner",
+    "suspects": "augment",
     "augment": "augment",
     "train-baseline": "train",
     "train-classifier": "train",
@@ -58,7 +59,7 @@ class StageKeys:
             self.reasoner_settings(), self.inputs.data_fingerprints["train"], self.inputs.filters.model_dump(),
             augment.sampling.max_new_tokens, augment.candidates, augment.condition,
             augment.verification.model_dump(), self.verifier(), self._decisions(),
-            augment.suspects.model_dump() if augment.suspects.exclude else None,
+            augment.suspects.model_dump() if augment.suspects.exclude else None, *self._left_out(),
         )  # fmt: skip
 
     def baseline(self) -> str:
@@ -74,6 +75,8 @@ class StageKeys:
         rows = [self.inputs.data_fingerprints["train"]]
         if self.recipe.classifier.target != "label":
             rows.append(self._content("augment", self.augment()))
+        if self.recipe.classifier.self_training_rounds > 0:
+            rows.append(fingerprint(self.inputs.filters.model_dump()))
         return fingerprint(self.recipe.classifier.model_dump(), self._stage_two(), rows)
 
     def evaluate(self) -> str:
@@ -122,6 +125,11 @@ class StageKeys:
             model = self.inputs.base_fingerprint if name == "base" else model_fingerprint(name)
         task = self.recipe.task
         return fingerprint(model, task.question, task.name, self.inputs.labels.names, FORMAT_VERSION)
+
+    def _left_out(self) -> list[str]:
+        """Return what `suspects` has listed where such rows are left out: a new list sorts the others anew."""
+        suspects = self.recipe.augment.suspects
+        return [self._content("suspects", self.suspects())] if suspects.folds and suspects.exclude else []
 
     def _decisions(self) -> int:
         """How much people have decided about this run's reasonings: a new decision sorts them anew."""

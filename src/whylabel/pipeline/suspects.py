@@ -12,6 +12,7 @@ import numpy as np
 
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.progress import say
+from whylabel.run_folder import fingerprint
 from whylabel.types import Example
 
 
@@ -32,7 +33,7 @@ def suspects_stage(job: Job) -> StageResult:
     shutil.rmtree(scratch, ignore_errors=True)
     share = len(found) / len(rows)
     say(f"  {len(found):,} of {len(rows):,} labels look wrong ({share:.1%}); they are in {listed}")
-    return StageResult(len(rows), 0, {})
+    return StageResult(len(rows), 0, {"content": fingerprint(sorted(row.id for row in found))})
 
 
 def _fit_predict(
