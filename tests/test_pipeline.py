@@ -299,6 +299,18 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     assert run.read_manifest()["stages"]["suspects"]["status"] == "done"
 
 
+def test_baselines_that_look_for_suspects_are_selected_on_validation_rows(
+    recipe, tiny_model_folder, tmp_path, monkeypatch
+):
+    values = {"reasoner__model": str(tiny_model_folder), "augment__suspects": {"folds": 2}}
+    selected = override_recipe(recipe, **values, training__selection__steps=2)
+    listing(monkeypatch, set())
+    pipeline = Pipeline(selected, RunFolder(tmp_path))
+    pipeline.begin()
+    pipeline.augment()
+    assert pipeline.run.suspects.exists()
+
+
 def test_a_new_list_of_suspects_runs_augment_again_only_where_they_are_left_out(
     recipe, tiny_model_folder, tmp_path, monkeypatch
 ):

@@ -55,6 +55,7 @@ def _fit_predict(
         title=f"fold {fold + 1}",
         checkpoints=scratch / f"checkpoints-{fold}",
         lineage={},
+        validation=job.inputs.dataset.validation,
     )
     predictions = TrainedClassifier(loaded, card).predict([(row.id, row.text) for row in held_out])
     even = [1 / len(labels)] * len(labels)
