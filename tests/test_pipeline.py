@@ -132,6 +132,27 @@ def test_a_lost_output_is_made_again(finished, recipe):
     finished.baseline_metrics.write_bytes(content)
 
 
+def test_json_is_one_document(finished, recipe, tmp_path, capsys):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml())
+
+    def printed(*arguments):
+        assert main([arguments[0], str(path), "--output", str(finished.path), "--json", *arguments[1:]]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    metrics = {
+        name: json.loads(file.read_text())
+        for name, file in (
+            ("baseline", finished.baseline_metrics),
+            ("classifier", finished.classifier_metrics),
+        )
+    }
+    assert printed("train") == metrics
+    assert printed("train", "--only", "baseline") == {"baseline": metrics["baseline"]}
+    assert printed("run", "--dry-run") == [{"stage": stage, "would_run": False} for stage in STAGES]
+    assert {row["would_run"] for row in printed("run", "seed=14", "--dry-run")} == {True}
+
+
 def test_a_stage_alone_says_what_it_misses(recipe, tmp_path):
     pipeline = Pipeline(recipe, RunFolder(tmp_path))
     pipeline.begin()

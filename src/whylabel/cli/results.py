@@ -26,6 +26,16 @@ def print_stage(metrics: Path, *, as_json: bool) -> None:
         click.echo(f"metrics: {metrics}")
 
 
+def print_stages(metrics: dict[str, Path], *, as_json: bool) -> None:
+    """Print the metrics of several stages as one JSON object by their names, or say where they lie."""
+    if as_json:
+        found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in metrics.items()}
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2, sort_keys=True))
+        return
+    for path in metrics.values():
+        print_stage(path, as_json=False)
+
+
 def print_results(run: RunFolder, *, as_json: bool) -> None:
     """Print the evaluation: a table for people, or `evaluation/metrics.json` as it is."""
     if as_json:

@@ -24,14 +24,19 @@ def command(
 
     A stage whose inputs have not changed is skipped; one that was interrupted goes on where it was.
     """
+    import json
+
     from whylabel.cli.results import print_results
     from whylabel.pipeline import Pipeline
 
     recipe, run = open_run(recipe_path, overrides, output, limit)
     pipeline = Pipeline(recipe, run)
     if dry_run:
-        for line in pipeline.plan():
-            click.echo(line)
+        if as_json:
+            stages = [{"stage": stage, "would_run": runs} for stage, runs in pipeline.would_run().items()]
+            click.echo(json.dumps(stages, indent=2))
+        else:
+            click.echo("\n".join(pipeline.plan()))
         return 0
     with run.locked():
         pipeline.run_all()

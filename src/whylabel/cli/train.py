@@ -23,7 +23,7 @@ def command(
     only: str | None,
 ) -> int:
     """Stage 2b of RECIPE: train the baseline (text -> label) and the classifier (text -> reasoning + label)."""
-    from whylabel.cli.results import print_stage
+    from whylabel.cli.results import print_stages
     from whylabel.pipeline import Pipeline
 
     recipe, run = open_run(recipe_path, overrides, output, limit)
@@ -36,7 +36,6 @@ def command(
             "classifier": pipeline.train_classifier,
         }
         verbs[only]()
-        for name, metrics in (("baseline", run.baseline_metrics), ("classifier", run.classifier_metrics)):
-            if only in (None, name):
-                print_stage(metrics, as_json=as_json)
+    metrics = {"baseline": run.baseline_metrics, "classifier": run.classifier_metrics}
+    print_stages({name: path for name, path in metrics.items() if only in (None, name)}, as_json=as_json)
     return finish(pipeline)

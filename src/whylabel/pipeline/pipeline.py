@@ -107,16 +107,21 @@ class Pipeline:
             audit_texts(rows, count_tokens, self.recipe.training.max_length)
 
     def plan(self) -> list[str]:
-        """Return a line per stage: whether it would run. Stages after one that runs cannot be told, so they run."""
-        lines: list[str] = []
+        """Return a line per stage: whether it would run."""
+        said = {True: "would run", False: "nothing has changed, would be skipped"}
+        return [f"{stage}: {said[runs]}" for stage, runs in self.would_run().items()]
+
+    def would_run(self) -> dict[str, bool]:
+        """Return by stage whether it would run. Stages after one that runs cannot be told, so they run."""
+        found: dict[str, bool] = {}
         runs = False
         for stage, key in self._order().items():
             try:
                 runs = runs or not self.run.is_current(stage, key())
             except RunFolderError:
                 runs = True
-            lines.append(f"{stage}: {'would run' if runs else 'nothing has changed, would be skipped'}")
-        return lines
+            found[stage] = runs
+        return found
 
     def _order(self) -> dict[str, Callable[[], str]]:
         """Return the stages that the recipe asks for in their order, each with what computes its key."""
