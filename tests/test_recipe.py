@@ -151,6 +151,9 @@ def test_override_recipe_changes_only_what_it_names():
         ("a: [1", (), "not valid YAML"),
         ("training: {learning_rate: .inf}", (), "finite number"),
         ("\t- x", (), "not valid YAML"),
+        ("name: 2024-13-45", (), "'2024-13-45' is no date or number"),
+        ("seed: -1", (), "seed: Input should be greater than or equal to 0, got -1"),
+        ("", ("seed=4294967296",), "seed: Input should be less than 4294967296"),
         ("a: !!python/object/apply:os.getcwd []", (), "not valid YAML"),
     ],
 )
@@ -174,6 +177,32 @@ def test_where_gives_the_key_or_the_line(load):
     with pytest.raises(RecipeError) as caught:
         load("seed: 1\na: b: c")
     assert caught.value.where.endswith("recipe.yaml, line 2")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "first", "second"),
+    [
+        ("seed: 1\nname: a\nseed: 2", "seed", 1, 3),
+        ("training:\n  max_steps: 1\n  'max_steps': 2", "max_steps", 2, 3),
+        ("training:\n  max_steps: 1\ntraining:\n  seed: 2", "training", 1, 3),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_both_lines(load, text, key, first, second):
+    with pytest.raises(RecipeError, match=f"the key '{key}' stands twice, first in line {first}") as caught:
+        load(text)
+    assert caught.value.where.endswith(f"recipe.yaml, line {second}")
+
+
+def test_merged_keys_stand_once(load):
+    text = (
+        "training: &plain {max_steps: 5}\nreasoner:\n  training: {<<: *plain, max_steps: 6, learning_rate: 1}"
+    )
+    recipe = load(text)
+    assert (recipe.training.max_steps, recipe.reasoner.training.max_steps) == (5, 6)
+
+
+def test_an_override_that_is_no_date_is_text(load):
+    assert load("", "name=2024-13-45").name == "2024-13-45"
 
 
 def test_labels_that_yaml_reads_as_booleans_get_the_cure(load):

@@ -10,10 +10,34 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from yaml.error import MarkedYAMLError
 
 from whylabel.errors import RecipeError, unknown_name
 from whylabel.recipe.recipe import Recipe
 from whylabel.recipe.section import Section, is_section
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key stands twice, which would lose a setting, and a value that is none says where."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        mapping = super().compose_mapping_node(anchor)
+        first: dict[object, yaml.Mark] = {}
+        for key, _ in mapping.value:
+            before = first.setdefault((key.tag, str(key.value)), key.start_mark)
+            if before is not key.start_mark:
+                what = f"the key {key.value!r} stands twice, first in line {before.line + 1}: leave one out"
+                raise MarkedYAMLError(problem=what, problem_mark=key.start_mark)
+        return mapping
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            raise MarkedYAMLError(
+                problem=f"{node.value!r} is no date or number ({error}): put it in quotes",
+                problem_mark=node.start_mark,
+            ) from None
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -23,7 +47,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        values = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
     except FileNotFoundError:
         raise RecipeError(
             f"There is no recipe at {str(path)!r}.",
@@ -75,7 +99,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
             fix="for example: training.learning_rate=1e-5",
         )
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError:
         value = text
     target = values

@@ -21,7 +21,7 @@ class Recipe(Section):
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Name of the run; its folder is `runs/NAME` unless --output says otherwise."""
-    seed: int = 13
+    seed: int = Field(13, ge=0, lt=2**32)
     """Seed of splits, data order, training and sampling."""
     base_model: str = "smollm2-135m-instruct"
     """What is fine-tuned: the default model, a hub id, a local folder or a GGUF file of a causal LM."""
