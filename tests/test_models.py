@@ -25,7 +25,7 @@ def loaded(tiny_model_folder) -> LoadedModel:
 
 def test_a_path_that_is_not_there_is_told_from_a_hub_id(tmp_path):
     assert find("owner/name") == "owner/name"
-    for name in ("./nowhere", str(tmp_path / "nowhere"), "smollm3", "a/b/c", "model.gguf"):
+    for name in ("./nowhere", "~nouser/m", str(tmp_path / "nowhere"), "smollm3", "a/b/c", "model.gguf"):
         with pytest.raises(ModelError, match="There is no model"):
             find(name)
 

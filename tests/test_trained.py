@@ -104,8 +104,9 @@ def test_the_folder_says_what_prediction_needs(trained):
 
 
 def test_a_folder_that_is_no_classifier_is_named(tmp_path, tiny_model_folder):
-    with pytest.raises(ModelError, match="There is no model folder"):
-        TrainedClassifier.from_folder(tmp_path / "nowhere")
+    for nowhere in (tmp_path / "nowhere", "~nouser/run"):
+        with pytest.raises(ModelError, match="There is no model folder"):
+            TrainedClassifier.from_folder(nowhere)
     with pytest.raises(ModelError, match="no whylabel model"):
         TrainedClassifier.from_folder(tiny_model_folder)
     (tmp_path / "config.json").write_text("{}")

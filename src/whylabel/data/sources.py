@@ -9,7 +9,7 @@ from pathlib import Path
 
 from whylabel.data.builtin import builtin_names, read_builtin
 from whylabel.data.hub import read_hub
-from whylabel.data.readers import formats, is_table_file, stream_table
+from whylabel.data.readers import expanded, formats, is_table_file, stream_table
 from whylabel.data.table import Stream, Table, stream, stream_of
 from whylabel.errors import DataError
 from whylabel.recipe import DataConfig
@@ -71,7 +71,7 @@ def read_splits(source: str) -> Source:
         return _named({split: stream_of(table) for split, table in tables.items()}, source)
     if source.startswith("hub:"):
         return _named(read_hub(source), source)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_dir():
         return _named(_read_folder(path), source)
     if not path.exists():
