@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import pandas
 import pytest
@@ -70,6 +71,26 @@ def test_what_people_decide_holds_and_is_on_record(sort, tmp_path, suffix):
     assert reasons == {"r0": "rejected by a person"}
     with open_store(run.store) as store:
         assert store.count_decisions() == 3
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'@Sam' is thanked for all of it",
+        "'=1' is what it says",
+        "''- twice over",
+        "=1+1 is a sum",
+        "NA ",
+        " a\tb\r\nc\rd",
+    ],
+)
+def test_what_nobody_edited_comes_back_unedited(sort, tmp_path, monkeypatch, suffix, text):
+    run = sort()
+    rows = [replace(row, reasoning=text) for row in review_rows(run)]
+    monkeypatch.setattr("whylabel.review.review_rows", lambda run: iter(rows))
+    write_rows(tmp_path / f"rows.{suffix}", rows)
+    assert import_decisions(run, tmp_path / f"rows.{suffix}", decided_by="Ada") == {}
 
 
 def test_the_latest_decision_counts(sort, tmp_path):

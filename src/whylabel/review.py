@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -71,7 +71,7 @@ def import_decisions(run: RunFolder, path: Path, *, decided_by: str | None = Non
     A row counts where its `verdict` is filled, or its `reasoning` is not what it was (`edited`). Nothing is recorded
     unless every row can be: raises `DataError` for a missing column, an unknown id or verdict, an empty edit.
     """
-    table = read_table(path)
+    table = _table(path)
     for name in ("id", "reasoning"):
         if name not in table.columns:
             raise DataError(f"There is no column {name!r}.", where=str(path), fix="export the rows again")
@@ -101,6 +101,14 @@ def import_decisions(run: RunFolder, path: Path, *, decided_by: str | None = Non
     return Counter(decision.verdict for decision in decisions)
 
 
+def _table(path: Path) -> Table:
+    """Return the rows of a file; those of a CSV were made harmless for spreadsheets."""
+    table = read_table(path)
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return table
+    return replace(table, columns={name: [*map(restored, cells)] for name, cells in table.columns.items()})
+
+
 def _verdict(table: Table, at: int, *, changed: bool) -> Verdict | None:
     said = _cell(table, "verdict", at).strip().lower()
     if said and said not in VERDICTS:
@@ -118,7 +126,7 @@ def _verdict(table: Table, at: int, *, changed: bool) -> Verdict | None:
 
 def _cell(table: Table, name: str, at: int) -> str:
     value = table.columns[name][at] if name in table.columns else None
-    return "" if value is None else restored(str(value))
+    return "" if value is None else str(value)
 
 
 def _row(row: ReasonedExample, state: State, reason: str) -> ReviewRow:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+import re
+
+# A formula's first sign; behind quotes, it may be text that was made harmless.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def harmless(text: str) -> str:
     """Return a cell that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text[:1] in _FORMULA and text else text
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def restored(text: str) -> str:
     """Return what `harmless` was given."""
-    return text[1:] if text[:1] == "'" and text[1:2] in _FORMULA and len(text) > 1 else text
+    return text.removeprefix("'") if _FORMULA.match(text) else text
