@@ -7,7 +7,7 @@ import pytest
 
 from fake_endpoint import Reply, fake_endpoint
 from whylabel.cli.main import main
-from whylabel.errors import AuditError, EngineError, ModelError, RecipeError, RunFolderError
+from whylabel.errors import AuditError, DataError, EngineError, ModelError, RecipeError, RunFolderError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline
 from whylabel.reasoned_rows import iterate_dropped, read_reasoned
@@ -401,6 +401,20 @@ def test_a_text_that_is_too_long_is_refused_before_the_first_stage(recipe, tmp_p
     assert not pipeline.run.path.exists()
     trimmed = override_recipe(recipe, data__max_text_tokens=20)
     Pipeline(trimmed, RunFolder(tmp_path / "trimmed"), Dataset(train=rows)).begin()
+
+
+def test_data_without_a_test_split_is_refused_only_where_it_would_be_evaluated(recipe, tmp_path):
+    (tmp_path / "data.csv").write_text("text,label\nIt rained.,fear\nIt is warm.,joy\n")
+    (tmp_path / "test.csv").write_text("text,label\nIt snows.,fear\n")
+    alone = override_recipe(recipe, data__source=str(tmp_path / "data.csv"))
+    pipeline = Pipeline(alone, RunFolder(tmp_path / "run"))
+    with pytest.raises(DataError, match="There is no test split") as caught:
+        pipeline.run_all()
+    assert "data.test;" in caught.value.fix
+    assert not pipeline.run.path.exists()
+    pipeline.begin()
+    mended = override_recipe(alone, data__test=str(tmp_path / "test.csv"))
+    Pipeline(mended, RunFolder(tmp_path / "run")).begin(evaluated=True)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ def command(
     recipe, run = open_run(recipe_path, overrides, output, limit)
     pipeline = Pipeline(recipe, run)
     with run.locked():
-        pipeline.begin()
+        pipeline.begin(evaluated=True)
         pipeline.evaluate()
     print_results(run, as_json=as_json)
     return finish(pipeline)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from whylabel.atomic import write_json
-from whylabel.errors import RunFolderError
 from whylabel.machine import hardware
 from whylabel.pipeline.answers import ask, read_answers
 from whylabel.pipeline.job import Job, StageResult
@@ -22,10 +21,7 @@ def evaluate_stage(job: Job) -> StageResult:
 
     inputs, run, config = job.inputs, job.run, job.inputs.recipe.evaluation
     dataset, multi_label = inputs.dataset, inputs.multi_label
-    if not dataset.test:
-        raise RunFolderError(
-            "There is no test split to evaluate on.", fix="set data.test or data.test_fraction"
-        )
+    inputs.check_test()
     baseline, _ = _predict(job, "baseline", run.baseline_model, [])
     classifier, mode = _predict(job, "classifier", run.classifier_model, config.modes)
     outcome = evaluate(

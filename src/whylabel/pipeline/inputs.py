@@ -7,6 +7,7 @@ from itertools import chain
 
 from whylabel.data import fingerprint as data_fingerprint
 from whylabel.data import load_dataset, load_reasoning
+from whylabel.errors import DataError
 from whylabel.labels import LabelSet
 from whylabel.models import model_fingerprint
 from whylabel.multi_label import MultiLabel, multi_label_of
@@ -25,6 +26,15 @@ class Inputs:
     def dataset(self) -> Dataset:
         """The labelled texts: given, or those that the recipe names."""
         return self._given or load_dataset(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
+
+    def check_test(self) -> None:
+        """Raise `DataError` where there is nothing to evaluate on."""
+        if not self.dataset.test:
+            raise DataError(
+                "There is no test split to evaluate on.",
+                where=f"data.source: {self.recipe.data.source}",
+                fix="name a file with test rows in data.test; one is cut only from labels with two texts or more",
+            )
 
     @cached_property
     def data_fingerprints(self) -> dict[str, str]:

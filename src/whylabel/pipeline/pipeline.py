@@ -60,18 +60,19 @@ class Pipeline:
 
     def run_all(self) -> None:
         """Run every stage, then write the report."""
-        self.begin()
+        self.begin(evaluated=True)
         if self.recipe.classifier.target != "label":
             self.train_reasoner()
             self.augment()
         self.train_models()
         self.evaluate()
 
-    def begin(self) -> None:
+    def begin(self, *, evaluated: bool = False) -> None:
         """Write what is known before the first stage: the resolved recipe, versions, hardware, data.
 
         Raises `RecipeError`, `EngineError` or `ModelError` for an unknown filter or engine, or a mode that the target
-        has not, and `AuditError` for texts that are too long to train on: hours before they would be asked.
+        has not, `AuditError` for texts that are too long to train on, and `DataError` where an evaluation is to
+        follow and there is no test split: hours before they would be asked.
         """
         from whylabel.card import check_modes
         from whylabel.engines import check_engine
@@ -80,6 +81,8 @@ class Pipeline:
         check_modes(self.recipe.classifier.target, self.recipe.evaluation.modes or ())
         check_engine(self.recipe.augment.engine.name)
         self._check_lengths()
+        if evaluated:
+            self.inputs.check_test()
         self.run.path.mkdir(parents=True, exist_ok=True)
         self.run.write_recipe(self.recipe.to_yaml())
         splits = self.dataset.splits()
