@@ -153,6 +153,17 @@ def test_json_is_one_document(finished, recipe, tmp_path, capsys):
     assert {row["would_run"] for row in printed("run", "seed=14", "--dry-run")} == {True}
 
 
+def test_damaged_predictions_are_made_again_as_the_error_advises(finished, recipe):
+    before = read_predictions(finished.predictions)
+    finished.predictions.write_bytes(b"torn")
+    with pytest.raises(DataError, match="The predictions cannot be read") as caught:
+        Pipeline(recipe, finished).evaluate()
+    assert caught.value.fix == "remove the file, then: whylabel evaluate RECIPE"
+    finished.predictions.unlink()
+    Pipeline(recipe, finished).evaluate()
+    assert len(read_predictions(finished.predictions)) == len(before)
+
+
 def test_a_stage_alone_says_what_it_misses(recipe, tmp_path):
     pipeline = Pipeline(recipe, RunFolder(tmp_path))
     pipeline.begin()

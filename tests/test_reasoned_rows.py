@@ -1,6 +1,7 @@
 import pyarrow.parquet
 import pytest
 
+from whylabel.errors import RunFolderError
 from whylabel.reasoned_rows import dropped_rows, kept_rows, read_reasoned
 from whylabel.types import Dropped, ReasonedExample
 
@@ -71,3 +72,14 @@ def test_a_writer_that_is_interrupted_leaves_nothing(tmp_path):
         keep(ROWS[0])
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_file_is_one_clear_error(tmp_path):
+    path = tmp_path / "train.parquet"
+    path.write_bytes(b"PAR1 torn")
+    with pytest.raises(RunFolderError, match=r"^The reasonings cannot be read: .*") as caught:
+        read_reasoned(path)
+    assert caught.value.fix.startswith("remove the file")
+    pyarrow.parquet.write_table(pyarrow.table({"id": ["1"]}), path)
+    with pytest.raises(RunFolderError, match="cannot be read"):
+        read_reasoned(path)

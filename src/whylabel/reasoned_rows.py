@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from whylabel.atomic import whole_file
+from whylabel.errors import RunFolderError
 from whylabel.types import Dropped, ReasonedExample
 
 _COLUMNS = (
@@ -34,7 +35,7 @@ def dropped_rows(path: Path) -> Iterator[Callable[[Dropped], None]]:
 
 
 def read_reasoned(path: Path) -> tuple[ReasonedExample, ...]:
-    """Read the kept rows."""
+    """Read the kept rows. Raises `RunFolderError` if the file is damaged."""
     return tuple(iterate_kept(path))
 
 
@@ -51,9 +52,17 @@ def iterate_dropped(path: Path) -> Iterator[Dropped]:
 def _iterate(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(columns)):
-            yield from batch.to_pylist()
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(columns)):
+                # A column that is not there is left out of the batch without a word.
+                yield from batch.select(columns).to_pylist()
+    except (OSError, KeyError, pyarrow.ArrowException) as error:
+        raise RunFolderError(
+            f"The reasonings cannot be read: {str(error).splitlines()[0]}.",
+            where=str(path),
+            fix="remove the file, then: whylabel run RECIPE",
+        ) from None
 
 
 def _reasoned(row: Mapping[str, Any]) -> ReasonedExample:

@@ -80,7 +80,7 @@ def read_predictions(path: Path) -> tuple[PredictionRow, ...]:
         raise DataError(
             f"The predictions cannot be read: {str(error).splitlines()[0]}.",
             where=str(path),
-            fix="write them again with: whylabel evaluate RECIPE",
+            fix="remove the file, then: whylabel evaluate RECIPE",
         ) from None
 
 

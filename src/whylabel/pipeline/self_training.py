@@ -26,7 +26,7 @@ def self_training_round(
 
     folder = job.own(job.run.self_training)
     written, counts = folder / f"round-{number}.parquet", folder / f"round-{number}.json"
-    if not counts.exists():
+    if not (written.exists() and counts.exists()):
         say(f"  self-training, round {number}:")
         _write(job, f"round {number}", rows, written, counts)
     return joined(rows, read_reasoned(written)), json.loads(counts.read_text(encoding="utf-8"))
