@@ -15,11 +15,7 @@ from whylabel.machine import hardware, installed_version, versions
 if TYPE_CHECKING:
     import torch
 
-_EXTRAS = {
-    "openvino": PACKAGES,
-    "serve": ("fastapi", "uvicorn"),
-    "ray": ("ray",),
-}
+_EXTRAS = {"openvino": PACKAGES, "ray": ("ray",)}
 _HUB_SECONDS = 3.0
 
 

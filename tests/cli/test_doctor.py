@@ -34,3 +34,7 @@ def test_an_engine_that_lacks_its_packages_is_not_called_built_in(monkeypatch):
     engines = diagnosis.diagnose()["engines"]
     assert engines["openvino"] == "absent: pip install 'whylabel[openvino]'"
     assert engines["transformers"] == "built in"
+
+
+def test_only_extras_that_add_something_are_named():
+    assert set(diagnosis.diagnose()["extras"]) == {"openvino", "ray"}
