@@ -16,7 +16,7 @@ def test_a_tiny_p_value_is_not_zero():
 
 
 def test_the_table_shows_every_model_and_the_reasonings(tmp_path, capsys):
-    run = RunFolder(tmp_path)
+    run = RunFolder(tmp_path / "a[b]c")
     test = [Example(str(number), f"text [bold] {number}", "ab"[number % 2]) for number in range(4)]
     sure = [Prediction(row.id, row.label, (0.9, 0.1)) for row in test]
     reasoned = [Prediction(row.id, "a", (0.7, 0.3), f"because {row.id}", "reasoned") for row in test]
@@ -29,7 +29,7 @@ def test_the_table_shows_every_model_and_the_reasonings(tmp_path, capsys):
         1,
         modes={"fast": [Prediction(row.id, "b", (0.2, 0.8)) for row in test]},
     )
-    run.evaluation_metrics.parent.mkdir()
+    run.evaluation_metrics.parent.mkdir(parents=True)
     run.evaluation_metrics.write_text(json.dumps(outcome.to_json()))
     write_predictions(run.predictions, outcome.rows)
     print_results(run, as_json=False)
@@ -46,7 +46,7 @@ def test_the_table_shows_every_model_and_the_reasonings(tmp_path, capsys):
     ):
         assert word in shown
     assert "wrong, gold is b" in shown
-    assert str(run.report) in shown
+    assert f"report:      {run.report}" in shown and f"--model {run.path}" in shown
     print_results(run, as_json=True)
     assert json.loads(capsys.readouterr().out)["classifier"]["n"] == 4
 

@@ -53,14 +53,13 @@ def print_results(run: RunFolder, *, as_json: bool) -> None:
     for line in _predictions(run, metrics):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print()
-    console.print(f"report:      {run.report}", highlight=False, soft_wrap=True)
     mode = _explaining_mode(metrics)
     asked = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"
-    console.print(
+    for line in (
+        f"report:      {run.report}",
         f"predict:     echo 'your text' | whylabel predict --model {run.path}{asked}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _comparison(metrics: dict[str, Any]) -> Any:
