@@ -149,6 +149,19 @@ def test_the_verb_shows_searches_exports_and_imports(sort, tmp_path, capsys):
     assert "1 rejected" in capsys.readouterr().err
 
 
+def test_control_characters_do_not_reach_the_terminal(sort, monkeypatch, capsys):
+    run = sort()
+    rows = [
+        replace(row, id="\x1b]0;id", label="\x1b[1m", text="a\x1b[2J", reasoning="\x07b")
+        for row in review_rows(run)
+    ]
+    monkeypatch.setattr("whylabel.review.review_rows", lambda run: iter(rows))
+    assert main(["reasonings", str(run.path), "--limit", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "text: a\ufffd[2J" in shown and "why: \ufffdb" in shown
+    assert not {"\x1b", "\x07"} & set(shown)
+
+
 def edit(path, changes):
     """Change cells of an exported file as a person would."""
     readers = {

@@ -19,7 +19,7 @@ def test_the_table_shows_every_model_and_the_reasonings(tmp_path, capsys):
     run = RunFolder(tmp_path / "a[b]c")
     test = [Example(str(number), f"text [bold] {number}", "ab"[number % 2]) for number in range(4)]
     sure = [Prediction(row.id, row.label, (0.9, 0.1)) for row in test]
-    reasoned = [Prediction(row.id, "a", (0.7, 0.3), f"because {row.id}", "reasoned") for row in test]
+    reasoned = [Prediction(row.id, "a", (0.7, 0.3), f"because {row.id}\x1b[31m", "reasoned") for row in test]
     outcome = evaluate(
         test,
         test,
@@ -46,6 +46,7 @@ def test_the_table_shows_every_model_and_the_reasonings(tmp_path, capsys):
     ):
         assert word in shown
     assert "wrong, gold is b" in shown
+    assert "because 1\ufffd[31m" in shown and "\x1b" not in shown
     assert f"report:      {run.report}" in shown and f"--model {run.path}" in shown
     print_results(run, as_json=True)
     assert json.loads(capsys.readouterr().out)["classifier"]["n"] == 4

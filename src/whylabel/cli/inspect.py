@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from whylabel.cli.options import debug_option, json_option
+from whylabel.cli.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,11 +97,6 @@ def show(inspection: Inspection) -> None:
     if inspection.rows:
         console.print(_label_table(inspection), _length_table(inspection), sep="\n")
     _show_findings(console, inspection)
-
-
-def printable(text: str) -> str:
-    """Return a text from the data without control characters, which a terminal would obey."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _label_table(inspection: Inspection) -> Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from whylabel.cli.options import debug_option, json_option
+from whylabel.cli.terminal import printable
 
 if TYPE_CHECKING:
     from whylabel.review import ReviewRow
@@ -100,7 +101,8 @@ def _matching(
 def _show(row: ReviewRow) -> None:
     margin = "" if row.margin is None else f", margin {row.margin:+.2f}"
     why = f": {row.reason}" if row.reason else ""
-    click.echo(f"{click.style(row.id, bold=True)}  {row.label}  ({row.state}{why}{margin})")
+    state = printable(f"{row.label}  ({row.state}{why}{margin})")
+    click.echo(f"{click.style(printable(row.id), bold=True)}  {state}")
     for name, text in (("text", row.text), ("why", row.reasoning)):
         if text:
-            click.echo(f"  {name}: {' '.join(text.split())}")
+            click.echo(f"  {name}: {printable(' '.join(text.split()))}")

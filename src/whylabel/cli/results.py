@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from whylabel.card import REASONS
+from whylabel.cli.terminal import printable
 from whylabel.report.formats import p_value, points, shortened
 from whylabel.report.multi_label import decides_by_label
 from whylabel.run_folder import RunFolder
@@ -51,7 +52,7 @@ def print_results(run: RunFolder, *, as_json: bool) -> None:
         console.print(_paired(metrics["paired"]), highlight=False, soft_wrap=True)
     console.print()
     for line in _predictions(run, metrics):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
     console.print()
     mode = _explaining_mode(metrics)
     asked = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"
