@@ -111,3 +111,9 @@ def test_text_column_without_labels():
     assert recognise_text_column(table(id=SHORT, message=LONG)) == "message"
     assert recognise_text_column(table(Customer__says=LONG, Intent__Name=LABELS)) == "Customer says"
     assert recognise_text_column(table(id=INTEGERS, topic=LONG)) == "topic"
+
+
+def test_an_unclear_text_column_without_labels_names_its_own_option():
+    with pytest.raises(DataError, match="Several columns could be the text") as caught:
+        recognise_text_column(table(first=LONG, second=LONG))
+    assert caught.value.fix == "say which column to use: --text-column"

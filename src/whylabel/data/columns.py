@@ -103,7 +103,7 @@ def recognise_text_column(table: Table) -> str:
     # A label column left in the file must not compete with the text, unless it is all there is.
     labels = _named_labels(profiles, None)
     others = [name for name in profiles if name not in labels and profiles[name].kind == "string"]
-    return _text_column(table, profiles, labels if others else [])
+    return _text_column(table, profiles, labels if others else [], _FIX_WITHOUT_LABELS)
 
 
 def recognise_id_column(table: Table, taken: Sequence[str]) -> str | None:
@@ -122,11 +122,12 @@ def require_column(table: Table, name: str, setting: str) -> None:
 
 
 _FIX = "say which columns to use: data.text_column and data.label_column"
+_FIX_WITHOUT_LABELS = "say which column to use: --text-column"
 
 
-def _unclear(table: Table, problem: str) -> DataError:
+def _unclear(table: Table, problem: str, fix: str = _FIX) -> DataError:
     columns = ", ".join(repr(name) for name in table.columns)
-    return DataError(f"{problem} Columns: {columns}.", where=table.name, fix=_FIX)
+    return DataError(f"{problem} Columns: {columns}.", where=table.name, fix=fix)
 
 
 def _profile(values: Sequence[object]) -> _Profile:
@@ -246,17 +247,19 @@ def _text_by_name(profiles: Mapping[str, _Profile], taken: Sequence[str]) -> lis
     return _tiers(usable, _TEXT_NAMES, loose)
 
 
-def _text_column(table: Table, profiles: Mapping[str, _Profile], taken: Sequence[str]) -> str:
+def _text_column(
+    table: Table, profiles: Mapping[str, _Profile], taken: Sequence[str], fix: str = _FIX
+) -> str:
     named = _text_by_name(profiles, taken)
     if len(named) == 1:
         return named[0]
     strings = [name for name, profile in profiles.items() if name not in taken and profile.kind == "string"]
     candidates = named or [name for name in strings if not _is_id(name)]
     if not candidates:
-        raise _unclear(table, "No column looks like a text.")
+        raise _unclear(table, "No column looks like a text.", fix)
     ordered = sorted(candidates, key=lambda name: -profiles[name].mean_length)
     if len(ordered) > 1:
         longest, second = (profiles[name].mean_length for name in ordered[:2])
         if longest < _CLEARLY_LONGER * second:
-            raise _unclear(table, f"Several columns could be the text: {', '.join(map(repr, ordered))}.")
+            raise _unclear(table, f"Several columns could be the text: {', '.join(map(repr, ordered))}.", fix)
     return ordered[0]
