@@ -63,6 +63,13 @@ def test_delimiter_of_csv_is_read_from_the_header(tmp_path, delimiter):
     assert read_table(write(tmp_path, "d.csv", content)).columns == {"text": ["hi there"], "label": ["a"]}
 
 
+@pytest.mark.parametrize("start", ["\n", " \r\n\n", "sep=;\r\n", '"SEP=;"\n', "\nsep=;\n\n"])
+def test_blank_lines_and_the_sep_line_of_excel_stand_before_the_header(tmp_path, start):
+    table = read_table(write(tmp_path, "d.csv", f"{start}text;label\nhi, there;a\n"))
+    assert table.columns == {"text": ["hi, there"], "label": ["a"]}
+    assert table.places == [start.count("\n") + 2]
+
+
 @pytest.mark.parametrize(
     ("mark", "encoding"),
     [

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from whylabel.data.table import PIECE_ROWS, Table, column_names
 from whylabel.errors import DataError
 
 _DELIMITERS = ",;\t|"
+_SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _QUOTES = (
     'put a field that holds the delimiter, a quote or a line break in "double quotes", '
     'and write each quote inside it twice ("")'
@@ -22,7 +24,7 @@ _QUOTES = (
 
 
 def read_csv(path: Path, _columns: Collection[str] | None) -> Iterator[Table]:
-    """Yield a file with a header, its delimiter the one that cuts the header most."""
+    """Yield a file with a header, its delimiter the one that `sep=` names, or that cuts the header most."""
     return _delimited(path, _delimiter(path))
 
 
@@ -49,10 +51,23 @@ def _tsv_quoting(path: Path) -> Any:
 
 def _delimiter(path: Path) -> str:
     def fields(delimiter: str) -> int:
-        return len(next(csv.reader(text_lines(path, ""), delimiter=delimiter), []))
+        return len(next(csv.reader(_lines(path)[2], delimiter=delimiter), []))
 
+    named = _lines(path)[1]
     with _long_fields():
-        return max(_DELIMITERS, key=fields)
+        return named or max(_DELIMITERS, key=fields)
+
+
+def _lines(path: Path) -> tuple[int, str | None, Iterator[str]]:
+    """Return how many lines stand before the header, the delimiter that Excel's `sep=;` names, and the rest."""
+    named = None
+    lines = text_lines(path, "")
+    for before, line in enumerate(lines):
+        if named is None and (match := _SEP.fullmatch(line)):
+            named = match[1]
+        elif line.strip(" \r\n"):
+            return before, named, chain([line], lines)
+    return 0, named, lines
 
 
 def _delimited(path: Path, delimiter: str, quoting: Any = csv.QUOTE_MINIMAL) -> Iterator[Table]:
@@ -87,11 +102,11 @@ def _rows(
 
 
 def _records(path: Path, delimiter: str, quoting: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line on which the record begins, fields) from the first line that is not blank."""
-    reader = csv.reader(text_lines(path, ""), delimiter=delimiter, quoting=quoting, strict=True)
-    begun = False
+    """Yield (line on which the record begins, fields) from the header on."""
+    before, _, lines = _lines(path)
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     while True:
-        line = reader.line_num + 1
+        line = before + reader.line_num + 1
         try:
             fields = next(reader)
         except StopIteration:
@@ -102,9 +117,7 @@ def _records(path: Path, delimiter: str, quoting: Any) -> Iterator[tuple[int, li
                 where=f"{path}, line {line}",
                 fix=_QUOTES,
             ) from None
-        begun = begun or bool(fields)
-        if begun:
-            yield line, fields
+        yield line, fields
 
 
 @contextmanager
