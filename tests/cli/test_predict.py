@@ -102,6 +102,22 @@ def test_bad_requests_end_with_2_and_leave_nothing(model, texts, tmp_path, capsy
     assert not list(tmp_path.glob("out*"))
 
 
+@pytest.mark.parametrize("name", ["folder.csv", "file.txt/out.csv", f"{'x' * 300}.csv"])
+def test_an_output_that_cannot_be_written_is_refused_before_the_model_is_loaded(
+    name, texts, tmp_path, capsys
+):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file.txt").touch()
+    assert run(tmp_path / "no model", *options(texts), "--output", tmp_path / name) == 2
+    assert f"where: --output {tmp_path / name}\n  fix: name a file in" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"folder.csv", "file.txt", "in.csv"}
+
+
+def test_the_folders_of_an_output_are_made(model, texts, tmp_path):
+    assert run(model, *options(texts), "--output", tmp_path / "a" / "b" / "out.csv") == 0
+    assert (tmp_path / "a" / "b" / "out.csv").exists()
+
+
 def test_a_failure_in_the_middle_leaves_no_half_file(model, texts, tmp_path, monkeypatch):
     output = tmp_path / "out.jsonl"
     output.write_text("what was there before\n")

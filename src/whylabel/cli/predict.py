@@ -62,12 +62,12 @@ def command(
     from whylabel.cli.prediction_files import read_lines, write_predictions
     from whylabel.data import load_texts
 
+    writer = write_predictions(output)
     rows = (
         read_lines()
         if input_path is None
         else load_texts(input_path, text_column=text_column, id_column=id_column)
     )
-    writer = write_predictions(output)
     from whylabel.progress import progress
     from whylabel.trained import TrainedClassifier
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -34,7 +35,8 @@ def read_lines() -> list[tuple[str, str]]:
 def write_predictions(output: Path | None) -> Opener:
     """Return the writer for a path: JSONL on stdout without one, else by suffix.
 
-    A file appears whole when all rows are written. Raises `UsageError` if the suffix is unknown.
+    A file appears whole when all rows are written. Raises `UsageError` if the suffix is unknown, or no file can be
+    written there.
     """
     if output is None:
         return lambda card: _jsonl(sys.stdout, card)
@@ -46,7 +48,28 @@ def write_predictions(output: Path | None) -> Opener:
             where=str(output),
             fix=f"name a file that ends in {', '.join(writers)}",
         )
+    _require_writable(output)
     return lambda card: writer(output, card)
+
+
+def _require_writable(output: Path) -> None:
+    try:
+        if output.is_dir():
+            raise UsageError(
+                "This is a folder, not a file.",
+                where=f"--output {output}",
+                fix=f"name a file in it: --output {output / 'predictions.jsonl'}",
+            )
+        # Missing folders are made when there is something to write.
+        folder = next(parent for parent in output.absolute().parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"No file can be written there: {error.strerror}.",
+            where=f"--output {output}",
+            fix="name a file in a folder that you may write to",
+        ) from None
 
 
 def _record(prediction: Prediction, card: ModelCard) -> dict[str, Any]:
