@@ -34,6 +34,36 @@ def test_shards_of_a_split_are_joined(tmp_path):
     assert train.place(2) == f"{tmp_path} train, row 3"
 
 
+def test_shards_that_count_from_1_are_joined(tmp_path):
+    for shard in (1, 2):
+        (tmp_path / f"train-{shard}-of-2.csv").write_text(CSV)
+    assert len(read_splits(str(tmp_path)).streams["train"].whole()) == 4
+
+
+@pytest.mark.parametrize(
+    ("present", "missing"),
+    [
+        ([0, 2], "train-00001-of-00003."),
+        ([0], "train-00001-of-00003, train-00002-of-00003."),
+        ([1, 3], "train-00002-of-00003."),
+    ],
+)
+def test_shards_that_are_missing_are_named(tmp_path, present, missing):
+    for shard in present:
+        (tmp_path / f"train-{shard:05}-of-00003.csv").write_text(CSV)
+    with pytest.raises(DataError, match="Files of the train split are missing") as caught:
+        read_splits(str(tmp_path))
+    assert caught.value.what.endswith(f": {missing}")
+
+
+@pytest.mark.parametrize("other", ["train-00000-of-00001.csv", "train-00000-of-00002.tsv", "train.csv"])
+def test_shards_of_two_sets_are_refused(tmp_path, other):
+    for name in ("train-00000-of-00002.csv", "train-00001-of-00002.csv", other):
+        (tmp_path / name).write_text(CSV)
+    with pytest.raises(DataError, match="Several files are the train split"):
+        read_splits(str(tmp_path))
+
+
 def test_two_files_for_one_split(tmp_path):
     (tmp_path / "train.csv").write_text(CSV)
     (tmp_path / "train.tsv").write_text("text\tlabel\ny\tb\n")

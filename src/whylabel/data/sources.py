@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from whylabel.data.builtin import builtin_names, read_builtin
@@ -24,7 +25,8 @@ _SPLIT_NAMES = {
     "test": "test",
 }
 # The hub's own layout cuts a split into train-00000-of-00002.parquet and so on.
-_STEM = re.compile(r"(?P<split>[a-z]+)(?:-\d+-of-\d+(?:-\w+)?)?")
+_STEM = re.compile(r"(?P<split>[a-z]+)(?:-(?P<shard>\d+)-of-(?P<shards>\d+)(?:-\w+)?)?")
+_SHOWN_SHARDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +124,9 @@ def _read_folder(folder: Path) -> dict[str, Stream]:
 
 
 def _joined(folder: Path, split: str, paths: list[Path]) -> Stream:
+    _require_every_shard(folder, split, paths)
     if len(paths) == 1:
         return stream_table(paths[0])
-    if not all("-of-" in path.stem for path in paths):
-        raise DataError(
-            f"Several files are the {split} split: {', '.join(path.name for path in paths)}.",
-            where=str(folder),
-            fix="leave one of them in the folder, or name one file",
-        )
     shards = [stream_table(path) for path in paths]
     first = shards[0].head
     for shard in shards[1:]:
@@ -145,6 +142,35 @@ def _joined(folder: Path, split: str, paths: list[Path]) -> Stream:
                 start += len(piece)
 
     return stream(pieces)
+
+
+def _require_every_shard(folder: Path, split: str, paths: list[Path]) -> None:
+    """Raise `DataError` unless the files are one file, or the shards of one split, each once."""
+    found = [_STEM.fullmatch(path.stem.lower()) for path in paths]
+    numbers = {int(match["shard"]) for match in found if match and match["shard"]}
+    counts = {match["shards"] for match in found if match}
+    if len(paths) > 1 and (len(counts) > 1 or len(numbers) < len(paths)):
+        raise DataError(
+            f"Several files are the {split} split: {', '.join(path.name for path in paths)}.",
+            where=str(folder),
+            fix="leave one of them, or the shards of one set, in the folder, or name one file",
+        )
+    if not numbers:
+        return
+    (shards,) = counts
+    # Most count from 0, some from 1.
+    first = 1 if int(shards) in numbers else 0
+    lacking = int(shards) - len(numbers)
+    if lacking > 0:
+        every = range(first, first + int(shards))
+        missing = islice((number for number in every if number not in numbers), _SHOWN_SHARDS)
+        names = [f"{split}-{number:0{len(shards)}}-of-{shards}" for number in missing]
+        more = f" and {lacking - len(names)} more" if lacking > len(names) else ""
+        raise DataError(
+            f"Files of the {split} split are missing: {', '.join(names)}{more}.",
+            where=str(folder),
+            fix="fetch them, too; or name one file, to use that alone",
+        )
 
 
 def _nothing_there(source: str) -> DataError:
