@@ -26,6 +26,14 @@ def test_folder_with_split_files_of_several_formats(tmp_path, validation):
     }
 
 
+def test_table_files_that_are_no_split_are_said(tmp_path):
+    for name in ("train.csv", "test_2.csv", "test_set.tsv", "notes.md"):
+        (tmp_path / name).write_text(CSV)
+    source = read_splits(str(tmp_path))
+    assert list(source.streams) == ["train"]
+    assert source.inferred == {"splits_left_out": "test_2.csv, test_set.tsv"}
+
+
 def test_shards_of_a_split_are_joined(tmp_path):
     for shard in range(2):
         (tmp_path / f"train-0000{shard}-of-00002.csv").write_text(CSV)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -75,16 +75,17 @@ def read_splits(source: str) -> Source:
         return _named(read_hub(source), source)
     path = expanded(source)
     if path.is_dir():
-        return _named(_read_folder(path), source)
+        streams, others = _read_folder(path)
+        return _named(streams, source, others)
     if not path.exists():
         raise _nothing_there(source)
     return Source({"train": stream_table(path)})
 
 
-def _named(streams: dict[str, Stream], source: str) -> Source:
-    """Return the streams under our split names; splits of other names are left out and said."""
+def _named(streams: dict[str, Stream], source: str, left_out: Sequence[str] = ()) -> Source:
+    """Return the streams under our split names; splits of other names are `left_out`, too, and said."""
     known: dict[str, Stream] = {}
-    others = []
+    others = list(left_out)
     for name, found in streams.items():
         split = _SPLIT_NAMES.get(name.lower())
         if split is None or split in known:
@@ -107,12 +108,18 @@ def _named(streams: dict[str, Stream], source: str) -> Source:
     return Source(known, inferred)
 
 
-def _read_folder(folder: Path) -> dict[str, Stream]:
+def _read_folder(folder: Path) -> tuple[dict[str, Stream], list[str]]:
+    """Return the streams by split, and the names of the table files that are of none."""
     files: dict[str, list[Path]] = {}
+    others = []
     for path in sorted(folder.iterdir()):
+        if not path.is_file() or not is_table_file(path):
+            continue
         match = _STEM.fullmatch(path.stem.lower())
-        if path.is_file() and is_table_file(path) and match and match["split"] in _SPLIT_NAMES:
+        if match and match["split"] in _SPLIT_NAMES:
             files.setdefault(_SPLIT_NAMES[match["split"]], []).append(path)
+        else:
+            others.append(path.name)
     if "train" not in files:
         present = [path.name for path in sorted(folder.iterdir())][:10]
         raise DataError(
@@ -120,7 +127,7 @@ def _read_folder(folder: Path) -> dict[str, Stream]:
             where=str(folder),
             fix=f"name its files train, validation and test ({formats()}), or name one file",
         )
-    return {split: _joined(folder, split, paths) for split, paths in files.items()}
+    return {split: _joined(folder, split, paths) for split, paths in files.items()}, others
 
 
 def _joined(folder: Path, split: str, paths: list[Path]) -> Stream:
