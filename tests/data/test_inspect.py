@@ -3,6 +3,7 @@ import json
 import pytest
 
 from whylabel.data import inspect_dataset, load_dataset
+from whylabel.data.cells import text_hash
 from whylabel.errors import DataError
 from whylabel.recipe import DataConfig, TaskConfig
 
@@ -17,7 +18,7 @@ def write(path, rows):
 def inspect(source, labels=None, count_tokens=None, **settings):
     config = DataConfig(source=source, **settings)
     inspection = inspect_dataset(config, TaskConfig(labels=labels), 1, count_tokens)
-    json.dumps(inspection.to_json())
+    json.dumps(inspection.to_json(), ensure_ascii=False).encode()
     return inspection, {finding.kind: finding for finding in inspection.findings}
 
 
@@ -41,6 +42,9 @@ def test_everything_that_is_wrong_is_reported_at_once(tmp_path):
         {"id": "7", "text": "double", "label": "a"},
         {"id": "b", "text": "nul \0", "label": "a"},
         {"id": "s", "text": "several", "label": ["a", "b"]},
+        {"id": "n", "text": "m n o", "label": "a\0"},
+        {"id": "h", "text": "p q r", "label": "\ud800"},
+        {"id": "\ud800", "text": "j k l", "label": "a"},
     ]
     source = write(tmp_path / "d.jsonl", [*ROWS, *bad])
     inspection, findings = inspect(source, ["a", "b"], label_column="label")
@@ -52,8 +56,10 @@ def test_everything_that_is_wrong_is_reported_at_once(tmp_path):
         "duplicate_id": ("7",),
         "broken_text": ("b",),
         "several_labels": ("s",),
+        "broken_label": ("n", "h"),
+        "broken_id": (text_hash("j k l"),),
     }
-    assert inspection.rows_read == sum(inspection.rows.values()) + inspection.rows_unusable == 46
+    assert inspection.rows_read == sum(inspection.rows.values()) + inspection.rows_unusable == 49
     assert "line 43" in findings["unknown_label"].message
     with pytest.raises(DataError):
         load_dataset(DataConfig(source=source), TaskConfig(), seed=1)
@@ -115,6 +121,15 @@ def test_unusable_files_are_findings(tmp_path, content, kind):
     assert findings[kind].severity == "error"
     with pytest.raises(DataError):
         load_dataset(DataConfig(source=str(path)), TaskConfig(), seed=1)
+
+
+@pytest.mark.parametrize("name", ["b\0", "\ud800"])
+def test_a_column_name_that_is_not_readable_is_refused(tmp_path, name):
+    source = write(tmp_path / "d.jsonl", [{**row, name: 1} for row in ROWS])
+    _, findings = inspect(source)
+    assert findings["unreadable"].message.startswith("Column names are not readable as text: ")
+    with pytest.raises(DataError, match="Column names are not readable"):
+        load_dataset(DataConfig(source=source), TaskConfig(), seed=1)
 
 
 def test_hardly_a_label(tmp_path):

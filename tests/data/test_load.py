@@ -106,6 +106,16 @@ def test_bad_rows_are_dropped_and_said(source, capsys):
     assert "Left out 5 of 45 rows" in said.err and not said.out
 
 
+def test_labels_and_ids_that_are_not_readable_are_bad_rows(source, capsys):
+    odd = [{"id": "1", "text": "x", "label": "a\0"}, {"id": "\ud800", "text": "y", "label": "a"}]
+    data = load(source([*ROWS, *odd]), labels=("a", "b"), bad_rows="drop")
+    assert len(everything(data)) == 40
+    assert data.inferred["bad_rows"] == (
+        "2 of 42 left out: 1 whose label is not readable as text, 1 whose id is not readable as text"
+    )
+    capsys.readouterr().err.encode()
+
+
 def test_nothing_left(source):
     with pytest.raises(DataError, match="no usable row"):
         load(source([{"text": "x", "label": None}] * 3), bad_rows="drop")

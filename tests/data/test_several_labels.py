@@ -72,6 +72,12 @@ def test_a_blank_cell_is_a_bad_row_and_an_empty_list_is_not(tmp_path, capsys):
     assert "Left out 2 of 52 rows" in capsys.readouterr().err
 
 
+def test_a_label_that_is_not_readable_as_text_is_a_bad_row(tmp_path):
+    source = written(tmp_path / "d.jsonl", [*ROWS, {"text": "odd", "labels": ["a", "\ud800"]}])
+    with pytest.raises(DataError, match="1 whose label is not readable as text"):
+        load_dataset(source, task(), seed=1)
+
+
 def test_integers_are_named_one_by_one(tmp_path):
     rows = [{"text": f"t {at}", "labels": [at % 3, 2]} for at in range(30)]
     named = task(labels=["anger", "joy", "love"])

@@ -126,8 +126,12 @@ class _Reading:
             problem = PROBLEM_BITS["missing_text"]
         elif not is_scalar(text_cell) or is_broken(text):
             problem = PROBLEM_BITS["broken_text"]
-        has_id = not is_missing(id_cell)
-        row_id = str(id_cell).strip() if has_id else text_hash(text)
+        row_id = text_of(id_cell).strip()
+        if is_broken(row_id):
+            problem |= PROBLEM_BITS["broken_id"]
+            row_id = ""  # the hash can be shown
+        has_id = bool(row_id)
+        row_id = row_id or text_hash(text)
         self.spool.append((row_id, text, place))
         self.problems.append(problem)
         self.texts.append(hash(normalise_text(text)))

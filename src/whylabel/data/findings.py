@@ -25,9 +25,7 @@ LONG_TOKENS = 800
 
 _PLACEHOLDERS = frozenset({"nan", "null", "none", "n/a", "na", "unknown", "?", "-", "undefined", "tbd"})
 _FIXES = {
-    "missing_text": "mend them, or leave them out: data.bad_rows=drop",
-    "missing_label": "mend them, or leave them out: data.bad_rows=drop",
-    "broken_text": "mend them, or leave them out: data.bad_rows=drop",
+    **dict.fromkeys(DROPPABLE, "mend them, or leave them out: data.bad_rows=drop"),
     "unknown_label": "correct the rows, or add the label to task.labels",
     "duplicate_id": "make the ids unique, or name another column: data.id_column",
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from whylabel.data.cells import LabelReader, is_missing, is_scalar
+from whylabel.data.cells import LabelReader, is_broken, is_missing, is_scalar
 from whylabel.multi_label import Separator, elements, rarest
 from whylabel.recipe import TaskConfig
 
@@ -35,6 +35,8 @@ class OneLabel:
         label = reader.read(cell)
         if label is None:
             return "", "missing_label"
+        if is_broken(label):
+            return "", "broken_label"
         known = reader.known is None or label in reader.known
         return label, None if known else "unknown_label"
 
@@ -78,6 +80,8 @@ class SeveralLabels:
         names = {name for name in read if name is not None}
         if None in read:
             return "", "missing_label"
+        if any(map(is_broken, names)):
+            return "", "broken_label"
         self.separator.check(names)
         known = reader.known or ()
         order = {name: place for place, name in enumerate(known)}

@@ -27,10 +27,12 @@ PROBLEMS = {
     "several_labels": "whose label is not one value",
     "unknown_label": "with a label outside the label set",
     "duplicate_id": "with an id that an earlier row has",
+    "broken_label": "whose label is not readable as text",
+    "broken_id": "whose id is not readable as text",
 }
 """Why a row cannot be used, as error messages say it."""
 
-DROPPABLE = frozenset({"missing_text", "missing_label", "broken_text"})
+DROPPABLE = frozenset({"missing_text", "missing_label", "broken_text", "broken_label", "broken_id"})
 """Problems that `data.bad_rows=drop` answers; the others mean that the data contradicts itself."""
 
 PROBLEM_BITS = {kind: 1 << place for place, kind in enumerate(PROBLEMS)}

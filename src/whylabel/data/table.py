@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from whylabel.data.cells import is_broken
 from whylabel.errors import DataError
 
 if TYPE_CHECKING:
@@ -73,11 +74,21 @@ def stream_of(table: Table) -> Stream:
 
 
 def joined(pieces: Iterable[Table]) -> Table:
-    """Return pieces of a table, one at least, as one; a column that some of them lack is empty there."""
+    """Return pieces of a table, one at least, as one; a column that some of them lack is empty there.
+
+    Raises `DataError` if a column's name is not readable as text.
+    """
     parts = list(pieces)
+    names = dict.fromkeys(name for part in parts for name in part.columns)
+    broken = [name for name in names if is_broken(name)]
+    if broken:
+        raise DataError(
+            f"Column names are not readable as text: {', '.join(map(repr, broken))}.",
+            where=parts[0].name,
+            fix="rename these columns",
+        )
     if len(parts) == 1:
         return parts[0]
-    names = dict.fromkeys(name for part in parts for name in part.columns)
     columns = {name: [cell for part in parts for cell in part.column(name)] for name in names}
     places = [place for part in parts for place in part.places]
     return Table(parts[0].name, columns, places, parts[0].unit, parts[0].class_names)
