@@ -57,6 +57,16 @@ def test_a_blank_text_fails_alone(trained):
     assert found[1].error == "the text is blank"
 
 
+def test_a_text_that_is_not_readable_fails_alone(trained):
+    model, _ = trained
+    texts = ["It was bright", "half \ud800", None, "", "nul \0", "x" * 3000]
+    found = list(model.predict([(str(place), text) for place, text in enumerate(texts)]))
+    assert [row.status == "failed" for row in found] == [False, True, True, True, True, False]
+    assert [row.label for row in found[:1]] == [row.label for row in model.predict([("0", texts[0])])]
+    assert found[5].status != "ok"
+    assert all("not readable as text" in found[place].error for place in (1, 2, 4))
+
+
 def test_a_row_that_cannot_be_scored_fails_alone(trained, monkeypatch):
     model, _ = trained
     scorer = model._reader._scorer

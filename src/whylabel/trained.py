@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whylabel.card import ModelCard
+from whylabel.data.cells import is_broken
 from whylabel.data.readers import expanded
 from whylabel.engines.base import Engine
 from whylabel.engines.transformers import TransformersEngine
@@ -22,8 +23,12 @@ from whylabel.types import Mode, Prediction, Status
 # Rows that are read together: a GPU wants many, and a person at a CPU wants to see that it goes on.
 _GPU_CHUNK_ROWS, _CPU_CHUNK_ROWS = 512, 128
 _BLANK = Answer(None, error="the text is blank")
+_UNREADABLE = Answer(
+    None, error="the text or its id is not readable as text (broken Unicode, NUL, or a list)"
+)
 
-Rows = Sequence[tuple[str, str]]
+Rows = Sequence[tuple[str, str | None]]
+"""(id, text); None stands for a text that could not be read."""
 
 
 class TrainedClassifier:
@@ -54,7 +59,7 @@ class TrainedClassifier:
     def predict(
         self, rows: Rows, mode: Mode | None = None, *, abstain_below: float = 0.0
     ) -> Iterator[Prediction]:
-        """Yield a prediction for every (id, text), in order; a blank text fails alone.
+        """Yield a prediction for every (id, text), in order; a blank or unreadable text fails alone.
 
         `mode` None is the model's default. A prediction whose best probability is below `abstain_below` has the
         status `abstained`. Raises `ModelError` for a mode that the model has not, and for abstaining where each
@@ -103,15 +108,17 @@ class TrainedClassifier:
 
     def _read(self, rows: Rows, modes: Sequence[Mode]) -> tuple[dict[Mode, list[Answer]], list[bool]]:
         """Return an answer for every mode and row, and which texts were trimmed."""
-        texts = [self.prompts.trim(text, self.card.max_text_tokens) for _, text in rows]
-        places = [place for place, (_, text) in enumerate(rows) if text.strip()]
-        found = self._reader.read([texts[place] for place in places], modes)
+        refused = [_refusal(text) for _, text in rows]
+        places = [place for place, answer in enumerate(refused) if answer is None]
+        given = [rows[place][1] or "" for place in places]
+        texts = [self.prompts.trim(text, self.card.max_text_tokens) for text in given]
+        found = self._reader.read(texts, modes)
         answers: dict[Mode, list[Answer]] = {}
         for mode in modes:
-            answers[mode] = [_BLANK] * len(rows)
-            for place, answer in zip(places, found[mode], strict=True):
-                answers[mode][place] = answer
-        return answers, [text != row[1] for text, row in zip(texts, rows, strict=True)]
+            read = iter(found[mode])
+            answers[mode] = [answer or next(read) for answer in refused]
+        trimmed = {place for place, text, other in zip(places, texts, given, strict=True) if text != other}
+        return answers, [place in trimmed for place in range(len(rows))]
 
     def _prediction(
         self, row_id: str, mode: Mode, answer: Answer, trimmed: bool, abstain_below: float
@@ -134,6 +141,13 @@ class TrainedClassifier:
             seconds=answer.seconds,
             tokens=answer.tokens,
         )
+
+
+def _refusal(text: str | None) -> Answer | None:
+    """Return what is answered to a text that no model is asked about, else None."""
+    if text is None or is_broken(text):
+        return _UNREADABLE
+    return None if text.strip() else _BLANK
 
 
 def model_folder(path: str | Path) -> Path:

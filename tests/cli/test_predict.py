@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -82,8 +83,12 @@ def test_a_spreadsheet_does_not_take_a_cell_for_a_formula(model, texts, tmp_path
         assert not [cell for cell in row if cell[:1] in ("=", "+", "-", "@")]
 
 
+def stdin_of(content):
+    return io.TextIOWrapper(io.BytesIO(content), encoding="ascii")
+
+
 def test_lines_on_stdin_become_jsonl_on_stdout(model, monkeypatch, capsys):
-    monkeypatch.setattr("sys.stdin", io.StringIO("first line\n\nthird line\n"))
+    monkeypatch.setattr("sys.stdin", stdin_of(b"first line\r\n\nthird line"))
     assert run(model) == 4
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["id"] for row in rows] == ["1", "2", "3"]
@@ -100,6 +105,32 @@ def test_bad_requests_end_with_2_and_leave_nothing(model, texts, tmp_path, capsy
     assert "Traceback" not in errors
     assert "Customer says" in errors
     assert not list(tmp_path.glob("out*"))
+
+
+def test_lines_that_are_no_utf_8_fail_alone(model, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", stdin_of("\ufeffsød\n".encode() + b"\xff\xfe bad\nnul \0\nok\n"))
+    assert run(model) == 4
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["id"], row["status"] == "failed") for row in rows] == [
+        ("1", False),
+        ("2", True),
+        ("3", True),
+        ("4", False),
+    ]
+    assert "not readable as text" in rows[1]["error"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_rows_that_are_not_readable_fail_alone(model, tmp_path, suffix):
+    rows = [{"id": "1", "text": "a \ud800 b"}, {"id": "\ud800", "text": "x"}, {"id": "3", "text": ["a", "b"]}]
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"id": "4", "text": "fine"}]))
+    output = tmp_path / f"out.{suffix}"
+    assert run(model, "--input", path, "--output", output) == 4
+    readers = {"jsonl": partial(pd.read_json, lines=True, dtype=False), "csv": pd.read_csv}
+    found = readers.get(suffix, pd.read_parquet)(output)
+    assert list(map(str, found["id"])) == ["1", "\\ud800", "3", "4"]
+    assert list(found["status"] == "failed") == [True, True, True, False]
 
 
 @pytest.mark.parametrize("name", ["folder.csv", "file.txt/out.csv", f"{'x' * 300}.csv"])

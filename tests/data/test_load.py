@@ -234,6 +234,18 @@ def test_texts_with_an_id_twice(tmp_path):
     assert "line 1 and line 2" in caught.value.where
 
 
+def test_texts_and_ids_that_are_not_readable_have_no_text(source):
+    rows = [
+        {"id": "1", "text": "half \ud800"},
+        {"id": "2", "text": ["a", "b"]},
+        {"id": "3", "text": "nul \0"},
+        {"id": "\ud800\0", "text": "x"},
+        {"id": "5", "text": 7},
+    ]
+    expected = [("1", None), ("2", None), ("3", None), ("\\ud800\\x00", None), ("5", "7")]
+    assert load_texts(source(rows)) == expected
+
+
 def test_texts_of_plain_lines(tmp_path):
     path = tmp_path / "d.txt"
     path.write_text("a, b\n\nc\n")

@@ -28,8 +28,14 @@ Opener = Callable[["ModelCard"], AbstractContextManager[Write]]
 
 
 def read_lines() -> list[tuple[str, str]]:
-    """Return (line number, text) of every line on stdin."""
-    return [(str(number), line.rstrip("\r\n")) for number, line in enumerate(sys.stdin, start=1)]
+    """Return (line number, text) of every line on stdin, UTF-8 whatever the locale.
+
+    Bytes that are none become half surrogate pairs, so that their line fails alone.
+    """
+    lines = sys.stdin.buffer.read().decode("utf-8-sig", "surrogateescape").split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return [(str(number), line.removesuffix("\r")) for number, line in enumerate(lines, start=1)]
 
 
 def write_predictions(output: Path | None) -> Opener:

@@ -43,6 +43,11 @@ def is_broken(text: str) -> bool:
     return False
 
 
+def escaped(text: str) -> str:
+    """Return a text with what makes it broken written out in plain characters."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 def normalise_text(text: str) -> str:
     """Return the form in which two texts count as the same: NFKC, case folded, blanks collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from whylabel.data.cells import (
     LabelReader,
+    escaped,
     is_broken,
     is_missing,
     is_scalar,
@@ -198,7 +199,7 @@ def _duplicates(
 def row_ids(
     table: Table, id_column: str | None, texts: Sequence[object], hashes: dict[str, int]
 ) -> list[str]:
-    """Return each row's own id, or its text's hash; a repeated hash gets -2, -3, ...
+    """Return each row's own id, or its text's hash; a repeated hash gets -2, -3, ..., a broken id is escaped.
 
     `hashes` counts those given so far, so that several splits share one count.
     """
@@ -206,7 +207,7 @@ def row_ids(
     ids = []
     for at, text in enumerate(texts):
         if given is not None and not is_missing(given[at]):
-            ids.append(str(given[at]).strip())
+            ids.append(escaped(str(given[at]).strip()))
             continue
         digest = text_hash(text_of(text))
         hashes[digest] = hashes.get(digest, 0) + 1

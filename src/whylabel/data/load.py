@@ -57,11 +57,12 @@ def dataset_from_frame(
 
 def load_texts(
     path: str | Path, *, text_column: str | None = None, id_column: str | None = None
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, str | None]]:
     """Return (id, text) for each row of a file to predict; labels may be absent, blank texts stay.
 
-    A `.txt` file has one text a line. Raises `DataError` if the file cannot be read, a named column is
-    missing, the text column is not clear or an id occurs twice.
+    The text is None where it or its id is not readable as text; such ids are escaped. A `.txt` file has one text a
+    line. Raises `DataError` if the file cannot be read, a named column is missing, the text column is not clear or an
+    id occurs twice.
     """
     path = Path(path)
     if path.suffix.lower() == ".txt":
@@ -74,7 +75,8 @@ def load_texts(
             require_column(table, name, setting)
     text = text_column or recognise_text_column(table)
     identifier = id_column or recognise_id_column(table, (text,))
-    texts = [text_of(value) for value in table.columns[text]]
+    cells = table.columns[text]
+    texts = [text_of(cell) for cell in cells]
     ids = row_ids(table, identifier, texts, {})
     first: dict[str, int] = {}
     for at, row_id in enumerate(ids):
@@ -85,7 +87,11 @@ def load_texts(
                 fix="make the ids unique, or name another id column",
             )
         first[row_id] = at
-    return list(zip(ids, texts, strict=True))
+    rows = zip(ids, cells, texts, table.column(identifier), strict=True)
+    return [
+        (row_id, content if is_scalar(cell) and not is_broken(content + text_of(own_id)) else None)
+        for row_id, cell, content, own_id in rows
+    ]
 
 
 def load_reasoning(config: ReasonerConfig, *, seed: int) -> tuple[Pairs, Pairs]:
