@@ -101,6 +101,24 @@ def test_tsv_without_quoting(tmp_path):
     assert table.columns["text"] == ['"lone quote', 'he said "hi"']
 
 
+def test_a_lone_quote_in_a_tsv_takes_in_no_rows(tmp_path):
+    texts = ["one", '"Big news today', "two", "three", 'a screen of 24"', "four"]
+    content = "text\tlabel\n" + "".join(f"{text}\ta\n" for text in texts)
+    assert read_table(write(tmp_path, "d.tsv", content)).columns["text"] == texts
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('text\tlabel\n"two\nlines"\ta\n"a\tb\nc\td\ne"\ta\n', ["two\nlines", "a\tb\nc\td\ne"]),
+        ('text\n"two\nlines"\n', ["two\nlines"]),
+        ('text\tlabel\n"said ""hi"""\ta\n', ['said "hi"']),
+    ],
+)
+def test_quotes_of_a_tsv_that_mean_something_are_heeded(tmp_path, content, texts):
+    assert read_table(write(tmp_path, "d.tsv", content)).columns["text"] == texts
+
+
 def test_windows_line_ends(tmp_path):
     table = read_table(write(tmp_path, "d.csv", "text,label\r\nhi,a\r\nho,b\r\n"))
     assert table.columns == {"text": ["hi", "ho"], "label": ["a", "b"]}

@@ -34,19 +34,22 @@ def read_tsv(path: Path, _columns: Collection[str] | None) -> Iterator[Table]:
 
 
 def _tsv_quoting(path: Path) -> Any:
-    """Return how a TSV file is quoted; only a look at all of it can tell."""
+    """Return how a TSV file is quoted; only a look at all of it can tell.
+
+    Many published TSV files know no quoting at all: a text may then begin with a lone quote, which, if it counts,
+    swallows all rows up to the next one.
+    """
+    quoted, plain = _rows_read(path, csv.QUOTE_MINIMAL), _rows_read(path, csv.QUOTE_NONE)
+    return csv.QUOTE_NONE if plain > quoted else csv.QUOTE_MINIMAL
+
+
+def _rows_read(path: Path, quoting: Any) -> int:
+    """Return how many rows a TSV file has by a quoting: -1 if one is not as wide as the header."""
     try:
-        for _ in _delimited(path, "\t"):
-            pass
+        # Any line is a row of one field, those inside a text, too.
+        return sum(len(piece) for piece in _delimited(path, "\t", quoting) if len(piece.columns) > 1)
     except DataError:
-        # Many published TSV files know no quoting at all: a text may then begin with a lone quote.
-        try:
-            for _ in _delimited(path, "\t", csv.QUOTE_NONE):
-                pass
-        except DataError:
-            return csv.QUOTE_MINIMAL
-        return csv.QUOTE_NONE
-    return csv.QUOTE_MINIMAL
+        return -1
 
 
 def _delimiter(path: Path) -> str:
