@@ -1,3 +1,4 @@
+import csv
 import json
 
 import pytest
@@ -83,6 +84,41 @@ def test_equal_texts(tmp_path):
     assert findings["conflicting_labels"].ids == ("1", "other")
     assert findings["shared_texts"].ids == ("2", "x")
     assert "1 in train and test" in findings["shared_texts"].message
+
+
+@pytest.mark.parametrize(
+    "header", ["text,label", "label,text", "id,label,text,source", "id,title,text,label"]
+)
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_rows_that_a_lone_quote_has_swallowed(tmp_path, header, delimiter, capsys):
+    names = header.split(",")
+    rows = [
+        dict.fromkeys(names, f"x{at}") | {"text": f"news {at}", "label": "ab"[at % 2]} for at in range(40)
+    ]
+    rows[10]["text"] = '"Big news today'
+    rows[20]["text"] = 'a screen of 24"'
+    lines = [names, *([row[name] for name in names] for row in rows)]
+    path = tmp_path / "d.csv"
+    path.write_text("".join(delimiter.join(line) + "\n" for line in lines))
+    inspection, findings = inspect(str(path), label_column="label", text_column="text")
+    finding = findings["swallowed_rows"]
+    assert inspection.rows_read == 30 and not inspection.errors
+    assert finding.severity == "warning" and finding.count == 1 and "d.csv, line 12)" in finding.message
+    load_dataset(DataConfig(source=str(path)), TaskConfig(), seed=1)
+    assert f"Warning: {finding.message}." in capsys.readouterr().err
+
+
+def test_texts_of_several_lines_are_no_swallowed_rows(tmp_path):
+    texts = ["Dear Sir,\nthank you", "a, b\nc, d", "Hello\nyes, a", "well, c\nno", "a\n", "\nx,b\n", "\t\n"]
+    rows = [*ROWS, *({"id": f"n{at}", "text": text, "label": "a"} for at, text in enumerate(texts))]
+    for header in (["text", "label"], ["label", "text"]):
+        path = tmp_path / "d.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, header, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+        inspection, findings = inspect(str(path))
+        assert inspection.rows_read == 47 and "swallowed_rows" not in findings
 
 
 def test_labels(tmp_path):

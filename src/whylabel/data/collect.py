@@ -68,6 +68,7 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
         {split: f"{stream.head.name}, {stream.head.unit}" for split, stream in streams.items()},
         reader.known,
         inferred,
+        found.several_lines,
     )
 
 
@@ -103,6 +104,7 @@ class _Reading:
         self.label_cells = array("i")
         """Their numbers."""
         self.problems = array("B")
+        self.several_lines = array("q")
         self.texts = array("q")
         """Equal where texts count as equal."""
         self.ids = array("q")
@@ -133,6 +135,8 @@ class _Reading:
             row_id = ""  # the hash can be shown
         has_id = bool(row_id)
         row_id = row_id or text_hash(text)
+        if "\n" in text:
+            self.several_lines.append(len(self.spool))
         self.spool.append((row_id, text, place))
         self.problems.append(problem)
         self.texts.append(hash(normalise_text(text)))

@@ -15,7 +15,7 @@ from whylabel.data.encoding import text_lines
 from whylabel.data.table import PIECE_ROWS, Table, column_names
 from whylabel.errors import DataError
 
-_DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|"
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _QUOTES = (
     'put a field that holds the delimiter, a quote or a line break in "double quotes", '
@@ -58,7 +58,7 @@ def _delimiter(path: Path) -> str:
 
     named = _lines(path)[1]
     with _long_fields():
-        return named or max(_DELIMITERS, key=fields)
+        return named or max(DELIMITERS, key=fields)
 
 
 def _lines(path: Path) -> tuple[int, str | None, Iterator[str]]:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from whylabel.data.cells import normalise_text
+from whylabel.data.columns import Columns
+from whylabel.data.delimited import DELIMITERS
 from whylabel.data.labelling import Labelling
 from whylabel.data.rows import DROPPABLE, PROBLEMS, Rows
+from whylabel.data.table import Table
 from whylabel.errors import WhylabelError
 from whylabel.recipe import DataConfig
 from whylabel.types import Example
@@ -83,6 +86,45 @@ def bad_rows(rows: Rows, config: DataConfig) -> Iterator[Finding]:
             tuple(row.id for row in bad),
             "" if dropped else rows.labelling.fix if kind == "several_labels" else _FIXES[kind],
         )
+
+
+def swallowed_rows(rows: Rows, heads: Mapping[str, Table], columns: Columns) -> Iterator[Finding]:
+    """Yield texts made of rows: where a text begins with a lone quote, it takes in all up to the next one."""
+    labels = {name for label in rows.label_names for name in (label, *rows.labelling.split(label)) if name}
+    if "label_names" in rows.inferred:
+        labels.update(map(str, range(len(rows.known or ()))))
+    found = []
+    for split, numbers in rows.splits.items():
+        header = list(heads[split].columns)
+        at = (header.index(columns.text), header.index(columns.label))
+        found += [
+            rows.row(number)
+            for number in rows.several_lines
+            if number in numbers and _is_made_of_rows(rows.spool[number][1], len(header), *at, labels)
+        ]
+    if found:
+        places = "; ".join(row.place for row in found[:3]) + ("; ..." if len(found) > 3 else "")
+        made = "is made" if len(found) == 1 else "are made"
+        message = f"{counted(len(found), 'text')} {made} of what looks like rows of the file ({places})"
+        fix = 'if a lone quote has swallowed them, put its text in "quotes" and write each quote inside it twice'
+        ids = tuple(row.id for row in found)
+        yield Finding("swallowed_rows", "warning", len(found), message, ids, fix)
+
+
+def _is_made_of_rows(text: str, width: int, text_at: int, label_at: int, labels: Container[str]) -> bool:
+    """Return whether a text is the end of a row, whole rows, and the start of one, with a label among them."""
+    for delimiter in DELIMITERS:
+        if delimiter not in text or text.partition("\n")[0].count(delimiter) + text_at != width - 1:
+            continue  # most texts, and quickly
+        # What stands before the text in its own row is gone.
+        lines = (delimiter * text_at + text).split("\n")
+        *whole, last = [line.split(delimiter) for line in lines if line.strip(" \r")]
+        if any(len(fields) != width for fields in whole) or len(last) != text_at + 1:
+            continue
+        beside = whole if label_at > text_at else [*whole[1:], last]
+        if whole and any(fields[label_at].strip() in labels for fields in beside):
+            return True
+    return False
 
 
 def equal_texts(splits: Splits) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from whylabel.data.findings import (
     label_counts,
     label_problems,
     long_texts,
+    swallowed_rows,
 )
 from whylabel.data.rows import Rows
 from whylabel.data.sources import Source, read_source
@@ -131,6 +132,7 @@ def _inspection(
     examples = [example for part in splits.values() for example in part]
     findings = [
         *bad_rows(rows, config),
+        *swallowed_rows(rows, source.heads(), columns),
         *_unusable_set(rows, task),
         *equal_texts(splits),
         *label_problems(splits, rows.labelling),

@@ -20,6 +20,7 @@ from whylabel.data.columns import (
     require_column,
 )
 from whylabel.data.examples import Examples
+from whylabel.data.findings import swallowed_rows
 from whylabel.data.readers import read_lines, read_table
 from whylabel.data.rows import refuse_bad_rows
 from whylabel.data.sources import Source, read_source, read_splits, with_extra_files
@@ -135,6 +136,8 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
     columns = columns_of_splits(source.heads(), config)
     rows = collect_rows(source.streams, columns, task)
     noted = refuse_bad_rows(rows, config)
+    for finding in swallowed_rows(rows, source.heads(), columns):
+        say(f"Warning: {finding.message}.")
     usable = rows.usable()
     if not len(usable["train"]):
         raise DataError("The train split has no usable row.", where=config.source)

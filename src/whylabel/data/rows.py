@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,8 @@ class Rows:
     known: tuple[str, ...] | None
     """The closed label set where one is known."""
     inferred: dict[str, str]
+    several_lines: Sequence[int] = ()
+    """The rows whose text has line breaks."""
 
     def __len__(self) -> int:
         return len(self.spool)
