@@ -22,7 +22,11 @@ from whylabel.masking import mask_words, names
         ("5 + 5 = 10, not 105 or 55", ["10"], "5 + 5 = ___, not 105 or 55"),
         ("Ärger, ärgerlich und ärgern", ["ärger"], "___, ___ und ___"),
         ("a C or c, not cc", ["C++"], "a ___ or ___, not cc"),
-        (r"a.b or axb, \d", ["a.b"], r"___.___ or axb, \d"),
+        (r"a.b or axb, \d", ["a.b"], r"___ or axb, \d"),
+        ("so it is C++ and not C#", ["c", "c++", "C#"], "so it is ___ and not ___"),
+        ("so it is C++, a c++11", ["C++"], "so it is ___, a ___11"),
+        ("an income of >50K, not <=50K", [">50K"], "an income of ___, not <=___"),
+        ("an xc# is no c#", ["c#"], "an xc# is no ___"),
         ("nothing to hide", [], "nothing to hide"),
         ("nothing to hide", ["", "?!", " ", "___"], "nothing to hide"),
         ("", ["joy"], ""),
@@ -94,7 +98,7 @@ def test_relatives_are_hidden_and_others_stay(label, hidden, left):
         ("かなしい", "とてもかなしいです", "とても___です"),
         ("เศร้า", "ผู้เขียนรู้สึกเศร้ามาก", "ผู้เขียนรู้สึก___มาก"),
         ("sadness", "这是sadness的情绪", "这是___的情绪"),
-        ("5星", "给了5星好评", "给了______好评"),
+        ("5星", "给了5星好评", "给了___好评"),
     ],
 )
 def test_a_label_is_hidden_inside_text_without_blanks(label, reasoning, expected):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,16 @@ def test_what_the_disk_says_reaches_the_caller(path):
                 writer.put(done(str(number)))
 
     with pytest.raises(RunFolderError, match="no such table"):
+        fill()
+
+
+def test_a_row_that_cannot_be_written_is_an_error_and_nobody_waits_for_it(path):
+    def fill():
+        with open_store(path) as store, store.writer(store.settings_number(SETTINGS)) as writer:
+            writer.put(replace(done("1"), reasoning="half an emoji: \ud83d"))
+            writer.flush()
+
+    with pytest.raises(UnicodeEncodeError):
         fill()
 
 

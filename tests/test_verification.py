@@ -57,3 +57,10 @@ def test_the_label_and_every_label_that_is_named_are_masked():
     masked = mask_labels("The card never came, so it is card arrival.", "card arrival", many)
     assert "arrival" not in masked
     assert "never came" in masked
+    # However a reasoning writes them: a rival that can be read would speak for itself.
+    feelings = LabelSet(("anger", "sadness", "joy"))
+    assert mask_labels("The writer is sad and joyful, not angry.", "anger", feelings) == (
+        "The writer is ___ and ___, not ___."
+    )
+    joined = LabelSet(("card_arrival", "lost_card"))
+    assert mask_labels("It is about card arrival.", "lost_card", joined) == "It is about ___ ___."

@@ -9,7 +9,8 @@ relatives if
 - their stems share a beginning of three letters at least that is 60 % of the longer one: `anger`, `angry`.
 
 Function words (of, not, it) are hidden only where a label has no other word, and then only themselves. Case, accents
-and the way of encoding do not count. Labels in scripts without blanks, and emoji, are hidden wherever they stand.
+and the way of encoding do not count. Labels in scripts without blanks, and emoji, are hidden wherever they stand; a
+label with other signs (`C++`, `>50K`) as a whole, before its words are.
 What this misses: irregular relatives (`pride`, `proud`), synonyms, prefixes (`love`, `unloved`) and, in other
 languages than English, relatives that do not begin alike; in scripts without blanks all but the label itself and
 Japanese endings.
@@ -30,6 +31,8 @@ import regex
 from whylabel.words import UNSPACED, WORD, tokens
 
 MASK = "___"
+MASKING_VERSION = 2
+"""Part of every verifier's fingerprint: raise it when other words are hidden."""
 
 _LEAST_LETTERS = 3
 _LEAST_SHARE = 0.6
@@ -44,6 +47,7 @@ _KANA_ENDING = regex.compile(r"(.*\p{Han})(\p{Hiragana}+)")
 _PREFIXING = regex.compile(r"[\p{Arabic}\p{Hebrew}]")
 # What may follow an emoji without making it another one: how it is drawn, and skin tones.
 _VARIATION = "[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]"
+_SIGN = regex.compile(r"[^\w\s]", regex.V1)
 _SYMBOLS = regex.compile(rf"\p{{So}}(?:\p{{So}}|\u200d|{_VARIATION})*")
 _FUNCTION_WORDS = frozenset(
     tokens(
@@ -69,30 +73,33 @@ def mask_words(reasoning: str, words: Iterable[str]) -> str:
     """
     parts = [_parts(word) for word in words]
     spaced = {part for found in parts for part in (*found.words, *found.joined)}
-    verbatim = {pattern for found in parts for pattern in (*found.runs, *found.symbols)}
+    verbatim = {pattern for found in parts for pattern in (*found.signed, *found.runs, *found.symbols)}
     reasoning = unicodedata.normalize("NFC", reasoning)
+    if verbatim:
+        longest_first = sorted(map(_pattern, verbatim), key=lambda pattern: (-len(pattern), pattern))
+        reasoning = regex.sub("|".join(longest_first), MASK, reasoning, flags=regex.IGNORECASE)
     if spaced:
         reasoning = _WORD.sub(
             lambda match: MASK if _related_to_any(match[0], spaced) else match[0], reasoning
         )
-    if verbatim:
-        longest_first = sorted(map(_pattern, verbatim), key=lambda pattern: (-len(pattern), pattern))
-        reasoning = regex.sub("|".join(longest_first), MASK, reasoning, flags=regex.IGNORECASE)
     return reasoning
 
 
 def names(text: str, label: str) -> bool:
     """Return whether the text names the label: every part of it, or its relative, stands somewhere in the text."""
     text = unicodedata.normalize("NFC", text)
+    whole, pieces = _words_of(text)
     parts = _parts(label)
 
-    def found(pieces: Iterable[str]) -> bool:
-        return all(mask_words(text, [piece]) != text for piece in pieces)
+    def stand(verbatim: Iterable[str]) -> bool:
+        return all(regex.search(_pattern(part), text, flags=regex.IGNORECASE) for part in verbatim)
 
-    if parts.joined and {_key(word) for word in _WORD.findall(text)} >= set(map(_key, parts.joined)):
-        return found(parts.symbols)
-    every = (*parts.words, *parts.runs, *parts.symbols)
-    return bool(every) and found(every)
+    if parts.joined and whole >= set(map(_key, parts.joined)):
+        return stand(parts.symbols)
+    if not (parts.words or parts.runs or parts.symbols):
+        return False
+    said = all(any(_related(piece, part) for piece in pieces) for part in parts.words)
+    return said and stand((*parts.runs, *parts.symbols))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +109,18 @@ class _Parts:
     words: tuple[str, ...]
     joined: tuple[str, ...]
     """Words written together, as a whole: `YouTube`, whose parts `you` and `tube` say less."""
+    signed: tuple[str, ...]
+    """The whole label, where there are signs in it that its words leave out."""
     runs: tuple[str, ...]
     symbols: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def _words_of(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the keys of a text's words, and the words with their pieces: it is asked about many labels."""
+    words = _WORD.findall(text)
+    pieces = {piece for word in words for piece in (word, *_JOINT.split(word))} - {""}
+    return frozenset(map(_key, words)), frozenset(pieces)
 
 
 @lru_cache(maxsize=4096)
@@ -117,7 +134,8 @@ def _parts(label: str) -> _Parts:
     symbols = _SYMBOLS.findall(label)
     if not (pieces or runs or symbols) and label:
         symbols = [label]
-    return _Parts(tuple(telling or pieces), tuple(joined), tuple(runs), tuple(symbols))
+    signed = [label] if pieces and _SIGN.search(label) else []
+    return _Parts(tuple(telling or pieces), tuple(joined), tuple(signed), tuple(runs), tuple(symbols))
 
 
 def _tells(key: str) -> bool:
@@ -129,7 +147,12 @@ def _pattern(part: str) -> str:
         # A Japanese word changes its ending: 悲しい, 悲しみ, 悲しく.
         return rf"{regex.escape(ending[1])}\p{{Hiragana}}{{0,{len(ending[2])}}}"
     bare = regex.sub(_VARIATION, "", part)
-    return "".join(f"{regex.escape(character, literal_spaces=True)}{_VARIATION}*" for character in bare)
+    pattern = "".join(f"{regex.escape(character, literal_spaces=True)}{_VARIATION}*" for character in bare)
+    # A label that begins or ends with a word does so where a word does.
+    before, after = (
+        r"\b" if _SIGN.search(part) and _WORD.fullmatch(end) else "" for end in (part[0], part[-1])
+    )
+    return f"{before}{pattern}{after}"
 
 
 def _related_to_any(token: str, parts: Iterable[str]) -> bool:

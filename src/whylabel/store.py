@@ -232,24 +232,24 @@ class Writer:
         self._path = path
         self._settings = settings
         self._waiting: Queue[StoredReasoning | None] = Queue(_MOST_WAITING)
-        self._error: sqlite3.Error | None = None
+        self._error: Exception | None = None
         self._thread = Thread(target=self._work, name="whylabel-store", daemon=True)
         self._thread.start()
 
     def put(self, row: StoredReasoning) -> None:
-        """Hand over a row. Raises what the disk said, if it has refused an earlier one."""
+        """Hand over a row. Raises what went wrong with an earlier one."""
         if self._error is not None:
             raise self._error
         self._waiting.put(row)
 
     def flush(self) -> None:
-        """Wait until everything that was handed over is committed. Raises what the disk said, if it refused."""
+        """Wait until everything that was handed over is committed. Raises what went wrong with a row."""
         self._waiting.join()
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
-        """Flush and end. Raises what the disk said, if it has refused a row."""
+        """Flush and end. Raises what went wrong with a row."""
         if self._thread.is_alive():
             self._waiting.put(None)
             self._thread.join()
@@ -259,7 +259,7 @@ class Writer:
     def _work(self) -> None:
         try:
             connection = _connect(self._path)
-        except sqlite3.Error as error:
+        except Exception as error:
             self._error = error
         more = True
         while more:
@@ -267,11 +267,11 @@ class Writer:
             while len(batch) < _MOST_IN_BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get())
             more = batch[-1] is not None
-            # After an error the queue is still emptied, so that nobody waits for room in it.
+            # After an error, whatever it is, the queue is still emptied, so that nobody waits for it.
             if self._error is None:
                 try:
                     _put(connection, [row for row in batch if row is not None], self._settings)
-                except sqlite3.Error as error:
+                except Exception as error:
                     self._error = error
             for _ in batch:
                 self._waiting.task_done()

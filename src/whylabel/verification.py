@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whylabel.labels import LabelSet
-from whylabel.masking import mask_words
+from whylabel.masking import mask_words, names
 from whylabel.models import LoadedModel
 from whylabel.prompts import Prompts
 from whylabel.scoring import LabelScorer, probabilities
@@ -78,6 +78,5 @@ def mask_labels(reasoning: str, label: str, labels: LabelSet) -> str:
 
     The words of labels that it does not name stay: 77 labels of several words would leave nothing to read.
     """
-    folded = reasoning.casefold()
-    named = [name for name in labels.names if name != label and name.casefold() in folded]
+    named = [name for name in labels.names if name != label and names(reasoning, name)]
     return mask_words(reasoning, [label, *named])

@@ -10,6 +10,7 @@ from typing import Any
 from whylabel.data import fingerprint as data_fingerprint
 from whylabel.engines.choice import output_settings
 from whylabel.errors import RunFolderError
+from whylabel.masking import MASKING_VERSION
 from whylabel.models import model_fingerprint
 from whylabel.pipeline.inputs import Inputs
 from whylabel.prompts import FORMAT_VERSION
@@ -124,7 +125,9 @@ class StageKeys:
         else:
             model = self.inputs.base_fingerprint if name == "base" else model_fingerprint(name)
         task = self.recipe.task
-        return fingerprint(model, task.question, task.name, self.inputs.labels.names, FORMAT_VERSION)
+        return fingerprint(
+            model, task.question, task.name, self.inputs.labels.names, FORMAT_VERSION, MASKING_VERSION
+        )
 
     def _left_out(self) -> list[str]:
         """Return what `suspects` has listed where such rows are left out: a new list sorts the others anew."""
