@@ -196,6 +196,18 @@ def test_a_vocabulary_that_holds_a_control_token_as_an_ordinary_piece():
     assert prompts.count(prompts.trim("a</s>b</s>", 5)) <= 5
 
 
+def test_an_added_token_that_is_no_control_token_is_a_word_like_others(tokenizer):
+    from tokenizers import AddedToken
+
+    # As Gemma has line breaks: added, and in the vocabulary all the same.
+    prompts = Prompts(extend(tokenizer))
+    expected = prompts.classifier("two\nlines", "label")
+    word = prompts.tokenizer.convert_tokens_to_ids("e")
+    prompts.tokenizer.add_tokens([AddedToken("e", special=False)])
+    assert word in prompts.tokenizer.get_added_vocab().values()
+    assert Prompts(prompts.tokenizer).classifier("two\nlines", "label") == expected
+
+
 # -- labels ------------------------------------------------------------------------------------------------
 
 

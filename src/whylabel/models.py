@@ -48,6 +48,13 @@ class LoadedModel:
         """Where the model computes."""
         return self.model.device  # type: ignore[no-any-return]
 
+    @property
+    def window(self) -> int | None:
+        """How many tokens some layer looks back at the most; None where all layers see everything."""
+        config = self.model.config.get_text_config()
+        sizes = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+        return min((size for size in sizes if size), default=None)
+
 
 @dataclass(frozen=True)
 class ModelSource:

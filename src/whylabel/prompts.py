@@ -343,7 +343,9 @@ class Prompts:
 
     @cached_property
     def _control_tokens(self) -> dict[str, int]:
-        return dict(self.tokenizer.get_added_vocab())
+        # Not all that is added is one: Gemma's line breaks are words of its vocabulary, too.
+        added = self.tokenizer.added_tokens_decoder
+        return {token.content: number for number, token in added.items() if token.special}
 
     @cached_property
     def _control_ids(self) -> frozenset[int]:

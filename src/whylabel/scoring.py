@@ -75,7 +75,6 @@ class LabelScorer:
         self._loaded = loaded
         self._continuations = [tuple(ids) for ids in continuations]
         self._longest = max(map(len, continuations))
-        self._window = _window(loaded)
         most = _LOGITS_PER_BATCH // int(loaded.model.config.vocab_size)
         self._tries = [
             (places, _Trie.of([self._continuations[place] for place in places]))
@@ -101,7 +100,8 @@ class LabelScorer:
 
     def _beyond_window(self, prompts: Sequence[Sequence[int]]) -> bool:
         # A mask of our own takes the place of the model's, and lets every layer see the whole text.
-        return self._window is not None and max(map(len, prompts)) + self._longest > self._window
+        window = self._loaded.window
+        return window is not None and max(map(len, prompts)) + self._longest > window
 
     def _check_tree_masks(self) -> bool:
         # A few labels tell; the longest make the deepest branches.
@@ -128,13 +128,6 @@ class LabelScorer:
             batch.append(index)
         if batch:
             yield batch
-
-
-def _window(loaded: LoadedModel) -> int | None:
-    """Return how many tokens some layer of the model looks back at the most, or None where all see everything."""
-    config = loaded.model.config.get_text_config()
-    windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
-    return min((size for size in windows if size), default=None)
 
 
 def _groups(continuations: Sequence[tuple[int, ...]], most_nodes: int) -> Iterator[list[int]]:

@@ -3,11 +3,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import MistralConfig, MistralForCausalLM
 
 from whylabel.engines import Sampling
 from whylabel.engines.transformers import TransformersEngine, shared_prefix
 from whylabel.models import load
-from whylabel.prompts import Prompts
+from whylabel.prompts import Prompt, Prompts
 
 TEXTS = [
     "I won!",
@@ -141,6 +142,23 @@ def test_a_shared_prefix_changes_nothing(loaded, chat, sampling, monkeypatch):
         index: row.text for index, row in plain.items()
     }
     assert all(row.tokens for row in cached.values())
+
+
+def test_a_long_row_does_not_change_short_ones_where_a_window_slides(tokenizer, tmp_path, sampling):
+    settings = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = MistralConfig(
+        vocab_size=len(tokenizer), sliding_window=48, num_key_value_heads=1, initializer_range=0.3, **settings
+    )
+    torch.manual_seed(3)
+    MistralForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = load(str(tmp_path), device="cpu")
+    prefix = tuple(range(10, 30))
+    short = [Prompt((*prefix, *range(40 + row, 50 + row))) for row in range(6)]
+    long = Prompt((*prefix, *range(100, 200)))
+    alone = by_index(TransformersEngine(loaded).generate(short, sampling))
+    together = by_index(TransformersEngine(loaded).generate([*short, long], sampling))
+    assert [alone[row].text for row in range(6)] == [together[row].text for row in range(6)]
 
 
 def test_the_shared_prefix_leaves_a_token_of_every_row():

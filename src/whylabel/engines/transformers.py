@@ -133,8 +133,11 @@ class TransformersEngine:
     def _call(self, batch: list[int], ids: Sequence[_Ids], sampling: Sampling) -> list[list[int]]:
         import torch
 
-        shared = shared_prefix([ids[index] for index in batch])
         longest = max(len(ids[index]) for index in batch)
+        # A sliding window counts the padding, too, and would lose the prefix behind it.
+        window = self._loaded.window
+        slides = window is not None and longest + sampling.max_new_tokens > window
+        shared = 0 if slides else shared_prefix([ids[index] for index in batch])
         config = self._config(sampling)
         # The prefix stands at the left of every row, the padding behind it.
         inputs = torch.full((len(batch), longest), int(config.pad_token_id))
