@@ -201,11 +201,11 @@ def test_an_added_token_that_is_no_control_token_is_a_word_like_others(tokenizer
 
     # As Gemma has line breaks: added, and in the vocabulary all the same.
     prompts = Prompts(extend(tokenizer))
-    expected = prompts.classifier("two\nlines", "label")
-    word = prompts.tokenizer.convert_tokens_to_ids("e")
-    prompts.tokenizer.add_tokens([AddedToken("e", special=False)])
-    assert word in prompts.tokenizer.get_added_vocab().values()
-    assert Prompts(prompts.tokenizer).classifier("two\nlines", "label") == expected
+    expected = prompts.classifier("the two", "label")
+    word = prompts.tokenizer.convert_ids_to_tokens(expected[0])
+    prompts.tokenizer.add_tokens([AddedToken(word, special=False)])
+    assert prompts.tokenizer.get_added_vocab()[word] == expected[0]
+    assert Prompts(prompts.tokenizer).classifier("the two", "label") == expected
 
 
 # -- labels ------------------------------------------------------------------------------------------------
