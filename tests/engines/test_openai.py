@@ -112,6 +112,15 @@ def test_finish_reasons_counts_and_cost():
     assert [row.cost for row in rows] == [pytest.approx(6e-5)] * 3
 
 
+def test_half_a_surrogate_pair_does_not_leave_the_engine():
+    def reply(number, body):
+        return answer(body, "cut \ud83d") if number == 0 else Reply(400, {"error": "no \ud83d"})
+
+    with fake_endpoint(reply) as endpoint:
+        rows = list(engine_for(endpoint, concurrency=1).generate(prompts(2), GREEDY))
+    assert (rows[0].text, rows[1].error) == ("cut ?", "HTTP 400: no ?")
+
+
 @pytest.mark.parametrize("body", ["<html>", '{"choices": []}', "[1]", '{"choices": [{"text": "a"}, 3]}'])
 def test_an_answer_in_another_format_fails_its_row_alone(body):
     def reply(_number, request):
@@ -242,6 +251,16 @@ def test_the_key_is_in_no_error(status, monkeypatch):
             said = str(error)
     assert "wrong key Bearer ***." in said
     assert KEY not in said
+
+
+@pytest.mark.parametrize("shift", range(0, len(KEY) + 1, 5))
+def test_a_key_where_a_long_error_is_cut_is_not_shown_in_part(shift, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    body = {"error": {"message": f"{'x' * (300 - shift)}{KEY} and more"}}
+    with fake_endpoint(lambda _number, _body: Reply(400, body)) as endpoint:
+        (row,) = engine_for(endpoint).generate(prompts(1), GREEDY)
+    assert KEY[:3] not in row.error
+    assert len(row.error) <= len("HTTP 400: ") + 300
 
 
 # -- how it ends -------------------------------------------------------------------------------------------

@@ -151,7 +151,8 @@ class OpenAIEngine:
 
     def _refused(self, response: httpx2.Response, index: int, prompt: Prompt) -> Completion:
         status = response.status_code
-        what = f"HTTP {status}: {self._redacted(_message(response))}"
+        # Redacted before it is cut: of a key across the cut, half would be left.
+        what = f"HTTP {status}: {self._redacted(_message(response))[:_SHOWN_CHARACTERS]}"
         if status == HTTPStatus.TOO_MANY_REQUESTS or response.is_server_error:
             raise _TroubleError(what, retry_after=_retry_after(response.headers.get("retry-after", "")))
         if status in _REFUSALS:
@@ -198,7 +199,7 @@ class OpenAIEngine:
         finish = ends.get(str(reason), "error")
         return Completion(
             index,
-            str(text or "").strip(),
+            _encodable(str(text or "").strip()),
             prompt_tokens,
             tokens,
             finish,
@@ -258,4 +259,9 @@ def _message(response: httpx2.Response) -> str:
         said = said.get("message") or said if isinstance(said, dict) else said
     except (ValueError, AttributeError):
         said = response.text.strip() or response.reason_phrase
-    return " ".join(str(said).split())[:_SHOWN_CHARACTERS]
+    return _encodable(" ".join(str(said).split()))
+
+
+def _encodable(text: str) -> str:
+    """Return a text with `?` for what JSON can spell and no file can hold: half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()
