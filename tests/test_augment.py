@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pyarrow.parquet
 import pytest
 
@@ -261,6 +263,24 @@ def test_rows_without_an_acceptable_free_reasoning_fall_back_on_the_label(write)
     assert len(label) == 2 and all("Answer: joy" in text for text in label)
     write(Watched([REASON]), EXAMPLES[:3], verifier=judge, condition="free_then_label")
     assert len(asked) == 2
+
+
+def test_a_free_reasoning_that_repeats_one_of_an_earlier_chunk_falls_back_on_the_label(write, monkeypatch):
+    monkeypatch.setattr("whylabel.augment.rows._CHUNK_ROWS", 2)
+
+    class Repeating(ScriptedEngine):
+        def generate(self, prompts, sampling):
+            for row in super().generate(prompts, sampling):
+                asked = prompts[row.index].text
+                words = " ".join(f"{word}{len(asked)}" for word in reversed(asked.split()))
+                yield replace(row, text=f"by its label {words}" if "Answer: joy" in asked else REASON)
+
+    texts = ["one word", "two words more", "three words they are", "four words of their own"]
+    examples = [Example(text, text, "joy") for text in texts]
+    filters = {"names": ["near_duplicate"]}
+    kept, outcome = write(Repeating([REASON]), examples, condition="free_then_label", filters=filters)
+    assert [row.condition for row in kept] == ["free", "label", "label", "label"]
+    assert outcome.sorted.dropped == {}
 
 
 def test_a_rehearsal_renders_and_times_a_few_rows_and_stores_nothing(tokenizer, store):

@@ -69,9 +69,11 @@ def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped
     return outcome
 
 
-def accepted_rows(chunk: Sequence[Example], work: Work, condition: Condition) -> set[str]:
-    """Return the rows that have an acceptable reasoning under a condition."""
-    refuse = refusal(work.config.filters)
+def accepted_rows(chunk: Sequence[Example], work: Work, condition: Condition, refuse: Filter) -> set[str]:
+    """Return the rows that have an acceptable reasoning under a condition.
+
+    `refuse` is one for all chunks of a data set: a filter may remember the rows that it has seen.
+    """
     known = _Known.of(chunk, work)
     return {
         row

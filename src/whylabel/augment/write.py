@@ -10,6 +10,7 @@ from typing import Any
 from whylabel.augment.rows import Work, chunks
 from whylabel.augment.sort import accepted_rows
 from whylabel.engines.base import Completion
+from whylabel.filters import refusal
 from whylabel.progress import Progress, progress, say
 from whylabel.run_folder import fingerprint
 from whylabel.store import StoredReasoning, Writer, row_hash
@@ -43,12 +44,13 @@ def write_reasonings(examples: Sequence[Example], work: Work, condition: Conditi
     if written.reused == total:
         return written
     title = "augment: fall-back" if fall_back else "augment"
+    refuse = refusal(work.config.filters)
     with (
         progress(title, total=total, done=written.reused) as bar,
         work.store.writer(work.settings) as writer,
     ):
         for chunk in chunks(examples):
-            settled = accepted_rows(chunk, work, work.conditions[0]) if fall_back else set()
+            settled = accepted_rows(chunk, work, work.conditions[0], refuse) if fall_back else set()
             wanted_rows = [row for row in chunk if row.id not in work.excluded]
             rows = {row_hash(row): row for row in wanted_rows}
             open_rows = {row: example for row, example in rows.items() if row not in settled}
