@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from whylabel.errors import ModelError
+from whylabel.errors import DataError, ModelError
 from whylabel.labels import LabelSet
 from whylabel.suspects import find_suspects, out_of_fold, read_suspects, write_suspects
 from whylabel.types import Example
@@ -44,6 +44,26 @@ def test_a_label_with_fewer_rows_than_folds_is_no_obstacle(tmp_path, recwarn):
     )
     assert (found.sum(axis=1) > 0.9).all()
     assert not recwarn.list
+
+
+def test_there_are_no_more_folds_than_the_most_frequent_label_has_rows(tmp_path, capsys):
+    calls = []
+
+    def fit_predict(train, held_out, fold):
+        calls.append(fold)
+        return confident(held_out, lambda row: row.label)
+
+    found = out_of_fold(examples(8), LABELS, 5, 7, fit_predict, tmp_path)
+    assert (found.sum(axis=1) > 0.9).all()
+    assert calls == [0, 1, 2]
+    assert "3 folds, not 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_labels_of_one_row_each_are_refused(count, tmp_path):
+    with pytest.raises(DataError, match="no label has two train rows") as caught:
+        out_of_fold(examples(count), LABELS, 2, 7, lambda *_: pytest.fail("it was trained"), tmp_path)
+    assert "augment.suspects.folds" in caught.value.fix
 
 
 def test_rows_that_contradict_a_sure_model_are_found_and_survive_a_round_trip(tmp_path):

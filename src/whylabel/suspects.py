@@ -7,6 +7,7 @@ Out-of-fold probabilities come from one baseline per fold; confident learning (N
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whylabel.atomic import whole_file
-from whylabel.errors import ModelError
+from whylabel.errors import DataError, ModelError
 from whylabel.labels import LabelSet
+from whylabel.progress import say
 from whylabel.types import Example
 
 Floats = NDArray[np.float64]
@@ -24,6 +26,7 @@ FitPredict = Callable[[Sequence[Example], Sequence[Example], int], Floats]
 """From (rows to train on, rows held out, number of the fold) to probabilities, shape (held out, labels)."""
 
 _COLUMNS = ("id", "text", "label", "probability", "suggested", "suggested_probability")
+_FEWEST_FOLDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,13 @@ def out_of_fold(
 ) -> Floats:
     """Return each row's probabilities by a model that was not trained on it, shape (rows, labels).
 
-    A finished fold is kept in `scratch`, so that an interrupted call goes on with the next one.
+    There are no more folds than the most frequent label has rows. A finished fold is kept in `scratch`, so that an
+    interrupted call goes on with the next one. Raises `DataError` if every label has one row.
     """
     from sklearn.model_selection import StratifiedKFold
 
     gold = [labels.index(row.label) for row in examples]
-    splitter = StratifiedKFold(n_splits=min(folds, len(examples)), shuffle=True, random_state=seed)
+    splitter = StratifiedKFold(n_splits=_folds(gold, folds), shuffle=True, random_state=seed)
     found = np.zeros((len(examples), len(labels)))
     with warnings.catch_warnings():
         # A label with fewer rows than folds is missing from some of them: no news here.
@@ -103,6 +107,19 @@ def read_suspects(path: Path) -> list[Suspect]:
     import pyarrow.parquet
 
     return [Suspect(**row) for row in pyarrow.parquet.read_table(path, columns=list(_COLUMNS)).to_pylist()]
+
+
+def _folds(gold: Sequence[int], wanted: int) -> int:
+    most = max(Counter(gold).values(), default=0)
+    if most < _FEWEST_FOLDS:
+        raise DataError(
+            "Suspect labels cannot be looked for: no label has two train rows.",
+            where="augment.suspects.folds",
+            fix="add train rows (see data.train_rows, data.train_rows_per_label), or remove augment.suspects.folds",
+        )
+    if most < wanted:
+        say(f"  {most} folds, not {wanted}: no label has more train rows than that")
+    return min(wanted, most)
 
 
 def _suspect(row: Example, probabilities: Floats, labels: LabelSet) -> Suspect:
