@@ -3,13 +3,13 @@ from dataclasses import replace
 import pyarrow.parquet
 import pytest
 
-from whylabel.augment import Reasoner, Work, augment, rehearse
+from whylabel.augment import Reasoner, Work, augment, open_reasoner, rehearse
 from whylabel.augment.write import differences
 from whylabel.engines import Sampling
 from whylabel.engines.scripted import ScriptedEngine
 from whylabel.prompts import Prompts
 from whylabel.reasoned_rows import read_reasoned
-from whylabel.recipe import AugmentConfig
+from whylabel.recipe import AugmentConfig, Recipe, override_recipe
 from whylabel.store import open_store, row_hash
 from whylabel.types import Example, Lift
 
@@ -281,6 +281,23 @@ def test_a_free_reasoning_that_repeats_one_of_an_earlier_chunk_falls_back_on_the
     kept, outcome = write(Repeating([REASON]), examples, condition="free_then_label", filters=filters)
     assert [row.condition for row in kept] == ["free", "label", "label", "label"]
     assert outcome.sorted.dropped == {}
+
+
+def test_the_reasoner_is_asked_about_a_text_as_the_recipe_trims_it(tokenizer, tiny_model_folder):
+    recipe = override_recipe(
+        Recipe(),
+        reasoner__model=str(tiny_model_folder),
+        augment__engine="scripted",
+        data__max_text_tokens=20,
+    )
+    prompts = Prompts(tokenizer, question=recipe.task.question, name=recipe.task.name)
+    text = "It rained and rained. " * 100
+    with open_reasoner(recipe, tiny_model_folder, {}) as reasoner:
+        for label in ("joy", None):
+            asked = reasoner.ask(text, label)
+            assert asked == prompts.reasoner_for_text(prompts.trim(text, 20), label)
+            assert len(asked.ids) < 100
+        assert reasoner.ask("short", "joy") == prompts.reasoner_for_text("short", "joy")
 
 
 def test_a_rehearsal_renders_and_times_a_few_rows_and_stores_nothing(tokenizer, store):

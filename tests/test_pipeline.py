@@ -9,10 +9,12 @@ from fake_endpoint import Reply, fake_endpoint
 from whylabel.cli.main import main
 from whylabel.errors import AuditError, DataError, EngineError, ModelError, RecipeError, RunFolderError
 from whylabel.evaluation.predictions import read_predictions
+from whylabel.models import model_fingerprint
 from whylabel.pipeline import Pipeline
+from whylabel.prompts import FORMAT_VERSION
 from whylabel.reasoned_rows import iterate_dropped, read_reasoned
 from whylabel.recipe import Recipe, override_recipe
-from whylabel.run_folder import STAGES, RunFolder
+from whylabel.run_folder import STAGES, RunFolder, fingerprint
 from whylabel.suspects import Suspect, read_suspects
 from whylabel.trained import TrainedClassifier
 from whylabel.types import Dataset, Example
@@ -112,6 +114,28 @@ def test_a_change_runs_what_depends_on_it_and_no_more(finished, recipe):
     assert changed_stages(recipe, finished, reasoner__training__max_steps=3)[0] == "train-reasoner"
     assert changed_stages(recipe, finished, seed=14)[0] == "train-reasoner"
     assert changed_stages(recipe, finished, name="other") == []
+
+
+def test_a_limit_of_texts_is_part_of_what_reasons_and_judges_only_where_it_is_set(recipe, tiny_model_folder):
+    def keys(**values):
+        model = str(tiny_model_folder)
+        fixed = {"reasoner__model": model, "augment__verification__verifier": model}
+        return Pipeline(override_recipe(recipe, **fixed, **values), RunFolder("none")).keys
+
+    plain, trimmed = keys(), keys(data__max_text_tokens=20)
+    # Where there is no limit, what is finished stays valid.
+    task, names = recipe.task, plain.inputs.labels.names
+    weights = model_fingerprint(str(tiny_model_folder))
+    assert plain.verifier() == fingerprint(weights, task.question, task.name, names, FORMAT_VERSION)
+    assert trimmed.verifier() != plain.verifier()
+    assert trimmed.reasoner_settings() == {**plain.reasoner_settings(), "max_text_tokens": 20}
+    endpoint = {
+        "reasoner__endpoint": "http://127.0.0.1:1/v1",
+        "augment__engine": "auto",
+        "augment__engine_options": {},
+    }
+    whole = keys(**endpoint, data__max_text_tokens=20)
+    assert whole.reasoner_settings() == keys(**endpoint).reasoner_settings()
 
 
 def test_filters_decide_the_classifier_where_its_own_reasonings_are_filtered(recipe, tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,19 @@ def test_a_lift_is_the_change_of_the_log_probability(loaded, trained):
         at = LABELS.index(rival)
         assert lift.gold == pytest.approx(after[gold] - before[gold], abs=1e-3)
         assert (lift.rival, lift.rival_lift) == (rival, pytest.approx(after[at] - before[at], abs=1e-3))
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_long_texts_are_trimmed_and_reasonings_are_not(loaded, trained):
+    prompts = Prompts(loaded.tokenizer, question="Which emotion?", name="Emotion")
+    verifier = Verifier(loaded, prompts, LABELS, trained, "identity", max_text_tokens=12)
+    text = "It was bright, and then it was grey, and then it was bright again. " * 50
+    row = ReasonedExample(
+        "1", text, "joy", "A reason that is by itself longer than the twelve tokens of a text."
+    )
+    assert verifier.lifts([row]) == verifier.lifts([replace(row, text=prompts.trim(text, 12))])
+    unlimited = Verifier(loaded, prompts, LABELS, trained, "identity")
+    assert verifier.lifts(ROWS[:1]) == unlimited.lifts(ROWS[:1])
 
 
 def test_a_margin_is_the_gold_lift_above_the_rivals():

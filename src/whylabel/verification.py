@@ -37,6 +37,8 @@ class Verifier:
     trained: bool
     identity: str
     """Fingerprint of everything that a verdict depends on besides the row."""
+    max_text_tokens: int | None = None
+    """Longer texts are trimmed to this many tokens."""
 
     def lifts(self, rows: Sequence[ReasonedExample]) -> list[Lift]:
         """Return the lift of each reasoning, in nats.
@@ -63,6 +65,8 @@ class Verifier:
         return np.asarray(np.log(np.maximum(probabilities(scores), _LEAST)))
 
     def _prompt(self, text: str, reasoning: str) -> list[int]:
+        if self.max_text_tokens is not None:
+            text = self.prompts.trim(text, self.max_text_tokens)
         if self.trained:
             return self.prompts.classifier(f"{text}\n{reasoning}" if reasoning else text, "label")
         return self.prompts.recovery(f"{text}\n{self.prompts.question}", reasoning)

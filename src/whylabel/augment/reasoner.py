@@ -80,7 +80,10 @@ def _asking(recipe: Recipe, source: ModelSource) -> tuple[Ask, tuple[int, ...]]:
         return lambda text, label: endpoint_prompt(text, question, label), ()
     _check_style(recipe, source)
     prompts = Prompts(source.tokenizer, recipe.prompt_style, question, recipe.task.name)
-    return prompts.reasoner_for_text, tuple(sorted(prompts.stop_ids))
+    limit, stop_ids = recipe.data.max_text_tokens, tuple(sorted(prompts.stop_ids))
+    if limit is None:
+        return prompts.reasoner_for_text, stop_ids
+    return lambda text, label: prompts.reasoner_for_text(prompts.trim(text, limit), label), stop_ids
 
 
 def _check_style(recipe: Recipe, source: ModelSource) -> None:

@@ -81,4 +81,5 @@ def _open_verifier(job: Job, identity: str | None) -> Verifier | None:
     loaded = load(source, device=recipe.device)
     trained = (Path(source) / CARD).exists() and read_card(Path(source)).get("target") == "label"
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
-    return Verifier(loaded, prompts, job.inputs.labels, trained, str(identity))
+    limit = recipe.data.max_text_tokens
+    return Verifier(loaded, prompts, job.inputs.labels, trained, str(identity), limit)

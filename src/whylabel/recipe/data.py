@@ -69,4 +69,6 @@ class DataConfig(Section):
     bad_rows: Literal["error", "drop"] = "error"
     """What to do with rows that have no text or no label: stop, or leave them out and say so."""
     max_text_tokens: int | None = Field(None, ge=8)
-    """Trim longer texts to this many tokens, counted and reported; default: one that does not fit is an error."""
+    """Trim longer texts to this many tokens, counted and reported; default: one that does not fit is an error.
+    Reasoner and verifier read them trimmed, too, each by its own tokenizer; an endpoint has none here, and is sent
+    the whole text."""
