@@ -239,6 +239,24 @@ def test_an_endpoint_that_fails_row_after_row_ends_the_call():
     assert [row.finish for row in rows] == ["stop"] * 3 + ["error"] * 20
 
 
+def test_an_endpoint_that_refuses_row_after_row_from_the_start_ends_the_call():
+    with fake_endpoint(lambda _number, _body: Reply(400, {"error": "Unsupported parameter"})) as endpoint:
+        rows = []
+        with pytest.raises(EngineError, match="failed on 20 rows in a row: HTTP 400: Unsupported") as raised:
+            collect(rows, engine_for(endpoint, concurrency=1).generate(prompts(200), GREEDY))
+    assert len(rows) == len(endpoint.bodies) == 20
+    assert "augment.engine_options" in raised.value.fix
+
+
+def test_rows_that_are_refused_after_an_answer_fail_alone():
+    too_long = Reply(400, {"error": "too long"})
+    with fake_endpoint(lambda number, body: answer(body) if number == 0 else too_long) as endpoint:
+        engine = engine_for(endpoint, concurrency=1)
+        rows = list(engine.generate(prompts(30), GREEDY))
+        rows += engine.generate(prompts(30), GREEDY)
+    assert [row.finish for row in rows] == ["stop"] + ["error"] * 59
+
+
 @pytest.mark.parametrize("status", [400, 401, 429, 500])
 def test_the_key_is_in_no_error(status, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -28,7 +28,8 @@ _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 # A wrong address, key, bill or model: no row can succeed.
 _REFUSALS = (301, 302, 307, 308, 401, 402, 404, 405)
-# An endpoint that is out of order fails row after row, each after all its retries: stop, and go on another day.
+# An endpoint that is out of order fails row after row, each after all its retries, and one that does not take what it
+# is sent refuses row after row: stop, and go on another day.
 _FAILURES_IN_A_ROW = 20
 _SHOWN_CHARACTERS = 300
 
@@ -56,6 +57,7 @@ class OpenAIEngine:
         self._options = options
         self._key = key or options.key()
         self._failed_in_a_row = 0
+        self._has_answered = False
         self._background: Background[Completion] | None = None
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
@@ -146,7 +148,7 @@ class OpenAIEngine:
             raise _TroubleError(f"the connection was lost ({what})") from None
         if not response.is_success:
             return self._refused(response, index, prompt)
-        self._failed_in_a_row = 0
+        self._failed_in_a_row, self._has_answered = 0, True
         return self._completion(response, index, prompt, time.monotonic() - started)
 
     def _refused(self, response: httpx2.Response, index: int, prompt: Prompt) -> Completion:
@@ -157,12 +159,14 @@ class OpenAIEngine:
             raise _TroubleError(what, retry_after=_retry_after(response.headers.get("retry-after", "")))
         if status in _REFUSALS:
             raise self._gone(f"The endpoint {self._options.base_url} refuses: {what}", status)
+        # Once it has answered, what it refuses is the row's own fault: a text that is too long for it.
+        self._failed_in_a_row += not self._has_answered
         return _failed(index, prompt, what)
 
     def _stop_if_out_of_order(self, last: Completion) -> None:
         if self._failed_in_a_row >= _FAILURES_IN_A_ROW:
-            where = f"The endpoint {self._options.base_url}"
-            raise self._gone(f"{where} failed on {self._failed_in_a_row} rows in a row: {last.error}")
+            what = f"The endpoint {self._options.base_url} failed on {self._failed_in_a_row} rows in a row"
+            raise self._gone(f"{what}: {last.error}", fix="mend what it says, or augment.engine_options")
 
     # -- what is sent, and what comes --------------------------------------------------------------------
 
@@ -211,14 +215,14 @@ class OpenAIEngine:
 
     # -- errors ------------------------------------------------------------------------------------------
 
-    def _gone(self, what: str, status: int | None = None) -> EngineError:
+    def _gone(
+        self, what: str, status: int | None = None, fix: str = "start the endpoint or mend its URL"
+    ) -> EngineError:
         options = self._options
         if status == HTTPStatus.UNAUTHORIZED:
             fix = f"export a valid key in the environment variable {options.api_key_variable}"
         elif status is not None:
             fix = f"check the URL (most end in /v1), the model name {options.model!r} and api: {options.api}"
-        else:
-            fix = "start the endpoint or mend its URL"
         return EngineError(
             what.rstrip(".") + ".", fix=f"{fix}; what is finished is kept, run the same command again"
         )
