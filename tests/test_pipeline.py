@@ -355,6 +355,24 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     assert run.read_manifest()["stages"]["suspects"]["status"] == "done"
 
 
+def test_a_rehearsal_leaves_out_suspect_labels_once_they_are_known(
+    recipe, tiny_model_folder, tmp_path, monkeypatch, capsys
+):
+    values = {"reasoner__model": str(tiny_model_folder), "augment__suspects": {"folds": 2, "exclude": True}}
+    pipeline = Pipeline(override_recipe(recipe, **values), RunFolder(tmp_path))
+    listing(monkeypatch, {row.id for row in pipeline.dataset.train[:3]})
+    monkeypatch.setattr("whylabel.pipeline.suspects._fit_predict", evenly)
+    pipeline.begin()
+    rehearsal = pipeline.rehearse_augment()
+    assert (rehearsal.rows, rehearsal.to_write) == (24, 24)
+    assert "have not been looked for yet" in capsys.readouterr().err
+    pipeline.augment()
+    pipeline.run.store.unlink()
+    rehearsal = pipeline.rehearse_augment()
+    assert (rehearsal.rows, rehearsal.to_write) == (21, 21)
+    assert "have not been looked for yet" not in capsys.readouterr().err
+
+
 def test_baselines_that_look_for_suspects_are_selected_on_validation_rows(
     recipe, tiny_model_folder, tmp_path, monkeypatch
 ):

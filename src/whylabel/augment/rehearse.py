@@ -54,14 +54,15 @@ def rehearse(examples: Sequence[Example], work: Work) -> Rehearsal:
     condition = work.conditions[0]
     # Places, not rows: they may be millions.
     wanted = array("q")
-    start = 0
+    start = rows = 0
     for chunk in chunks(examples):
         places = {row_hash(row): at for at, row in enumerate(chunk) if row.id not in work.excluded}
         lacking = missing({row: chunk[at] for row, at in places.items()}, work, condition)
         wanted.extend(start + places[item.row] for item in lacking)
         start += len(chunk)
+        rows += sum(row.id not in work.excluded for row in chunk)
     if not wanted:
-        return Rehearsal(len(examples), 0)
+        return Rehearsal(rows, 0)
     drawn = random.Random(work.reasoner.sampling.seed).sample(range(len(wanted)), min(_COUNTED, len(wanted)))
     sample = [examples[wanted[at]] for at in drawn]
     asked = [work.reasoner.ask(row.text, row.label if condition == "label" else None) for row in sample]
@@ -76,7 +77,7 @@ def rehearse(examples: Sequence[Example], work: Work) -> Rehearsal:
         [len(prompt.ids) for prompt in asked] if asked[0].ids else [row.prompt_tokens for row in completions]
     )
     return Rehearsal(
-        rows=len(examples),
+        rows=rows,
         to_write=len(wanted),
         prompts=tuple((_text(prompt, work), len(prompt.ids)) for prompt in asked[:_SHOWN]),
         prompt_tokens=round(float(np.mean(counted)) * len(wanted)),

@@ -34,7 +34,7 @@ def augment_stage(
     config = inputs.recipe.augment.model_copy(update={"filters": inputs.filters})
     opened = open_reasoner(inputs.recipe, run.reasoner_model, settings)
     with open_store(run.store) as store, opened as reasoner:
-        work = Work(reasoner, store, config, _open_verifier(job, verifier), retry, _excluded(job))
+        work = Work(reasoner, store, config, _open_verifier(job, verifier), retry, _excluded(inputs, run))
         outcome = augment(inputs.dataset.train, work, kept=run.kept, dropped=run.dropped)
     write_json(run.augment_metrics, outcome.to_json())
     found = outcome.sorted
@@ -46,26 +46,33 @@ def augment_stage(
     return StageResult(found.rows, outcome.written.tokens, {"content": found.content}, found.failed)
 
 
-def rehearse_augment(inputs: Inputs, run: RunFolder, settings: Mapping[str, Any]) -> Rehearsal:
-    """Return what the stage would write, and about what it would take; nothing is stored."""
+def rehearse_augment(
+    inputs: Inputs, run: RunFolder, settings: Mapping[str, Any], suspects_known: bool
+) -> Rehearsal:
+    """Return what the stage would write, and about what it would take; nothing is stored.
+
+    `suspects_known` says whether rows whose label looks wrong have been looked for.
+    """
     from whylabel.augment import Work, open_reasoner, rehearse
     from whylabel.store import open_store
 
+    excluded = _excluded(inputs, run) if suspects_known else frozenset()
     opened = open_reasoner(inputs.recipe, run.reasoner_model, settings)
     with tempfile.TemporaryDirectory() as scratch:
         path = run.store if run.store.exists() else Path(scratch) / "store.sqlite"
         with open_store(path) as store, opened as reasoner:
-            return rehearse(inputs.dataset.train, Work(reasoner, store, inputs.recipe.augment))
+            work = Work(reasoner, store, inputs.recipe.augment, excluded=excluded)
+            return rehearse(inputs.dataset.train, work)
 
 
-def _excluded(job: Job) -> frozenset[str]:
+def _excluded(inputs: Inputs, run: RunFolder) -> frozenset[str]:
     """Return the ids of the rows that get no reasoning because their label looks wrong."""
     from whylabel.suspects import read_suspects
 
-    suspects = job.inputs.recipe.augment.suspects
+    suspects = inputs.recipe.augment.suspects
     if suspects.folds is None or not suspects.exclude:
         return frozenset()
-    return frozenset(row.id for row in read_suspects(job.run.suspects))
+    return frozenset(row.id for row in read_suspects(run.suspects))
 
 
 def _open_verifier(job: Job, identity: str | None) -> Verifier | None:

@@ -184,7 +184,11 @@ class Pipeline:
 
     def rehearse_augment(self) -> Rehearsal:
         """Return what stage 2a would write, and about what it would take; nothing is stored."""
-        return rehearse_augment(self.inputs, self.run, self.keys.reasoner_settings())
+        suspects = self.recipe.augment.suspects
+        known = suspects.folds is not None and self.run.is_current("suspects", self.keys.suspects())
+        if suspects.folds is not None and suspects.exclude and not known:
+            say("  suspect labels have not been looked for yet: their rows are counted, too")
+        return rehearse_augment(self.inputs, self.run, self.keys.reasoner_settings(), known)
 
     def train_models(self) -> None:
         """Stage 2b for both models, the one first whose budget the other's rests on."""
