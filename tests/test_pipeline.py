@@ -138,6 +138,23 @@ def test_a_limit_of_texts_is_part_of_what_reasons_and_judges_only_where_it_is_se
     assert whole.reasoner_settings() == keys(**endpoint).reasoner_settings()
 
 
+def test_a_verdict_depends_on_the_prompt_style_where_an_endpoint_reasons_too(recipe, tiny_model_folder):
+    def keys(style):
+        values = {
+            "reasoner__endpoint": "http://127.0.0.1:1/v1",
+            "reasoner__model": "big",
+            "augment__engine": "auto",
+            "augment__engine_options": {},
+            "augment__verification__verifier": str(tiny_model_folder),
+        }
+        return Pipeline(override_recipe(recipe, prompt_style=style, **values), RunFolder("none")).keys
+
+    compact, chat = keys("compact"), keys("chat")
+    assert compact.reasoner_settings() == chat.reasoner_settings()
+    assert compact.verifier() != chat.verifier()
+    assert compact.augment() != chat.augment()
+
+
 def test_filters_decide_the_classifier_where_its_own_reasonings_are_filtered(recipe, tmp_path):
     def key(rounds, words):
         values = {"classifier__self_training_rounds": rounds, "augment__filters__max_words": words}

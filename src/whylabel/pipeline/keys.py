@@ -127,9 +127,10 @@ class StageKeys:
             model = self._content("train-baseline", self.baseline())
         else:
             model = self.inputs.base_fingerprint if name == "base" else model_fingerprint(name)
-        task, limit = self.recipe.task, self.recipe.data.max_text_tokens
+        recipe, task = self.recipe, self.recipe.task
         return fingerprint(
-            model, task.question, task.name, self.inputs.labels.names, limit, FORMAT_VERSION, MASKING_VERSION
+            model, task.question, task.name, self.inputs.labels.names, recipe.prompt_style,
+            recipe.data.max_text_tokens, FORMAT_VERSION, MASKING_VERSION,
         )  # fmt: skip
 
     def _trimmed(self) -> dict[str, Any]:
