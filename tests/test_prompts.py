@@ -162,6 +162,13 @@ def test_exactly_one_bos_where_the_tokenizer_adds_one(with_bos, style, text):
         assert ids.count(with_bos.bos_token_id) == 1
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_the_rendered_text_gives_the_ids_back(trained, with_bos, style):
+    for tokenizer in (trained, with_bos):
+        prompt = Prompts(tokenizer, style).reasoner_for_text("It rained.", "joy")
+        assert tuple(tokenizer(prompt.rendered).input_ids) == prompt.ids
+
+
 def test_no_bos_where_the_tokenizer_adds_none(trained):
     for ids in everything(Prompts(trained), "A text."):
         assert trained.bos_token_id not in ids

@@ -273,6 +273,17 @@ def test_the_distribution_is_no_part_of_what_is_written(load):
     assert chosen_engine(alone) == chosen_engine(over_ray)
 
 
+def test_whether_ids_are_sent_tells_outputs_apart_where_any_could_be():
+    def told(**options):
+        options = {"base_url": "http://127.0.0.1:1/v1", "model": "m", **options}
+        return output_settings(
+            override_recipe(Recipe(), augment__engine="openai", augment__engine_options=options)
+        )
+
+    assert told(send_token_ids=False) == {**told(), "send_token_ids": False}
+    assert told(api="chat", send_token_ids=False) == told(api="chat")
+
+
 # -- reference ---------------------------------------------------------------------------------------------
 
 

@@ -111,11 +111,13 @@ class Rendered:
 class Prompt:
     """What an engine is asked: as token ids, and as plain text for an endpoint that applies its own template.
 
-    `ids` is empty where the model behind an endpoint has no tokenizer here.
+    `rendered` is the text of `ids`, for an endpoint that takes no ids and applies no template; without the BOS, which
+    its tokenizer adds. `ids` and `rendered` are empty where the model behind an endpoint has no tokenizer here.
     """
 
     ids: tuple[int, ...]
     text: str = ""
+    rendered: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,9 @@ class Prompts:
 
     def reasoner_for_text(self, text: str, label: str | None) -> Prompt:
         """Return what the reasoner is asked about a text, with its label in hand or without (None)."""
-        ids = self.reasoner(f"{text}\n{self.question}", label)
-        return Prompt(tuple(ids), endpoint_prompt(text, self.question, label).text)
+        request = reasoner_request(f"{text}\n{self.question}", label, self.style)
+        asked = endpoint_prompt(text, self.question, label).text
+        return Prompt(tuple(self._prompt(request)), asked, self._rendered(request))
 
     def classifier(self, text: str, form: Form) -> list[int]:
         """Return the prompt that asks for a text's label, reasoning, or both, in the order of the form."""
@@ -292,13 +295,21 @@ class Prompts:
         before, after = self._frame if (style or self.style) == "chat" else (self._bos, [])
         return [*before, *self._plain(content), *after]
 
+    def _rendered(self, content: str) -> str:
+        if self.style == "compact":
+            return content
+        before, after = self._turn
+        # The template may write the BOS, too: with that of the server's tokenizer there would be two.
+        before = before.removeprefix(str(self.tokenizer.bos_token)) if self._bos else before
+        return f"{before}{content}{after}"
+
     @cached_property
     def _bos(self) -> list[int]:
         ids = list(self.tokenizer("a").input_ids)
         return ids[:1] if ids and ids[0] == self.tokenizer.bos_token_id else []
 
     @cached_property
-    def _frame(self) -> tuple[list[int], list[int]]:
+    def _turn(self) -> tuple[str, str]:
         if not self.tokenizer.chat_template:
             raise ModelError("This model has no chat template.", fix="set prompt_style: compact")
         turn = self.tokenizer.apply_chat_template(
@@ -313,6 +324,11 @@ class Prompts:
             raise ModelError(
                 "The model's chat template drops the user's turn.", fix="set prompt_style: compact"
             )
+        return before, after
+
+    @cached_property
+    def _frame(self) -> tuple[list[int], list[int]]:
+        before, after = self._turn
         encode = self.tokenizer.encode
         before_ids = list(encode(before, add_special_tokens=False))
         # The template may or may not write the BOS itself; exactly one is wanted.

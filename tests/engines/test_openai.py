@@ -60,8 +60,9 @@ def test_completions_are_asked_with_token_ids():
 def test_without_ids_or_where_the_server_takes_none_the_text_is_sent():
     with fake_endpoint() as endpoint:
         list(engine_for(endpoint).generate([Prompt((), "asked")], GREEDY))
-        list(engine_for(endpoint, send_token_ids=False).generate(prompts(1), GREEDY))
-    assert [body["prompt"] for body in endpoint.bodies] == ["asked", "text 0"]
+        rendered = Prompt((1, 2), "asked", "<user> asked </user>")
+        list(engine_for(endpoint, send_token_ids=False).generate([rendered], GREEDY))
+    assert [body["prompt"] for body in endpoint.bodies] == ["asked", "<user> asked </user>"]
     assert all("stop_token_ids" not in body for body in endpoint.bodies)
 
 

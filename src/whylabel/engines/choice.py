@@ -9,7 +9,7 @@ from whylabel.recipe import Recipe
 # These run the same weights and differ by rounding alone; their options say how fast, not what.
 _OF_ONE_MIND = ("auto", "transformers", "openvino", "vllm")
 # Options that change what is written; all of an outsider's engine may.
-_TELLING = {"openai": ("model", "api", "extra_body"), "scripted": ("answers",)}
+_TELLING = {"openai": ("model", "api", "extra_body", "send_token_ids"), "scripted": ("answers",)}
 
 
 def chosen_engine(recipe: Recipe) -> tuple[str, dict[str, Any]]:
@@ -29,4 +29,8 @@ def output_settings(recipe: Recipe) -> dict[str, Any]:
     if name in _OF_ONE_MIND:
         return {}
     telling = _TELLING.get(name, tuple(options))
-    return {"engine": name, **{key: options[key] for key in telling if key in options}}
+    told = {key: options[key] for key in telling if key in options}
+    if name == "openai" and told.get("api") == "chat":
+        # A chat is sent no ids, whatever this says.
+        told.pop("send_token_ids", None)
+    return {"engine": name, **told}

@@ -176,7 +176,8 @@ class OpenAIEngine:
         if options.api == "chat":
             body["messages"] = [{"role": "user", "content": prompt.text}]
         else:
-            body["prompt"] = list(prompt.ids) if prompt.ids and options.send_token_ids else prompt.text
+            as_ids = prompt.ids and options.send_token_ids
+            body["prompt"] = list(prompt.ids) if as_ids else prompt.rendered or prompt.text
         body["temperature"] = sampling.temperature
         if sampling.temperature > 0:
             # A seed of its own for each row: equal prompts are to be drawn each by itself.

@@ -44,7 +44,7 @@ class OpenAIOptions(Section):
     price_per_million_output_tokens: float | None = Field(None, ge=0)
     """What a million generated tokens cost."""
     send_token_ids: bool = True
-    """Send prompts as token ids where there are some (vLLM, SGLang, llama.cpp); False: as text (Ollama)."""
+    """`completions`: send prompts as token ids where there are some (vLLM, SGLang, llama.cpp); False: as text."""
     send_stop_token_ids: bool = False
     """Send the ids of the stop tokens, too: vLLM and SGLang take them, others may refuse them."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
