@@ -103,8 +103,8 @@ class StageKeys:
             model = model_fingerprint(config.model)[:16]
         else:
             model = self._content("train-reasoner", self.reasoner())[:16]
-        # An endpoint is sent whole texts.
-        trimmed = {} if config.endpoint is not None else self._trimmed()
+        # An endpoint is sent whole texts. Without a limit nothing is said of it: older rows stay valid.
+        limit = self.recipe.data.max_text_tokens if config.endpoint is None else None
         sampling = self.recipe.augment.sampling
         drawn = {"top_p": sampling.top_p, "seed": self.recipe.seed}
         return {
@@ -112,7 +112,7 @@ class StageKeys:
             "prompt_style": style,
             "question": self.recipe.task.question,
             "format": FORMAT_VERSION,
-            **trimmed,
+            **({} if limit is None else {"max_text_tokens": limit}),
             "temperature": sampling.temperature,
             **(drawn if sampling.temperature > 0 else {}),
             **output_settings(self.recipe),
@@ -132,11 +132,6 @@ class StageKeys:
             model, task.question, task.name, self.inputs.labels.names, recipe.prompt_style,
             recipe.data.max_text_tokens, FORMAT_VERSION, MASKING_VERSION,
         )  # fmt: skip
-
-    def _trimmed(self) -> dict[str, Any]:
-        """Return the limit that reasoner and verifier trim texts to; nothing without one: old stages stay valid."""
-        limit = self.recipe.data.max_text_tokens
-        return {} if limit is None else {"max_text_tokens": limit}
 
     def _left_out(self) -> list[str]:
         """Return what `suspects` has listed where such rows are left out: a new list sorts the others anew."""
