@@ -9,12 +9,10 @@ from fake_endpoint import Reply, fake_endpoint
 from whylabel.cli.main import main
 from whylabel.errors import AuditError, DataError, EngineError, ModelError, RecipeError, RunFolderError
 from whylabel.evaluation.predictions import read_predictions
-from whylabel.models import model_fingerprint
 from whylabel.pipeline import Pipeline
-from whylabel.prompts import FORMAT_VERSION
 from whylabel.reasoned_rows import iterate_dropped, read_reasoned
 from whylabel.recipe import Recipe, override_recipe
-from whylabel.run_folder import STAGES, RunFolder, fingerprint
+from whylabel.run_folder import STAGES, RunFolder
 from whylabel.suspects import Suspect, read_suspects
 from whylabel.trained import TrainedClassifier
 from whylabel.types import Dataset, Example
@@ -123,11 +121,8 @@ def test_a_limit_of_texts_is_part_of_what_reasons_and_judges_only_where_it_is_se
         return Pipeline(override_recipe(recipe, **fixed, **values), RunFolder("none")).keys
 
     plain, trimmed = keys(), keys(data__max_text_tokens=20)
-    # Where there is no limit, what is finished stays valid.
-    task, names = recipe.task, plain.inputs.labels.names
-    weights = model_fingerprint(str(tiny_model_folder))
-    assert plain.verifier() == fingerprint(weights, task.question, task.name, names, FORMAT_VERSION)
     assert trimmed.verifier() != plain.verifier()
+    # Where there is no limit, reasonings that are written stay valid.
     assert trimmed.reasoner_settings() == {**plain.reasoner_settings(), "max_text_tokens": 20}
     endpoint = {
         "reasoner__endpoint": "http://127.0.0.1:1/v1",
