@@ -535,6 +535,12 @@ def test_the_recipe_names_the_modes_of_the_evaluation(dual):
     assert set(metrics["modes"]) == {default, "vote"}
 
 
+def test_the_evaluation_says_what_the_floors_learn_from(dual, capsys):
+    recipe, run = dual
+    Pipeline(override_recipe(recipe, evaluation__bootstrap_samples=250), run).evaluate()
+    assert "evaluate majority, tfidf: learnt from 24 train rows" in capsys.readouterr().err
+
+
 def test_a_model_that_has_not_changed_is_not_asked_again(dual, monkeypatch):
     recipe, run = dual
 

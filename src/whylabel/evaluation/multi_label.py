@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from whylabel.evaluation.bootstrap import Floats, Interval, Ints, percentile_intervals
 from whylabel.evaluation.evaluate import Measures
-from whylabel.evaluation.floors import require_rows, word_features
+from whylabel.evaluation.floors import regression, require_rows, word_features
 from whylabel.evaluation.metrics import ClassScore, Cost, Rates, cost_of, in_test_order, mode_of, rates_of
 from whylabel.labels import LabelSet
 from whylabel.multi_label import MultiLabel, Separator
@@ -203,12 +203,10 @@ def tfidf(
 
 def _one_vs_rest(train: Sequence[Example], gold: Bools, seed: int) -> Any:
     """Return a fitted pipeline; a label that train lacks gets probability 0 from it."""
-    from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
 
-    regression = LogisticRegression(C=10.0, max_iter=1000, random_state=seed)
-    model = make_pipeline(word_features(), OneVsRestClassifier(regression))
+    model = make_pipeline(word_features(), OneVsRestClassifier(regression(seed)))
     with warnings.catch_warnings():
         # A label that all rows or none have: no news here.
         warnings.simplefilter("ignore", UserWarning)

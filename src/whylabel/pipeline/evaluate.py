@@ -9,6 +9,7 @@ from whylabel.atomic import write_json
 from whylabel.machine import hardware
 from whylabel.pipeline.answers import ask, read_answers
 from whylabel.pipeline.job import Job, StageResult
+from whylabel.progress import progress, say
 from whylabel.run_folder import fingerprint
 from whylabel.types import Mode, Prediction
 
@@ -24,6 +25,8 @@ def evaluate_stage(job: Job) -> StageResult:
     inputs.check_test()
     baseline, _ = _predict(job, "baseline", run.baseline_model, [])
     classifier, mode = _predict(job, "classifier", run.classifier_model, config.modes)
+    if config.floors:
+        say(f"  evaluate {', '.join(config.floors)}: learnt from {len(dataset.train):,} train rows")
     outcome = evaluate(
         dataset.test,
         dataset.train,
@@ -48,7 +51,6 @@ def _predict(
 
     That one is always there, beside those that are asked: None for all that it has, `vote` excepted.
     """
-    from whylabel.progress import progress, say
     from whylabel.trained import TrainedClassifier
 
     model = TrainedClassifier.from_folder(folder, device=job.inputs.recipe.device)
