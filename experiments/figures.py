@@ -67,15 +67,17 @@ def against_labels(experiment: Experiment) -> str:
 def against_flops(experiment: Experiment) -> str:
     """Draw accuracy against training FLOPs for each setting, as SVG."""
     figure, axes = _panels(len(experiment.settings))
+    colours = dict(zip(experiment.plan["trials"], COLOURS, strict=False))
     for axis, setting in zip(axes, experiment.settings, strict=True):
-        trials = experiment.trials(setting)
         _errorbar(axis, _budgets(experiment, setting), "label alone", "-o", LABEL_ALONE)
-        for colour, trial in zip(COLOURS, trials, strict=False):
+        for trial in experiment.trials(setting):
             for place, model in enumerate(experiment.models(setting, trial), start=1):
                 own = experiment.series(setting, trial, model)
                 # Modes of one model cost the same training.
                 flops = float(np.mean(own.flops)) * (1 + APART * place)
-                _errorbar(axis, [(flops, own.accuracy())], _name(trial, model), MARKERS[model], colour)
+                _errorbar(
+                    axis, [(flops, own.accuracy())], _name(trial, model), MARKERS[model], colours[trial]
+                )
         _finish(axis, f"{setting} ({_seeds(experiment, setting)})", "training FLOPs", "accuracy, %")
     return _svg(figure)
 

@@ -12,6 +12,7 @@ import argparse
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from figures import against_cost, against_flops, against_labels, beside_label_alone, differences
@@ -120,6 +121,25 @@ def beside_others(experiment: Experiment, trial: str) -> str:
 
 def means(experiment: Experiment, trial: str) -> str:
     """Return the table of by how much a trial's modes are ahead: means over data sets, with as many texts and all."""
+
+    def points(model: str, some: Sequence[str]) -> str:
+        return with_interval(experiment.ahead_of_all(trial, model, some), signed=True)
+
+    return by_size(experiment, trial, points)
+
+
+def likelihoods(experiment: Experiment, trial: str) -> str:
+    """Return the table of how many nats a trial's modes give the true label above the label alone, likewise."""
+
+    def nats(model: str, some: Sequence[str]) -> str:
+        mean, low, high = experiment.likelier_of_all(trial, model, some)
+        return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
+
+    return by_size(experiment, trial, nats)
+
+
+def by_size(experiment: Experiment, trial: str, cell: Callable[[str, Sequence[str]], str]) -> str:
+    """Return a table of a trial's modes, with a column for the settings of each number of texts and one for all."""
     groups: dict[str, list[str]] = defaultdict(list)
     for setting in experiment.settings:
         labels = setting.rpartition("-")[2]
@@ -128,8 +148,7 @@ def means(experiment: Experiment, trial: str) -> str:
     heads = [f"{name} ({len(set(map(experiment.data, some)))} data sets)" for name, some in groups.items()]
     lines = [f"| mode | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     for model in experiment.models(experiment.settings[0], trial):
-        ahead = [experiment.ahead_of_all(trial, model, some) for some in groups.values()]
-        cells = [with_interval(points, signed=True) for points in ahead]
+        cells = [cell(model, some) for some in groups.values()]
         lines.append(f"| {model.removeprefix('classifier ')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -172,6 +191,7 @@ CONTROLS = Experiment("e3-controls")
 REASONINGS = Experiment("e4-reasonings")
 BEST = Experiment("e5-best", "test")
 BETTER = Experiment("e6-better-reasonings")
+ALL_TEXTS = Experiment("e7-all-texts")
 
 BLOCKS = {
     "e1": lambda: comparison(PAPER),
@@ -180,8 +200,10 @@ BLOCKS = {
     "e3": lambda: ablation(CONTROLS, CURVES, "dual"),
     "e4": lambda: ablation(REASONINGS, REASONINGS, "as_is"),
     "e5-means": lambda: means(BEST, "best"),
+    "e5-nats": lambda: likelihoods(BEST, "best"),
     "e5": lambda: beside_others(BEST, "best"),
     "e6": lambda: ablation(BETTER, CURVES),
+    "e7": lambda: comparison(ALL_TEXTS),
 }
 
 

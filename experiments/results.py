@@ -7,7 +7,7 @@ rows, which says nothing of other seeds.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ class Series:
     macro_f1: tuple[float, ...]
     flops: tuple[float, ...]
     seconds_per_row: tuple[float, ...]
+    negative_log_likelihood: tuple[float, ...]
 
     def accuracy(self) -> Estimate:
         """Return the mean over the seeds and its 95 % interval."""
@@ -88,22 +89,38 @@ class Experiment:
             tuple(result["scores"][model]["macro_f1"] for result in found),
             tuple(result.get("spent", {}).get(trained, {}).get("flops", float("nan")) for result in found),
             tuple(result["scores"][model]["seconds_per_row"] for result in found),
+            tuple(result["scores"][model]["negative_log_likelihood"] for result in found),
         )
 
     def ahead(self, setting: str, trial: str, model: str) -> Estimate:
         """Return by how much a model of a trial is more accurate than the trial's baseline."""
         return self.series(setting, trial, model).minus(self.series(setting, trial, "baseline"))
 
+    def likelier(self, setting: str, trial: str, model: str) -> float:
+        """Return how many nats more than the trial's baseline a model of it gives to the true label, in the mean."""
+        own, its = (self.series(setting, trial, name) for name in (model, "baseline"))
+        return float(np.mean(its.negative_log_likelihood) - np.mean(own.negative_log_likelihood))
+
     def ahead_of_all(self, trial: str, model: str, among: Sequence[str] | None = None) -> Estimate:
-        """Return the mean of `ahead` over data sets, in each over its settings, default all, and its 95 % interval.
+        """Return the mean of `ahead` over the data sets of some settings, default all."""
+        return self._over_data_sets(trial, among, lambda setting: self.ahead(setting, trial, model)[0])
+
+    def likelier_of_all(self, trial: str, model: str, among: Sequence[str] | None = None) -> Estimate:
+        """Return the mean of `likelier` over the data sets of some settings, default all."""
+        return self._over_data_sets(trial, among, lambda setting: self.likelier(setting, trial, model))
+
+    def _over_data_sets(
+        self, trial: str, among: Sequence[str] | None, value: Callable[[str], float]
+    ) -> Estimate:
+        """Return the mean over data sets of the mean over settings, and its 95 % interval.
 
         That is Student's t over the data sets: settings of one share their rows, and are not independent.
         """
         found: dict[str, list[float]] = defaultdict(list)
         for setting in among or self.settings:
             if trial in self.trials(setting):
-                found[self.data(setting)].append(self.ahead(setting, trial, model)[0])
-        return over(np.array([np.mean(ahead) for ahead in found.values()]))
+                found[self.data(setting)].append(value(setting))
+        return over(np.array([np.mean(values) for values in found.values()]))
 
     def seeds(self, setting: str, trial: str) -> set[int]:
         """Return the seeds that a trial was run with."""

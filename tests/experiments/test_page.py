@@ -39,7 +39,8 @@ def test_intervals_over_seeds_and_over_rows(results):
 
 def result(trial, seed, right, baseline, flops):
     def score(rows):
-        return {"macro_f1": sum(map(int, rows)) / len(rows), "seconds_per_row": 0.1}
+        right = sum(map(int, rows)) / len(rows)
+        return {"macro_f1": right, "seconds_per_row": 0.1, "negative_log_likelihood": 2 - right}
 
     models = {"classifier fast": right, "baseline": baseline, "majority": "0000", "tfidf": "1000"}
     return {
@@ -61,7 +62,7 @@ def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monk
     (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
     encoder = {
         "setting": "s", "trial": "encoder", "seed": 1, "split": "validation", "right": {"encoder": "0101"},
-        "scores": {"encoder": {"macro_f1": 0.5, "seconds_per_row": 0.1}},
+        "scores": {"encoder": {"macro_f1": 0.5, "seconds_per_row": 0.1, "negative_log_likelihood": 1.0}},
     }  # fmt: skip
     lines = [
         result("dual", 1, "1110", "0000", 200.0),
@@ -125,8 +126,32 @@ def test_the_mean_of_several_settings_has_an_interval_over_their_data_sets(
         "|---|---|---|---|",
         "| fast | +37.5 [−121.3, +196.3] | +12.5 [−146.3, +171.3] | +25.0 [−133.8, +183.8] |",
     ]
+    # Each right row more lowers the likelihood's negative logarithm by a quarter here.
+    assert page.likelihoods(experiment, "best").splitlines()[2] == (
+        "| fast | +0.375 [−1.213, +1.963] | +0.125 [−1.463, +1.713] | +0.250 [−1.338, +1.838] |"
+    )
     drawn = figures.differences(experiment, "best")
     assert "mean of the data sets" in drawn and "reasoned" not in drawn
+
+
+def test_a_trial_has_its_colour_in_every_panel(page, results, tmp_path, monkeypatch):
+    import figures
+
+    (tmp_path / "e0").mkdir()
+    plan = {"settings": {name: {"data": "d"} for name in "st"}, "trials": {"one": [], "two": []}}
+    (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    found = [result("one", 1, "1", "0", 1.0), result("two", 1, "1", "0", 1.0)]
+    found.append({**found[1], "setting": "t"})
+    (tmp_path / "e0" / "results.jsonl").write_text("\n".join(map(json.dumps, found)))
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    drawn = []
+    monkeypatch.setattr(
+        figures, "_errorbar", lambda axis, points, name, form, colour: drawn.append((name, colour))
+    )
+    monkeypatch.setattr(figures, "_finish", lambda axis, *names: None)
+    figures.against_flops(results.Experiment("e0"))
+    one, two = ("one, fast", figures.COLOURS[0]), ("two, fast", figures.COLOURS[1])
+    assert [what for what in drawn if what[0] != "label alone"] == [one, two, two]
 
 
 def test_the_page_shows_what_the_result_files_hold():
