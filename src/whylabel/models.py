@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.atomic import write_json
-from whylabel.data.readers import expanded
 from whylabel.default_models import PACKAGED_MODELS, cached_model, pull
 from whylabel.errors import ModelError
 from whylabel.gguf_files import load_gguf
+from whylabel.paths import expanded
 from whylabel.prompts import LABEL_MARKER, PAD_TOKEN
 from whylabel.runtime import first_line, prepare_process
 

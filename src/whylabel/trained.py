@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from whylabel.card import ModelCard
 from whylabel.data.cells import is_broken
-from whylabel.data.readers import expanded
 from whylabel.engines.base import Engine
 from whylabel.engines.transformers import TransformersEngine
 from whylabel.errors import ModelError
 from whylabel.models import LoadedModel, load, read_card
 from whylabel.modes import Answer, Reader
+from whylabel.paths import expanded
 from whylabel.prompts import Prompts
 from whylabel.run_folder import RunFolder
 from whylabel.types import Mode, Prediction, Status

@@ -181,6 +181,7 @@ def test_no_process_is_left_where_nobody_calls_close(fake, tmp_path, tiny_model_
     ("options", "expected"),
     [
         ({"command": "no-such-vllm"}, "There is no program 'no-such-vllm'"),
+        ({"command": "~nouser/bin/vllm"}, "There is no program '~nouser/bin/vllm'"),
         ({"comand": "vllm"}, "Did you mean 'command'"),
         ({"dtype": "int8"}, "dtype: .* got 'int8'"),
         ({"api_key": "secret"}, "Unknown option 'api_key'"),

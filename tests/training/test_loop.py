@@ -11,7 +11,7 @@ from whylabel.errors import ModelError
 from whylabel.prompts import LABEL_MARKER, Prompts
 from whylabel.recipe import LossConfig
 from whylabel.recipe.training import LoraSettings
-from whylabel.training import Selection, latest_checkpoint, loop
+from whylabel.training import Selection, latest_checkpoint, loop, optimizer
 from whylabel.training.checkpoints import Checkpoint
 from whylabel.training.ragged import ragged_pays
 
@@ -416,7 +416,7 @@ def test_two_processes_train_what_one_does(tiny_model_folder, tmp_path):
 
 
 def test_a_missing_library_is_named_before_anything_is_trained(loaded, tmp_path, run, monkeypatch):
-    monkeypatch.setattr(loop.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(optimizer.importlib.util, "find_spec", lambda name: None)
     for settings in ({"optim": "paged_adamw_8bit"}, {"method": "qlora"}):
         with pytest.raises(ModelError, match="bitsandbytes"):
             run(loaded, tmp_path, **settings)

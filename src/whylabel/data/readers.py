@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,13 +12,9 @@ from whylabel.data.delimited import read_csv, read_tsv
 from whylabel.data.encoding import decoded_text, require_file, text_lines
 from whylabel.data.table import PIECE_ROWS, Pieces, Stream, Table, column_names, joined, stream
 from whylabel.errors import DataError
+from whylabel.paths import expanded
 
 _BUFFER_BYTES = 1 << 20
-
-
-def expanded(path: str | Path) -> Path:
-    """Return the path with the home folder for `~`; that of an unknown user stays as it is, and is not there."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib's raises RuntimeError)
 
 
 def read_table(path: str | Path) -> Table:

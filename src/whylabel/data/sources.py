@@ -10,9 +10,10 @@ from pathlib import Path
 
 from whylabel.data.builtin import builtin_names, read_builtin
 from whylabel.data.hub import read_hub
-from whylabel.data.readers import expanded, formats, is_table_file, stream_table
+from whylabel.data.readers import formats, is_table_file, stream_table
 from whylabel.data.table import Stream, Table, stream, stream_of
 from whylabel.errors import DataError
+from whylabel.paths import expanded
 from whylabel.recipe import DataConfig
 
 _SPLIT_NAMES = {

@@ -14,13 +14,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.engines.base import Completion, Sampling
 from whylabel.engines.ray_cluster import Layout, connect, layout, nodes
 from whylabel.engines.ray_worker import EngineWorker, Started, WorkerPlan
 from whylabel.errors import EngineError, WhylabelError
+from whylabel.paths import expanded
 from whylabel.progress import say
 from whylabel.prompts import Prompt
 from whylabel.recipe import EngineConfig
@@ -277,7 +277,7 @@ def _plan(
     if device == "auto" or (room.gpus and device.startswith("cuda")):
         # A worker sees the GPU that it has reserved, and no other, as its first.
         device = "cuda" if room.gpus else "cpu"
-    path = Path(model.name).expanduser()
+    path = expanded(model.name)
     if model.name in PACKAGED_MODELS or not path.exists():
         return WorkerPlan(name, model.name, device, dict(options), room.cpus)
     path = path.resolve()

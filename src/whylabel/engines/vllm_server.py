@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whylabel.errors import EngineError
+from whylabel.paths import expanded
 from whylabel.progress import duration, say
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class VllmServer:
 
 def find_command(command: str) -> str:
     """Return the path of vLLM's program. Raises `EngineError` if there is none."""
-    found = shutil.which(str(Path(command).expanduser()) if os.sep in command else command)
+    found = shutil.which(str(expanded(command)) if os.sep in command else command)
     if found is None:
         raise EngineError(
             f"There is no program {command!r}.",

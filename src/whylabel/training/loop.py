@@ -6,14 +6,12 @@ gradients are summed.
 
 from __future__ import annotations
 
-import importlib.util
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from whylabel.atomic import whole_file
 from whylabel.errors import ModelError
@@ -33,14 +31,11 @@ from whylabel.training.checkpoints import (
     trained_parameters,
 )
 from whylabel.training.loss import Inputs, coefficients, packed, padded, weighted_loss
+from whylabel.training.optimizer import check_bitsandbytes, optimizer_class, optimizer_of, schedule
 from whylabel.training.plan import Batch, Epochs, Plan, Step
 from whylabel.training.processes import accelerator, from_first, shared
 from whylabel.training.ragged import attention, honours_ragged, ragged, ragged_attention, ragged_pays
 from whylabel.training.selection import Selection
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
 
 _SECONDS_BETWEEN_CHECKPOINTS = 300.0
 _STEPS_BETWEEN_NOTES = 5
@@ -87,7 +82,7 @@ def train(
     """
     from transformers import set_seed
 
-    _check_bitsandbytes(config)
+    check_bitsandbytes(config)
     named = {"seed": seed, "checkpoints": checkpoints, "title": title, "section": section, "select": select}
     epochs: Epochs = examples if callable(examples) else lambda _epoch: examples
     with shared(loaded, checkpoints, (examples, config), named):
@@ -127,7 +122,7 @@ class _Loop:
         self._device = loaded.device
         self._pad_id = int(loaded.tokenizer.pad_token_id)
         # First the optimizer's class: looking it up resets what an accelerator knows of the processes.
-        optimizer = _optimizer_class(loaded.model, config, folder)
+        kind = optimizer_class(loaded.model, config, folder)
         self._accelerator = accelerator(loaded.device)
         dtype, reason = pick_dtype(config.dtype, loaded.device, training=True)
         say(f"  arithmetic: {str(dtype).removeprefix('torch.')} ({reason})")
@@ -148,7 +143,7 @@ class _Loop:
         # What is inside the adapters, where there are some.
         self._plain = self.model if config.method == "full" else self.model.get_base_model()
         self._head = self.model.get_output_embeddings()
-        self._optimizer = _optimizer(self.model, config, *optimizer)
+        self._optimizer = optimizer_of(self.model, config, *kind)
         self._wrapped = self.model
         if self._accelerator.num_processes > 1:
             self._wrapped = self._accelerator.prepare_model(self.model)
@@ -167,7 +162,7 @@ class _Loop:
             self._check_processes(newest)
             self.first_step = self._state.step
             say(f"  {self._title}: goes on from step {self.first_step}")
-        factor = _schedule(self._config, total)
+        factor = schedule(self._config, total)
         label_only_from = total * (1 - self._config.loss.label_only_share)
         saved_at = started = time.monotonic()
         before = self._state.seconds
@@ -350,61 +345,3 @@ class _Loop:
             return value
         found = torch.tensor(value, device=self._device, dtype=torch.float64)
         return float(self._accelerator.reduce(found, reduction="sum"))
-
-
-def _check_bitsandbytes(config: TrainingConfig) -> None:
-    if importlib.util.find_spec("bitsandbytes"):
-        return
-    if re.search("8bit|4bit|bnb", config.optim):
-        raise ModelError(
-            f"training.optim={config.optim} needs the package bitsandbytes.",
-            fix="pip install bitsandbytes, or training.optim=adamw_torch_fused",
-        )
-    if config.method == "qlora":
-        raise ModelError(
-            "training.method=qlora needs the package bitsandbytes.",
-            fix="pip install 'whylabel[qlora]', or training.method=lora",
-        )
-
-
-def _optimizer_class(
-    model: PreTrainedModel, config: TrainingConfig, folder: Path
-) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """Return the optimizer of that Hugging Face name, and its settings."""
-    from transformers import Trainer, TrainingArguments
-
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        optim=config.optim,
-        learning_rate=config.learning_rate,
-        use_cpu=model.device.type == "cpu",
-        report_to="none",
-    )
-    return Trainer.get_optimizer_cls_and_kwargs(arguments, model)  # type: ignore[no-any-return]
-
-
-def _optimizer(
-    model: torch.nn.Module,
-    config: TrainingConfig,
-    kind: type[torch.optim.Optimizer],
-    settings: dict[str, Any],
-) -> torch.optim.Optimizer:
-    """Return the optimizer over what is trained; norms and biases are not decayed."""
-    parameters = list(trained_parameters(model).values())
-    groups = [
-        {"params": [value for value in parameters if value.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [value for value in parameters if value.ndim < 2], "weight_decay": 0.0},
-    ]
-    return kind([group for group in groups if group["params"]], **settings)
-
-
-def _schedule(config: TrainingConfig, total: int) -> Callable[[int], float]:
-    """Return the learning rate of each step (from 0) as a share of its peak."""
-    import torch
-    from transformers import get_scheduler
-
-    warm_up = config.warmup_steps if config.warmup_steps >= 1 else config.warmup_steps * total
-    unused = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    scheduler = get_scheduler(config.lr_scheduler_type, unused, int(warm_up), total)
-    factor: Callable[[int], float] = scheduler.lr_lambdas[0]
-    return factor

@@ -1,0 +1,117 @@
+"""A dual model in every mode, and who is asked again."""
+
+import json
+
+import pytest
+
+from whylabel.errors import ModelError
+from whylabel.evaluation.predictions import read_predictions
+from whylabel.pipeline import Pipeline
+from whylabel.recipe import override_recipe
+from whylabel.run_folder import RunFolder
+from whylabel.trained import TrainedClassifier
+
+
+@pytest.fixture(scope="module")
+def dual(recipe, tiny_model_folder, tmp_path_factory):
+    """A finished run of a dual classifier, with more than the 20 validation rows that calibration needs."""
+    values = {
+        "classifier__target": "dual",
+        "classifier__votes": 2,
+        "data__validation_rows": 24,
+        "reasoner__model": str(tiny_model_folder),
+    }
+    chosen = override_recipe(recipe, **values)
+    run = RunFolder(tmp_path_factory.mktemp("dual"))
+    Pipeline(chosen, run).run_all()
+    return chosen, run
+
+
+def test_a_dual_classifier_is_calibrated_and_evaluated_in_every_mode(dual):
+    _, run = dual
+    card = json.loads((run.classifier_model / "whylabel.json").read_text())
+    assert set(card["modes"]) == {"fast", "reasoned", "vote", "adaptive", "blend"}
+    assert set(card["calibration"]) == {"fast", "reasoned", "adaptive", "blend"}
+    assert card["calibration"]["fast"]["n"] == 24
+    assert card["vote"] == {"reasonings": 2, "temperature": 0.7, "seed": 13}
+    baseline = json.loads((run.baseline_model / "whylabel.json").read_text())
+    assert set(baseline["calibration"]) == {"fast"}
+    metrics = json.loads(run.evaluation_metrics.read_text())
+    modes = metrics["modes"]
+    assert set(modes) == {"fast", "reasoned", "adaptive", "blend"}
+    assert metrics["classifier"] == modes[card["modes"][0]]
+    assert [point["coverage"] for point in modes["fast"]["coverage"]][:2] == [1.0, 1.0]
+    rows = read_predictions(run.predictions)
+    for mode in modes:
+        mine = [row for row in rows if row.model == "classifier" and row.prediction.mode == mode]
+        assert len(mine) == 12
+    # Blend costs what its two parts do, adaptive what its share of reasoned rows does.
+    seconds = {mode: score["cost"]["seconds_total"] for mode, score in modes.items()}
+    assert seconds["blend"] == pytest.approx(seconds["fast"] + seconds["reasoned"])
+    assert seconds["fast"] <= seconds["adaptive"] <= seconds["blend"] + 1e-9
+    assert modes["blend"]["cost"]["tokens_per_row"] == modes["reasoned"]["cost"]["tokens_per_row"] > 0
+    generated = run.read_manifest()["stages"]["evaluate"]["tokens"]
+    assert generated == round(modes["reasoned"]["cost"]["tokens_per_row"] * 12)
+    report = run.report.read_text(encoding="utf-8")
+    assert "The classifier in each of its modes" in report
+    assert "in each of its modes" in run.model_card.read_text(encoding="utf-8")
+
+
+def test_the_recipe_names_the_modes_of_the_evaluation(dual):
+    recipe, run = dual
+    default = json.loads(run.evaluation_metrics.read_text())["classifier"]["mode"]
+    Pipeline(override_recipe(recipe, evaluation__modes=["vote"]), run).evaluate()
+    metrics = json.loads(run.evaluation_metrics.read_text())
+    assert set(metrics["modes"]) == {default, "vote"}
+
+
+def test_the_evaluation_says_what_the_floors_learn_from(dual, capsys):
+    recipe, run = dual
+    Pipeline(override_recipe(recipe, evaluation__bootstrap_samples=250), run).evaluate()
+    assert "evaluate majority, tfidf: learnt from 24 train rows" in capsys.readouterr().err
+
+
+def test_a_model_that_has_not_changed_is_not_asked_again(dual, monkeypatch):
+    recipe, run = dual
+
+    def predictions():
+        return [row for row in read_predictions(run.predictions) if row.model in ("baseline", "classifier")]
+
+    Pipeline(recipe, run).evaluate()
+    before = predictions()
+    asked = []
+    predict = TrainedClassifier.predict_in_modes
+
+    def counted(model, rows, modes, **options):
+        asked.append((model.card.target, len(rows)))
+        return predict(model, rows, modes, **options)
+
+    monkeypatch.setattr(TrainedClassifier, "predict_in_modes", counted)
+    Pipeline(override_recipe(recipe, evaluation__bootstrap_samples=300), run).evaluate()
+    assert asked == [("label", 0), ("dual", 0)]
+    assert predictions() == before
+    # A killed evaluation has left the answers to four rows.
+    (kept,) = run.answers.glob("classifier-*.jsonl")
+    kept.write_bytes(b"".join(kept.read_bytes().splitlines(keepends=True)[:4]))
+    asked.clear()
+    Pipeline(recipe, run).evaluate()
+    assert asked == [("label", 0), ("dual", 8)]
+    assert [row.prediction.label for row in predictions()] == [row.prediction.label for row in before]
+    # Another baseline and fewer modes are asked, and what was said before is not kept.
+    another = override_recipe(recipe, baseline__budget="matched_flops", evaluation__modes=["fast"])
+    pipeline = Pipeline(another, run)
+    pipeline.train_models()
+    asked.clear()
+    pipeline.evaluate()
+    assert asked == [("label", 12), ("dual", 12)]
+    assert len(list(run.answers.iterdir())) == 2
+
+
+def test_a_mode_that_the_target_has_not_stops_before_anything_is_written(recipe, tmp_path):
+    wanted = override_recipe(recipe, classifier__target="reasoning_label", evaluation__modes=["vote", "fast"])
+    pipeline = Pipeline(wanted, RunFolder(tmp_path / "run"))
+    with pytest.raises(
+        ModelError, match="reasoning_label cannot answer in mode 'fast'. It can: reasoned, vote"
+    ):
+        pipeline.begin()
+    assert not pipeline.run.path.exists()
