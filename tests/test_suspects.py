@@ -1,7 +1,9 @@
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
-from whylabel.errors import DataError, ModelError
+from whylabel.errors import DataError, ModelError, RunFolderError
 from whylabel.labels import LabelSet
 from whylabel.suspects import find_suspects, out_of_fold, read_suspects, write_suspects
 from whylabel.types import Example
@@ -77,6 +79,18 @@ def test_rows_that_contradict_a_sure_model_are_found_and_survive_a_round_trip(tm
     assert found[0].suggested_probability == pytest.approx(0.94)
     write_suspects(tmp_path / "suspects.parquet", found)
     assert read_suspects(tmp_path / "suspects.parquet") == found
+
+
+def test_a_damaged_list_is_told(tmp_path):
+    file = tmp_path / "suspects.parquet"
+    file.write_bytes(b"no parquet")
+    with pytest.raises(RunFolderError, match="The suspect labels cannot be read") as raised:
+        read_suspects(file)
+    assert raised.value.where == str(file) and "remove the file" in raised.value.fix
+    # Of other columns.
+    pyarrow.parquet.write_table(pyarrow.table({"id": ["r1"]}), file)
+    with pytest.raises(RunFolderError, match="The suspect labels cannot be read"):
+        read_suspects(file)
 
 
 def test_without_cleanlab_the_cure_is_named(monkeypatch):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whylabel.atomic import whole_file
-from whylabel.errors import DataError, ModelError
+from whylabel.errors import DataError, ModelError, RunFolderError
 from whylabel.labels import LabelSet
 from whylabel.progress import say
 from whylabel.types import Example
@@ -103,10 +103,18 @@ def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
 
 
 def read_suspects(path: Path) -> list[Suspect]:
-    """Read the list back."""
+    """Read the list back. Raises `RunFolderError` if the file is damaged."""
     import pyarrow.parquet
 
-    return [Suspect(**row) for row in pyarrow.parquet.read_table(path, columns=list(_COLUMNS)).to_pylist()]
+    try:
+        rows = pyarrow.parquet.read_table(path, columns=list(_COLUMNS)).to_pylist()
+        return [Suspect(**row) for row in rows]
+    except (OSError, TypeError, pyarrow.ArrowException) as error:
+        raise RunFolderError(
+            f"The suspect labels cannot be read: {str(error).splitlines()[0]}.",
+            where=str(path),
+            fix="remove the file, then: whylabel run RECIPE",
+        ) from None
 
 
 def _folds(gold: Sequence[int], wanted: int) -> int:

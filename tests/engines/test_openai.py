@@ -189,7 +189,8 @@ def test_who_is_told_to_wait_for_long_does_not_wait():
 def test_retry_after_is_seconds_or_a_date():
     assert _retry_after("1.5") == 1.5
     assert _retry_after("-3") == 0
-    assert [_retry_after(nothing) for nothing in ("", "soon", "inf")] == [0, 0, 0]
+    never = f"Fri, 31 Dec {10**20} 23:59:59 GMT"
+    assert [_retry_after(nothing) for nothing in ("", "soon", "inf", never)] == [0, 0, 0, 0]
     later = _retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True))
     assert 3500 < later <= 3600
     assert _retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
@@ -247,6 +248,15 @@ def test_an_endpoint_that_refuses_row_after_row_from_the_start_ends_the_call():
             collect(rows, engine_for(endpoint, concurrency=1).generate(prompts(200), GREEDY))
     assert len(rows) == len(endpoint.bodies) == 20
     assert "augment.engine_options" in raised.value.fix
+
+
+def test_an_endpoint_of_another_format_ends_the_call_and_what_it_says_is_shown():
+    said = Reply(body={"error": {"message": "no credits left"}})
+    with fake_endpoint(lambda _number, _body: said) as endpoint:
+        rows = []
+        with pytest.raises(EngineError, match="20 rows in a row: .* OpenAI API: no credits left"):
+            collect(rows, engine_for(endpoint, concurrency=1).generate(prompts(200), GREEDY))
+    assert len(rows) == len(endpoint.bodies) == 20
 
 
 def test_rows_that_are_refused_after_an_answer_fail_alone():

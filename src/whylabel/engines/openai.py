@@ -148,18 +148,19 @@ class OpenAIEngine:
             raise _TroubleError(f"the connection was lost ({what})") from None
         if not response.is_success:
             return self._refused(response, index, prompt)
-        self._failed_in_a_row, self._has_answered = 0, True
         return self._completion(response, index, prompt, time.monotonic() - started)
 
     def _refused(self, response: httpx2.Response, index: int, prompt: Prompt) -> Completion:
         status = response.status_code
-        # Redacted before it is cut: of a key across the cut, half would be left.
-        what = f"HTTP {status}: {self._redacted(_message(response))[:_SHOWN_CHARACTERS]}"
+        what = f"HTTP {status}: {self._said(response)}"
         if status == HTTPStatus.TOO_MANY_REQUESTS or response.is_server_error:
             raise _TroubleError(what, retry_after=_retry_after(response.headers.get("retry-after", "")))
         if status in _REFUSALS:
             raise self._gone(f"The endpoint {self._options.base_url} refuses: {what}", status)
-        # Once it has answered, what it refuses is the row's own fault: a text that is too long for it.
+        return self._failed_row(index, prompt, what)
+
+    def _failed_row(self, index: int, prompt: Prompt, what: str) -> Completion:
+        # Once it has answered, the fault is the row's own: a text that is too long for it.
         self._failed_in_a_row += not self._has_answered
         return _failed(index, prompt, what)
 
@@ -199,7 +200,9 @@ class OpenAIEngine:
             tokens = int(usage.get("completion_tokens") or 0)
             reason, stop = choice.get("finish_reason"), choice.get("stop_reason")
         except (ValueError, LookupError, TypeError, AttributeError):
-            return _failed(index, prompt, "the answer is not in the format of the OpenAI API")
+            what = f"the answer is not in the format of the OpenAI API: {self._said(response)}"
+            return self._failed_row(index, prompt, what)
+        self._failed_in_a_row, self._has_answered = 0, True
         ends: dict[str, Finish] = {"stop": "stop", "length": "length"}
         finish = ends.get(str(reason), "error")
         return Completion(
@@ -228,6 +231,10 @@ class OpenAIEngine:
             what.rstrip(".") + ".", fix=f"{fix}; what is finished is kept, run the same command again"
         )
 
+    def _said(self, response: httpx2.Response) -> str:
+        # Redacted before it is cut: of a key across the cut, half would be left.
+        return self._redacted(_message(response))[:_SHOWN_CHARACTERS]
+
     def _redacted(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
 
@@ -249,10 +256,10 @@ def _retry_after(value: str) -> float:
     except ValueError:
         try:
             date = parsedate_to_datetime(value)
-        except ValueError:
+            date = date if date.tzinfo else date.replace(tzinfo=UTC)
+            seconds = (date - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):
             return 0.0
-        date = date if date.tzinfo else date.replace(tzinfo=UTC)
-        seconds = (date - datetime.now(UTC)).total_seconds()
     return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
 
 
