@@ -68,7 +68,7 @@ def test_the_recipe_names_the_modes_of_the_evaluation(dual):
 def test_the_evaluation_says_what_the_floors_learn_from(dual, capsys):
     recipe, run = dual
     Pipeline(override_recipe(recipe, evaluation__bootstrap_samples=250), run).evaluate()
-    assert "evaluate majority, tfidf: learnt from 24 train rows" in capsys.readouterr().err
+    assert "evaluate majority, tfidf: learning from 24 train rows" in capsys.readouterr().err
 
 
 def test_a_model_that_has_not_changed_is_not_asked_again(dual, monkeypatch):

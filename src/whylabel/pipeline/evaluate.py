@@ -26,7 +26,7 @@ def evaluate_stage(job: Job) -> StageResult:
     baseline, _ = _predict(job, "baseline", run.baseline_model, [])
     classifier, mode = _predict(job, "classifier", run.classifier_model, config.modes)
     if config.floors:
-        say(f"  evaluate {', '.join(config.floors)}: learnt from {len(dataset.train):,} train rows")
+        say(f"  evaluate {', '.join(config.floors)}: learning from {len(dataset.train):,} train rows")
     outcome = evaluate(
         dataset.test,
         dataset.train,
