@@ -23,9 +23,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from whylabel.atomic import write_json
-from whylabel.default_models import pull
-from whylabel.machine import hardware, versions
+from whylabel.host.atomic import write_json
+from whylabel.host.machine import hardware, versions
+from whylabel.models.packaged import pull
 
 MEASURED = """
 import resource, sys

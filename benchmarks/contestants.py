@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from whylabel.augment import Reasoner, augment
-from whylabel.augment import Work as StageWork
 from whylabel.engines import Engine, Sampling, make_engine
-from whylabel.models import ModelSource
-from whylabel.prompts import Prompt, Prompts
+from whylabel.models.load import ModelSource
+from whylabel.reasonings.store import open_store
 from whylabel.recipe import AugmentConfig
-from whylabel.store import open_store
+from whylabel.stages.augment import Reasoner, augment
+from whylabel.stages.augment import Work as StageWork
+from whylabel.text.prompts import Prompt, Prompts
 from whylabel.types import Example
 
 

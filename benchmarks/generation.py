@@ -28,15 +28,15 @@ from arithmetic import batch_flops, sgemm_rate
 from contestants import Contestant, Ours, Row, Verb, Work
 from peers import PEERS, AbsentError
 
-from whylabel.atomic import write_json
 from whylabel.data.load import load_dataset
 from whylabel.engines.transformers import shared_prefix
-from whylabel.machine import hardware, usable_cores, versions
-from whylabel.models import ModelSource
-from whylabel.progress import say
-from whylabel.prompts import Prompts
+from whylabel.host.atomic import write_json
+from whylabel.host.machine import hardware, usable_cores, versions
+from whylabel.host.progress import say
+from whylabel.host.runtime import first_line
+from whylabel.models.load import ModelSource
 from whylabel.recipe import DataConfig, TaskConfig
-from whylabel.runtime import first_line
+from whylabel.text.prompts import Prompts
 
 TRIAL_ROWS = 64
 VERB = "whylabel augment"

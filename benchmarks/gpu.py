@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from whylabel.atomic import write_json
 from whylabel.data.load import load_dataset
 from whylabel.engines import Sampling
 from whylabel.engines.transformers import TransformersEngine
-from whylabel.machine import hardware, versions
-from whylabel.models import load, prepare_for_training
-from whylabel.progress import say
-from whylabel.prompts import Prompts, Rendered
+from whylabel.host.atomic import write_json
+from whylabel.host.machine import hardware, versions
+from whylabel.host.progress import say
+from whylabel.models.load import load, prepare_for_training
 from whylabel.recipe import DataConfig, TaskConfig, TrainingConfig
+from whylabel.text.prompts import Prompts, Rendered
 from whylabel.training import loop, train
 from whylabel.types import Example
 

@@ -18,8 +18,8 @@ from typing import Any
 from contestants import Contestant, Row, Work
 
 from whylabel.engines.transformers import shared_prefix
-from whylabel.machine import installed_version
-from whylabel.progress import say
+from whylabel.host.machine import installed_version
+from whylabel.host.progress import say
 
 BATCH_SIZES = (16, 32, 64)
 """Rows of a static batch that are tried, with a third of the new tokens."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from whylabel.machine import installed_version
-from whylabel.models import LoadedModel, pick_dtype
-from whylabel.prompts import Rendered
+from whylabel.host.machine import installed_version
+from whylabel.models.load import LoadedModel, pick_dtype
 from whylabel.recipe import TrainingConfig
+from whylabel.text.prompts import Rendered
 from whylabel.training import train
 
 

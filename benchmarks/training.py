@@ -21,14 +21,14 @@ from typing import Any
 from arithmetic import sgemm_rate
 from trainers import PEERS, Trainer, Work, our_trainers
 
-from whylabel.atomic import write_json
 from whylabel.data.load import load_dataset
-from whylabel.machine import hardware, installed_version, usable_cores, versions
-from whylabel.models import LoadedModel, load, prepare_for_training
-from whylabel.progress import say
-from whylabel.prompts import Prompts, Rendered
+from whylabel.host.atomic import write_json
+from whylabel.host.machine import hardware, installed_version, usable_cores, versions
+from whylabel.host.progress import say
+from whylabel.host.runtime import first_line
+from whylabel.models.load import LoadedModel, load, prepare_for_training
 from whylabel.recipe import DataConfig, LossConfig, TaskConfig
-from whylabel.runtime import first_line
+from whylabel.text.prompts import Prompts, Rendered
 from whylabel.training.loss import coefficients, padded, token_losses
 from whylabel.training.ragged import ragged, ragged_attention
 

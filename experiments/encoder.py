@@ -27,9 +27,9 @@ from transformers import (
 )
 
 from whylabel.evaluation.metrics import score
-from whylabel.labels import LabelSet
 from whylabel.pipeline.inputs import Inputs
 from whylabel.recipe import load_recipe
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Prediction
 
 MAX_TOKENS = 128

@@ -30,13 +30,13 @@ from typing import Any
 
 import yaml
 
-from whylabel.atomic import one_at_a_time, whole_file
 from whylabel.evaluation.predictions import read_predictions
-from whylabel.machine import hardware, usable_cores, versions
+from whylabel.host.atomic import one_at_a_time, whole_file
+from whylabel.host.machine import hardware, usable_cores, versions
+from whylabel.host.progress import say
 from whylabel.pipeline import Pipeline
-from whylabel.progress import say
+from whylabel.reasonings.review import import_decisions
 from whylabel.recipe import load_recipe
-from whylabel.review import import_decisions
 from whylabel.run_folder import RunFolder
 
 HERE = Path(__file__).parent

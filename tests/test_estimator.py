@@ -48,7 +48,7 @@ def test_fit_predict_explain_save_load(recipe, tmp_path):
 
 
 def test_the_reasoner_is_trained_once(recipe, monkeypatch):
-    from whylabel import reasoner
+    from whylabel.stages import reasoner
 
     trained = []
     real = reasoner.train_reasoner

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from whylabel.classifier import calibrate_classifier, save_checked, train_classifier
-from whylabel.labels import LabelSet
-from whylabel.models import load
+from whylabel.models.load import load
+from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import Recipe, override_recipe
-from whylabel.trained import TrainedClassifier
+from whylabel.stages.classifier import calibrate_classifier, save_checked, train_classifier
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example, ReasonedExample, Target
 
 LABELS = LabelSet(("joy", "joyful", "sad", "very sad"))

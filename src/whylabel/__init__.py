@@ -12,17 +12,19 @@ from whylabel.version import __version__
 if TYPE_CHECKING:
     from whylabel.errors import WhylabelError
     from whylabel.estimator import ReasoningClassifier
-    from whylabel.labels import LabelSet
+    from whylabel.prediction.trained import TrainedClassifier
     from whylabel.recipe import Recipe, load_recipe
+    from whylabel.text.labels import LabelSet
     from whylabel.types import Example, Prediction, ReasonedExample
 
 _HOMES = {
     "Example": "whylabel.types",
-    "LabelSet": "whylabel.labels",
+    "LabelSet": "whylabel.text.labels",
     "Prediction": "whylabel.types",
     "ReasonedExample": "whylabel.types",
     "ReasoningClassifier": "whylabel.estimator",
     "Recipe": "whylabel.recipe",
+    "TrainedClassifier": "whylabel.prediction.trained",
     "WhylabelError": "whylabel.errors",
     "load_recipe": "whylabel.recipe",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "ReasonedExample",
     "ReasoningClassifier",
     "Recipe",
+    "TrainedClassifier",
     "WhylabelError",
     "__version__",
     "load_recipe",

@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from whylabel.atomic import whole_folder, write_json
-from whylabel.default_models import cache_folder
 from whylabel.errors import DataError, ModelError, RecipeError
+from whylabel.host.atomic import whole_folder, write_json
+from whylabel.models.packaged import cache_folder
 from whylabel.pipeline import Pipeline
 from whylabel.recipe import Recipe, load_recipe, override_recipe
 from whylabel.run_folder import RunFolder
@@ -116,7 +116,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def save(self, folder: str | Path) -> None:
         """Save the fitted model as a plain model folder, for `load`, `whylabel predict` and transformers."""
-        from whylabel.models import save
+        from whylabel.models.load import save
 
         check_is_fitted(self, "model_")
         with whole_folder(Path(folder)) as aside:
@@ -128,14 +128,14 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return a fitted classifier from a saved folder, or from a run folder."""
         import json
 
-        from whylabel.trained import TrainedClassifier, model_folder
+        from whylabel.prediction.trained import TrainedClassifier, model_folder
 
         model = TrainedClassifier.from_folder(folder)
         if model.card.multi_label is not None:
             raise ModelError(
                 "ReasoningClassifier gives each text one label, and this model may give several.",
                 where=str(folder),
-                fix="use whylabel predict, or whylabel.trained.TrainedClassifier.from_folder",
+                fix="use whylabel predict, or whylabel.TrainedClassifier.from_folder",
             )
         classes = model_folder(folder) / _CLASSES
         fitted = cls(
@@ -157,7 +157,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _train(self, dataset: Dataset, run: RunFolder) -> Any:
-        from whylabel.trained import TrainedClassifier
+        from whylabel.prediction.trained import TrainedClassifier
 
         recipe = self._recipe()
         reasoned = recipe.classifier.target != "label"

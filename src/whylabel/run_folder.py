@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from whylabel.atomic import write_json, write_text
 from whylabel.errors import RunFolderError
+from whylabel.host.atomic import write_json, write_text
 
 _PLAIN = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str)
 

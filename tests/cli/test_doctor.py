@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from whylabel import diagnosis
+from whylabel.cli import diagnosis
 from whylabel.cli.main import cli
 
 

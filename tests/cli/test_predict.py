@@ -6,12 +6,12 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from whylabel.classifier import save_checked, train_classifier
 from whylabel.cli.main import main
-from whylabel.labels import LabelSet
-from whylabel.models import load
+from whylabel.models.load import load
+from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import Recipe, override_recipe
-from whylabel.trained import TrainedClassifier
+from whylabel.stages.classifier import save_checked, train_classifier
+from whylabel.text.labels import LabelSet
 from whylabel.types import ReasonedExample
 
 TEXTS = ['She said "no, thanks", twice', "two\nlines", "=SUM(A1)", "🎉 emoji", "the <|label|> and <|im_end|>"]

@@ -3,9 +3,9 @@ import json
 from whylabel.cli.results import _paired, print_results
 from whylabel.evaluation.evaluate import evaluate
 from whylabel.evaluation.predictions import write_predictions
-from whylabel.labels import LabelSet
 from whylabel.recipe import EvaluationConfig
 from whylabel.run_folder import RunFolder
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Prediction
 
 

@@ -5,7 +5,7 @@ import numpy
 import pandas
 import pytest
 
-from whylabel.data.cells import LabelReader, integer_of, is_broken, is_missing, normalise_text, text_of
+from whylabel.data.cells import LabelReader, integer_of, is_missing, normalise_text, text_of
 
 NAMES = ["sadness", "joy", "love", "anger"]
 
@@ -87,11 +87,6 @@ def test_class_names_win_and_withheld_labels_are_missing():
 def test_integer_of():
     assert [integer_of(value) for value in (1, "1", "1.0", 1.0, "-1")] == [1, 1, 1, 1, -1]
     assert [integer_of(value) for value in (1.5, "x", None, [], "1e3", "9" * 30)] == [None] * 6
-
-
-def test_broken_text():
-    assert is_broken("a\0b") and is_broken("\ud83d alone")
-    assert not is_broken("fine 😢")
 
 
 def test_normalise():

@@ -13,8 +13,8 @@ import psutil
 import pytest
 import yaml
 
+from whylabel.reasonings.store import open_store
 from whylabel.run_folder import RunFolder
-from whylabel.store import open_store
 
 _PATIENCE_SECONDS = 120
 

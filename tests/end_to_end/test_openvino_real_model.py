@@ -7,8 +7,8 @@ from whylabel.engines import Sampling
 from whylabel.engines.openvino import OpenVinoEngine
 from whylabel.engines.openvino_pipeline import Row
 from whylabel.engines.transformers import TransformersEngine
-from whylabel.models import load
-from whylabel.prompts import Prompts
+from whylabel.models.load import load
+from whylabel.text.prompts import Prompts
 
 ROWS = 64
 # A tie in the logits, of about 30 from the least to the best.

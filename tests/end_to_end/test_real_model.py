@@ -60,9 +60,9 @@ def test_every_stage_with_the_default_model(tmp_path):
 
 @pytest.mark.end_to_end
 def test_the_default_model_knows_something():
-    from whylabel.models import load
-    from whylabel.prompts import Prompts
-    from whylabel.scoring import LabelScorer
+    from whylabel.models.load import load
+    from whylabel.prediction.scoring import LabelScorer
+    from whylabel.text.prompts import Prompts
 
     loaded = load(NAME, device="cpu")
     prompts = Prompts(loaded.tokenizer)

@@ -11,8 +11,8 @@ from whylabel.engines import Sampling, make_engine
 from whylabel.engines.openai import OpenAIEngine, _retry_after
 from whylabel.engines.openai_options import OpenAIOptions
 from whylabel.errors import EngineError
-from whylabel.models import ModelSource
-from whylabel.prompts import Prompt
+from whylabel.models.load import ModelSource
+from whylabel.text.prompts import Prompt
 
 KEY = "sk-very-secret-0123456789"
 GREEDY = Sampling(20, (7,))

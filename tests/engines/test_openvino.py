@@ -7,8 +7,8 @@ from whylabel.engines import openvino as engine_module
 from whylabel.engines.openvino import OpenVinoEngine, exported
 from whylabel.engines.transformers import TransformersEngine
 from whylabel.errors import EngineError
-from whylabel.models import ModelSource, load
-from whylabel.prompts import Prompt, Prompts
+from whylabel.models.load import ModelSource, load
+from whylabel.text.prompts import Prompt, Prompts
 
 TEXTS = [
     "I won!",

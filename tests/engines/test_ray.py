@@ -10,9 +10,9 @@ from whylabel.engines import Completion, Sampling, spread
 from whylabel.engines.ray_cluster import Layout, connect, layout
 from whylabel.engines.ray_worker import EngineWorker, WorkerPlan
 from whylabel.errors import EngineError
-from whylabel.models import ModelSource, model_fingerprint
-from whylabel.prompts import Prompt
+from whylabel.models.load import ModelSource, model_fingerprint
 from whylabel.recipe import EngineConfig
+from whylabel.text.prompts import Prompt
 
 SAMPLING = Sampling(20, (0,))
 PROMPTS = [Prompt((1,) * (length + 1)) for length in range(20)]

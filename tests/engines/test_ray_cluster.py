@@ -9,13 +9,13 @@ import psutil
 import pyarrow.parquet
 import pytest
 
-from whylabel.augment import Reasoner, Work, augment
 from whylabel.engines import Sampling, make_engine, spread
 from whylabel.errors import EngineError
-from whylabel.models import ModelSource
-from whylabel.prompts import Prompt, Prompts
+from whylabel.models.load import ModelSource
+from whylabel.reasonings.store import open_store
 from whylabel.recipe import AugmentConfig, EngineConfig
-from whylabel.store import open_store
+from whylabel.stages.augment import Reasoner, Work, augment
+from whylabel.text.prompts import Prompt, Prompts
 from whylabel.types import Example
 
 pytestmark = pytest.mark.slow

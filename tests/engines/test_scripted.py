@@ -3,8 +3,8 @@ import pytest
 from whylabel.engines import Sampling, make_engine
 from whylabel.engines.scripted import ScriptedEngine
 from whylabel.errors import EngineError
-from whylabel.models import ModelSource
-from whylabel.prompts import Prompt
+from whylabel.models.load import ModelSource
+from whylabel.text.prompts import Prompt
 
 PROMPTS = [Prompt((1, 2)), Prompt((3,)), Prompt((4, 5, 6)), Prompt((7,))]
 

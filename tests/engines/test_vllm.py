@@ -11,8 +11,8 @@ import pytest
 
 from whylabel.engines import Sampling, make_engine
 from whylabel.errors import EngineError
-from whylabel.models import ModelSource
-from whylabel.prompts import Prompt
+from whylabel.models.load import ModelSource
+from whylabel.text.prompts import Prompt
 
 PROMPTS = [Prompt((1, 2, index)) for index in range(5)]
 GREEDY = Sampling(20, (7,))
@@ -109,7 +109,7 @@ def test_one_server_for_several_calls_and_close_ends_all_of_it(fake, tmp_path):
 
 
 def test_the_weights_are_not_loaded_here(fake, monkeypatch):
-    monkeypatch.setattr("whylabel.models.load", None)
+    monkeypatch.setattr("whylabel.models.load.load", None)
     assert len(list(fake().generate(PROMPTS, GREEDY))) == 5
 
 
@@ -149,8 +149,8 @@ def test_a_stubborn_server_is_killed(fake, tmp_path, monkeypatch):
 RUN = """
 import signal, sys
 from whylabel.engines import Sampling, make_engine
-from whylabel.models import ModelSource
-from whylabel.prompts import Prompt
+from whylabel.models.load import ModelSource
+from whylabel.text.prompts import Prompt
 
 # A shell may have told its jobs to ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -206,7 +206,7 @@ def test_the_real_vllm_writes_what_transformers_writes():
 
     command = os.environ.get("WHYLABEL_VLLM")
     assert command, "name the vllm program in WHYLABEL_VLLM; scripts/try_vllm.sh installs one"
-    from whylabel.prompts import Prompts
+    from whylabel.text.prompts import Prompts
 
     source = ModelSource("smollm2-135m-instruct", "cpu")
     prompts = Prompts(source.tokenizer, "chat", "Which emotion does the writer feel?")

@@ -11,8 +11,8 @@ import pytest
 
 from whylabel.errors import DataError
 from whylabel.evaluation.evaluate import Evaluation, evaluate
-from whylabel.labels import LabelSet
 from whylabel.recipe import EvaluationConfig
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Mode, Prediction
 
 LABELS = LabelSet(("a", "b"))

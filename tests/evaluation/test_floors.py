@@ -6,7 +6,7 @@ import pytest
 
 from whylabel.errors import DataError
 from whylabel.evaluation.floors import FLOORS, Floor, majority, tfidf
-from whylabel.labels import LabelSet
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example
 
 LABELS = LabelSet(("rain", "sun", "snow"))

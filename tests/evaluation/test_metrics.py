@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from whylabel.errors import DataError, LabelError
 from whylabel.evaluation.calibration import expected_calibration_error, negative_log_likelihood
 from whylabel.evaluation.metrics import ModelScore, in_test_order, score, wilson_interval
-from whylabel.labels import LabelSet
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Prediction
 
 LABELS = LabelSet(("a", "b", "c"))

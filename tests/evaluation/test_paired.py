@@ -6,7 +6,7 @@ import pytest
 
 from whylabel.errors import DataError
 from whylabel.evaluation.paired import PairedComparison, compare_pair, mcnemar_p
-from whylabel.labels import LabelSet
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Prediction
 
 LABELS = LabelSet(("a", "b"))

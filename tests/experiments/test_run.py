@@ -13,8 +13,8 @@ import pytest
 import yaml
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from whylabel.labels import LabelSet
 from whylabel.recipe import load_recipe
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"

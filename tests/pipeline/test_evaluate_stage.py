@@ -7,9 +7,9 @@ import pytest
 from whylabel.errors import ModelError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline
+from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import override_recipe
 from whylabel.run_folder import RunFolder
-from whylabel.trained import TrainedClassifier
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ def test_nothing_runs_twice(finished, recipe, monkeypatch):
     def never(*_arguments, **_options):
         raise AssertionError("a finished stage ran again")
 
-    monkeypatch.setattr("whylabel.models.load", never)
+    monkeypatch.setattr("whylabel.models.load.load", never)
     Pipeline(recipe, finished).run_all()
     assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*.safetensors")} == before
     assert all("skipped" in line for line in Pipeline(recipe, finished).plan())

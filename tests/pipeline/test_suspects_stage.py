@@ -5,16 +5,16 @@ import json
 import numpy as np
 
 from whylabel.pipeline import Pipeline
-from whylabel.reasoned_rows import iterate_dropped, read_reasoned
+from whylabel.reasonings.files import iterate_dropped, read_reasoned
 from whylabel.recipe import override_recipe
 from whylabel.run_folder import RunFolder
-from whylabel.suspects import Suspect, read_suspects
+from whylabel.stages.suspects import Suspect, read_suspects
 
 
 def listing(monkeypatch, ids):
     """Let the stage `suspects` list the rows with these ids."""
     monkeypatch.setattr(
-        "whylabel.suspects.find_suspects",
+        "whylabel.stages.suspects.find_suspects",
         lambda rows, probabilities, labels: [
             Suspect(row.id, row.text, row.label, 0.1, "joy", 0.9) for row in rows if row.id in ids
         ],

@@ -11,7 +11,7 @@ from whylabel.cli.main import main
 from whylabel.errors import AuditError, DataError, EngineError, RecipeError, RunFolderError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline
-from whylabel.reasoned_rows import read_reasoned
+from whylabel.reasonings.files import read_reasoned
 from whylabel.recipe import override_recipe
 from whylabel.run_folder import STAGES, RunFolder
 from whylabel.types import Dataset, Example

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from finished_run import MakeRun
 
+from finished_run import MakeRun
 from whylabel.report.model_card import write_model_card
 from whylabel.run_folder import RunFolder
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from whylabel.models import load, prepare_for_training
-from whylabel.prompts import Prompts
+from whylabel.models.load import load, prepare_for_training
 from whylabel.recipe import TrainingConfig
+from whylabel.text.prompts import Prompts
 from whylabel.training import train
 
 CONFIG = TrainingConfig(

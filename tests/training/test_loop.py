@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from whylabel.errors import ModelError
-from whylabel.prompts import LABEL_MARKER, Prompts
 from whylabel.recipe import LossConfig
 from whylabel.recipe.training import LoraSettings
+from whylabel.text.prompts import LABEL_MARKER, Prompts
 from whylabel.training import Selection, latest_checkpoint, loop, optimizer
 from whylabel.training.checkpoints import Checkpoint
 from whylabel.training.ragged import ragged_pays
@@ -327,8 +327,8 @@ def test_only_a_whole_checkpoint_is_used(loaded, tmp_path, run):
 KILLED = """
 import sys
 from pathlib import Path
-from whylabel.models import load, prepare_for_training
-from whylabel.prompts import Prompts
+from whylabel.models.load import load, prepare_for_training
+from whylabel.text.prompts import Prompts
 from whylabel.recipe import TrainingConfig
 from whylabel.training import train
 
@@ -369,8 +369,8 @@ TWO = """
 import json, sys
 from pathlib import Path
 from accelerate import PartialState
-from whylabel.models import load, prepare_for_training
-from whylabel.prompts import Prompts
+from whylabel.models.load import load, prepare_for_training
+from whylabel.text.prompts import Prompts
 from whylabel.recipe import TrainingConfig
 from whylabel.training import train
 

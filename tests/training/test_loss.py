@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from whylabel.prompts import Rendered
 from whylabel.recipe import LossConfig
+from whylabel.text.prompts import Rendered
 from whylabel.training.loss import coefficients, packed, padded, token_losses, weighted_loss
 from whylabel.training.ragged import honours_ragged, ragged, ragged_attention
 

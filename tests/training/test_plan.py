@@ -1,8 +1,8 @@
 import pytest
 
-from whylabel.flops import Flops
-from whylabel.prompts import Rendered
+from whylabel.models.flops import Flops
 from whylabel.recipe import TrainingConfig
+from whylabel.text.prompts import Rendered
 from whylabel.training.plan import Plan
 
 FLOPS = Flops(per_position=100, per_pair=1, per_logits=10)

@@ -11,7 +11,7 @@ import click
 from whylabel.cli.options import finish, open_run, recipe_arguments
 
 if TYPE_CHECKING:
-    from whylabel.augment import Rehearsal, Retry
+    from whylabel.stages.augment import Rehearsal, Retry
 
 
 @click.command("augment")
@@ -66,7 +66,7 @@ def command(
 
 
 def _show(rehearsal: Rehearsal) -> None:
-    from whylabel.progress import duration
+    from whylabel.host.progress import duration
 
     done = rehearsal.rows - rehearsal.to_write
     click.echo(f"{rehearsal.to_write:,} reasonings to write for {rehearsal.rows:,} rows")

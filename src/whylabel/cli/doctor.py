@@ -14,7 +14,7 @@ def command(as_json: bool) -> None:
     """Show versions, cores, memory, the arithmetic that will be used and why, engines, model cache and hub."""
     import json
 
-    from whylabel.diagnosis import diagnose
+    from whylabel.cli.diagnosis import diagnose
 
     found = diagnose()
     if as_json:

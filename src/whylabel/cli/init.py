@@ -39,12 +39,12 @@ def command(
     """
     import shlex
 
-    from whylabel.atomic import write_text
     from whylabel.data import inspect_dataset
     from whylabel.data.draft import draft_recipe, draft_task, run_name
     from whylabel.errors import DataError, UsageError
-    from whylabel.models import token_counter
-    from whylabel.progress import say
+    from whylabel.host.atomic import write_text
+    from whylabel.host.progress import say
+    from whylabel.models.load import token_counter
     from whylabel.recipe import DataConfig, Recipe, load_recipe
 
     output = output or Path(f"{run_name(data)}.yaml")

@@ -43,8 +43,8 @@ def command(
     stands for the data that it names. Exits with 2 if the data holds errors.
     """
     from whylabel.data import inspect_dataset
-    from whylabel.models import token_counter
-    from whylabel.progress import say
+    from whylabel.host.progress import say
+    from whylabel.models.load import token_counter
 
     named = {"text_column": text_column, "label_column": label_column, "id_column": id_column}
     recipe = _recipe(data, overrides, {key: value for key, value in named.items() if value is not None})

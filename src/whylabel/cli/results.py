@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from whylabel.card import REASONS
 from whylabel.cli.terminal import printable
+from whylabel.prediction.card import REASONS
 from whylabel.report.formats import p_value, points, shortened
 from whylabel.report.multi_label import decides_by_label
 from whylabel.run_folder import RunFolder

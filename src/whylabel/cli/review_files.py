@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from whylabel.atomic import whole_file
 from whylabel.errors import UsageError
-from whylabel.review import ReviewRow
-from whylabel.spreadsheet import harmless
+from whylabel.host.atomic import whole_file
+from whylabel.reasonings.review import ReviewRow
+from whylabel.text.spreadsheet import harmless
 
 _COLUMNS = tuple(field.name for field in fields(ReviewRow))
 

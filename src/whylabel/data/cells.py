@@ -32,17 +32,6 @@ def text_of(value: Any) -> str:
     return "" if is_missing(value) else str(value)
 
 
-def is_broken(text: str) -> bool:
-    """Return whether a text holds NUL or half a surrogate pair, which neither files nor tokenizers take."""
-    if "\0" in text:
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
 def escaped(text: str) -> str:
     """Return a text with what makes it broken written out in plain characters."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

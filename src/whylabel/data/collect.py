@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from whylabel.data.cells import (
     LabelReader,
     escaped,
-    is_broken,
     is_missing,
     is_scalar,
     normalise_text,
@@ -23,6 +22,7 @@ from whylabel.data.split import Marks, first_equal
 from whylabel.data.spool import Spool
 from whylabel.data.table import Stream, Table
 from whylabel.recipe import TaskConfig
+from whylabel.text.words import is_broken
 
 if TYPE_CHECKING:
     import numpy

@@ -27,8 +27,8 @@ from whylabel.data.sources import Source, read_source
 from whylabel.data.split import complete_splits
 from whylabel.data.table import Table
 from whylabel.errors import DataError
-from whylabel.labels import LabelSet
 from whylabel.recipe import DataConfig, TaskConfig
+from whylabel.text.labels import LabelSet
 
 _SEPARATORS = (",", ";", "|", "/")
 _QUANTILES = {"min": 0.0, "median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}

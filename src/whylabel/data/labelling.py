@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from whylabel.data.cells import LabelReader, is_broken, is_missing, is_scalar
-from whylabel.multi_label import Separator, elements, rarest
+from whylabel.data.cells import LabelReader, is_missing, is_scalar
 from whylabel.recipe import TaskConfig
+from whylabel.text.several_labels import Separator, elements, rarest
+from whylabel.text.words import is_broken
 
 
 class OneLabel:

@@ -11,7 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whylabel.data.cells import is_broken, is_missing, is_scalar, normalise_text, text_of
+from whylabel.data.cells import is_missing, is_scalar, normalise_text, text_of
 from whylabel.data.collect import collect_rows, row_ids
 from whylabel.data.columns import (
     columns_of_splits,
@@ -27,9 +27,10 @@ from whylabel.data.sources import Source, read_source, read_splits, with_extra_f
 from whylabel.data.split import balanced, complete_splits, subsample
 from whylabel.data.table import Table, stream_of_frame
 from whylabel.errors import DataError
-from whylabel.labels import LabelSet
-from whylabel.progress import say
+from whylabel.host.progress import say
 from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
+from whylabel.text.labels import LabelSet
+from whylabel.text.words import is_broken
 from whylabel.types import Dataset, Example, QuestionAnswer
 
 if TYPE_CHECKING:

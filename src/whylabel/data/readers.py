@@ -12,7 +12,7 @@ from whylabel.data.delimited import read_csv, read_tsv
 from whylabel.data.encoding import decoded_text, require_file, text_lines
 from whylabel.data.table import PIECE_ROWS, Pieces, Stream, Table, column_names, joined, stream
 from whylabel.errors import DataError
-from whylabel.paths import expanded
+from whylabel.host.paths import expanded
 
 _BUFFER_BYTES = 1 << 20
 

@@ -10,7 +10,7 @@ from whylabel.data.labelling import Labelling
 from whylabel.data.split import Marks
 from whylabel.data.spool import Spool
 from whylabel.errors import DataError, LabelError, unknown_name
-from whylabel.progress import say
+from whylabel.host.progress import say
 from whylabel.recipe import DataConfig
 from whylabel.types import Example
 

@@ -13,7 +13,7 @@ from whylabel.data.hub import read_hub
 from whylabel.data.readers import formats, is_table_file, stream_table
 from whylabel.data.table import Stream, Table, stream, stream_of
 from whylabel.errors import DataError
-from whylabel.paths import expanded
+from whylabel.host.paths import expanded
 from whylabel.recipe import DataConfig
 
 _SPLIT_NAMES = {

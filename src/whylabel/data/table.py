@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from whylabel.data.cells import is_broken
 from whylabel.errors import DataError
+from whylabel.text.words import is_broken
 
 if TYPE_CHECKING:
     import pandas

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.errors import EngineError, unknown_name
-from whylabel.progress import say
+from whylabel.host.progress import say
 
 if TYPE_CHECKING:
-    from whylabel.models import ModelSource
+    from whylabel.models.load import ModelSource
     from whylabel.recipe import EngineConfig
 
 __all__ = ["ENGINES", "Completion", "Engine", "Sampling", "make_engine", "pick_engine", "spread"]
@@ -71,7 +71,7 @@ def pick_engine(model: ModelSource) -> tuple[str, str]:
     if missing_packages():
         return "transformers", "it runs everywhere; pip install 'whylabel[openvino]' is faster on a CPU"
     from whylabel.engines.openvino_export import obstacle
-    from whylabel.models import pick_device
+    from whylabel.models.load import pick_device
 
     place = pick_device(model.device)
     if place.type != "cpu":

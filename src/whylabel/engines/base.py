@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from whylabel.prompts import Prompt
+from whylabel.text.prompts import Prompt
 
 Finish = Literal["stop", "length", "error"]
 

@@ -16,8 +16,8 @@ from whylabel.engines.background import Background
 from whylabel.engines.base import Completion, Finish, Sampling
 from whylabel.engines.openai_options import OpenAIOptions
 from whylabel.errors import EngineError
-from whylabel.prompts import Prompt
-from whylabel.runtime import first_line
+from whylabel.host.runtime import first_line
+from whylabel.text.prompts import Prompt
 
 if TYPE_CHECKING:
     import httpx2

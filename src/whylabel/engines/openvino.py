@@ -14,16 +14,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whylabel.atomic import one_at_a_time, whole_folder
-from whylabel.default_models import cache_folder
 from whylabel.engines.base import Completion, Sampling
 from whylabel.engines.openvino_export import EXPORT_VERSION, USE_TRANSFORMERS, export
 from whylabel.engines.openvino_pipeline import PagedPipeline, Row
 from whylabel.errors import EngineError
-from whylabel.machine import installed_version, usable_cores
-from whylabel.models import LoadedModel
-from whylabel.progress import say
-from whylabel.prompts import Prompt
+from whylabel.host.atomic import one_at_a_time, whole_folder
+from whylabel.host.machine import installed_version, usable_cores
+from whylabel.host.progress import say
+from whylabel.models.load import LoadedModel
+from whylabel.models.packaged import cache_folder
+from whylabel.text.prompts import Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

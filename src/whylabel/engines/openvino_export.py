@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import EngineError
-from whylabel.runtime import last_line, prepare_process
+from whylabel.host.runtime import last_line, prepare_process
 
 if TYPE_CHECKING:
     import torch

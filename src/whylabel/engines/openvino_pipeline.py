@@ -12,7 +12,7 @@ from typing import Any
 
 from whylabel.engines.base import Sampling
 from whylabel.errors import EngineError
-from whylabel.runtime import last_line, prepare_process
+from whylabel.host.runtime import last_line, prepare_process
 
 _BLOCK = 32
 """Tokens of a cache block on a CPU. Only whole blocks may be shared: OpenVINO (2026.4) lets rows that share a part of

@@ -20,15 +20,15 @@ from whylabel.engines.base import Completion, Sampling
 from whylabel.engines.ray_cluster import Layout, connect, layout, nodes
 from whylabel.engines.ray_worker import EngineWorker, Started, WorkerPlan
 from whylabel.errors import EngineError, WhylabelError
-from whylabel.paths import expanded
-from whylabel.progress import say
-from whylabel.prompts import Prompt
+from whylabel.host.paths import expanded
+from whylabel.host.progress import say
+from whylabel.host.runtime import first_line, last_line
 from whylabel.recipe import EngineConfig
 from whylabel.run_folder import fingerprint
-from whylabel.runtime import first_line, last_line
+from whylabel.text.prompts import Prompt
 
 if TYPE_CHECKING:
-    from whylabel.models import ModelSource
+    from whylabel.models.load import ModelSource
 
 # Once may be an accident. A row that was alone when its second worker died is to blame.
 _DEATHS = 2
@@ -270,8 +270,8 @@ def _plan(
     name: str, model: ModelSource, options: Mapping[str, Any], room: Layout, *, elsewhere: bool
 ) -> WorkerPlan:
     """Return what the workers build their engine from; on other machines a path must hold the same model."""
-    from whylabel.default_models import PACKAGED_MODELS
-    from whylabel.models import model_fingerprint
+    from whylabel.models.load import model_fingerprint
+    from whylabel.models.packaged import PACKAGED_MODELS
 
     device = model.device
     if device == "auto" or (room.gpus and device.startswith("cuda")):

@@ -13,9 +13,9 @@ from math import ceil
 from typing import Any
 
 from whylabel.errors import EngineError
-from whylabel.machine import installed_version, usable_cores
+from whylabel.host.machine import installed_version, usable_cores
+from whylabel.host.runtime import first_line
 from whylabel.recipe import EngineConfig
-from whylabel.runtime import first_line
 
 # Prompts and completions are small; Ray would set aside a third of the memory.
 _OBJECT_STORE_BYTES = 128 * 2**20

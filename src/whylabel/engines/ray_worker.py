@@ -12,8 +12,8 @@ from typing import Any
 
 from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.errors import EngineError, WhylabelError
-from whylabel.prompts import Prompt
-from whylabel.runtime import first_line
+from whylabel.host.runtime import first_line
+from whylabel.text.prompts import Prompt
 from whylabel.version import __version__
 
 # A worker answers at least so often, so that it can be asked to stop.
@@ -62,7 +62,7 @@ class EngineWorker:
     def start(self) -> Started:
         """Load the model and make the engine. Raises `WhylabelError` if that cannot be done on this node."""
         from whylabel.engines import make_engine
-        from whylabel.models import ModelSource
+        from whylabel.models.load import ModelSource
 
         plan = self._plan
         # Before torch is imported: without this, each worker of a node would compute on all of its cores.
@@ -130,7 +130,7 @@ def _check_version(plan: WorkerPlan) -> None:
 
 def _check_model(plan: WorkerPlan) -> None:
     """Raise `EngineError` if a model that is a path is not here, or is another one."""
-    from whylabel.models import model_fingerprint
+    from whylabel.models.load import model_fingerprint
 
     if plan.fingerprint is None:
         return

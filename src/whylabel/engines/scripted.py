@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from whylabel.engines.base import Completion, Sampling
-from whylabel.prompts import Prompt
+from whylabel.text.prompts import Prompt
 
 _ANSWERS = ('The words "as written" point to this answer rather than to another one.',)
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from whylabel.engines.base import Completion, Sampling
-from whylabel.models import LoadedModel
-from whylabel.prompts import Prompt
-from whylabel.runtime import first_line
+from whylabel.host.runtime import first_line
+from whylabel.models.load import LoadedModel
+from whylabel.text.prompts import Prompt
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whylabel.errors import EngineError
-from whylabel.paths import expanded
-from whylabel.progress import duration, say
+from whylabel.host.paths import expanded
+from whylabel.host.progress import duration, say
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,8 @@ from whylabel.evaluation.floors import FLOORS, Floor
 from whylabel.evaluation.metrics import in_test_order, score
 from whylabel.evaluation.paired import compare_pair
 from whylabel.evaluation.predictions import PredictionRow, prediction_rows
-from whylabel.labels import LabelSet
 from whylabel.recipe import EvaluationConfig
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Mode, Prediction
 
 MODELS = ("baseline", "classifier")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from whylabel.errors import DataError
-from whylabel.labels import LabelSet
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Prediction
 
 Floor = Callable[[Sequence[Example], Sequence[Example], LabelSet, int], tuple[Prediction, ...]]

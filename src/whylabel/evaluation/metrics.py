@@ -18,7 +18,7 @@ from whylabel.evaluation.bootstrap import (
     percentile_intervals,
 )
 from whylabel.evaluation.calibration import expected_calibration_error, negative_log_likelihood
-from whylabel.labels import LabelSet
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Mode, Prediction
 
 NO_LABEL = -1

@@ -17,9 +17,10 @@ from whylabel.evaluation.bootstrap import Floats, Interval, Ints, percentile_int
 from whylabel.evaluation.evaluate import Measures
 from whylabel.evaluation.floors import regression, require_rows, word_features
 from whylabel.evaluation.metrics import ClassScore, Cost, Rates, cost_of, in_test_order, mode_of, rates_of
-from whylabel.labels import LabelSet
-from whylabel.multi_label import MultiLabel, Separator
-from whylabel.thresholds import fit_thresholds
+from whylabel.prediction.multi_label import MultiLabel
+from whylabel.prediction.thresholds import fit_thresholds
+from whylabel.text.labels import LabelSet
+from whylabel.text.several_labels import Separator
 from whylabel.types import Example, Mode, Prediction
 
 Bools = NDArray[np.bool_]

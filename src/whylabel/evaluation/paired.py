@@ -14,7 +14,7 @@ from whylabel.evaluation.bootstrap import (
     percentile_intervals,
 )
 from whylabel.evaluation.metrics import gold_indices, in_test_order, label_indices, macro_f1
-from whylabel.labels import LabelSet
+from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Prediction
 
 

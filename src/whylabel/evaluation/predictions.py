@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whylabel.atomic import whole_file
 from whylabel.errors import DataError
+from whylabel.host.atomic import whole_file
 from whylabel.types import Example, Prediction
 
 COLUMNS = (

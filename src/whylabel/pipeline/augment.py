@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whylabel.atomic import write_json
-from whylabel.models import CARD
+from whylabel.host.atomic import write_json
+from whylabel.host.progress import say
+from whylabel.models.load import CARD
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
-from whylabel.progress import say
 from whylabel.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from whylabel.augment import Rehearsal, Retry
-    from whylabel.verification import Verifier
+    from whylabel.stages.augment import Rehearsal, Retry
+    from whylabel.stages.augment.verification import Verifier
 
 
 def augment_stage(
@@ -27,8 +27,8 @@ def augment_stage(
     `settings` are all that decide a reasoning, `verifier` is what decides a verdict; `retry` names rows that are
     written again although they are there.
     """
-    from whylabel.augment import Work, augment, open_reasoner
-    from whylabel.store import open_store
+    from whylabel.reasonings.store import open_store
+    from whylabel.stages.augment import Work, augment, open_reasoner
 
     inputs, run = job.inputs, job.run
     config = inputs.recipe.augment.model_copy(update={"filters": inputs.filters})
@@ -53,8 +53,8 @@ def rehearse_augment(
 
     `suspects_known` says whether rows whose label looks wrong have been looked for.
     """
-    from whylabel.augment import Work, open_reasoner, rehearse
-    from whylabel.store import open_store
+    from whylabel.reasonings.store import open_store
+    from whylabel.stages.augment import Work, open_reasoner, rehearse
 
     excluded = _excluded(inputs, run) if suspects_known else frozenset()
     opened = open_reasoner(inputs.recipe, run.reasoner_model, settings)
@@ -67,7 +67,7 @@ def rehearse_augment(
 
 def _excluded(inputs: Inputs, run: RunFolder) -> frozenset[str]:
     """Return the ids of the rows that get no reasoning because their label looks wrong."""
-    from whylabel.suspects import read_suspects
+    from whylabel.stages.suspects import read_suspects
 
     suspects = inputs.recipe.augment.suspects
     if suspects.folds is None or not suspects.exclude:
@@ -76,9 +76,9 @@ def _excluded(inputs: Inputs, run: RunFolder) -> frozenset[str]:
 
 
 def _open_verifier(job: Job, identity: str | None) -> Verifier | None:
-    from whylabel.models import load, read_card
-    from whylabel.prompts import Prompts
-    from whylabel.verification import Verifier
+    from whylabel.models.load import load, read_card
+    from whylabel.stages.augment.verification import Verifier
+    from whylabel.text.prompts import Prompts
 
     recipe = job.inputs.recipe
     name = recipe.augment.verification.verifier

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from whylabel.atomic import write_json
-from whylabel.machine import hardware
+from whylabel.host.atomic import write_json
+from whylabel.host.machine import hardware
+from whylabel.host.progress import progress, say
 from whylabel.pipeline.answers import ask, read_answers
 from whylabel.pipeline.job import Job, StageResult
-from whylabel.progress import progress, say
 from whylabel.run_folder import fingerprint
 from whylabel.types import Mode, Prediction
 
@@ -51,7 +51,7 @@ def _predict(
 
     That one is always there, beside those that are asked: None for all that it has, `vote` excepted.
     """
-    from whylabel.trained import TrainedClassifier
+    from whylabel.prediction.trained import TrainedClassifier
 
     model = TrainedClassifier.from_folder(folder, device=job.inputs.recipe.device)
     wanted = [mode for mode in model.card.modes if mode != "vote"] if asked is None else asked

@@ -8,10 +8,10 @@ from itertools import chain
 from whylabel.data import fingerprint as data_fingerprint
 from whylabel.data import load_dataset, load_reasoning
 from whylabel.errors import DataError
-from whylabel.labels import LabelSet
-from whylabel.models import model_fingerprint
-from whylabel.multi_label import MultiLabel, multi_label_of
+from whylabel.models.load import model_fingerprint
+from whylabel.prediction.multi_label import MultiLabel, multi_label_of
 from whylabel.recipe import FilterConfig, Recipe
+from whylabel.text.labels import LabelSet
 from whylabel.types import Dataset, QuestionAnswer
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whylabel.machine import versions
-from whylabel.models import model_fingerprint
+from whylabel.host.machine import versions
+from whylabel.models.load import model_fingerprint
 from whylabel.pipeline.inputs import Inputs
 from whylabel.run_folder import RunFolder
 

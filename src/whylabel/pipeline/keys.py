@@ -10,11 +10,11 @@ from typing import Any
 from whylabel.data import fingerprint as data_fingerprint
 from whylabel.engines.choice import output_settings
 from whylabel.errors import RunFolderError
-from whylabel.masking import MASKING_VERSION
-from whylabel.models import model_fingerprint
+from whylabel.models.load import model_fingerprint
 from whylabel.pipeline.inputs import Inputs
-from whylabel.prompts import FORMAT_VERSION
+from whylabel.reasonings.masking import MASKING_VERSION
 from whylabel.run_folder import RunFolder, fingerprint
+from whylabel.text.prompts import FORMAT_VERSION
 
 _VERBS = {
     "train-reasoner": "train-reasoner",
@@ -140,7 +140,7 @@ class StageKeys:
 
     def _decisions(self) -> int:
         """How much people have decided about this run's reasonings: a new decision sorts them anew."""
-        from whylabel.store import open_store
+        from whylabel.reasonings.store import open_store
 
         if not self.run.store.exists():
             return 0

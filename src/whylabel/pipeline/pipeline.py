@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from whylabel.errors import RunFolderError
-from whylabel.filters import check_filters
-from whylabel.labels import LabelSet
-from whylabel.machine import hardware, versions
+from whylabel.host.machine import hardware, versions
+from whylabel.host.progress import duration, say
 from whylabel.pipeline.augment import augment_stage, rehearse_augment
 from whylabel.pipeline.evaluate import evaluate_stage
 from whylabel.pipeline.inputs import Inputs
@@ -18,13 +17,14 @@ from whylabel.pipeline.keys import StageKeys
 from whylabel.pipeline.reasoner import reasoner_stage
 from whylabel.pipeline.suspects import suspects_stage
 from whylabel.pipeline.train import baseline_stage, classifier_stage
-from whylabel.progress import duration, say
+from whylabel.reasonings.filters import check_filters
 from whylabel.recipe import FilterConfig, Recipe
 from whylabel.run_folder import RunFolder, fingerprint
+from whylabel.text.labels import LabelSet
 from whylabel.types import Dataset
 
 if TYPE_CHECKING:
-    from whylabel.augment import Rehearsal, Retry
+    from whylabel.stages.augment import Rehearsal, Retry
 
 
 class Pipeline:
@@ -74,8 +74,8 @@ class Pipeline:
         has not, `AuditError` for texts that are too long to train on, and `DataError` where an evaluation is to
         follow and there is no test split: hours before they would be asked.
         """
-        from whylabel.card import check_modes
         from whylabel.engines import check_engine
+        from whylabel.prediction.card import check_modes
 
         check_filters(self.filters)
         check_modes(self.recipe.classifier.target, self.recipe.evaluation.modes or ())
@@ -101,8 +101,8 @@ class Pipeline:
         )
 
     def _check_lengths(self) -> None:
-        from whylabel.audit import audit_texts
-        from whylabel.models import find, token_counter
+        from whylabel.models.load import find, token_counter
+        from whylabel.training.audit import audit_texts
 
         count_tokens = token_counter(find(self.recipe.base_model))
         if self.recipe.data.max_text_tokens is None and count_tokens is not None:

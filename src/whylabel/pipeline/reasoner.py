@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shutil
 
-from whylabel.atomic import whole_folder, write_json
-from whylabel.models import model_fingerprint
+from whylabel.host.atomic import whole_folder, write_json
+from whylabel.host.progress import say
+from whylabel.models.load import model_fingerprint
 from whylabel.pipeline.job import Job, StageResult
-from whylabel.progress import say
 
 
 def reasoner_stage(job: Job) -> StageResult:
     """Train the reasoner on reasoning rows and pass it through its gate."""
-    from whylabel import reasoner
-    from whylabel.models import load, save
-    from whylabel.prompts import Prompts
+    from whylabel.models.load import load, save
+    from whylabel.stages import reasoner
+    from whylabel.text.prompts import Prompts
 
     recipe, run = job.inputs.recipe, job.run
     config = recipe.reasoner

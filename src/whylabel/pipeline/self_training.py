@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from whylabel.atomic import write_json
+from whylabel.host.atomic import write_json
+from whylabel.host.progress import say
 from whylabel.pipeline.job import Job
-from whylabel.progress import say
-from whylabel.reasoned_rows import read_reasoned
+from whylabel.reasonings.files import read_reasoned
 from whylabel.types import Example, ReasonedExample
 
 
@@ -22,7 +22,7 @@ def self_training_round(
 
     What a round has written is kept in the run folder, and read from there by a process that goes on.
     """
-    from whylabel.self_training import joined
+    from whylabel.stages.self_training import joined
 
     folder = job.own(job.run.self_training)
     written, counts = folder / f"round-{number}.parquet", folder / f"round-{number}.json"
@@ -36,11 +36,11 @@ def _write(
     job: Job, title: str, rows: Sequence[Example | ReasonedExample], written: Path, counts: Path
 ) -> None:
     """Train a classifier on the rows and write the reasonings of its own, then the counts: the round is done."""
-    from whylabel.classifier import train_classifier
-    from whylabel.models import load
-    from whylabel.reasoned_rows import kept_rows
-    from whylabel.self_training import write_own
-    from whylabel.trained import TrainedClassifier
+    from whylabel.models.load import load
+    from whylabel.prediction.trained import TrainedClassifier
+    from whylabel.reasonings.files import kept_rows
+    from whylabel.stages.classifier import train_classifier
+    from whylabel.stages.self_training import write_own
 
     inputs, recipe = job.inputs, job.inputs.recipe
     loaded = load(recipe.base_model, device=recipe.device, dtype="float32")

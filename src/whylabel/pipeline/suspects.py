@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from whylabel.host.progress import say
 from whylabel.pipeline.job import Job, StageResult
-from whylabel.progress import say
 from whylabel.run_folder import fingerprint
 from whylabel.types import Example
 
 
 def suspects_stage(job: Job) -> StageResult:
     """List the train rows whose label looks wrong."""
-    from whylabel.suspects import find_suspects, out_of_fold, write_suspects
+    from whylabel.stages.suspects import find_suspects, out_of_fold, write_suspects
 
     recipe, labels, listed = job.inputs.recipe, job.inputs.labels, job.run.suspects
     folds = recipe.augment.suspects.folds
@@ -40,9 +40,9 @@ def _fit_predict(
     job: Job, scratch: Path, train: Sequence[Example], held_out: Sequence[Example], fold: int
 ) -> Any:
     """Return a baseline's probabilities for rows that it was not trained on."""
-    from whylabel.classifier import train_classifier
-    from whylabel.models import load
-    from whylabel.trained import TrainedClassifier
+    from whylabel.models.load import load
+    from whylabel.prediction.trained import TrainedClassifier
+    from whylabel.stages.classifier import train_classifier
 
     recipe, labels = job.inputs.recipe, job.inputs.labels
     loaded = load(recipe.base_model, device=recipe.device, dtype="float32")

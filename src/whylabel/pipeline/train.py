@@ -7,14 +7,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from whylabel.atomic import whole_folder, write_json
-from whylabel.models import model_fingerprint
+from whylabel.host.atomic import whole_folder, write_json
+from whylabel.host.progress import say
+from whylabel.models.load import model_fingerprint
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.pipeline.self_training import self_training_round
-from whylabel.progress import say
-from whylabel.prompts import FORMS
-from whylabel.reasoned_rows import read_reasoned
+from whylabel.reasonings.files import read_reasoned
 from whylabel.recipe import ClassifierTrainingConfig
+from whylabel.text.prompts import FORMS
 from whylabel.types import Example, ReasonedExample, Target
 
 
@@ -61,7 +61,7 @@ def _classifier_rows(job: Job) -> Sequence[Example | ReasonedExample]:
         return train
     reasoned: Sequence[ReasonedExample] = read_reasoned(job.run.kept)
     if control is not None:
-        from whylabel.controls import controlled
+        from whylabel.reasonings.controls import controlled
 
         say(f"  a control: the reasonings are spoilt on purpose ({control})")
         reasoned = controlled(reasoned, control, recipe.seed)
@@ -80,8 +80,8 @@ def _train(
     training: ClassifierTrainingConfig | None = None,
 ) -> StageResult:
     """Train, calibrate and save a model that writes what the target says; `training` replaces the recipe's."""
-    from whylabel.classifier import calibrate_classifier, save_checked, train_classifier
-    from whylabel.models import load
+    from whylabel.models.load import load
+    from whylabel.stages.classifier import calibrate_classifier, save_checked, train_classifier
 
     recipe, validation = job.inputs.recipe, job.inputs.dataset.validation
     loaded = load(recipe.base_model, device=recipe.device, dtype="float32")

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from whylabel.errors import LabelError
-from whylabel.multi_label import Separator
 from whylabel.recipe.section import Section
+from whylabel.text.several_labels import Separator
 
 
 class TaskConfig(Section):

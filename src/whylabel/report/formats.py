@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TypeGuard
 
-from whylabel.progress import duration as _duration
+from whylabel.host.progress import duration as _duration
 
 MISSING = "–"
 _NO_BREAK = "\u00a0"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from whylabel.atomic import write_text
+from whylabel.host.atomic import write_text
 from whylabel.recipe import EvaluationConfig
 from whylabel.report.charts import (
     MANY_LABELS,

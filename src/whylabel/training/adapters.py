@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from whylabel.models import LoadedModel
-from whylabel.prompts import LABEL_MARKER
+from whylabel.models.load import LoadedModel
 from whylabel.recipe import TrainingConfig
+from whylabel.text.prompts import LABEL_MARKER
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whylabel.atomic import whole_folder, write_json
+from whylabel.host.atomic import whole_folder, write_json
 
 if TYPE_CHECKING:
     import torch

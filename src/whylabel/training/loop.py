@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whylabel.atomic import whole_file
 from whylabel.errors import ModelError
-from whylabel.flops import Flops
-from whylabel.models import LoadedModel, pick_dtype
-from whylabel.progress import progress, say
-from whylabel.prompts import Rendered
+from whylabel.host.atomic import whole_file
+from whylabel.host.progress import progress, say
+from whylabel.models.flops import Flops
+from whylabel.models.load import LoadedModel, pick_dtype
 from whylabel.recipe import TrainingConfig
+from whylabel.text.prompts import Rendered
 from whylabel.training.adapters import merged, prepared
 from whylabel.training.checkpoints import (
     Checkpoint,
@@ -47,7 +47,7 @@ class TrainingResult:
     """What the loop did, earlier processes of the same training included.
 
     `rows` are those of the first epoch; `tokens` is what was computed without padding; `flops` are counted as
-    `whylabel.flops` says; `train_loss` is the mean over all steps. `best_step` is the step whose weights were kept,
+    `models.flops` says; `train_loss` is the mean over all steps. `best_step` is the step whose weights were kept,
     and `evaluations` are the looks at the validation rows.
     """
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whylabel.prompts import Rendered
 from whylabel.recipe import LossConfig
+from whylabel.text.prompts import Rendered
 
 if TYPE_CHECKING:
     import torch

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from whylabel.flops import Flops
-from whylabel.prompts import Rendered
+from whylabel.models.flops import Flops
 from whylabel.recipe import TrainingConfig
-from whylabel.row_order import RowOrder
+from whylabel.text.prompts import Rendered
+from whylabel.training.row_order import RowOrder
 
 Epochs = Callable[[int], Sequence[Rendered]]
 """The examples of each epoch, from 0; they may be others in each."""

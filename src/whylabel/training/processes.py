@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whylabel.models import LoadedModel, load, pick_device, save
+from whylabel.models.load import LoadedModel, load, pick_device, save
 
 if TYPE_CHECKING:
     import torch

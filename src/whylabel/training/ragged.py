@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from whylabel.prompts import Rendered
 from whylabel.recipe import LossConfig
+from whylabel.text.prompts import Rendered
 from whylabel.training.loss import Inputs, coefficients, packed, padded, token_losses
 
 if TYPE_CHECKING:

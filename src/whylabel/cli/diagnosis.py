@@ -1,0 +1,96 @@
+"""What `whylabel doctor` looks at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from whylabel.engines.openvino import PACKAGES
+from whylabel.host.machine import hardware, installed_version, versions
+from whylabel.models.packaged import PACKAGED_MODELS, cache_folder, cached_model, is_cached
+
+if TYPE_CHECKING:
+    import torch
+
+_EXTRAS = {"openvino": PACKAGES, "ray": ("ray",)}
+_HUB_SECONDS = 3.0
+
+
+def diagnose() -> dict[str, dict[str, object]]:
+    """Return the findings by section, in the order in which they are shown."""
+    from whylabel.models.load import pick_device
+
+    device = pick_device()
+    return {
+        "versions": dict(versions()),
+        "machine": hardware(),
+        "compute": {
+            "device": str(device),
+            "training": _arithmetic(device, training=True),
+            "prediction": _arithmetic(device, training=False),
+            "threads": _threads(),
+        },
+        "engines": _engines(),
+        "extras": {name: _extra(name) for name in _EXTRAS},
+        "models": {
+            "cache": str(cache_folder()),
+            **{name: _model(name) for name in PACKAGED_MODELS},
+        },
+        "hub": {"endpoint": _endpoint(), "reachable": _reachable(_endpoint())},
+    }
+
+
+def _arithmetic(device: torch.device, *, training: bool) -> str:
+    from whylabel.models.load import pick_dtype
+
+    dtype, reason = pick_dtype("auto", device, training=training)
+    return f"{str(dtype).removeprefix('torch.')} ({reason})"
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _engines() -> dict[str, object]:
+    from importlib.metadata import entry_points
+
+    from whylabel.engines import ENGINES
+
+    added = {point.name: f"added by {point.value}" for point in entry_points(group="whylabel.engines")}
+    needs = {
+        "openvino": _extra("openvino"),
+        "vllm": _command("vllm", "pip install vllm, in an environment of its own"),
+    }
+    return {**dict.fromkeys(ENGINES, "built in"), **needs, **added}
+
+
+def _command(name: str, fix: str) -> str:
+    return shutil.which(name) or f"absent: {fix}"
+
+
+def _extra(name: str) -> str:
+    missing = [package for package in _EXTRAS[name] if installed_version(package) is None]
+    return f"absent: pip install 'whylabel[{name}]'" if missing else "installed"
+
+
+def _model(name: str) -> str:
+    return str(cached_model(name)) if is_cached(name) else f"not fetched: whylabel models pull {name}"
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+
+
+def _reachable(endpoint: str) -> str:
+    address = urlsplit(endpoint)
+    port = address.port or (80 if address.scheme == "http" else 443)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=_HUB_SECONDS).close()
+    except OSError as error:
+        return f"no ({error}); local folders, GGUF files and the default model work without it"
+    return "yes"

@@ -1,0 +1,36 @@
+"""Read a GGUF file as an ordinary model."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whylabel.errors import ModelError
+from whylabel.host.runtime import first_line, prepare_process
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return the de-quantised model (fp32) and tokenizer of a GGUF file, as an ordinary model."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    prepare_process()
+    place: dict[str, Any] = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**place)
+        packed = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+    except Exception as error:  # the reader raises whatever its parts raise
+        raise ModelError(f"The GGUF file cannot be read: {first_line(error)}", where=str(path)) from error
+    # A model that was read from GGUF refuses to be saved; the same weights in a fresh one do not.
+    values = packed.config.to_dict()
+    values.pop("quantization_config", None)
+    model = AutoModelForCausalLM.from_config(type(packed.config)(**values))
+    model.load_state_dict(packed.state_dict())
+    model.generation_config = packed.generation_config
+    del packed
+    gc.collect()
+    return model, tokenizer

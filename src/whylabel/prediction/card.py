@@ -1,0 +1,181 @@
+"""What `whylabel.json` says of a trained model: all that prediction needs besides the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whylabel.errors import ModelError
+from whylabel.prediction.calibration import Calibration, Floats
+from whylabel.prediction.multi_label import MultiLabel
+from whylabel.text.labels import LabelSet
+from whylabel.text.prompts import PromptStyle
+from whylabel.types import Mode, Target
+from whylabel.version import __version__
+
+MODES: dict[Target, tuple[Mode, ...]] = {
+    "label": ("fast",),
+    "reasoning_label": ("reasoned", "vote"),
+    "label_reasoning": ("fast",),
+    "dual": ("fast", "reasoned", "vote"),
+    "multi_task": ("fast",),
+}
+"""How a model of each target can answer, its default first; calibrated, `dual` also can `adaptive` and `blend`."""
+
+
+_CHOSEN_ON_VALIDATION: tuple[Mode, ...] = ("adaptive", "blend")
+REASONS: tuple[Mode, ...] = ("reasoned", "vote", "blend")
+"""The modes that write a reasoning for every text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """How mode `vote` draws: the same seed, texts and batches give the same reasonings."""
+
+    reasonings: int = 5
+    temperature: float = 0.7
+    seed: int = 13
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """The content of `whylabel.json`; the first of `modes` is the default."""
+
+    labels: LabelSet
+    target: Target
+    question: str
+    name: str
+    prompt_style: PromptStyle
+    max_text_tokens: int
+    max_reasoning_tokens: int
+    lineage: dict[str, Any]
+    modes: tuple[Mode, ...]
+    calibration: Calibration = field(default_factory=Calibration)
+    vote: Vote = field(default_factory=Vote)
+    multi_label: MultiLabel | None = None
+    """How labels are decided on where a text may have several; None: it has one."""
+
+    @property
+    def mode(self) -> Mode:
+        """How the model answers where nothing else is asked."""
+        return self.modes[0]
+
+    @property
+    def explaining_mode(self) -> Mode:
+        """How the model answers where a reason is wanted: its first mode that gives one, else the default."""
+        return next((mode for mode in self.modes if mode in REASONS), self.mode)
+
+    def calibrated(self, calibration: Calibration, mode: Mode) -> ModelCard:
+        """Return the card with a calibration, the modes that it makes possible, and a default among them."""
+        can = tuple(mode for mode in MODES[self.target] if mode in self.modes)
+        if calibration.blend_weight is not None:
+            can += _CHOSEN_ON_VALIDATION
+        modes = (mode, *(other for other in can if other != mode))
+        return replace(self, calibration=calibration, modes=modes)
+
+    def answer(self, mode: Mode, log_scores: Floats) -> tuple[str, Floats]:
+        """Return the label that a mode's scores of a text speak for, and the probability of each label."""
+        if self.multi_label is not None:
+            return self.multi_label.answer(self.labels, log_scores)
+        probabilities = np.exp(self.calibration.log_probabilities(mode, log_scores))
+        return self.labels.names[int(probabilities.argmax())], probabilities
+
+    def check_abstaining(self) -> None:
+        """Raise `ModelError` if the model has no best label, below whose probability it could abstain."""
+        if self.multi_label is not None:
+            raise ModelError(
+                "A model that decides on each label by itself cannot abstain.",
+                fix="leave abstaining out: where no label reaches its threshold, none is given",
+            )
+
+    def check_mode(self, mode: Mode) -> None:
+        """Raise `ModelError` if the model cannot answer so."""
+        if mode not in self.modes:
+            raise _cannot("This model", mode, self.modes, self.target)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `whylabel.json`."""
+        return {
+            "format": 1,
+            "whylabel": __version__,
+            "task": self._task(),
+            "labels": list(self.labels.names),
+            "label_descriptions": dict(self.labels.descriptions),
+            "target": self.target,
+            "modes": list(self.modes),
+            "calibration": self.calibration.to_json(),
+            "thresholds": self.multi_label.to_json(self.labels) if self.multi_label else None,
+            "vote": asdict(self.vote) if "vote" in self.modes else None,
+            "prompt_style": self.prompt_style,
+            "max_text_tokens": self.max_text_tokens,
+            "max_reasoning_tokens": self.max_reasoning_tokens,
+            "lineage": self.lineage,
+        }
+
+    def _task(self) -> dict[str, str]:
+        task = {"type": "single_label", "question": self.question, "name": self.name}
+        if self.multi_label is None:
+            return task
+        return {**task, "type": "multi_label", "label_separator": self.multi_label.separator.text}
+
+    @classmethod
+    def from_json(cls, card: dict[str, Any], where: Path) -> ModelCard:
+        """Read `whylabel.json`. Raises `ModelError` if it is not a classifier's."""
+        try:
+            labels = LabelSet(tuple(card["labels"]), card["label_descriptions"])
+            return cls(
+                labels=labels,
+                target=card["target"],
+                question=card["task"]["question"],
+                name=card["task"]["name"],
+                prompt_style=card["prompt_style"],
+                max_text_tokens=int(card["max_text_tokens"]),
+                max_reasoning_tokens=int(card["max_reasoning_tokens"]),
+                lineage=dict(card["lineage"]),
+                modes=tuple(card["modes"]) or MODES[card["target"]],
+                calibration=Calibration.from_json(card["calibration"]),
+                vote=Vote(**(card.get("vote") or {})),
+                multi_label=_multi_label(card, labels),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(
+                f"This model is no classifier: whylabel.json has no usable {error}.",
+                where=str(where),
+                fix="name a run folder, or its classifier/model or baseline/model",
+            ) from None
+
+
+def _multi_label(card: dict[str, Any], labels: LabelSet) -> MultiLabel | None:
+    if card["task"].get("type") != "multi_label":
+        return None
+    return MultiLabel.from_json(card["task"]["label_separator"], card["thresholds"], labels)
+
+
+def check_modes(target: Target, modes: Iterable[Mode]) -> None:
+    """Raise `ModelError` if a model of the target can never answer in one of the modes."""
+    can = (*MODES[target], *(_CHOSEN_ON_VALIDATION if target == "dual" else ()))
+    for mode in modes:
+        if mode not in can:
+            raise _cannot(f"A model of target {target}", mode, can, target)
+
+
+def _cannot(who: str, mode: Mode, can: Sequence[Mode], target: Target) -> ModelError:
+    fix = f"choose one of them, or train with classifier.target: {_TARGET_OF[mode]}"
+    if target == "dual" and mode in _CHOSEN_ON_VALIDATION:
+        fix = "train with 20 validation rows or more, on which its threshold or weight is chosen"
+    elif target == "dual":
+        fix = "train it with reasonings: augment kept none, and augment/dropped.parquet says why"
+    return ModelError(f"{who} cannot answer in mode {mode!r}. It can: {', '.join(can)}.", fix=fix)
+
+
+_TARGET_OF: dict[Mode, str] = {
+    "fast": "dual (or label)",
+    "reasoned": "dual (or reasoning_label)",
+    "vote": "dual (or reasoning_label)",
+    "adaptive": "dual",
+    "blend": "dual",
+}

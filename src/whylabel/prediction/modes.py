@@ -1,0 +1,203 @@
+"""How a trained model reads texts in each of its modes: scores of the closed set, and what they cost.
+
+- `fast`: the label is scored straight after the prompt, in one pass;
+- `reasoned`: a reasoning is written, then the label is scored after it;
+- `vote`: several reasonings are drawn, and the probabilities after each are averaged;
+- `blend`: the log-probabilities of fast and reasoned are interpolated;
+- `adaptive`: fast; and where its two best labels are close, reasoned instead.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whylabel.engines.base import Completion, Engine, Sampling
+from whylabel.host.runtime import first_line
+from whylabel.models.load import LoadedModel
+from whylabel.prediction.card import ModelCard
+from whylabel.prediction.scoring import DecisionScorer, LabelScorer, probabilities
+from whylabel.text.prompts import Prompt, Prompts
+from whylabel.types import Form, Mode, Status
+
+_LEAST = 1e-300
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one text: `log_scores` of the labels in their order, before the mode's temperature.
+
+    Where a text may have several labels, they are the log-odds of each.
+    None where the text could not be read; `error` says why.
+    """
+
+    log_scores: NDArray[np.float64] | None
+    reasoning: str | None = None
+    status: Status = "ok"
+    seconds: float = 0.0
+    tokens: int = 0
+    error: str | None = None
+
+
+class Reader:
+    """Reads texts in any of the model's modes; no text can take the others down."""
+
+    def __init__(self, loaded: LoadedModel, card: ModelCard, prompts: Prompts, engine: Engine) -> None:
+        self._card, self._prompts, self._engine = card, prompts, engine
+        self._scorer, self._prompt = _scoring(loaded, card, prompts)
+
+    def read(self, texts: Sequence[str], modes: Collection[Mode]) -> dict[Mode, list[Answer]]:
+        """Return an answer for every mode and text; what two modes need is computed once."""
+        asked = set(modes)
+        found: dict[Mode, list[Answer]] = {}
+        if asked & {"fast", "blend", "adaptive"}:
+            found["fast"] = self._fast(texts)
+        if asked & {"reasoned", "blend"}:
+            found["reasoned"] = self._reasoned(texts)
+        if "vote" in asked:
+            found["vote"] = self._vote(texts)
+        if "blend" in asked:
+            found["blend"] = list(map(self._blend, found["fast"], found["reasoned"]))
+        if "adaptive" in asked:
+            found["adaptive"] = self._adaptive(texts, found["fast"], found.get("reasoned"))
+        return {mode: found[mode] for mode in modes}
+
+    # -- the modes ---------------------------------------------------------------------------------------
+
+    def _fast(self, texts: Sequence[str]) -> list[Answer]:
+        return self._score([self._prompt(text) for text in texts])
+
+    def _reasoned(self, texts: Sequence[str]) -> list[Answer]:
+        return self._after_reasonings(texts, temperature=0.0)
+
+    def _vote(self, texts: Sequence[str]) -> list[Answer]:
+        vote = self._card.vote
+        drawn = self._after_reasonings(
+            [text for text in texts for _ in range(vote.reasonings)], vote.temperature, vote.seed
+        )
+        return [
+            averaged(drawn[start : start + vote.reasonings])
+            for start in range(0, len(drawn), vote.reasonings)
+        ]
+
+    def _blend(self, fast: Answer, reasoned: Answer) -> Answer:
+        both = replace(reasoned, seconds=fast.seconds + reasoned.seconds)
+        if fast.log_scores is None or reasoned.log_scores is None:
+            return replace(both, log_scores=None, error=fast.error or reasoned.error)
+        return replace(both, log_scores=self._card.calibration.blended(fast.log_scores, reasoned.log_scores))
+
+    def _adaptive(
+        self, texts: Sequence[str], fast: Sequence[Answer], reasoned: Sequence[Answer] | None
+    ) -> list[Answer]:
+        calibration = self._card.calibration
+        close = [
+            place
+            for place, answer in enumerate(fast)
+            if answer.log_scores is not None and calibration.is_close(answer.log_scores)
+        ]
+        if reasoned is None:
+            again = self._reasoned([texts[place] for place in close])
+        else:
+            again = [reasoned[place] for place in close]
+        # What is compared with other rows, and given out, are probabilities of one kind: calibrated ones.
+        found = [self._calibrated("fast", answer) for answer in fast]
+        for place, answer in zip(close, again, strict=True):
+            spent = fast[place].seconds + answer.seconds
+            found[place] = replace(self._calibrated("reasoned", answer), seconds=spent)
+        return found
+
+    def _calibrated(self, mode: Mode, answer: Answer) -> Answer:
+        if answer.log_scores is None:
+            return answer
+        return replace(answer, log_scores=self._card.calibration.log_probabilities(mode, answer.log_scores))
+
+    # -- writing and scoring -----------------------------------------------------------------------------
+
+    def _after_reasonings(self, texts: Sequence[str], temperature: float, seed: int = 0) -> list[Answer]:
+        completions = self._write(texts, temperature, seed)
+        answers = self._score(
+            [
+                self._prompts.after_reasoning(text, completion.text)
+                for text, completion in zip(texts, completions, strict=True)
+            ]
+        )
+        return list(map(self._reasoned_answer, completions, answers))
+
+    def _reasoned_answer(self, written: Completion, scored: Answer) -> Answer:
+        if written.finish == "error" or scored.log_scores is None:
+            return Answer(None, error=written.error or scored.error)
+        return Answer(
+            scored.log_scores,
+            reasoning=written.text,
+            status=self._status(written),
+            seconds=written.seconds + scored.seconds,
+            tokens=written.tokens,
+        )
+
+    def _write(self, texts: Sequence[str], temperature: float, seed: int) -> list[Completion]:
+        stops = tuple(sorted(self._prompts.stop_ids))
+        sampling = Sampling(self._card.max_reasoning_tokens, stops, temperature, seed=seed)
+        prompts = [Prompt(tuple(self._prompts.classifier(text, "reasoning_label"))) for text in texts]
+        written = {item.index: item for item in self._engine.generate(prompts, sampling)}
+        return [written[place] for place in range(len(texts))]
+
+    def _score(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
+        started = time.monotonic()
+        rows = self._rows(prompts)
+        seconds = (time.monotonic() - started) / max(1, len(prompts))
+        return [
+            Answer(None, error=row) if isinstance(row, str) else Answer(row, seconds=seconds) for row in rows
+        ]
+
+    def _rows(self, prompts: Sequence[Sequence[int]]) -> list[NDArray[np.float64] | str]:
+        """Return the log-scores of every prompt, or why it has none."""
+        if not prompts:
+            return []
+        try:
+            return list(self._scorer.log_scores(prompts))
+        except Exception as error:  # out of memory, or an input that the model cannot take
+            if len(prompts) == 1:
+                return [first_line(error)]
+        middle = len(prompts) // 2
+        return [*self._rows(prompts[:middle]), *self._rows(prompts[middle:])]
+
+    def _status(self, completion: Completion) -> Status:
+        if completion.finish == "length":
+            return "reasoning_cut"
+        if completion.stop_id is not None and completion.stop_id != self._prompts.marker_id:
+            return "label_forced"
+        return "ok"
+
+
+def _scoring(
+    loaded: LoadedModel, card: ModelCard, prompts: Prompts
+) -> tuple[LabelScorer | DecisionScorer, Callable[[str], list[int]]]:
+    """Return what scores the labels, and the prompt of a text that it does so behind."""
+    names = card.labels.names
+    if card.multi_label is not None:
+        questions = [prompts.decision(name) for name in names]
+        yes, no = prompts.decided(True), prompts.decided(False)
+        return DecisionScorer(loaded, questions, yes, no), prompts.undecided
+    form: Form = "label_reasoning" if card.target == "label_reasoning" else "label"
+    scorer = LabelScorer(loaded, [prompts.label_ids(name, form) for name in names])
+    return scorer, lambda text: prompts.classifier(text, form)
+
+
+def averaged(votes: Sequence[Answer]) -> Answer:
+    """Return the log of the mean probabilities of several answers to one text; those that failed do not vote.
+
+    The reasoning is that of the vote with the highest probability of the label that wins.
+    """
+    seconds, tokens = sum(vote.seconds for vote in votes), sum(vote.tokens for vote in votes)
+    cast = [(vote, probabilities(vote.log_scores)) for vote in votes if vote.log_scores is not None]
+    if not cast:
+        return replace(votes[0], seconds=seconds, tokens=tokens)
+    mean = np.mean([row for _, row in cast], axis=0)
+    winner = int(mean.argmax())
+    spokesman, _ = max(cast, key=lambda item: float(item[1][winner]))
+    log_scores = np.log(np.maximum(mean, _LEAST))
+    return replace(spokesman, log_scores=log_scores, seconds=seconds, tokens=tokens)

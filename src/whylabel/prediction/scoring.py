@@ -1,0 +1,269 @@
+"""Closed-set scores: log p(label | prompt) for every label, so that a label outside the set cannot happen.
+
+A label's score is the sum of the log-probabilities of its tokens and its end (the end keeps a label that starts
+another one comparable). All labels of a row are computed in one forward pass: the tokens that they share form a
+trie behind the prompt, and a tree-shaped attention mask lets each node see the prompt and its own ancestors. Of very
+many labels several tries are made, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whylabel.host.progress import say
+from whylabel.models.load import LoadedModel
+
+if TYPE_CHECKING:
+    import torch
+
+_CPU_TOKENS_PER_BATCH, _GPU_TOKENS_PER_BATCH = 4096, 32_768
+_LABELS_CHECKED = 4
+_LOGITS_PER_BATCH = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Trie:
+    """The distinct proper prefixes of the continuations. Node 0 is the prompt's end; parents come first."""
+
+    tokens: tuple[int, ...]
+    """Input token of node i + 1."""
+    parents: tuple[int, ...]
+    """Parent of node i + 1."""
+    depths: tuple[int, ...]
+    edges: tuple[tuple[tuple[int, int], ...], ...]
+    """Per continuation: (node whose output is read, token that is scored)."""
+
+    @classmethod
+    def of(cls, continuations: Sequence[Sequence[int]]) -> _Trie:
+        nodes: dict[tuple[int, ...], int] = {(): 0}
+        for continuation in sorted(continuations, key=len):
+            for end in range(1, len(continuation)):
+                nodes.setdefault(tuple(continuation[:end]), len(nodes))
+        prefixes = list(nodes)[1:]
+        return cls(
+            tokens=tuple(prefix[-1] for prefix in prefixes),
+            parents=tuple(nodes[prefix[:-1]] for prefix in prefixes),
+            depths=tuple(len(prefix) for prefix in prefixes),
+            edges=tuple(
+                tuple((nodes[tuple(ids[:place])], token) for place, token in enumerate(ids))
+                for ids in continuations
+            ),
+        )
+
+    @property
+    def visible(self) -> NDArray[np.bool_]:
+        """Which node (row) sees which node (column), without the prompt: itself and its ancestors."""
+        size = len(self.tokens)
+        seen = np.eye(size, dtype=bool)
+        for node, parent in enumerate(self.parents):
+            if parent:
+                seen[node] |= seen[parent - 1]
+        return seen
+
+
+class LabelScorer:
+    """Scores a fixed set of continuations behind any prompt."""
+
+    def __init__(self, loaded: LoadedModel, continuations: Sequence[Sequence[int]]) -> None:
+        if not continuations or any(not ids for ids in continuations):
+            raise ValueError("every label needs at least one token")
+        self._loaded = loaded
+        self._continuations = [tuple(ids) for ids in continuations]
+        self._longest = max(map(len, continuations))
+        most = _LOGITS_PER_BATCH // int(loaded.model.config.vocab_size)
+        self._tries = [
+            (places, _Trie.of([self._continuations[place] for place in places]))
+            for places in _groups(self._continuations, most)
+        ]
+
+    def log_scores(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Return log p(continuation | prompt), shape (prompts, continuations), natural log."""
+        scores = np.zeros((len(prompts), len(self._continuations)))
+        for batch in self._batches(prompts):
+            scores[batch] = self._score([prompts[index] for index in batch])
+        return scores
+
+    def _score(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        if self._loaded.honours_tree_masks is None:
+            self._loaded.honours_tree_masks = self._check_tree_masks()
+        if not self._loaded.honours_tree_masks or self._beyond_window(prompts):
+            return score_one_by_one(self._loaded, prompts, self._continuations)
+        scores = np.empty((len(prompts), len(self._continuations)))
+        for places, trie in self._tries:
+            scores[:, places] = _score_tree(self._loaded, prompts, trie)
+        return scores
+
+    def _beyond_window(self, prompts: Sequence[Sequence[int]]) -> bool:
+        # A mask of our own takes the place of the model's, and lets every layer see the whole text.
+        window = self._loaded.window
+        return window is not None and max(map(len, prompts)) + self._longest > window
+
+    def _check_tree_masks(self) -> bool:
+        # A few labels tell; the longest make the deepest branches.
+        some = sorted(self._continuations, key=len)[-_LABELS_CHECKED:]
+        honoured = _honours_tree_masks(self._loaded, [some[0][:1] * 3], some)
+        if not honoured:
+            say(
+                "  this model takes no tree-shaped mask: every label is a pass of its own, which is far slower"
+            )
+        return honoured
+
+    def _batches(self, prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        nodes = max(len(trie.tokens) for _, trie in self._tries) + 1
+        most_rows = max(1, _LOGITS_PER_BATCH // (nodes * int(self._loaded.model.config.vocab_size)))
+        on_gpu = self._loaded.device.type == "cuda"
+        most_tokens = _GPU_TOKENS_PER_BATCH if on_gpu else _CPU_TOKENS_PER_BATCH
+        batch: list[int] = []
+        # Longest first: memory is at its peak in the first batch, not after an hour.
+        for index in sorted(range(len(prompts)), key=lambda index: -len(prompts[index])):
+            width = len(prompts[batch[0]] if batch else prompts[index]) + nodes
+            if batch and (len(batch) == most_rows or (len(batch) + 1) * width > most_tokens):
+                yield batch
+                batch = []
+            batch.append(index)
+        if batch:
+            yield batch
+
+
+def _groups(continuations: Sequence[tuple[int, ...]], most_nodes: int) -> Iterator[list[int]]:
+    """Yield the places of continuations in groups whose tries have so many nodes at most, like beside like."""
+    group: list[int] = []
+    nodes: set[tuple[int, ...]] = {()}
+    for place in sorted(range(len(continuations)), key=lambda place: continuations[place]):
+        ids = continuations[place]
+        own = {ids[:end] for end in range(len(ids))}
+        if group and len(nodes | own) > most_nodes:
+            yield group
+            group, nodes = [], set()
+        group.append(place)
+        nodes |= own
+    yield group
+
+
+class DecisionScorer:
+    """Scores yes against no behind each of a fixed set of questions, which follow any prompt.
+
+    A question is part of both continuations, so that its own score cancels.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, questions: Sequence[Sequence[int]], yes: Sequence[int], no: Sequence[int]
+    ) -> None:
+        both = [[*question, *answer] for question in questions for answer in (yes, no)]
+        self._scorer = LabelScorer(loaded, both)
+
+    def log_scores(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Return log p(yes | prompt, question) - log p(no | prompt, question), shape (prompts, questions)."""
+        scores = self._scorer.log_scores(prompts)
+        return np.asarray(scores[:, 0::2] - scores[:, 1::2])
+
+
+def probabilities(log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the scores normalised over the closed set, each row summing to 1."""
+    shifted = np.exp(log_scores - log_scores.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def score_one_by_one(
+    loaded: LoadedModel, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
+) -> NDArray[np.float64]:
+    """Return the same scores with one plain pass per prompt and continuation: slow, the reference."""
+    import torch
+
+    scores = np.zeros((len(prompts), len(continuations)))
+    with torch.inference_mode():
+        for row, prompt in enumerate(prompts):
+            for column, ids in enumerate(continuations):
+                inputs = torch.tensor([[*prompt, *ids]], device=loaded.device)
+                logits = loaded.model(input_ids=inputs).logits[0, len(prompt) - 1 : -1].float()
+                picked = torch.log_softmax(logits, dim=-1).gather(1, inputs[0, len(prompt) :, None])
+                scores[row, column] = float(picked.sum())
+    return scores
+
+
+def _score_tree(loaded: LoadedModel, prompts: Sequence[Sequence[int]], trie: _Trie) -> NDArray[np.float64]:
+    import torch
+
+    inputs, positions, mask = _tree_inputs(loaded, prompts, trie)
+    keep = len(trie.tokens) + 1
+    with torch.inference_mode():
+        logits = loaded.model(
+            input_ids=inputs,
+            position_ids=positions,
+            attention_mask=mask,
+            use_cache=False,
+            logits_to_keep=keep,
+        ).logits[:, -keep:]
+        nodes = torch.tensor([node for edges in trie.edges for node, _ in edges], device=logits.device)
+        tokens = torch.tensor([token for edges in trie.edges for _, token in edges], device=logits.device)
+        normaliser = torch.logsumexp(logits.float(), dim=-1)
+        picked = (logits[:, nodes, tokens].float() - normaliser[:, nodes]).double().cpu().numpy()
+    starts = np.cumsum([0, *(len(edges) for edges in trie.edges[:-1])])
+    return np.asarray(np.add.reduceat(picked, starts, axis=1))
+
+
+def _honours_tree_masks(
+    loaded: LoadedModel, prompts: Sequence[Sequence[int]], continuations: Sequence[tuple[int, ...]]
+) -> bool:
+    """Return whether a tree's scores are those of plain passes.
+
+    Some attention variants (linear attention) ignore a mask that we shape ourselves. To see it, every branch is
+    scored once more among others: what a mask hides changes nothing, to the last bit in any arithmetic. The plain
+    passes tell the rest, roughly in 16 bits: there the same sum in another order moves the score of an unlikely label
+    by a nat or more.
+    """
+    import torch
+
+    trie = _Trie.of(continuations)
+    found = _score_tree(loaded, prompts, trie)
+    exact = loaded.model.dtype == torch.float32
+    absolute, relative = (1e-3, 1e-5) if exact else (0.5, 0.1)
+    expected = score_one_by_one(loaded, prompts, continuations)
+    if not np.allclose(expected, found, atol=absolute, rtol=relative):
+        return False
+    # What ends a label stands nowhere inside one, so that every token of the others becomes another one.
+    end = continuations[0][-1]
+    for column, edges in enumerate(trie.edges):
+        own = {node for node, _ in edges}
+        tokens = (token if node in own else end for node, token in enumerate(trie.tokens, start=1))
+        among_others = _score_tree(loaded, prompts, replace(trie, tokens=tuple(tokens)))
+        if not np.allclose(found[:, column], among_others[:, column], atol=1e-3):
+            return False
+    return True
+
+
+def _tree_inputs(
+    loaded: LoadedModel, prompts: Sequence[Sequence[int]], trie: _Trie
+) -> tuple[torch.Tensor, torch.Tensor, Any]:
+    """Return input ids and positions, shape (rows, width), and the additive mask (rows, 1, width, width).
+
+    Prompts are padded on the left, so that the nodes stand in the same columns of every row.
+    """
+    import torch
+
+    longest = max(len(prompt) for prompt in prompts)
+    nodes = len(trie.tokens)
+    width = longest + nodes
+    inputs = np.zeros((len(prompts), width), dtype=np.int64)
+    positions = np.zeros_like(inputs)
+    allowed = np.zeros((len(prompts), 1, width, width), dtype=bool)
+    for row, prompt in enumerate(prompts):
+        start = longest - len(prompt)
+        inputs[row, start:longest] = prompt
+        inputs[row, longest:] = trie.tokens
+        positions[row, start:longest] = np.arange(len(prompt))
+        positions[row, longest:] = len(prompt) - 1 + np.array(trie.depths, dtype=np.int64)
+        allowed[row, 0, start:longest, start:longest] = np.tri(len(prompt), dtype=bool)
+        allowed[row, 0, longest:, start:longest] = True
+    allowed[:, 0, longest:, longest:] = trie.visible
+    # A padding position must see something, or its softmax is 0/0.
+    allowed[:, 0, np.arange(width), np.arange(width)] = True
+    device, dtype = loaded.device, loaded.model.dtype
+    mask = torch.zeros(allowed.shape, dtype=dtype, device=device)
+    mask.masked_fill_(~torch.from_numpy(allowed).to(device), torch.finfo(dtype).min)
+    return torch.from_numpy(inputs).to(device), torch.from_numpy(positions).to(device), mask

@@ -1,0 +1,161 @@
+"""A trained model in use: labels texts, with the probability of every label and the reasoning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whylabel.engines.base import Engine
+from whylabel.engines.transformers import TransformersEngine
+from whylabel.errors import ModelError
+from whylabel.host.paths import expanded
+from whylabel.models.load import LoadedModel, load, read_card
+from whylabel.prediction.card import ModelCard
+from whylabel.prediction.modes import Answer, Reader
+from whylabel.run_folder import RunFolder
+from whylabel.text.prompts import Prompts
+from whylabel.text.words import is_broken
+from whylabel.types import Mode, Prediction, Status
+
+# Rows that are read together: a GPU wants many, and a person at a CPU wants to see that it goes on.
+_GPU_CHUNK_ROWS, _CPU_CHUNK_ROWS = 512, 128
+_BLANK = Answer(None, error="the text is blank")
+_UNREADABLE = Answer(
+    None, error="the text or its id is not readable as text (broken Unicode, NUL, or a list)"
+)
+
+Rows = Sequence[tuple[str, str | None]]
+"""(id, text); None stands for a text that could not be read."""
+
+
+class TrainedClassifier:
+    """A classifier or baseline in memory.
+
+    >>> model = TrainedClassifier.from_folder("runs/quickstart")
+    >>> next(model.predict([("1", "I could not stop smiling.")])).label
+    """
+
+    def __init__(self, loaded: LoadedModel, card: ModelCard, engine: Engine | None = None) -> None:
+        self.loaded = loaded
+        self.card = card
+        self.labels = card.labels
+        self.mode = card.mode
+        self.prompts = Prompts(loaded.tokenizer, card.prompt_style, card.question, card.name)
+        self._chunk_rows = _GPU_CHUNK_ROWS if loaded.device.type == "cuda" else _CPU_CHUNK_ROWS
+        self._reader = Reader(loaded, card, self.prompts, engine or TransformersEngine(loaded))
+
+    @classmethod
+    def from_folder(
+        cls, folder: str | Path, *, device: str = "auto", dtype: str = "auto"
+    ) -> TrainedClassifier:
+        """Load a run folder's classifier, or a model folder. Raises `ModelError` if it is neither."""
+        path = model_folder(folder)
+        card = ModelCard.from_json(read_card(path), path)
+        return cls(load(str(path), device=device, dtype=dtype), card)
+
+    def predict(
+        self, rows: Rows, mode: Mode | None = None, *, abstain_below: float = 0.0
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for every (id, text), in order; a blank or unreadable text fails alone.
+
+        `mode` None is the model's default. A prediction whose best probability is below `abstain_below` has the
+        status `abstained`. Raises `ModelError` for a mode that the model has not, and for abstaining where each
+        label is decided by itself.
+        """
+        mode = mode or self.mode
+        found = self.predict_in_modes(rows, (mode,), abstain_below=abstain_below)
+        return (predictions[mode] for predictions in found)
+
+    def predict_in_modes(
+        self, rows: Rows, modes: Sequence[Mode], *, abstain_below: float = 0.0
+    ) -> Iterator[dict[Mode, Prediction]]:
+        """Yield for every row its prediction in each of the modes, as `predict` would; nothing is computed twice."""
+        for mode in modes:
+            self.card.check_mode(mode)
+        if abstain_below > 0:
+            self.card.check_abstaining()
+        return self._predict(rows, modes, abstain_below)
+
+    def log_scores(self, rows: Rows, modes: Sequence[Mode]) -> dict[Mode, NDArray[np.float64]]:
+        """Return for each mode the log-scores before any temperature, shape (rows, labels).
+
+        Where a text may have several labels they are the log-odds of each. A row that could not be read is NaN.
+        """
+        nothing = np.full(len(self.labels), np.nan)
+        found: dict[Mode, list[NDArray[np.float64]]] = {mode: [] for mode in modes}
+        for start in range(0, len(rows), self._chunk_rows):
+            answers, _ = self._read(rows[start : start + self._chunk_rows], modes)
+            for mode in modes:
+                found[mode] += [
+                    nothing if answer.log_scores is None else answer.log_scores for answer in answers[mode]
+                ]
+        return {mode: np.array(scores).reshape(len(rows), len(self.labels)) for mode, scores in found.items()}
+
+    def _predict(
+        self, rows: Rows, modes: Sequence[Mode], abstain_below: float
+    ) -> Iterator[dict[Mode, Prediction]]:
+        for start in range(0, len(rows), self._chunk_rows):
+            chunk = rows[start : start + self._chunk_rows]
+            answers, trimmed = self._read(chunk, modes)
+            for place, (row_id, _) in enumerate(chunk):
+                yield {
+                    mode: self._prediction(row_id, mode, answers[mode][place], trimmed[place], abstain_below)
+                    for mode in modes
+                }
+
+    def _read(self, rows: Rows, modes: Sequence[Mode]) -> tuple[dict[Mode, list[Answer]], list[bool]]:
+        """Return an answer for every mode and row, and which texts were trimmed."""
+        refused = [_refusal(text) for _, text in rows]
+        places = [place for place, answer in enumerate(refused) if answer is None]
+        given = [rows[place][1] or "" for place in places]
+        texts = [self.prompts.trim(text, self.card.max_text_tokens) for text in given]
+        found = self._reader.read(texts, modes)
+        answers: dict[Mode, list[Answer]] = {}
+        for mode in modes:
+            read = iter(found[mode])
+            answers[mode] = [answer or next(read) for answer in refused]
+        trimmed = {place for place, text, other in zip(places, texts, given, strict=True) if text != other}
+        return answers, [place in trimmed for place in range(len(rows))]
+
+    def _prediction(
+        self, row_id: str, mode: Mode, answer: Answer, trimmed: bool, abstain_below: float
+    ) -> Prediction:
+        if answer.log_scores is None:
+            return Prediction(row_id, "", (), mode=mode, status="failed", error=answer.error)
+        label, probabilities = self.card.answer(mode, answer.log_scores)
+        status: Status = answer.status
+        if status == "ok" and trimmed:
+            status = "truncated"
+        if probabilities.max() < abstain_below:
+            status = "abstained"
+        return Prediction(
+            id=row_id,
+            label=label,
+            probabilities=tuple(float(value) for value in probabilities),
+            reasoning=answer.reasoning,
+            mode=mode,
+            status=status,
+            seconds=answer.seconds,
+            tokens=answer.tokens,
+        )
+
+
+def _refusal(text: str | None) -> Answer | None:
+    """Return what is answered to a text that no model is asked about, else None."""
+    if text is None or is_broken(text):
+        return _UNREADABLE
+    return None if text.strip() else _BLANK
+
+
+def model_folder(path: str | Path) -> Path:
+    """Return the model folder of a path: a model folder itself, or a run folder's classifier."""
+    folder = expanded(path)
+    if not folder.is_dir():
+        raise ModelError(
+            f"There is no model folder {str(path)!r}.", fix="name a run folder, or a model folder inside it"
+        )
+    classifier = RunFolder(folder).classifier_model
+    return classifier if not (folder / "config.json").exists() and classifier.is_dir() else folder

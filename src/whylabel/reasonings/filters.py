@@ -1,0 +1,197 @@
+"""Why a reasoning is dropped: one function a reason. Rows in = kept + dropped.
+
+A filter takes a `ReasonedExample` and returns the reason to drop it, or None. Outsiders add theirs as an entry
+point in the group `whylabel.filters`: a callable that takes a `FilterConfig` and returns a filter. It is called once
+for a data set, so a filter may remember the rows that it has seen; they come in their order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+from whylabel.errors import RecipeError, unknown_name
+from whylabel.reasonings.masking import names
+from whylabel.reasonings.near_duplicates import NearDuplicates
+from whylabel.recipe import FilterConfig
+from whylabel.text.words import count_words, first_words, tokens, tokens_a_word
+from whylabel.types import Dropped, FilterResult, ReasonedExample
+
+Filter = Callable[[ReasonedExample], str | None]
+Factory = Callable[[FilterConfig], Filter]
+
+_REPEATED_WORDS = 4
+# Below these a language is a guess: a short text has too few letters, and close languages share most of theirs.
+_LANGUAGE_WORDS = 5
+_LANGUAGE_CONFIDENCE = 0.9
+_NO_LANGUAGE = ("und", "zxx")
+
+
+def check_filters(config: FilterConfig) -> None:
+    """Raise `RecipeError` if the recipe names an unknown filter: before anything is computed."""
+    for name in config.names:
+        _factory(name)
+
+
+def apply_filters(rows: Iterable[ReasonedExample], config: FilterConfig) -> FilterResult:
+    """Return the rows that every filter lets pass, and the others with the first reason against them.
+
+    Raises `RecipeError` if the recipe names an unknown filter.
+    """
+    refuse = refusal(config)
+    kept: list[ReasonedExample] = []
+    dropped: list[Dropped] = []
+    for row in rows:
+        reason = refuse(row)
+        if reason is None:
+            kept.append(row)
+        else:
+            dropped.append(Dropped(row, reason))
+    return FilterResult(tuple(kept), tuple(dropped))
+
+
+def refusal(config: FilterConfig) -> Filter:
+    """Return all filters of the recipe as one: the first reason against a row, or None.
+
+    Raises `RecipeError` if the recipe names an unknown filter.
+    """
+    filters = [_factory(name)(config) for name in config.names]
+    return lambda row: next((found for check in filters if (found := check(row)) is not None), None)
+
+
+def _factory(name: str) -> Factory:
+    if name in FILTERS:
+        return FILTERS[name]
+    added = {point.name: point for point in entry_points(group="whylabel.filters")}
+    if name not in added:
+        raise RecipeError(unknown_name("filter", name, [*FILTERS, *added]), where="augment.filters.names")
+    make: Factory = added[name].load()
+    return make
+
+
+def empty(_config: FilterConfig) -> Filter:
+    """Drop a reasoning without a word."""
+    return lambda row: None if re.search(r"\w", row.reasoning) else "empty"
+
+
+def unfinished(_config: FilterConfig) -> Filter:
+    """Drop a reasoning that ran into the token limit."""
+    return lambda row: None if row.finished else "unfinished"
+
+
+def length(config: FilterConfig) -> Filter:
+    """Drop a reasoning with fewer or more words than allowed."""
+
+    def check(row: ReasonedExample) -> str | None:
+        words = count_words(row.reasoning)
+        if words < config.min_words:
+            return "too short"
+        return "too long" if words > config.max_words else None
+
+    return check
+
+
+def repetition(config: FilterConfig) -> Filter:
+    """Drop a reasoning in which a run of four words stands too often: the model was in a loop."""
+
+    def check(row: ReasonedExample) -> str | None:
+        found = tokens(row.reasoning)
+        size = _REPEATED_WORDS * tokens_a_word(row.reasoning)
+        runs = Counter(zip(*(found[start:] for start in range(size)), strict=False))
+        return "repetition" if runs and max(runs.values()) > config.max_repeats else None
+
+    return check
+
+
+def copy(config: FilterConfig) -> Filter:
+    """Drop a reasoning that is mostly one verbatim stretch of its text, or of the question: it says nothing."""
+    question = tokens(config.question or "")
+
+    def check(row: ReasonedExample) -> str | None:
+        words = tokens(row.reasoning)
+        if _is_copied(words, tokens(row.text), config.max_copied):
+            return "copy of the text"
+        return "copy of the question" if _is_copied(words, question, config.max_copied) else None
+
+    return check
+
+
+def leak(config: FilterConfig) -> Filter:
+    """Drop a reasoning that names its label, or a relative, in its first words: what follows decides nothing."""
+
+    def check(row: ReasonedExample) -> str | None:
+        start = first_words(row.reasoning, config.leak_words)
+        return "label leaked at the start" if names(start, row.label) else None
+
+    return check
+
+
+def language(_config: FilterConfig) -> Filter:
+    """Drop a reasoning in another language than its text, where both are told with confidence."""
+    # 0.6 seconds to load, 15 MB in memory: only for those who want it.
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    model: Any = LanguageIdentifier.from_model_file(
+        MODEL_FILE, norm_probs=True, min_confidence=_LANGUAGE_CONFIDENCE
+    )
+
+    def told(text: str) -> str | None:
+        if count_words(text) < _LANGUAGE_WORDS:
+            return None
+        code = str(model.classify(text)[0])
+        return None if code in _NO_LANGUAGE else code
+
+    def check(row: ReasonedExample) -> str | None:
+        wanted = told(row.text)
+        found = told(row.reasoning) if wanted else None
+        return f"language {found}, not {wanted}" if found and found != wanted else None
+
+    return check
+
+
+def near_duplicate(config: FilterConfig) -> Filter:
+    """Drop a reasoning that nearly repeats that of an earlier row which came as far as this filter: name it last."""
+    earlier = NearDuplicates(config.max_similarity)
+    return lambda row: "near duplicate" if earlier.repeats(row.reasoning) else None
+
+
+def pattern(config: FilterConfig) -> Filter:
+    """Drop a reasoning in which one of the recipe's regular expressions is found."""
+    patterns = [re.compile(source) for source in config.drop_patterns]
+
+    def check(row: ReasonedExample) -> str | None:
+        found = next((each for each in patterns if each.search(row.reasoning)), None)
+        return f"pattern {found.pattern}" if found else None
+
+    return check
+
+
+FILTERS: dict[str, Factory] = {
+    "empty": empty,
+    "unfinished": unfinished,
+    "length": length,
+    "repetition": repetition,
+    "copy": copy,
+    "leak": leak,
+    "language": language,
+    "pattern": pattern,
+    "near_duplicate": near_duplicate,
+}
+
+
+def _is_copied(words: list[str], source: list[str], most: float) -> bool:
+    """Return whether more than the share `most` of the words are one verbatim stretch of the source."""
+    if not words:
+        return False
+    needed = int(most * len(words))
+    while needed / len(words) <= most:
+        needed += 1
+    if needed > min(len(words), len(source)):
+        return False
+    # Words hold no blanks, so a stretch of words is a stretch of characters between blanks.
+    text = f" {' '.join(source)} "
+    starts = range(len(words) - needed + 1)
+    return any(f" {' '.join(words[start : start + needed])} " in text for start in starts)

@@ -1,0 +1,100 @@
+"""What writes the reasonings: an endpoint, a ready model, or the one that stage 1 has trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whylabel.engines.base import Engine, Sampling
+from whylabel.errors import RecipeError
+from whylabel.host.progress import say
+from whylabel.recipe import Recipe
+from whylabel.text.prompts import Prompt, Prompts, endpoint_prompt
+
+if TYPE_CHECKING:
+    from whylabel.models.load import ModelSource
+
+Ask = Callable[[str, str | None], Prompt]
+"""From a text and its label (None: without it) to the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoner:
+    """An engine, how it is asked and drawn from, and what its output depends on."""
+
+    name: str
+    engine: Engine
+    ask: Ask
+    sampling: Sampling
+    settings: Mapping[str, Any]
+    """Everything but row and token limit that changes a reasoning: model, prompt format, sampling."""
+    decode: Callable[[Sequence[int]], str] = str
+    """From a prompt's ids to its text, for people."""
+
+
+@contextmanager
+def open_reasoner(recipe: Recipe, trained: Path, settings: Mapping[str, Any]) -> Iterator[Reasoner]:
+    """Open the reasoner that the recipe means; `trained` is where stage 1 has left its own.
+
+    Its engine is closed at the end, however that comes.
+    """
+    from whylabel.engines import make_engine, spread
+    from whylabel.engines.choice import chosen_engine
+    from whylabel.models.load import ModelSource
+
+    source = ModelSource(recipe.reasoner.model or str(trained), recipe.device)
+    ask, stop_ids = _asking(recipe, source)
+    name, options = chosen_engine(recipe)
+    config = recipe.augment.engine
+    engine = (
+        spread(name, source, options, config) if config.distributed else make_engine(name, source, options)
+    )
+    say(f"  engine {engine.name}{source.place}")
+    sampling = recipe.augment.sampling
+    try:
+        yield Reasoner(
+            name=recipe.reasoner.model or "reasoner",
+            engine=engine,
+            ask=ask,
+            sampling=Sampling(
+                max_new_tokens=sampling.max_new_tokens,
+                stop_ids=stop_ids,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                seed=recipe.seed,
+            ),
+            settings=settings,
+            decode=lambda ids: str(source.tokenizer.decode(list(ids))),
+        )
+    finally:
+        engine.close()
+
+
+def _asking(recipe: Recipe, source: ModelSource) -> tuple[Ask, tuple[int, ...]]:
+    """Return how a text is asked about, and the tokens that end the answer."""
+    question = recipe.task.question
+    if recipe.reasoner.endpoint is not None:
+        return lambda text, label: endpoint_prompt(text, question, label), ()
+    _check_style(recipe, source)
+    prompts = Prompts(source.tokenizer, recipe.prompt_style, question, recipe.task.name)
+    limit, stop_ids = recipe.data.max_text_tokens, tuple(sorted(prompts.stop_ids))
+    if limit is None:
+        return prompts.reasoner_for_text, stop_ids
+    return lambda text, label: prompts.reasoner_for_text(prompts.trim(text, limit), label), stop_ids
+
+
+def _check_style(recipe: Recipe, source: ModelSource) -> None:
+    """Raise `RecipeError` if a reasoner of ours was trained on prompts of another style."""
+    from whylabel.models.load import CARD, read_card
+
+    folder = Path(source.source)
+    style = read_card(folder).get("prompt_style") if (folder / CARD).is_file() else None
+    if style not in (None, recipe.prompt_style):
+        raise RecipeError(
+            f"This reasoner was trained with prompt_style {style}, the recipe says {recipe.prompt_style}.",
+            where=str(folder),
+            fix=f"set prompt_style: {style}, or name another reasoner.model",
+        )

@@ -1,0 +1,77 @@
+"""What all parts of the stage share: the work at hand, and the rows a few thousand at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from whylabel.reasonings.store import Place, ReasoningStore, StoredReasoning
+from whylabel.recipe import AugmentConfig
+from whylabel.stages.augment.reasoner import Reasoner
+from whylabel.stages.augment.verification import Verifier
+from whylabel.types import Condition, Example, Lift, ReasonedExample
+
+Retry = Literal["failed", "length"]
+
+_CHUNK_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Work:
+    """What stays the same over all rows of a call."""
+
+    reasoner: Reasoner
+    store: ReasoningStore
+    config: AugmentConfig
+    verifier: Verifier | None = None
+    retry: frozenset[Retry] = frozenset()
+    excluded: frozenset[str] = frozenset()
+    """Ids of rows that get no reasoning."""
+
+    @cached_property
+    def settings(self) -> int:
+        """The number of the reasoner's settings in the store."""
+        return self.store.settings_number(self.reasoner.settings)
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The conditions that reasonings are written under, the preferred one first."""
+        if self.config.condition == "free_then_label":
+            return ("free", "label")
+        return (self.config.condition,)
+
+    def candidates(
+        self, row: str, example: Example, stored: Mapping[Place, StoredReasoning]
+    ) -> list[ReasonedExample]:
+        """Return the finished candidates of a row, in the order of preference."""
+        places = [
+            (row, condition, at) for condition in self.conditions for at in range(self.config.candidates)
+        ]
+        found = [stored[place] for place in places if place in stored]
+        return [self.reasoned(example, item) for item in found if item.state == "done"]
+
+    def reasoned(self, example: Example, stored: StoredReasoning) -> ReasonedExample:
+        """Return an example with a reasoning that was written for it."""
+        return ReasonedExample(
+            id=example.id,
+            text=example.text,
+            label=example.label,
+            reasoning=stored.reasoning,
+            reasoner=self.reasoner.name,
+            finished=stored.finished,
+            condition=stored.condition,
+            candidate=stored.candidate,
+        )
+
+    def leads_to_its_label(self, lift: Lift | None) -> bool:
+        """Return whether a verdict, if any is asked for, is good enough."""
+        return self.verifier is None or (
+            lift is not None and lift.margin > self.config.verification.min_margin
+        )
+
+
+def chunks(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    """Yield the examples a few thousand at a time."""
+    return (examples[start : start + _CHUNK_ROWS] for start in range(0, len(examples), _CHUNK_ROWS))

@@ -1,0 +1,171 @@
+"""Write the reasonings that the store lacks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from whylabel.engines.base import Completion
+from whylabel.host.progress import Progress, progress, say
+from whylabel.reasonings.filters import refusal
+from whylabel.reasonings.store import StoredReasoning, Writer, row_hash
+from whylabel.run_folder import fingerprint
+from whylabel.stages.augment.rows import Work, chunks
+from whylabel.stages.augment.sort import accepted_rows
+from whylabel.types import Condition, Example
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: `reused` rows needed no work; `cost` is None where the engine's options give no prices."""
+
+    reused: int = 0
+    tokens: int = 0
+    cost: float | None = None
+
+    def plus(self, tokens: int, cost: float | None) -> Written:
+        """Return the sum."""
+        known = cost is not None or self.cost is not None
+        return Written(self.reused, self.tokens + tokens, (self.cost or 0) + (cost or 0) if known else None)
+
+
+def write_reasonings(examples: Sequence[Example], work: Work, condition: Condition) -> Written:
+    """Write what the store lacks under a condition.
+
+    A fall-back condition is for the rows that have no acceptable reasoning under the preferred one.
+    """
+    fall_back = condition != work.conditions[0]
+    total = len(examples)
+    if work.excluded:
+        total -= sum(row.id in work.excluded for row in examples)
+    written = Written(0 if fall_back else _announce(examples, work, condition, total))
+    if written.reused == total:
+        return written
+    title = "augment: fall-back" if fall_back else "augment"
+    refuse = refusal(work.config.filters)
+    with (
+        progress(title, total=total, done=written.reused) as bar,
+        work.store.writer(work.settings) as writer,
+    ):
+        for chunk in chunks(examples):
+            settled = accepted_rows(chunk, work, work.conditions[0], refuse) if fall_back else set()
+            wanted_rows = [row for row in chunk if row.id not in work.excluded]
+            rows = {row_hash(row): row for row in wanted_rows}
+            open_rows = {row: example for row, example in rows.items() if row not in settled}
+            wanted = missing(open_rows, work, condition)
+            if fall_back:
+                bar.advance(len(wanted_rows) - len({place.row for place in wanted}))
+            if wanted:
+                written = _write_chunk(open_rows, wanted, work, writer, bar, written)
+                writer.flush()
+    return written
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return what changed between two settings: `temperature 0.7 -> 0.2, question 'a' -> 'b'`."""
+    names = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+    return ", ".join(f"{name} {old.get(name)!r} -> {new.get(name)!r}" for name in names)
+
+
+def missing(rows: Mapping[str, Example], work: Work, condition: Condition) -> list[StoredReasoning]:
+    """Return a place to fill for every reasoning that the rows lack."""
+    stored = work.store.find(list(rows), work.settings)
+    wanted = []
+    for row, example in rows.items():
+        for candidate in range(work.config.candidates):
+            there = stored.get((row, condition, candidate))
+            if there is None or not _holds(there, work):
+                attempts = there.attempts if there else 0
+                wanted.append(
+                    StoredReasoning(row, condition, candidate, example.id, "failed", attempts=attempts)
+                )
+    return wanted
+
+
+def _holds(stored: StoredReasoning, work: Work) -> bool:
+    if stored.state == "failed":
+        return "failed" not in work.retry
+    limit = work.reasoner.sampling.max_new_tokens
+    if stored.finished:
+        # It ended by itself: a limit above its length changes nothing.
+        return stored.tokens <= limit
+    return stored.token_limit == limit and "length" not in work.retry
+
+
+def _write_chunk(
+    rows: Mapping[str, Example],
+    wanted: Sequence[StoredReasoning],
+    work: Work,
+    writer: Writer,
+    bar: Progress,
+    written: Written,
+) -> Written:
+    """Fill the places, and return what has been written by now."""
+    reasoner = work.reasoner
+    prompts = []
+    for place in wanted:
+        example = rows[place.row]
+        prompts.append(reasoner.ask(example.text, example.label if place.condition == "label" else None))
+    first = wanted[0]
+    # Equal prompts of one call are drawn apart by the engine; those of another call by their first place.
+    seed = fingerprint(reasoner.sampling.seed, *first.place, first.attempts)
+    sampling = replace(reasoner.sampling, seed=int(seed[:8], 16))
+    left = Counter(place.row for place in wanted)
+    for completion in reasoner.engine.generate(prompts, sampling):
+        place = wanted[completion.index]
+        writer.put(_filled(place, completion, sampling.max_new_tokens))
+        written = written.plus(completion.tokens, completion.cost)
+        left[place.row] -= 1
+        note = "" if written.cost is None else f"cost {written.cost:.4f}"
+        bar.advance(int(left[place.row] == 0), completion.tokens, note)
+    return written
+
+
+def _filled(place: StoredReasoning, completion: Completion, token_limit: int) -> StoredReasoning:
+    # Not `replace`: this is done for every row.
+    return StoredReasoning(
+        place.row,
+        place.condition,
+        place.candidate,
+        place.id,
+        state="failed" if completion.finish == "error" else "done",
+        reasoning=completion.text,
+        finished=completion.finish == "stop",
+        token_limit=token_limit,
+        error=completion.error,
+        prompt_tokens=completion.prompt_tokens,
+        tokens=completion.tokens,
+        attempts=place.attempts + 1,
+    )
+
+
+def _announce(examples: Sequence[Example], work: Work, condition: Condition, total: int) -> int:
+    """Say how many of `total` rows need no work, and how many run again and why; return the former."""
+    if not len(work.store):
+        return 0
+    lacking = again = 0
+    changed: Counter[int] = Counter()
+    for chunk in chunks(examples):
+        hashes = [row_hash(example) for example in chunk]
+        open_rows = {
+            row: item for row, item in zip(hashes, chunk, strict=True) if item.id not in work.excluded
+        }
+        wanted = missing(open_rows, work, condition)
+        rows = {place.row for place in wanted}
+        fresh = rows - {place.row for place in wanted if place.attempts}
+        again += len(rows) - len(fresh)
+        lacking += sum(row in rows for row in hashes)
+        changed.update(work.store.written_otherwise(list(fresh), work.settings))
+    reused = total - lacking
+    if reused:
+        say(f"  {reused:,} of {total:,} rows were written before and need no work")
+    if again:
+        limit = f"max_new_tokens is now {work.reasoner.sampling.max_new_tokens}"
+        say(f"  {again:,} rows run again: {' and '.join(sorted(work.retry)) or limit}")
+    every = work.store.settings() if changed else {}
+    for number, count in changed.most_common():
+        why = differences(every[number], every[work.settings])
+        say(f"  {count:,} rows run again because {why}")
+    return reused

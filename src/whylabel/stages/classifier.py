@@ -1,0 +1,252 @@
+"""Stage 2b: training the classifier (text -> reasoning + label) and the baseline (text -> label).
+
+`train_classifier` trains, `calibrate_classifier` chooses on validation rows what the probabilities rest on, and
+`save_checked` saves what then comes back as the same model. A trained model is used through `trained.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whylabel.errors import ModelError, RecipeError
+from whylabel.host.progress import say
+from whylabel.models.load import LoadedModel, prepare_for_training, save
+from whylabel.prediction.calibration import LEAST_ROWS, Calibration, calibrate, default_mode
+from whylabel.prediction.card import MODES, ModelCard, Vote
+from whylabel.prediction.multi_label import multi_label_of, sigmoid
+from whylabel.prediction.thresholds import LEAST_POSITIVES, Bools, Floats, best_threshold, fit_thresholds
+from whylabel.prediction.trained import TrainedClassifier
+from whylabel.recipe import ClassifierTrainingConfig, Recipe, SelectionConfig
+from whylabel.text.labels import LabelSet
+from whylabel.text.prompts import Prompts
+from whylabel.training import Selection, train
+from whylabel.training.audit import audit
+from whylabel.training.training_set import DecisionSet, TrainingSet
+from whylabel.types import Example, Mode, ReasonedExample, Target
+
+_RELOADED_ROWS = 5
+# What a reasoning may take at prediction: nearly all lengths seen in training, and a quarter more.
+_BUDGET_QUANTILE, _BUDGET_FACTOR, _BUDGET_LEAST = 0.99, 1.25, 16
+
+
+def train_classifier(
+    loaded: LoadedModel,
+    rows: Sequence[Example | ReasonedExample],
+    labels: LabelSet,
+    recipe: Recipe,
+    *,
+    target: Target,
+    title: str,
+    checkpoints: Path,
+    lineage: dict[str, Any],
+    validation: Sequence[Example] = (),
+    training: ClassifierTrainingConfig | None = None,
+) -> tuple[ModelCard, dict[str, Any]]:
+    """Fine-tune the model in place to what the target says, and return its card and the figures of the training.
+
+    `validation` rows choose the checkpoint that is kept, where the recipe asks for it. `training` replaces the
+    recipe's. Raises `AuditError` if a row would teach something wrong, for example because it is too long.
+    """
+    prepare_for_training(loaded)
+    training = training or recipe.training
+    prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
+    limit = recipe.data.max_text_tokens
+    trimmed_rows = [
+        row if limit is None else replace(row, text=prompts.trim(row.text, limit)) for row in rows
+    ]
+    trimmed = sum(row.text != other.text for row, other in zip(trimmed_rows, rows, strict=True))
+    if trimmed:
+        say(f"  {trimmed:,} of {len(rows):,} texts were trimmed to {limit} tokens")
+    multi_label = multi_label_of(recipe.task)
+    settings = (prompts, trimmed_rows, target, recipe.classifier, training, recipe.seed)
+    shown = (
+        TrainingSet(*settings)
+        if multi_label is None
+        else DecisionSet(*settings, labels=labels, separator=multi_label.separator)
+    )
+    ids, examples = zip(*shown.every(), strict=True) if rows else ((), ())
+    checked = audit(examples, ids, prompts, training.max_length)
+    say(f"  {checked['rows']:,} examples, {checked['tokens']:,} tokens; trained is what stands in ⟦ ⟧:")
+    say(f"  {checked['example']!r}")
+    reasonings, modes = shown.reasonings(), MODES[target]
+    if not reasonings and "fast" in modes:
+        if len(modes) > 1:
+            say("  no reasoning to learn from: the model can answer at once alone")
+        modes = ("fast",)
+    card = ModelCard(
+        labels=labels,
+        target=target,
+        question=recipe.task.question,
+        name=recipe.task.name,
+        prompt_style=recipe.prompt_style,
+        max_text_tokens=limit or training.max_length,
+        max_reasoning_tokens=recipe.classifier.max_reasoning_tokens or reasoning_budget(prompts, reasonings),
+        lineage=lineage,
+        modes=modes,
+        vote=Vote(recipe.classifier.votes, recipe.classifier.vote_temperature, recipe.seed),
+        multi_label=multi_label,
+    )
+    select = None
+    if training.selection.steps is not None:
+        if not validation:
+            raise RecipeError(
+                "training.selection looks at validation rows, and there are none.",
+                fix="set data.validation or data.validation_fraction, or leave training.selection out",
+            )
+        rows_looked_at = _drawn(validation, training.selection.rows, f"{recipe.seed}-selection")
+        select = partial(_selection, card, rows_looked_at, training.selection)
+    result = train(
+        loaded,
+        shown.epoch,
+        training,
+        seed=recipe.seed,
+        checkpoints=checkpoints,
+        title=title,
+        select=select,
+    )
+    figures = {**asdict(result), "rows": len(rows), "examples_per_epoch": result.rows}
+    return card, {**figures, "target": target, "texts_trimmed": trimmed, "audit": checked}
+
+
+def _selection(
+    card: ModelCard, rows: Sequence[Example], config: SelectionConfig, in_training: LoadedModel
+) -> Selection:
+    """Return how a model in training is looked at: by its labels of validation rows.
+
+    Where a text may have several, thresholds are not chosen yet: micro-F1 is that at the best common one.
+    """
+    assert config.steps is not None
+    texts = [(row.id, row.text) for row in rows]
+
+    def accuracy() -> float:
+        predictions = TrainedClassifier(in_training, card).predict(texts)
+        right = sum(found.label == row.label for found, row in zip(predictions, rows, strict=True))
+        return right / len(rows)
+
+    def micro_f1() -> float:
+        probabilities, gold = _decisions(TrainedClassifier(in_training, card), rows)
+        return best_threshold(probabilities.ravel(), gold.ravel())[1]
+
+    if card.multi_label is not None:
+        return Selection(micro_f1, config.steps, config.patience, "micro_f1")
+    return Selection(accuracy, config.steps, config.patience)
+
+
+def _decisions(model: TrainedClassifier, rows: Sequence[Example]) -> tuple[Floats, Bools]:
+    """Return the probability of every label and whether the row has it, for rows that could be read."""
+    assert model.card.multi_label is not None
+    scores = model.log_scores([(row.id, row.text) for row in rows], ["fast"])["fast"]
+    read = np.isfinite(scores).all(axis=1)
+    gold = model.card.multi_label.separator.matrix([row.label for row in rows], model.labels)
+    return sigmoid(scores[read]), gold[read]
+
+
+def _drawn(rows: Sequence[Example], most: int, seed: str) -> list[Example]:
+    """Return so many rows at most, drawn and in their order: a split may be sorted by label."""
+    places = random.Random(seed).sample(range(len(rows)), min(most, len(rows)))
+    return [rows[place] for place in sorted(places)]
+
+
+def calibrate_classifier(
+    loaded: LoadedModel, card: ModelCard, validation: Sequence[Example], recipe: Recipe
+) -> ModelCard:
+    """Return the card with what validation rows decide: temperatures, adaptive threshold, blend, default mode.
+
+    Where a text may have several labels: the threshold of each.
+    At most `classifier.calibration_rows` are used, drawn by the seed. Votes are cast on as many fewer rows as there
+    are votes a row, so that they cost what one reasoning a row does.
+    """
+    config = recipe.classifier
+    size = min(len(validation), config.calibration_rows)
+    if size < LEAST_ROWS:
+        say(f"  not calibrated: {size} validation rows, at least {LEAST_ROWS} are needed")
+        return card
+    rows = _drawn(validation, size, f"{recipe.seed}-calibration")
+    # Votes are drawn for rows of every kind, not for the first of a sorted split.
+    random.Random(recipe.seed).shuffle(rows)
+    if card.multi_label is not None:
+        return _with_thresholds(loaded, card, rows)
+    say(f"  calibration: {', '.join(card.modes)} on {size:,} validation rows")
+    texts = [(row.id, row.text) for row in rows]
+    gold = np.array([card.labels.index(row.label) for row in rows], dtype=np.int64)
+    model = TrainedClassifier(loaded, card)
+    scores = model.log_scores(texts, [mode for mode in card.modes if mode != "vote"])
+    if "vote" in card.modes and size // card.vote.reasonings >= LEAST_ROWS:
+        scores |= model.log_scores(texts[: size // card.vote.reasonings], ["vote"])
+    found = calibrate(scores, gold, config.adaptive_share)
+    mode = card.mode if found.blend_weight is None else default_mode(found, scores, gold)
+    _say_calibration(found, mode)
+    return card.calibrated(found, mode)
+
+
+def _with_thresholds(loaded: LoadedModel, card: ModelCard, rows: Sequence[Example]) -> ModelCard:
+    """Return the card with the threshold of each label."""
+    assert card.multi_label is not None
+    probabilities, gold = _decisions(TrainedClassifier(loaded, card), rows)
+    thresholds = fit_thresholds(probabilities, gold)
+    few = int((gold.sum(axis=0) < LEAST_POSITIVES).sum())
+    say(
+        f"  thresholds: {min(thresholds):.3f} to {max(thresholds):.3f} on {len(gold):,} validation rows; {few} of "
+        f"{len(card.labels)} labels stand in fewer than {LEAST_POSITIVES} of them and share one"
+    )
+    return replace(card, multi_label=replace(card.multi_label, thresholds=thresholds))
+
+
+def _say_calibration(found: Calibration, mode: Mode) -> None:
+    for name, fit in found.temperatures.items():
+        say(
+            f"    {name}: temperature {fit.temperature:.2f}, negative log-likelihood "
+            f"{fit.nll_before:.3f} -> {fit.nll_after:.3f} ({fit.n:,} rows)"
+        )
+    if found.adaptive is not None:
+        say(
+            f"    adaptive: reasons below a margin of {found.adaptive.threshold:.3f}, {found.adaptive.share:.0%} "
+            f"of the rows; blend: {found.blend_weight:.2f} of reasoned; default mode: {mode}"
+        )
+
+
+def reasoning_budget(prompts: Prompts, reasonings: Sequence[str]) -> int:
+    """Return the tokens that a reasoning may take: the 99 % quantile of training and a quarter more."""
+    lengths = [prompts.count(reasoning) for reasoning in reasonings]
+    if not lengths:
+        return 0
+    return max(_BUDGET_LEAST, math.ceil(_BUDGET_FACTOR * float(np.quantile(lengths, _BUDGET_QUANTILE))))
+
+
+def save_checked(
+    loaded: LoadedModel, card: ModelCard, rows: Sequence[Example | ReasonedExample], folder: Path
+) -> None:
+    """Save the model, load it again from disk and let it predict five rows.
+
+    Raises `ModelError` if what comes back is not what was trained: other probabilities, or only empty reasonings.
+    """
+    save(loaded, folder, card.to_json())
+    texts = [(row.id, row.text) for row in rows[:_RELOADED_ROWS]]
+    # The other modes are made of these.
+    modes = [mode for mode in card.modes if mode in ("fast", "reasoned")]
+    before = list(TrainedClassifier(loaded, card).predict_in_modes(texts, modes))
+    dtype = str(loaded.model.dtype).removeprefix("torch.")
+    reloaded = TrainedClassifier.from_folder(folder, device=str(loaded.device), dtype=dtype)
+    after = list(reloaded.predict_in_modes(texts, modes))
+    same = all(
+        first[mode].reasoning == second[mode].reasoning
+        and np.allclose(first[mode].probabilities, second[mode].probabilities, atol=1e-4)
+        for first, second in zip(before, after, strict=True)
+        for mode in modes
+    )
+    if not same:
+        raise ModelError("The saved model predicts otherwise than the trained one.", where=str(folder))
+    if "fast" not in modes and not any(predictions["reasoned"].reasoning for predictions in after):
+        raise ModelError(
+            "The trained model writes only empty reasonings.",
+            where=str(folder),
+            fix="train longer, or look at augment/train.parquet",
+        )

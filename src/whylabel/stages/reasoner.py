@@ -1,0 +1,136 @@
+"""Stage 1: a model that writes a reasoning given a question and its answer, and what it shows on held-out rows."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whylabel.engines.base import Engine, Sampling
+from whylabel.engines.transformers import TransformersEngine
+from whylabel.host.progress import progress, say
+from whylabel.models.load import LoadedModel, prepare_for_training
+from whylabel.prediction.scoring import LabelScorer, score_one_by_one
+from whylabel.reasonings.masking import mask_words
+from whylabel.recipe import ReasonerConfig
+from whylabel.text.prompts import Prompt, Prompts
+from whylabel.text.words import count_words
+from whylabel.training import train
+from whylabel.training.audit import audit
+from whylabel.types import QuestionAnswer
+
+_RIVALS = 3
+_SHOWN = 5
+
+
+def train_reasoner(
+    loaded: LoadedModel,
+    prompts: Prompts,
+    rows: Sequence[QuestionAnswer],
+    config: ReasonerConfig,
+    *,
+    seed: int,
+    checkpoints: Path,
+) -> dict[str, Any]:
+    """Fine-tune the model in place, with the loss on the reasoning alone; return figures of the training."""
+    prepare_for_training(loaded)
+    examples = [prompts.reasoner_example(row.question, row.answer, row.reasoning) for row in rows]
+    section = "reasoner.training"
+    checked = audit(examples, [row.id for row in rows], prompts, config.training.max_length, section=section)
+    say(f"  {checked['rows']:,} rows, {checked['tokens']:,} tokens; trained is what stands in ⟦ ⟧:")
+    say(f"  {checked['example']!r}")
+    result = train(
+        loaded,
+        examples,
+        config.training,
+        seed=seed,
+        checkpoints=checkpoints,
+        title="train-reasoner",
+        section=section,
+    )
+    return {**asdict(result), "audit": checked}
+
+
+def write_reasonings(
+    engine: Engine, prompts: Prompts, rows: Sequence[QuestionAnswer], sampling: Sampling
+) -> list[tuple[QuestionAnswer, str, bool]]:
+    """Return (row, written reasoning, whether it stopped by itself) for held-out rows, in order."""
+    inputs = [Prompt(tuple(prompts.reasoner(row.question, row.answer))) for row in rows]
+    written: dict[int, tuple[QuestionAnswer, str, bool]] = {}
+    with progress("gate: reasonings", total=len(rows)) as bar:
+        for completion in engine.generate(inputs, sampling):
+            stopped = completion.finish == "stop"
+            written[completion.index] = (rows[completion.index], completion.text, stopped)
+            bar.advance(1, completion.tokens)
+    return [written[index] for index in range(len(rows))]
+
+
+def gate(
+    loaded: LoadedModel,
+    prompts: Prompts,
+    rows: Sequence[QuestionAnswer],
+    *,
+    max_new_tokens: int,
+) -> tuple[dict[str, Any], list[tuple[QuestionAnswer, str, bool]]]:
+    """Return what the reasoner's own weights show on held-out rows, and the reasonings that it wrote.
+
+    Held-out loss is the mean negative log-likelihood per token of the reference reasonings (nats); perplexity is
+    its exponential; quantiles are words of the written reasonings.
+    """
+    examples = [prompts.reasoner_example(row.question, row.answer, row.reasoning) for row in rows]
+    loss, tokens = 0.0, 0
+    for example in examples:
+        loss -= float(score_one_by_one(loaded, [example.prompt_ids], [example.completion_ids])[0, 0])
+        tokens += len(example.completion_ids)
+    held_out_loss = loss / max(1, tokens)
+    written = write_reasonings(
+        TransformersEngine(loaded),
+        prompts,
+        rows,
+        Sampling(max_new_tokens=max_new_tokens, stop_ids=tuple(sorted(prompts.stop_ids))),
+    )
+    words = [count_words(text) for _, text, _ in written]
+    return {
+        "n": len(rows),
+        "held_out_loss": held_out_loss,
+        "perplexity": math.exp(min(held_out_loss, 50.0)),
+        "stopped_share": float(np.mean([stopped for _, _, stopped in written])),
+        "length_quantiles": {
+            str(share): float(np.quantile(words, share)) for share in (0.05, 0.25, 0.5, 0.75, 0.95)
+        },
+        "examples": [
+            {"question": row.question, "answer": row.answer, "reasoning": text}
+            for row, text, _ in written[:_SHOWN]
+        ],
+    }, written
+
+
+def answer_recovery(
+    base: LoadedModel, prompts: Prompts, written: Sequence[tuple[QuestionAnswer, str, bool]], *, seed: int
+) -> dict[str, Any]:
+    """Return how often the base model tells the answer from three rivals, with the reasoning and without it.
+
+    The answer's words and their relatives are masked in the reasoning, and rivals are answers of other rows, so
+    what is measured is whether the reasoning leads to its answer, not whether it names it. Candidates are ranked
+    by mean log-probability per token, since answers differ in length. Chance is 0.25.
+    """
+    draw = random.Random(seed)
+    answers = sorted({row.answer for row, _, _ in written})
+    hits = {"with_reasoning": 0, "without_reasoning": 0}
+    with progress("gate: answer recovery", total=len(written)) as bar:
+        for row, reasoning, _ in written:
+            others = [answer for answer in answers if answer.casefold() != row.answer.casefold()]
+            candidates = [row.answer, *draw.sample(others, min(_RIVALS, len(others)))]
+            ids = [prompts.answer_ids(candidate) for candidate in candidates]
+            scorer = LabelScorer(base, ids)
+            texts = {"with_reasoning": mask_words(reasoning, [row.answer]), "without_reasoning": ""}
+            for name, text in texts.items():
+                scores = scorer.log_scores([prompts.recovery(row.question, text)])[0]
+                hits[name] += int(np.argmax(scores / [len(tokens) for tokens in ids]) == 0)
+            bar.advance()
+    return {"n": len(written), **{name: count / max(1, len(written)) for name, count in hits.items()}}

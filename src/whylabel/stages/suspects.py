@@ -1,0 +1,156 @@
+"""Suspect labels: rows whose gold label contradicts what a baseline that has not seen them says. Never relabelled.
+
+Out-of-fold probabilities come from one baseline per fold; confident learning (Northcutt et al. 2021, arXiv
+1911.00068, through cleanlab) tells a likely label error from a hard text.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whylabel.errors import DataError, ModelError, RunFolderError
+from whylabel.host.atomic import whole_file
+from whylabel.host.progress import say
+from whylabel.text.labels import LabelSet
+from whylabel.types import Example
+
+Floats = NDArray[np.float64]
+FitPredict = Callable[[Sequence[Example], Sequence[Example], int], Floats]
+"""From (rows to train on, rows held out, number of the fold) to probabilities, shape (held out, labels)."""
+
+_COLUMNS = ("id", "text", "label", "probability", "suggested", "suggested_probability")
+_FEWEST_FOLDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A row whose label is doubtful: what the baseline gives its label, and the label that it suggests instead."""
+
+    id: str
+    text: str
+    label: str
+    probability: float
+    suggested: str
+    suggested_probability: float
+
+
+def out_of_fold(
+    examples: Sequence[Example],
+    labels: LabelSet,
+    folds: int,
+    seed: int,
+    fit_predict: FitPredict,
+    scratch: Path,
+) -> Floats:
+    """Return each row's probabilities by a model that was not trained on it, shape (rows, labels).
+
+    There are no more folds than the most frequent label has rows. A finished fold is kept in `scratch`, so that an
+    interrupted call goes on with the next one. Raises `DataError` if every label has one row.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    gold = [labels.index(row.label) for row in examples]
+    splitter = StratifiedKFold(n_splits=_folds(gold, folds), shuffle=True, random_state=seed)
+    found = np.zeros((len(examples), len(labels)))
+    with warnings.catch_warnings():
+        # A label with fewer rows than folds is missing from some of them: no news here.
+        warnings.simplefilter("ignore", UserWarning)
+        parts = list(splitter.split(gold, gold))
+    for number, (seen, held_out) in enumerate(parts):
+        file = scratch / f"fold-{number}.parquet"
+        if not file.exists():
+            train, unseen = ([examples[int(at)] for at in rows] for rows in (seen, held_out))
+            _write_fold(file, fit_predict(train, unseen, number))
+        found[held_out] = _read_fold(file)
+    return found
+
+
+def find_suspects(examples: Sequence[Example], probabilities: Floats, labels: LabelSet) -> list[Suspect]:
+    """Return the rows with a likely label error, the most doubtful first. Raises `ModelError` without cleanlab."""
+    try:
+        from cleanlab.filter import find_label_issues
+    except ImportError as error:
+        raise ModelError(
+            "Suspect labels need the package cleanlab.",
+            fix="pip install 'whylabel[suspects]', or remove augment.suspects.folds",
+        ) from error
+    # Confident learning knows only labels that some row has.
+    present = sorted({labels.index(row.label) for row in examples})
+    gold = np.array([present.index(labels.index(row.label)) for row in examples])
+    given = probabilities[:, present]
+    given = given / given.sum(axis=1, keepdims=True)
+    ranked = find_label_issues(gold, given, return_indices_ranked_by="self_confidence", n_jobs=1)
+    return [_suspect(examples[int(at)], probabilities[int(at)], labels) for at in ranked]
+
+
+def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
+    """Write the list as Parquet, whole or not at all."""
+    import pyarrow
+    import pyarrow.parquet
+
+    types = {"probability": pyarrow.float64(), "suggested_probability": pyarrow.float64()}
+    schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in _COLUMNS])
+    rows = [{name: getattr(row, name) for name in _COLUMNS} for row in suspects]
+    with whole_file(path) as aside:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), aside)
+
+
+def read_suspects(path: Path) -> list[Suspect]:
+    """Read the list back. Raises `RunFolderError` if the file is damaged."""
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(path, columns=list(_COLUMNS)).to_pylist()
+        return [Suspect(**row) for row in rows]
+    except (OSError, TypeError, pyarrow.ArrowException) as error:
+        raise RunFolderError(
+            f"The suspect labels cannot be read: {str(error).splitlines()[0]}.",
+            where=str(path),
+            fix="remove the file, then: whylabel run RECIPE",
+        ) from None
+
+
+def _folds(gold: Sequence[int], wanted: int) -> int:
+    most = max(Counter(gold).values(), default=0)
+    if most < _FEWEST_FOLDS:
+        raise DataError(
+            "Suspect labels cannot be looked for: no label has two train rows.",
+            where="augment.suspects.folds",
+            fix="add train rows (see data.train_rows, data.train_rows_per_label), or remove augment.suspects.folds",
+        )
+    if most < wanted:
+        say(f"  {most} folds, not {wanted}: no label has more train rows than that")
+    return min(wanted, most)
+
+
+def _suspect(row: Example, probabilities: Floats, labels: LabelSet) -> Suspect:
+    gold, best = labels.index(row.label), int(probabilities.argmax())
+    return Suspect(
+        row.id,
+        row.text,
+        row.label,
+        float(probabilities[gold]),
+        labels.names[best],
+        float(probabilities[best]),
+    )
+
+
+def _write_fold(path: Path, probabilities: Floats) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    with whole_file(path) as aside:
+        pyarrow.parquet.write_table(pyarrow.table({"probabilities": probabilities.tolist()}), aside)
+
+
+def _read_fold(path: Path) -> Floats:
+    import pyarrow.parquet
+
+    return np.array(pyarrow.parquet.read_table(path).column("probabilities").to_pylist(), dtype=np.float64)

@@ -1,0 +1,1 @@
+"""Words and what is made of them: labels, prompts, cells of tables."""

@@ -1,0 +1,130 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from whylabel.errors import ModelError
+from whylabel.models.load import (
+    LoadedModel,
+    find,
+    load,
+    model_fingerprint,
+    pick_dtype,
+    prepare_for_training,
+    read_card,
+    save,
+)
+from whylabel.text.prompts import LABEL_MARKER, PAD_TOKEN, Prompts
+
+
+@pytest.fixture
+def loaded(tiny_model_folder) -> LoadedModel:
+    return load(str(tiny_model_folder), device="cpu")
+
+
+def test_a_path_that_is_not_there_is_told_from_a_hub_id(tmp_path):
+    assert find("owner/name") == "owner/name"
+    for name in ("./nowhere", "~nouser/m", str(tmp_path / "nowhere"), "smollm3", "a/b/c", "model.gguf"):
+        with pytest.raises(ModelError, match="There is no model"):
+            find(name)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        find(str(tmp_path))
+
+
+def test_foreign_code_is_refused(tiny_model_folder, tmp_path):
+    for key in ("auto_map", "_attn_implementation_internal"):
+        folder = tmp_path / key
+        shutil.copytree(tiny_model_folder, folder)
+        config = json.loads((folder / "config.json").read_text())
+        config[key] = {"AutoModelForCausalLM": "evil.Model"}
+        (folder / "config.json").write_text(json.dumps(config))
+        with pytest.raises(ModelError, match=key):
+            load(str(folder))
+
+
+def test_a_pickle_is_not_read(tiny_model_folder, tmp_path):
+    folder = tmp_path / "pickled"
+    shutil.copytree(tiny_model_folder, folder)
+    (folder / "model.safetensors").unlink()
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load(str(folder))
+
+
+def test_damaged_weights_are_a_clear_error(tiny_model_folder, tmp_path):
+    folder = tmp_path / "torn"
+    shutil.copytree(tiny_model_folder, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "trained_in"),
+    [(False, False, torch.float32), (True, False, torch.bfloat16), (False, True, torch.bfloat16)],
+)
+def test_a_cpu_predicts_in_fp32_and_trains_in_bf16_only_with_instructions(
+    monkeypatch, amx, avx512, trained_in
+):
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: avx512)
+    cpu = torch.device("cpu")
+    dtype, reason = pick_dtype("auto", cpu, training=True)
+    assert dtype == trained_in
+    assert "bf16" in reason
+    assert pick_dtype("auto", cpu)[0] == torch.float32
+    assert pick_dtype("bfloat16", cpu)[0] == torch.bfloat16
+
+
+def test_preparation_adds_a_pad_that_is_not_eos_and_a_marker_that_can_be_read(loaded):
+    before = loaded.model.get_input_embeddings().weight.detach().clone()
+    prepare_for_training(loaded)
+    tokenizer = loaded.tokenizer
+    assert tokenizer.pad_token == PAD_TOKEN
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+    marker = tokenizer.convert_tokens_to_ids(LABEL_MARKER)
+    after = loaded.model.get_input_embeddings().weight
+    assert after.shape[0] == len(tokenizer)
+    assert torch.equal(after[: len(before)], before)
+    meaning = tokenizer("\nLabel:", add_special_tokens=False).input_ids
+    assert torch.allclose(after[marker], before[meaning].mean(dim=0))
+    pad = after[tokenizer.pad_token_id]
+    assert torch.allclose(pad, before.mean(dim=0), atol=1e-6)
+    prepare_for_training(loaded)
+    assert loaded.model.get_input_embeddings().weight.shape[0] == len(tokenizer)
+
+
+def test_a_saved_model_is_plain_and_stops_at_eos_alone(loaded, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    prepare_for_training(loaded)
+    save(loaded, tmp_path, {"format": 1, "labels": ["a", "b"]})
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert model.generation_config.eos_token_id == tokenizer.eos_token_id
+    assert model.generation_config.pad_token_id == tokenizer.pad_token_id != tokenizer.eos_token_id
+    assert read_card(tmp_path)["labels"] == ["a", "b"]
+    inputs = torch.tensor([Prompts(tokenizer).classifier("hello", "label")])
+    expected = loaded.model(inputs).logits
+    assert torch.allclose(model(inputs).logits, expected, atol=1e-5)
+
+
+def test_a_folder_that_is_not_ours_is_named(tiny_model_folder):
+    with pytest.raises(ModelError, match="no whylabel model"):
+        read_card(tiny_model_folder)
+
+
+def test_the_fingerprint_follows_the_content(tiny_model_folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model_folder, copy)
+    assert model_fingerprint(str(copy)) == model_fingerprint(str(tiny_model_folder))
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert model_fingerprint(str(copy)) != model_fingerprint(str(tiny_model_folder))

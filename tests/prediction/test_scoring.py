@@ -1,0 +1,269 @@
+import numpy as np
+import pytest
+import torch
+from transformers import MistralConfig, MistralForCausalLM
+
+from whylabel.models.load import load, prepare_for_training
+from whylabel.prediction import scoring
+from whylabel.prediction.multi_label import sigmoid
+from whylabel.prediction.scoring import DecisionScorer, LabelScorer, probabilities, score_one_by_one
+from whylabel.text.prompts import Prompts
+
+LABELS = ["joy", "joyful", "joyful person", "very sad indeed", "sad", "sadness", "a"]
+TEXTS = ["I won!", "It rained on the day of the fair and nobody came, not even Ada.", "ok", "why <|label|>"]
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_model_folder):
+    loaded = load(str(tiny_model_folder), device="cpu")
+    prepare_for_training(loaded)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def prompts(loaded):
+    return Prompts(loaded.tokenizer)
+
+
+def test_the_tree_equals_one_plain_pass_per_label(loaded, prompts):
+    continuations = [prompts.label_ids(label) for label in LABELS]
+    inputs = [prompts.classifier(text, "label") for text in TEXTS]
+    found = LabelScorer(loaded, continuations).log_scores(inputs)
+    assert loaded.honours_tree_masks is True
+    expected = score_one_by_one(loaded, inputs, continuations)
+    assert found.shape == (len(TEXTS), len(LABELS))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_label_that_starts_another_one_is_scored_with_its_end(loaded, prompts):
+    joy, joyful = prompts.label_ids("joy"), prompts.label_ids("joy ful")
+    prompt = prompts.classifier("I won!", "label")
+    both = LabelScorer(loaded, [joy, joyful]).log_scores([prompt])
+    alone = LabelScorer(loaded, [joy]).log_scores([prompt])
+    np.testing.assert_allclose(both[0, 0], alone[0, 0], atol=1e-5)
+    assert joy[-1] == joyful[-1] == prompts.eos_id
+
+
+def test_a_batch_does_not_change_a_score(loaded, prompts):
+    continuations = [prompts.label_ids(label) for label in LABELS]
+    inputs = [prompts.classifier(text, "label") for text in TEXTS * 4]
+    scorer = LabelScorer(loaded, continuations)
+    together = probabilities(scorer.log_scores(inputs))
+    single = np.concatenate([probabilities(scorer.log_scores([row])) for row in inputs])
+    np.testing.assert_allclose(together, single, atol=1e-5)
+
+
+def test_a_model_that_ignores_the_tree_mask_is_scored_the_plain_way(loaded, prompts, monkeypatch):
+    continuations = [prompts.label_ids(label) for label in LABELS]
+    inputs = [prompts.classifier("I won!", "label")]
+    expected = score_one_by_one(loaded, inputs, continuations)
+    monkeypatch.setattr(loaded, "honours_tree_masks", None)
+    monkeypatch.setattr("whylabel.prediction.scoring._score_tree", lambda *_: np.zeros((1, 4)))
+    np.testing.assert_allclose(LabelScorer(loaded, continuations).log_scores(inputs), expected)
+    assert loaded.honours_tree_masks is False
+
+
+def test_texts_longer_than_a_sliding_window_are_scored_the_plain_way(tokenizer, tmp_path):
+    settings = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = MistralConfig(
+        vocab_size=len(tokenizer), sliding_window=24, num_key_value_heads=1, initializer_range=0.3, **settings
+    )
+    MistralForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = load(str(tmp_path), device="cpu")
+    continuations = [[5, 6, 2], [5, 7, 8, 2], [9, 2]]
+    inputs = [list(range(10, 10 + length)) for length in (8, 20, 21, 60)]
+    found = LabelScorer(loaded, continuations).log_scores(inputs)
+    np.testing.assert_allclose(found, score_one_by_one(loaded, inputs, continuations), atol=1e-3)
+    assert loaded.honours_tree_masks
+    # The short one by the tree, whose mask is right as long as the window holds all.
+    assert LabelScorer(loaded, continuations)._beyond_window(inputs)
+    assert not LabelScorer(loaded, continuations)._beyond_window(inputs[:2])
+
+
+def test_the_noise_of_16_bits_is_not_taken_for_an_ignored_mask(loaded, prompts, monkeypatch):
+    # Two ways of summing in bf16 differ by a nat where a label is as unlikely as in the check.
+    half = load(loaded.name, device="cpu", dtype="bfloat16")
+    continuations = [prompts.label_ids(label) for label in LABELS]
+    whole = scoring.score_one_by_one
+    monkeypatch.setattr(scoring, "score_one_by_one", lambda *call: whole(*call) + 0.9)
+    LabelScorer(half, continuations).log_scores([prompts.classifier("I won!", "label")])
+    assert half.honours_tree_masks is True
+
+
+@pytest.mark.parametrize("labels", [LABELS, ["joy", "sad"], ["sad", "joy"]])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_mask_that_is_ignored_is_found_in_any_arithmetic(
+    loaded, prompts, monkeypatch, capsys, dtype, labels
+):
+    own = load(loaded.name, device="cpu", dtype=dtype)
+    continuations = [prompts.label_ids(label) for label in labels]
+    shaped = scoring._tree_inputs
+
+    def causal(*call):
+        inputs, positions, mask = shaped(*call)
+        return inputs, positions, torch.triu(torch.full_like(mask, torch.finfo(mask.dtype).min), diagonal=1)
+
+    monkeypatch.setattr(scoring, "_tree_inputs", causal)
+    inputs = [prompts.classifier("I won!", "label")]
+    found = LabelScorer(own, continuations).log_scores(inputs)
+    assert own.honours_tree_masks is False
+    assert "no tree-shaped mask" in capsys.readouterr().err
+    np.testing.assert_allclose(found, score_one_by_one(own, inputs, continuations))
+
+
+def test_one_token_of_a_label_that_is_seen_by_another_is_enough(loaded, prompts, monkeypatch):
+    # Only the second of two branches sees the first one, and its token is the probe's own.
+    own = load(loaded.name, device="cpu", dtype="bfloat16")
+    first, second = (prompts.label_ids(label)[0] for label in ("joy", "sad"))
+    shaped = scoring._tree_inputs
+
+    def leaking(*call):
+        inputs, positions, mask = shaped(*call)
+        mask[:, :, -1, -2] = 0
+        return inputs, positions, mask
+
+    scorer = LabelScorer(own, [[first, prompts.eos_id], [second, prompts.eos_id]])
+    monkeypatch.setattr(scoring, "_tree_inputs", leaking)
+    scorer.log_scores([prompts.classifier("I won!", "label")])
+    assert own.honours_tree_masks is False
+
+
+def test_seventy_seven_labels_of_several_words(loaded, prompts):
+    labels = [f"card {number} not {'working' if number % 2 else 'arrived'}" for number in range(77)]
+    continuations = [prompts.label_ids(label) for label in labels]
+    inputs = [prompts.classifier(text, "label") for text in TEXTS]
+    found = LabelScorer(loaded, continuations).log_scores(inputs)
+    np.testing.assert_allclose(found, score_one_by_one(loaded, inputs, continuations), atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [2, 1000])
+def test_two_and_a_thousand_labels_equal_the_plain_way(loaded, prompts, count):
+    labels = [
+        "no",
+        "no way",
+        *(f"item {number} of {'shop' if number % 3 else 'garden'}" for number in range(count)),
+    ]
+    continuations = [prompts.label_ids(label) for label in labels[:count]]
+    inputs = [prompts.classifier(text, "label") for text in TEXTS[:2]]
+    scorer = LabelScorer(loaded, continuations)
+    found = scorer.log_scores(inputs)
+    expected = score_one_by_one(loaded, inputs, continuations)
+    np.testing.assert_allclose(probabilities(found), probabilities(expected), atol=1e-5)
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
+    alone = np.concatenate([scorer.log_scores([row]) for row in inputs])
+    np.testing.assert_allclose(probabilities(found), probabilities(alone), atol=1e-5)
+
+
+def test_very_many_labels_are_scored_in_parts_of_bounded_memory(loaded, prompts, monkeypatch):
+    continuations = [prompts.label_ids(label) for label in LABELS]
+    inputs = [prompts.classifier(text, "label") for text in TEXTS]
+    expected = LabelScorer(loaded, continuations).log_scores(inputs)
+    most, passes = 20, []
+    vocabulary = int(loaded.model.config.vocab_size)
+    monkeypatch.setattr("whylabel.prediction.scoring._LOGITS_PER_BATCH", most * vocabulary)
+    whole = scoring._score_tree
+
+    def counted(model, rows, trie):
+        passes.append(len(rows) * (len(trie.tokens) + 1))
+        return whole(model, rows, trie)
+
+    monkeypatch.setattr("whylabel.prediction.scoring._score_tree", counted)
+    np.testing.assert_allclose(LabelScorer(loaded, continuations).log_scores(inputs), expected, atol=1e-5)
+    assert len(passes) > len(inputs)
+    assert max(passes) <= most
+
+
+def test_the_check_of_the_mask_costs_the_same_for_many_labels(loaded, prompts, monkeypatch):
+    plain = []
+    real = scoring.score_one_by_one
+
+    def counting(model, inputs, continuations):
+        plain.append(len(inputs) * len(continuations))
+        return real(model, inputs, continuations)
+
+    monkeypatch.setattr(scoring, "score_one_by_one", counting)
+    for count in (7, 77):
+        monkeypatch.setattr(loaded, "honours_tree_masks", None)
+        labels = [prompts.label_ids(f"label of number {number}") for number in range(count)]
+        LabelScorer(loaded, labels).log_scores([prompts.classifier("ok", "label")])
+    assert plain == [4, 4]
+
+
+def test_probabilities_are_a_distribution_even_for_tiny_scores():
+    found = probabilities(np.array([[-1000.0, -1001.0], [-0.1, -50.0]]))
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    np.testing.assert_allclose(found[0], [1 / (1 + np.exp(-1)), np.exp(-1) / (1 + np.exp(-1))])
+
+
+def test_a_label_without_tokens_is_our_bug(loaded):
+    with pytest.raises(ValueError, match="at least one token"):
+        LabelScorer(loaded, [[]])
+
+
+def decisions(loaded, prompts, labels):
+    return DecisionScorer(
+        loaded, [prompts.decision(label) for label in labels], prompts.decided(True), prompts.decided(False)
+    )
+
+
+def decided_one_by_one(loaded, prompts, labels, texts):
+    """Log-odds of each label by itself: yes and no behind its whole prompt, nothing shared."""
+    answers = [prompts.decided(True), prompts.decided(False)]
+    found = []
+    for text in texts:
+        whole = [[*prompts.undecided(text), *prompts.decision(label)] for label in labels]
+        scores = score_one_by_one(loaded, whole, answers)
+        found.append(scores[:, 0] - scores[:, 1])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("style", ["compact", "chat"])
+def test_every_label_is_decided_as_if_it_stood_alone(loaded, style):
+    prompts = Prompts(loaded.tokenizer, style, question="Which feelings?", name="Feeling")
+    inputs = [prompts.undecided(text) for text in TEXTS]
+    found = decisions(loaded, prompts, LABELS).log_scores(inputs)
+    assert found.shape == (len(TEXTS), len(LABELS))
+    np.testing.assert_allclose(found, decided_one_by_one(loaded, prompts, LABELS, TEXTS), atol=1e-4)
+    alone = decisions(loaded, prompts, LABELS[:1]).log_scores(inputs)
+    np.testing.assert_allclose(found[:, :1], alone, atol=1e-5)
+
+
+def test_a_batch_does_not_change_a_decision(loaded, prompts):
+    scorer = decisions(loaded, prompts, LABELS)
+    inputs = [prompts.undecided(text) for text in TEXTS * 4]
+    single = np.concatenate([sigmoid(scorer.log_scores([row])) for row in inputs])
+    np.testing.assert_allclose(sigmoid(scorer.log_scores(inputs)), single, atol=1e-5)
+
+
+def test_labels_are_decided_on_in_parts_that_fit_a_pass(loaded, prompts, monkeypatch):
+    inputs = [prompts.undecided(text) for text in TEXTS]
+    whole = decisions(loaded, prompts, LABELS)
+    assert len(whole._scorer._tries) == 1
+    vocabulary = int(loaded.model.config.vocab_size)
+    monkeypatch.setattr(scoring, "_LOGITS_PER_BATCH", 12 * vocabulary)
+    parts = decisions(loaded, prompts, LABELS)
+    assert len(parts._scorer._tries) > 2
+    np.testing.assert_allclose(
+        sigmoid(parts.log_scores(inputs)), sigmoid(whole.log_scores(inputs)), atol=1e-5
+    )
+
+
+def test_a_pass_over_a_thousand_labels_stays_within_bounds(loaded, prompts, monkeypatch):
+    labels = [f"item {number} of {'shop' if number % 3 else 'garden'}" for number in range(1000)]
+    monkeypatch.setattr(scoring, "_LOGITS_PER_BATCH", 1300 * int(loaded.model.config.vocab_size))
+    scorer = decisions(loaded, prompts, labels)
+    widths = []
+    real = scoring._score_tree
+
+    def watched(model, batch, trie):
+        widths.append(len(trie.tokens))
+        return real(model, batch, trie)
+
+    monkeypatch.setattr(scoring, "_score_tree", watched)
+    found = scorer.log_scores([prompts.undecided("I won!")])
+    assert found.shape == (1, 1000)
+    assert len(widths) > 2 and max(widths) < 1300
+    some = [0, 1, 499, 500, 998, 999]
+    expected = decided_one_by_one(loaded, prompts, [labels[at] for at in some], ["I won!"])
+    np.testing.assert_allclose(found[:, some], expected, atol=1e-4)

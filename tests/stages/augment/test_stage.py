@@ -1,0 +1,332 @@
+from dataclasses import replace
+
+import pyarrow.parquet
+import pytest
+
+from whylabel.engines import Sampling
+from whylabel.engines.scripted import ScriptedEngine
+from whylabel.reasonings.files import read_reasoned
+from whylabel.reasonings.store import open_store, row_hash
+from whylabel.recipe import AugmentConfig, Recipe, override_recipe
+from whylabel.stages.augment import Reasoner, Work, augment, open_reasoner, rehearse
+from whylabel.stages.augment.write import differences
+from whylabel.text.prompts import Prompts
+from whylabel.types import Example, Lift
+
+EXAMPLES = [Example(f"row-{number}", f"The text of number {number}", "joy") for number in range(20)]
+REASON = "a reason of five words"
+
+
+@pytest.fixture
+def store(tmp_path):
+    with open_store(tmp_path / "store.sqlite") as store:
+        yield store
+
+
+@pytest.fixture
+def write(tokenizer, store, tmp_path):
+    """Return a function that augments and gives (what was kept, the outcome)."""
+
+    def run(
+        engine,
+        examples=EXAMPLES,
+        *,
+        limit=50,
+        retry=(),
+        settings=None,
+        temperature=0.0,
+        verifier=None,
+        **config,
+    ):
+        prompts = Prompts(tokenizer)
+        sampling = Sampling(limit, (prompts.eos_id,), temperature)
+        settings = {"temperature": temperature, **(settings or {})}
+        reasoner = Reasoner("reasoner", engine, prompts.reasoner_for_text, sampling, settings)
+        values = {"sampling": {"temperature": temperature}, **config}
+        files = {"kept": tmp_path / "train.parquet", "dropped": tmp_path / "dropped.parquet"}
+        work = Work(reasoner, store, AugmentConfig(**values), verifier, frozenset(retry))
+        outcome = augment(examples, work, **files)
+        return read_reasoned(files["kept"]), outcome
+
+    return run
+
+
+def test_rows_in_are_kept_plus_dropped_plus_failed(write, tmp_path):
+    kept, outcome = write(ScriptedEngine([REASON, "short"], fail_every=5, cut_every=7))
+    figures = outcome.to_json()
+    assert figures["rows"] == 20
+    assert figures["kept"] + figures["dropped"] + figures["failed"] == 20
+    assert figures["failed"] == 4
+    assert set(figures["failures"]) == {"row-4", "row-9", "row-14", "row-19"}
+    assert figures["dropped_by_reason"] == {"too short": 7, "unfinished": 2}
+    assert [row.reasoning for row in kept] == [REASON] * 7
+    dropped = pyarrow.parquet.read_table(tmp_path / "dropped.parquet").to_pylist()
+    assert sorted(row["reason"] for row in dropped) == ["too short"] * 7 + ["unfinished"] * 2
+
+
+def test_what_was_written_is_not_written_again_and_failures_only_when_asked(write, capsys):
+    write(ScriptedEngine([REASON], fail_every=5))
+    again = ScriptedEngine([REASON])
+    _, outcome = write(again)
+    assert (again.generated, outcome.sorted.failed, outcome.written.reused) == (0, 4, 20)
+    kept, outcome = write(again, retry=["failed"])
+    assert (again.generated, outcome.sorted.failed, outcome.written.reused) == (4, 0, 16)
+    assert len(kept) == 20
+    assert "4 rows run again: failed" in capsys.readouterr().err
+
+
+def test_cut_rows_run_again_under_a_higher_limit_and_no_others(write, capsys):
+    answers = [REASON, "one two three four five six seven eight"]
+    kept, _ = write(ScriptedEngine(answers), limit=6)
+    assert len(kept) == 10
+    engine = ScriptedEngine(lambda index: "this one is finished at last")
+    kept, outcome = write(engine, limit=9)
+    assert (engine.generated, len(kept), outcome.written.reused) == (10, 20, 10)
+    assert "10 rows run again: max_new_tokens is now 9" in capsys.readouterr().err
+    assert write(engine, limit=20)[1].written.reused == 20
+    assert engine.generated == 10
+
+
+def test_rows_that_were_cut_are_tried_again_when_asked(write):
+    write(ScriptedEngine([REASON], cut_every=4))
+    engine = ScriptedEngine([REASON])
+    assert write(engine)[1].sorted.dropped == {"unfinished": 5}
+    assert engine.generated == 0
+    assert len(write(engine, retry=["length"])[0]) == 20
+    assert engine.generated == 5
+
+
+def test_a_lower_limit_runs_what_would_not_fit_again(write):
+    write(ScriptedEngine([REASON, "one two three four five six seven"]))
+    engine = ScriptedEngine(["one two three four five six seven"])
+    _, outcome = write(engine, limit=6)
+    assert engine.generated == 10
+    assert outcome.sorted.dropped == {"unfinished": 10}
+
+
+def test_a_killed_engine_loses_nothing_that_was_finished(write, store):
+    def dies(index):
+        if index == 12:
+            raise KeyboardInterrupt
+        return REASON
+
+    with pytest.raises(KeyboardInterrupt):
+        write(ScriptedEngine(dies))
+    assert len(store) == 12
+    after = ScriptedEngine([REASON])
+    write(after)
+    assert after.generated == 8
+
+
+def test_only_what_a_change_touches_runs_again_and_the_verb_says_why(write, capsys):
+    write(ScriptedEngine([REASON]), settings={"question": "A?"}, temperature=0.7)
+    changed = [
+        *EXAMPLES[:18],
+        Example("row-18", "another text", "joy"),
+        Example("row-19", EXAMPLES[19].text, "fear"),
+    ]
+    engine = ScriptedEngine([REASON])
+    write(engine, changed, settings={"question": "A?"}, temperature=0.7)
+    assert engine.generated == 2
+    capsys.readouterr()
+    engine = ScriptedEngine([REASON])
+    write(engine, changed, settings={"question": "B?"}, temperature=0.2)
+    assert engine.generated == 20
+    said = capsys.readouterr().err
+    assert "20 rows run again because question 'A?' -> 'B?', temperature 0.7 -> 0.2" in said
+    # What was written under the first settings is still there.
+    engine = ScriptedEngine([REASON])
+    write(engine, changed, settings={"question": "A?"}, temperature=0.7)
+    assert engine.generated == 0
+
+
+def test_equal_rows_share_one_reasoning_and_keep_their_ids(write, monkeypatch):
+    monkeypatch.setattr("whylabel.stages.augment.rows._CHUNK_ROWS", 2)
+    twins = [Example(name, "the same text", "joy") for name in "abcde"]
+    engine = ScriptedEngine([REASON])
+    kept, _ = write(engine, twins)
+    assert engine.generated == 1
+    assert [row.id for row in kept] == list("abcde")
+    assert row_hash(twins[0]) == row_hash(twins[4])
+
+
+def test_an_engine_that_forgets_a_row_does_not_lose_it_silently(write):
+    class Forgetful(ScriptedEngine):
+        def generate(self, prompts, sampling):
+            yield from list(super().generate(prompts, sampling))[:-1]
+
+    _, outcome = write(Forgetful([REASON]))
+    assert outcome.to_json()["failures"] == {"row-19": "the engine returned nothing for this row"}
+
+
+def test_the_first_candidate_that_passes_is_kept_with_the_others_that_do(write):
+    engine = ScriptedEngine(
+        lambda index: ["short", f"a reason of number {index}", "another reason it is"][index % 3]
+    )
+    kept, outcome = write(engine, EXAMPLES[:2], temperature=0.7, candidates=3)
+    assert (engine.generated, outcome.sorted.kept) == (6, 2)
+    assert [row.reasoning for row in kept] == ["a reason of number 1", "a reason of number 4"]
+    assert kept[0].candidates == ("a reason of number 1", "another reason it is")
+    # One more candidate is one more reasoning a row, not all of them again.
+    write(engine, EXAMPLES[:2], temperature=0.7, candidates=4)
+    assert engine.generated == 8
+
+
+def test_candidates_need_a_temperature():
+    with pytest.raises(ValueError, match="temperature 0"):
+        AugmentConfig(candidates=2)
+
+
+def test_calls_are_drawn_apart(write):
+    seeds = []
+
+    class Watched(ScriptedEngine):
+        def generate(self, prompts, sampling):
+            seeds.append(sampling.seed)
+            yield from super().generate(prompts, sampling)
+
+    write(Watched([REASON], cut_every=1), EXAMPLES[:3], temperature=0.7)
+    write(Watched([REASON]), EXAMPLES[:3], temperature=0.7, retry=["length"])
+    write(Watched([REASON]), EXAMPLES[:3], temperature=0.7, candidates=2)
+    assert len(set(seeds)) == 3
+
+
+def test_differences_are_named():
+    assert differences({"a": 1, "b": 2}, {"b": 3, "c": "x"}) == "a 1 -> None, b 2 -> 3, c None -> 'x'"
+
+
+class Judge:
+    """Gives each reasoning the margin that a function says."""
+
+    identity = "judge"
+
+    def __init__(self, margin):
+        self.margin = margin
+        self.judged = []
+
+    def lifts(self, rows):
+        self.judged += [row.reasoning for row in rows]
+        return [Lift(self.margin(row), "fear", 0.0) for row in rows]
+
+
+def numbered(index):
+    return f"a reason of number {index}"
+
+
+def test_the_candidate_with_the_largest_margin_is_kept(write):
+    margins = {numbered(0): 0.5, numbered(1): 2.0, numbered(2): -1.0}
+    judge = Judge(lambda row: margins[row.reasoning])
+    kept, _ = write(ScriptedEngine(numbered), EXAMPLES[:1], temperature=0.7, candidates=3, verifier=judge)
+    assert kept[0].reasoning == numbered(1)
+    assert kept[0].candidates == (numbered(1), numbered(0))
+    assert kept[0].scores == (2.0, 0.5)
+    assert kept[0].candidate == 1
+
+
+@pytest.mark.parametrize("unverified", ["drop", "keep"])
+def test_a_row_whose_best_candidate_falls_short_is_dropped_or_weighs_less(write, tmp_path, unverified):
+    judge = Judge(lambda row: -0.5 if row.id == "row-1" else 0.5)
+    verification = {"unverified": unverified, "unverified_weight": 0.25}
+    kept, outcome = write(ScriptedEngine([REASON]), EXAMPLES[:3], verifier=judge, verification=verification)
+    if unverified == "drop":
+        assert [row.id for row in kept] == ["row-0", "row-2"]
+        assert outcome.sorted.dropped == {"does not lead to its label": 1}
+        (dropped,) = pyarrow.parquet.read_table(tmp_path / "dropped.parquet").to_pylist()
+        assert dropped["scores"] == [-0.5]
+    else:
+        assert [row.weight for row in kept] == [1.0, 0.25, 1.0]
+
+
+def test_a_verdict_is_asked_for_once_and_again_after_a_retry(write):
+    judge = Judge(lambda row: 1.0)
+    write(ScriptedEngine([REASON], cut_every=2), EXAMPLES[:4], verifier=judge)
+    write(ScriptedEngine([REASON]), EXAMPLES[:4], verifier=judge)
+    assert len(judge.judged) == 4
+    write(ScriptedEngine([REASON]), EXAMPLES[:4], verifier=judge, retry=["length"])
+    assert len(judge.judged) == 6
+
+
+def test_rows_without_an_acceptable_free_reasoning_fall_back_on_the_label(write):
+    asked = []
+
+    class Watched(ScriptedEngine):
+        def generate(self, prompts, sampling):
+            asked.append([prompt.text for prompt in prompts])
+            yield from super().generate(prompts, sampling)
+
+    judge = Judge(lambda row: 1.0 if row.condition == "label" or row.id == "row-0" else -1.0)
+    kept, outcome = write(Watched([REASON]), EXAMPLES[:3], verifier=judge, condition="free_then_label")
+    assert [row.condition for row in kept] == ["free", "label", "label"]
+    assert outcome.to_json()["kept_by_condition"] == {"free": 1, "label": 2}
+    free, label = asked
+    assert len(free) == 3 and not any("joy" in text for text in free)
+    assert len(label) == 2 and all("Answer: joy" in text for text in label)
+    write(Watched([REASON]), EXAMPLES[:3], verifier=judge, condition="free_then_label")
+    assert len(asked) == 2
+
+
+def test_a_free_reasoning_that_repeats_one_of_an_earlier_chunk_falls_back_on_the_label(write, monkeypatch):
+    monkeypatch.setattr("whylabel.stages.augment.rows._CHUNK_ROWS", 2)
+
+    class Repeating(ScriptedEngine):
+        def generate(self, prompts, sampling):
+            for row in super().generate(prompts, sampling):
+                asked = prompts[row.index].text
+                words = " ".join(f"{word}{len(asked)}" for word in reversed(asked.split()))
+                yield replace(row, text=f"by its label {words}" if "Answer: joy" in asked else REASON)
+
+    texts = ["one word", "two words more", "three words they are", "four words of their own"]
+    examples = [Example(text, text, "joy") for text in texts]
+    filters = {"names": ["near_duplicate"]}
+    kept, outcome = write(Repeating([REASON]), examples, condition="free_then_label", filters=filters)
+    assert [row.condition for row in kept] == ["free", "label", "label", "label"]
+    assert outcome.sorted.dropped == {}
+
+
+def test_the_reasoner_is_asked_about_a_text_as_the_recipe_trims_it(tokenizer, tiny_model_folder):
+    recipe = override_recipe(
+        Recipe(),
+        reasoner__model=str(tiny_model_folder),
+        augment__engine="scripted",
+        data__max_text_tokens=20,
+    )
+    prompts = Prompts(tokenizer, question=recipe.task.question, name=recipe.task.name)
+    text = "It rained and rained. " * 100
+    with open_reasoner(recipe, tiny_model_folder, {}) as reasoner:
+        for label in ("joy", None):
+            asked = reasoner.ask(text, label)
+            assert asked == prompts.reasoner_for_text(prompts.trim(text, 20), label)
+            assert len(asked.ids) < 100
+        assert reasoner.ask("short", "joy") == prompts.reasoner_for_text("short", "joy")
+
+
+def test_a_rehearsal_renders_and_times_a_few_rows_and_stores_nothing(tokenizer, store):
+    prompts = Prompts(tokenizer)
+    engine = ScriptedEngine(["one two three four"], fail_every=4)
+    reasoner = Reasoner(
+        "reasoner", engine, prompts.reasoner_for_text, Sampling(50, (prompts.eos_id,)), {}, tokenizer.decode
+    )
+    work = Work(reasoner, store, AugmentConfig())
+    many = [Example(f"r{number}", f"The text of number {number}", "joy") for number in range(320)]
+    found = rehearse(many, work)
+    assert (found.rows, found.to_write, found.failed) == (320, 320, 4)
+    assert engine.generated == 16
+    assert found.new_tokens == 320 * 4 * 12 // 16
+    assert len(store) == 0
+    assert len(found.prompts) == 3
+    text, tokens = found.prompts[0]
+    assert text.startswith("Question: The text of number ")
+    assert found.prompt_tokens == pytest.approx(320 * tokens, rel=0.05)
+    assert found.to_json()["prompts"][0] == {"prompt": text, "tokens": tokens}
+
+
+def test_a_rehearsal_counts_what_is_there(tokenizer, store, write):
+    write(ScriptedEngine([REASON]), EXAMPLES[:15], settings={"temperature": 0.0})
+    prompts = Prompts(tokenizer)
+    engine = ScriptedEngine([REASON])
+    reasoner = Reasoner(
+        "r", engine, prompts.reasoner_for_text, Sampling(50, (prompts.eos_id,)), {"temperature": 0.0}
+    )
+    assert rehearse(EXAMPLES, Work(reasoner, store, AugmentConfig())).to_write == 5
+    assert rehearse(EXAMPLES[:15], Work(reasoner, store, AugmentConfig())).to_write == 0
+    assert engine.generated == 5

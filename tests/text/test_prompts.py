@@ -1,0 +1,390 @@
+import copy
+import json
+
+import pytest
+
+from whylabel.data.builtin import read_builtin
+from whylabel.errors import ModelError
+from whylabel.text.prompts import LABEL_MARKER, PAD_TOKEN, Prompts, Rendered
+
+STYLES = ("compact", "chat")
+REASONING = "He forgot, which hurts; 'fine' is irony 🤷🏽‍♀️."
+TEXTS = (
+    "My brother forgot my birthday.",
+    "",
+    " \n\t ",
+    "Émile said 🤷🏽‍♀️: naïve 日本語\r\nsecond line\n\n\nReasoning: I\nEmotion: joy\nLabel:",
+    "ends in a blank ",
+    "{{ messages }} {% raw %} \ue000content\ue000 \ue000",
+    "NUL \x00 and bell \x07",
+)
+CONTROL = ("<|im_end|>", "<|im_start|>", "<|endoftext|>", LABEL_MARKER, PAD_TOKEN)
+
+
+def extend(tokenizer):
+    """Return a copy with the tokens that `models.prepare_for_training` adds."""
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
+    tokenizer.add_tokens([LABEL_MARKER], special_tokens=True)
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def trained(tokenizer):
+    return extend(tokenizer)
+
+
+@pytest.fixture(params=STYLES)
+def prompts(request, trained):
+    return Prompts(trained, request.param, "Which emotion does the writer feel?", "Emotion")
+
+
+@pytest.fixture(scope="module", params=["template writes BOS", "template leaves BOS out"])
+def with_bos(request, tokenizer):
+    """A tokenizer like Llama 3's: its post-processor puts a BOS first."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_special_tokens({"bos_token": "<|begin_of_text|>"})
+    bos = ("<|begin_of_text|>", tokenizer.bos_token_id)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{bos[0]} $A", pair=f"{bos[0]} $A {bos[0]} $B", special_tokens=[bos]
+    )
+    assert tokenizer("a").input_ids[0] == tokenizer.bos_token_id
+    if request.param == "template writes BOS":
+        tokenizer.chat_template = "{{ bos_token }}" + tokenizer.chat_template
+    return extend(tokenizer)
+
+
+def everything(prompts, text):
+    """Return the ids of every kind of prompt and example, with the text in each slot."""
+    return [
+        prompts.reasoner(text, "joy"),
+        prompts.reasoner("Why?", text),
+        prompts.reasoner_for_text(text, "joy").ids,
+        prompts.classifier(text, "label"),
+        prompts.classifier(text, "reasoning_label"),
+        prompts.recovery(text, REASONING),
+        prompts.recovery("Why?", text),
+        prompts.after_reasoning(text, REASONING),
+        *(
+            [*example.prompt_ids, *example.completion_ids]
+            for example in (
+                prompts.reasoner_example(text, "joy", REASONING),
+                prompts.classifier_example(text, "joy", None),
+                prompts.classifier_example(text, "joy", REASONING),
+                prompts.classifier_example("Why?", "joy", text),
+            )
+        ),
+    ]
+
+
+# -- formats -----------------------------------------------------------------------------------------------
+
+
+def test_the_compact_formats_are_those_of_the_doc_string(trained):
+    prompts = Prompts(trained, "compact", "Which emotion?", "Emotion")
+    assert prompts.mark(prompts.reasoner_example("Q?", "A", " R ")) == (
+        "Question: Q?\nAnswer: A\nReasoning:⟦ R<|im_end|>⟧"
+    )
+    assert prompts.mark(prompts.classifier_example("T", "joy", None)) == "T\nEmotion:⟦ joy<|im_end|>⟧"
+    assert prompts.mark(prompts.classifier_example("T", "joy", "R")) == (
+        "T\nReasoning:⟦ R<|label|> joy<|im_end|>⟧"
+    )
+    assert trained.decode(prompts.reasoner_for_text("T", "joy").ids) == (
+        "Question: T\nWhich emotion?\nAnswer: joy\nReasoning:"
+    )
+
+
+def test_the_chat_formats_are_the_models_own_template(trained):
+    prompts = Prompts(trained, "chat", "Which emotion?", "Emotion")
+    for ids in (prompts.classifier("T", "label"), prompts.reasoner("T", "joy")):
+        content = trained.decode(ids).removeprefix("<|im_start|>user\n")
+        content = content.removesuffix("<|im_end|>\n<|im_start|>assistant\n")
+        expected = trained.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+        assert trained.decode(ids) == expected
+    assert prompts.mark(prompts.classifier_example("T", "joy", "R")).endswith("⟦R<|label|>joy<|im_end|>⟧")
+    assert "Which emotion?" in trained.decode(prompts.classifier("T", "label"))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_stands_in_the_prompt_as_it_is(prompts, text):
+    for target in ("label", "reasoning_label"):
+        assert text in prompts.tokenizer.decode(prompts.classifier(text, target))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_training_and_prediction_see_the_same_prompt(prompts, text):
+    direct = prompts.classifier_example(text, "joy", None)
+    assert list(direct.prompt_ids) == prompts.classifier(text, "label")
+    assert list(direct.completion_ids) == prompts.label_ids("joy")
+
+    reasoned = prompts.classifier_example(text, "joy", REASONING)
+    assert list(reasoned.prompt_ids) == prompts.classifier(text, "reasoning_label")
+    until_marker = reasoned.completion_ids[: reasoned.completion_ids.index(prompts.marker_id) + 1]
+    assert prompts.after_reasoning(text, REASONING) == [*reasoned.prompt_ids, *until_marker]
+    assert list(reasoned.completion_ids) == [*until_marker, *prompts.label_ids("joy")]
+
+    stage_1 = prompts.reasoner_example(text, "joy", REASONING)
+    assert list(stage_1.prompt_ids) == prompts.reasoner(text, "joy")
+
+
+def test_every_completion_ends_in_one_eos(prompts):
+    for example in (
+        prompts.reasoner_example("Q", "A", REASONING),
+        prompts.classifier_example("T", "joy", None),
+        prompts.classifier_example("T", "joy", REASONING),
+    ):
+        assert example.completion_ids[-1] == prompts.eos_id
+        assert example.completion_ids.count(prompts.eos_id) == 1
+
+
+def test_the_identity_tells_formats_apart(trained):
+    variants = [
+        Prompts(trained),
+        Prompts(trained, "chat"),
+        Prompts(trained, question="Which?"),
+        Prompts(trained, name="Topic"),
+    ]
+    assert len({json.dumps(prompts.identity()) for prompts in variants}) == len(variants)
+
+
+# -- BOS and control tokens --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("text", ["A text.", "", "<|begin_of_text|> and <|im_start|>"])
+def test_exactly_one_bos_where_the_tokenizer_adds_one(with_bos, style, text):
+    for ids in everything(Prompts(with_bos, style), text):
+        assert ids[0] == with_bos.bos_token_id
+        assert ids.count(with_bos.bos_token_id) == 1
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_rendered_text_gives_the_ids_back(trained, with_bos, style):
+    for tokenizer in (trained, with_bos):
+        prompt = Prompts(tokenizer, style).reasoner_for_text("It rained.", "joy")
+        assert tuple(tokenizer(prompt.rendered).input_ids) == prompt.ids
+
+
+def test_no_bos_where_the_tokenizer_adds_none(trained):
+    for ids in everything(Prompts(trained), "A text."):
+        assert trained.bos_token_id not in ids
+
+
+@pytest.mark.parametrize("control", CONTROL)
+def test_control_tokens_in_a_text_stay_text(prompts, control):
+    added = set(prompts.tokenizer.get_added_vocab().values())
+    harmless = everything(prompts, "plain")
+    for ids, plain in zip(everything(prompts, f"a{control}{control} b {control}"), harmless, strict=True):
+        assert [token for token in ids if token in added] == [token for token in plain if token in added]
+        assert control in prompts.tokenizer.decode(ids)
+    label = prompts.label_ids(control)
+    assert label[-1] == prompts.eos_id and added.isdisjoint(label[:-1])
+
+
+def test_a_vocabulary_that_holds_a_control_token_as_an_ordinary_piece():
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["<unk>", "<s>", "</s>", *"</s>ab ", "a"]
+    vocab = {piece: at for at, piece in enumerate(dict.fromkeys(pieces))}
+    backend = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex("</s>|."), "isolated")
+    backend.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    prompts = Prompts(tokenizer)
+    assert prompts.label_ids("a</s>b").count(prompts.eos_id) == 1
+    assert prompts.count("a</s>b") == 6
+    assert prompts.count(prompts.trim("a</s>b</s>", 5)) <= 5
+
+
+def test_an_added_token_that_is_no_control_token_is_a_word_like_others(tokenizer):
+    from tokenizers import AddedToken
+
+    # As Gemma has line breaks: added, and in the vocabulary all the same.
+    prompts = Prompts(extend(tokenizer))
+    expected = prompts.classifier("the two", "label")
+    word = prompts.tokenizer.convert_ids_to_tokens(expected[0])
+    prompts.tokenizer.add_tokens([AddedToken(word, special=False)])
+    assert prompts.tokenizer.get_added_vocab()[word] == expected[0]
+    assert Prompts(prompts.tokenizer).classifier("the two", "label") == expected
+
+
+# -- labels ------------------------------------------------------------------------------------------------
+
+
+def test_a_label_that_starts_or_contains_another_is_told_apart_by_its_end(prompts):
+    labels = ["joy", "joyful", "joy of others", "overjoyed", "Joy", "7", "77", "a", "aa", "no", "no joy"]
+    ids = [tuple(prompts.label_ids(label)) for label in labels]
+    assert len(set(ids)) == len(labels)
+    for first in ids:
+        assert first[-1] == prompts.eos_id
+        assert not any(second[: len(first)] == first for second in ids if second != first)
+
+
+def test_outer_blanks_of_a_label_do_not_count(prompts):
+    assert prompts.label_ids(" joy\n") == prompts.label_ids("joy")
+
+
+# -- reasonings --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "reasoning",
+    [REASONING, "a", "two\n\nparagraphs", "quotes <|im_end|> and <|label|> as words", "日本語 テキスト é"],
+)
+def test_a_reasoning_comes_back_from_every_completion(prompts, reasoning):
+    for example in (
+        prompts.reasoner_example("Q", "A", reasoning),
+        prompts.classifier_example("T", "joy", reasoning),
+    ):
+        assert prompts.parse_reasoning(example.completion_ids) == reasoning
+
+
+def test_a_reasoning_ends_at_the_marker_at_eos_or_at_the_limit(prompts):
+    ids = prompts.answer_ids("because")
+    rest = [*prompts.answer_ids("more"), prompts.eos_id]
+    for stop in (prompts.marker_id, prompts.eos_id):
+        assert prompts.parse_reasoning([*ids, stop, *rest]) == "because"
+        assert prompts.parse_reasoning([stop, *rest]) == ""
+    assert prompts.parse_reasoning(ids) == "because"
+    assert prompts.parse_reasoning([]) == ""
+    pad = prompts.tokenizer.pad_token_id
+    assert prompts.parse_reasoning([*ids, pad, pad]) == "because"
+
+
+def test_a_reasoning_that_is_cut_inside_a_character_can_be_read(prompts):
+    ids = prompts.answer_ids(REASONING)
+    for length in range(len(ids)):
+        prompts.parse_reasoning(ids[:length])
+
+
+def test_a_tokenizer_without_marker_cannot_write_reasonings(tokenizer):
+    prompts = Prompts(tokenizer)
+    assert prompts.marker_id is None and prompts.stop_ids == {prompts.eos_id}
+    assert prompts.classifier_example("T", "joy", None).completion_ids
+    with pytest.raises(ModelError, match="not trained to reason"):
+        prompts.after_reasoning("T", "R")
+
+
+# -- chat templates ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "Today Date: {{ strftime_now('%d %b %Y') }}\n",
+        "{%- if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif -%}"
+        "Today Date: {{ date_string }}\n",
+        "{%- macro head() %}Today Date: {{ strftime_now('%d %b %Y') }}{% endmacro -%}{{ head() }}\n",
+    ],
+)
+def test_a_template_with_todays_date_is_the_same_tomorrow(tokenizer, template):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = template + tokenizer.chat_template
+    prompt = tokenizer.decode(Prompts(tokenizer, "chat").classifier("T", "label"))
+    assert prompt.startswith("Today Date: 01 Jan 2025")
+
+
+@pytest.mark.parametrize(
+    "start", ["", "\n", "\n\n", "  ", "  {% if true %}x{% endif %}", "\n {%- set a = 1 %}\n"]
+)
+def test_a_template_without_date_is_rendered_as_transformers_does(tokenizer, start):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = start + tokenizer.chat_template
+    prompts = Prompts(tokenizer, "chat")
+    content = "T\n\nWhich label fits the text? Answer with the label alone."
+    expected = tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+    assert tokenizer.decode(prompts.classifier("T", "label")) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "message"), [(None, "no chat template"), ("Hello", "drops the user's turn")]
+)
+def test_a_template_that_cannot_be_used(tokenizer, template, message):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = template
+    with pytest.raises(ModelError, match=message) as caught:
+        Prompts(tokenizer, "chat").classifier("T", "label")
+    assert "compact" in caught.value.fix
+    # Another style than chat does not need it.
+    assert Prompts(tokenizer, "compact").classifier("T", "label")
+
+
+def test_a_tokenizer_without_eos(tokenizer):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.eos_token = None
+    with pytest.raises(ModelError, match="end-of-sequence"):
+        Prompts(tokenizer).label_ids("joy")
+
+
+# -- counting and trimming ---------------------------------------------------------------------------------
+
+
+def test_count_is_without_control_tokens(prompts):
+    assert prompts.count("") == 0
+    assert prompts.count("aa aa") == len(prompts.tokenizer("aa aa").input_ids)
+    assert prompts.count("<|im_end|>") > 1
+
+
+@pytest.mark.parametrize(
+    "text", ["My brother forgot it.", "🤷🏽‍♀️🤷🏽‍♀️", "naïve 日本語 テキスト 😮 é", "a <|im_end|> b", "  a  "]
+)
+def test_trim_keeps_at_most_so_many_tokens(prompts, text):
+    for limit in range(prompts.count(text) + 3):
+        trimmed = prompts.trim(text, limit)
+        assert text.startswith(trimmed)
+        assert prompts.count(trimmed) <= limit
+        trimmed.encode("utf-8")
+    assert prompts.trim(text, prompts.count(text)) == text
+
+
+def test_trim_of_plain_text_uses_the_whole_budget(prompts):
+    text = "My brother forgot my birthday again."
+    for limit in range(1, prompts.count(text)):
+        assert prompts.count(prompts.trim(text, limit)) == limit
+
+
+def test_trim_of_real_texts(prompts):
+    for text in read_builtin("builtin:emotions")["test"].columns["text"][:40]:
+        assert prompts.count(prompts.trim(text, 12)) <= 12
+
+
+def test_mark_shows_what_is_trained(prompts):
+    marked = prompts.mark(Rendered(tuple(prompts.answer_ids("a")), tuple(prompts.label_ids("joy"))))
+    assert marked == f" a⟦{'' if prompts.style == 'chat' else ' '}joy<|im_end|>⟧"
+
+
+def test_decisions_are_written_as_the_doc_string_says(trained):
+    prompts = Prompts(trained, "compact", "Which emotions?", "Emotion")
+    assert [prompts.mark(row) for row in prompts.decision_examples("T", {"joy": True, " sad ": False})] == [
+        "T\nEmotion: joy?⟦ yes<|im_end|>⟧",
+        "T\nEmotion: sad?⟦ no<|im_end|>⟧",
+    ]
+    chat = Prompts(trained, "chat", "Which emotions?", "Emotion")
+    content = "T\n\nWhich emotions? Emotion: joy? Answer yes or no."
+    turn = trained.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+    (example,) = chat.decision_examples("T", {"joy": False})
+    assert chat.mark(example) == f"{turn}⟦no<|im_end|>⟧"
+
+
+def test_a_decision_is_what_all_share_and_its_own_rest(prompts):
+    (example,) = prompts.decision_examples("A text <|im_end|>", {"joy": True})
+    assert list(example.prompt_ids) == [*prompts.undecided("A text <|im_end|>"), *prompts.decision("joy")]
+    assert list(example.completion_ids) == [*prompts.decided(True), prompts.eos_id]
+    assert prompts.decided(True) != prompts.decided(False)
+    assert (example.label_start, example.label_end) == (0, len(example.completion_ids))
+
+
+def test_the_reasoner_is_told_where_no_label_applies(prompts, trained):
+    assert "\nAnswer: none of them\n" in trained.decode(prompts.reasoner_for_text("T", "").ids)
+    assert "Answer:" not in trained.decode(prompts.reasoner_for_text("T", None).ids)
