@@ -6,7 +6,7 @@ from sklearn.pipeline import Pipeline as SklearnPipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from whylabel import ReasoningClassifier
-from whylabel.errors import DataError, LabelError, ModelError
+from whylabel.errors import DataError, LabelError, ModelError, UsageError
 from whylabel.recipe import Recipe, override_recipe
 
 TEXTS = [f"It was a {'bright' if number % 2 else 'grey'} day, number {number}" for number in range(24)]
@@ -42,6 +42,16 @@ def test_fit_predict_explain_save_load(recipe, tmp_path):
     assert [row.status == "failed" for row in explained] == [False, False, True]
     assert explained[0].reasoning is not None
     classifier.save(tmp_path / "model")
+    classifier.save(tmp_path / "model")  # its own model is replaced
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "diary.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"'diary\.txt'"):
+        classifier.save(notes)
+    assert [path.name for path in notes.iterdir()] == ["diary.txt"]
+    (tmp_path / "model" / "diary.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"'diary\.txt'"):
+        classifier.save(tmp_path / "model")
     again = ReasoningClassifier.load(tmp_path / "model")
     np.testing.assert_allclose(again.predict_proba(TEXTS[:5]), found, atol=1e-5)
     assert again.question == "Which emotion does the writer feel?"

@@ -3,10 +3,11 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from whylabel.errors import RunFolderError
+from whylabel.errors import RunFolderError, UsageError
 from whylabel.run_folder import STAGES, RunFolder, fingerprint
 
 HOLD_THE_LOCK = (
@@ -37,7 +38,8 @@ def test_making_the_object_touches_nothing(run):
 
 
 def test_the_names_are_those_of_the_public_interface(run):
-    names = {str(path.relative_to(run.path)) for path in vars(run).values() if path != run.path}
+    paths = {path for path in vars(run).values() if isinstance(path, Path) and path != run.path}
+    names = {str(path.relative_to(run.path)) for path in paths}
     assert names == {
         *("recipe.yaml", "run.json", "report.html", "MODEL_CARD.md"),
         *("reasoner/model", "reasoner/metrics.json"),
@@ -131,9 +133,26 @@ def test_two_run_folders_do_not_meet(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder(run):
     run.path.write_text("not a folder")
-    with pytest.raises(RunFolderError, match="cannot be written") as caught, run.locked():
+    with pytest.raises(UsageError, match="needs a folder") as caught, run.locked():
         pass
     assert "--output" in caught.value.fix
+
+
+def test_a_folder_that_cannot_be_written(run, monkeypatch):
+    def refuse(*_arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.open", refuse)
+    with pytest.raises(RunFolderError, match="cannot be written: Permission denied") as caught, run.locked():
+        pass
+    assert "--output" in caught.value.fix
+
+
+def test_the_locked_folder_is_known_as_a_run(run):
+    with run.locked():
+        assert run.read_manifest()["stages"] == {}
+    with run.locked():
+        pass
 
 
 # -- fingerprints ------------------------------------------------------------------------------------------
@@ -168,7 +187,7 @@ def test_a_fingerprint_does_not_depend_on_the_process():
 
 def test_the_manifest_is_sorted_json(run):
     run.update_manifest(b=1, a=2)
-    assert list(json.loads(run.manifest.read_text())) == ["a", "b"]
+    assert list(json.loads(run.manifest.read_text())) == ["a", "b", "format", "stages"]
 
 
 @pytest.mark.parametrize("content", ['{"stages": []}', '{"stages": {"augment": 3}}', "[]"])

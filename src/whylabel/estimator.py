@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from whylabel.errors import DataError, ModelError, RecipeError
 from whylabel.host.atomic import whole_folder, write_json
+from whylabel.host.paths import expanded
+from whylabel.models.check import check_replaceable
 from whylabel.models.packaged import cache_folder
 from whylabel.pipeline import Pipeline
 from whylabel.recipe import Recipe, load_recipe, override_recipe
@@ -115,11 +117,15 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return list(self.model_.predict(rows, mode or self.model_.card.explaining_mode))
 
     def save(self, folder: str | Path) -> None:
-        """Save the fitted model as a plain model folder, for `load`, `whylabel predict` and transformers."""
+        """Save the fitted model as a plain model folder, for `load`, `whylabel predict` and transformers.
+
+        Raises `UsageError` if the folder holds anything but a model that was saved before.
+        """
         from whylabel.models.load import save
 
         check_is_fitted(self, "model_")
-        with whole_folder(Path(folder)) as aside:
+        check_replaceable(expanded(folder))
+        with whole_folder(expanded(folder)) as aside:
             save(self.model_.loaded, aside, self.model_.card.to_json())
             write_json(aside / _CLASSES, self.classes_.tolist())
 

@@ -1,7 +1,8 @@
 """The run folder: where every file of a run lies, and which stages are done.
 
 A stage is current when `run.json` says that it is done, with the fingerprint of exactly these inputs, and its
-outputs are there. A stage that was killed leaves no such entry, so the next run does it again.
+outputs are there. A stage that was killed leaves no such entry, so the next run does it again. Each finished stage
+keeps the recipe, versions and hardware that it was made with.
 """
 
 from __future__ import annotations
@@ -18,10 +19,22 @@ from typing import Any
 
 from whylabel.errors import RunFolderError
 from whylabel.host.atomic import write_json, write_text
+from whylabel.host.takeover import check_folder
 
 _PLAIN = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str)
 
-STAGES = ("train-reasoner", "augment", "train-baseline", "train-classifier", "evaluate")
+STAGES = (
+    "train-reasoner",
+    "augment",
+    "train-baseline",
+    "calibrate-baseline",
+    "train-classifier",
+    "calibrate-classifier",
+    "evaluate",
+)
+FORMAT = 2
+"""Version of `run.json`. Before 2 calibration was a part of training, and a stage did not keep its recipe."""
+_LOCK = ".lock"
 
 
 class RunFolder:
@@ -29,6 +42,8 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.manifest_in_memory: dict[str, Any] | None = None
+        """What `run.json` will say when something is recorded next, where that is not what it says yet."""
         self.recipe = self.path / "recipe.yaml"
         self.manifest = self.path / "run.json"
         self.reasoner_model = self.path / "reasoner" / "model"
@@ -59,15 +74,21 @@ class RunFolder:
             "suspects": (self.suspects,),
             "augment": (self.kept, self.dropped, self.augment_metrics),
             "train-baseline": (self.baseline_model / "whylabel.json", self.baseline_metrics),
+            "calibrate-baseline": (self.baseline_model / "whylabel.json",),
             "train-classifier": (self.classifier_model / "whylabel.json", self.classifier_metrics),
+            "calibrate-classifier": (self.classifier_model / "whylabel.json",),
             "evaluate": (self.evaluation_metrics, self.predictions),
         }[stage]
 
     def read_manifest(self) -> dict[str, Any]:
-        """Return `run.json`, or an empty mapping before the first stage."""
+        """Return what `run.json` says, or an empty mapping before the first stage."""
+        return self.saved_manifest() if self.manifest_in_memory is None else dict(self.manifest_in_memory)
+
+    def saved_manifest(self) -> dict[str, Any]:
+        """Return `run.json` as it is on disk. Raises `RunFolderError` if it is not what whylabel writes."""
         try:
             manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError) as error:
             raise RunFolderError(
@@ -75,34 +96,43 @@ class RunFolder:
                 where=str(self.manifest),
                 fix="remove the file; finished stages will then run again",
             ) from None
-        stages = manifest.get("stages", {}) if isinstance(manifest, dict) else None
+        ours = isinstance(manifest, dict) and ("stages" in manifest or "versions" in manifest)
+        stages = manifest.get("stages", {}) if ours else None
         if not isinstance(stages, dict) or not all(isinstance(entry, dict) for entry in stages.values()):
             raise RunFolderError(
                 "run.json is not what whylabel writes.",
                 where=str(self.manifest),
-                fix="remove the file; finished stages will then run again",
+                fix="choose another folder with --output DIR, or remove the file: finished stages then run again",
             )
         return dict(manifest)
 
     def update_manifest(self, **values: Any) -> None:
         """Merge top-level values into `run.json`."""
-        write_json(self.manifest, {**self.read_manifest(), **values})
+        write_json(self.manifest, {"format": FORMAT, "stages": {}, **self.read_manifest(), **values})
+        self.manifest_in_memory = None
+
+    def stage(self, stage: str) -> dict[str, Any]:
+        """Return what `run.json` says of a stage; empty before its first run."""
+        return dict(self.read_manifest().get("stages", {}).get(stage, {}))
 
     def is_current(self, stage: str, fingerprint: str) -> bool:
         """Return whether the stage is done for these inputs and its outputs are there."""
-        entry = self.read_manifest().get("stages", {}).get(stage, {})
-        return (
-            entry.get("status") == "done"
-            and entry.get("fingerprint") == fingerprint
-            and all(path.exists() for path in self.outputs(stage))
-        )
+        entry = self.stage(stage)
+        done = entry.get("status") == "done" and entry.get("fingerprint") == fingerprint
+        return done and not self.missing_outputs(stage)
+
+    def missing_outputs(self, stage: str) -> list[Path]:
+        """Return the files of a finished stage that are not there."""
+        return [path for path in self.outputs(stage) if not path.exists()]
 
     def failed_rows(self, stage: str) -> int:
         """Return how many rows of a done stage failed; they are tried again by the next run."""
-        return int(self.read_manifest().get("stages", {}).get(stage, {}).get("failed_rows", 0))
+        return int(self.stage(stage).get("failed_rows", 0))
 
-    def begin_stage(self, stage: str, fingerprint: str) -> None:
-        """Record that the stage runs; what it did before no longer counts."""
+    def begin_stage(self, stage: str, fingerprint: str, *, undone: str | None = None) -> None:
+        """Record that the stage runs; what it did before no longer counts, nor does what it undoes of another."""
+        if undone is not None:
+            self._record(undone, {"status": "undone"})
         self._record(stage, {"status": "running", "fingerprint": fingerprint})
 
     def finish_stage(
@@ -131,14 +161,22 @@ class RunFolder:
         """Write the resolved recipe, as run."""
         write_text(self.recipe, text)
 
+    def check_ours(self) -> None:
+        """Raise `UsageError` if the folder holds things, and no run: nothing of another's is written over."""
+        if not self.read_manifest():
+            fix = "choose a new or an empty folder with --output DIR"
+            check_folder(self.path, lambda path: path.name == _LOCK, wanted="A run", fix=fix)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run folder for this process alone.
 
         The operating system frees the lock when the process ends, however it ends.
-        Raises `RunFolderError` if another process holds it, or the folder cannot be written.
+        Raises `RunFolderError` if another process holds it, or the folder cannot be written, and `UsageError` if the
+        folder holds other things than a run.
         """
-        lock = self.path / ".lock"
+        self.check_ours()
+        lock = self.path / _LOCK
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
@@ -160,6 +198,8 @@ class RunFolder:
                 ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"pid {os.getpid()}".encode(), 0)
+            if not self.manifest.exists():
+                self.update_manifest()
             yield
         finally:
             os.close(descriptor)

@@ -10,7 +10,8 @@ from whylabel.engines import Completion, Sampling, spread
 from whylabel.engines.ray_cluster import Layout, connect, layout
 from whylabel.engines.ray_worker import EngineWorker, WorkerPlan
 from whylabel.errors import EngineError
-from whylabel.models.load import ModelSource, model_fingerprint
+from whylabel.models.fingerprint import model_fingerprint
+from whylabel.models.load import ModelSource
 from whylabel.recipe import EngineConfig
 from whylabel.text.prompts import Prompt
 

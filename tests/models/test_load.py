@@ -9,7 +9,6 @@ from whylabel.models.load import (
     LoadedModel,
     find,
     load,
-    model_fingerprint,
     pick_dtype,
     prepare_for_training,
     read_card,
@@ -117,14 +116,3 @@ def test_a_saved_model_is_plain_and_stops_at_eos_alone(loaded, tmp_path):
 def test_a_folder_that_is_not_ours_is_named(tiny_model_folder):
     with pytest.raises(ModelError, match="no whylabel model"):
         read_card(tiny_model_folder)
-
-
-def test_the_fingerprint_follows_the_content(tiny_model_folder, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(tiny_model_folder, copy)
-    assert model_fingerprint(str(copy)) == model_fingerprint(str(tiny_model_folder))
-    weights = copy / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    assert model_fingerprint(str(copy)) != model_fingerprint(str(tiny_model_folder))

@@ -1,12 +1,17 @@
 """What a change runs again, and what it leaves."""
 
+import shutil
+
 import pytest
 
 from whylabel.errors import DataError
 from whylabel.evaluation.predictions import read_predictions
+from whylabel.models.load import read_card
 from whylabel.pipeline import Pipeline
 from whylabel.recipe import override_recipe
 from whylabel.run_folder import RunFolder
+
+LABELS = ("anger", "fear", "joy", "love", "sadness", "surprise")
 
 
 def test_nothing_runs_twice(finished, recipe, monkeypatch):
@@ -22,17 +27,57 @@ def test_nothing_runs_twice(finished, recipe, monkeypatch):
 
 
 def test_a_change_runs_what_depends_on_it_and_no_more(finished, recipe, changed_stages):
-    # After the first stage that runs nothing can be told, so the plan counts all after it.
+    classifier = ["train-classifier", "calibrate-classifier", "evaluate"]
+    models = ["train-baseline", "calibrate-baseline", *classifier]
+    # What depends on a stage that runs is counted, too: whether it has to run is not known before.
     assert changed_stages(recipe, finished, evaluation__bootstrap_samples=300) == ["evaluate"]
-    assert changed_stages(recipe, finished, classifier__max_reasoning_tokens=9) == [
-        "train-classifier",
-        "evaluate",
-    ]
-    assert changed_stages(recipe, finished, training__max_steps=5)[0] == "train-baseline"
-    assert changed_stages(recipe, finished, augment__filters__min_words=2)[0] == "augment"
-    assert changed_stages(recipe, finished, reasoner__training__max_steps=3)[0] == "train-reasoner"
-    assert changed_stages(recipe, finished, seed=14)[0] == "train-reasoner"
+    assert changed_stages(recipe, finished, classifier__max_reasoning_tokens=9) == classifier[1:]
+    assert changed_stages(recipe, finished, training__max_steps=5) == models
+    assert changed_stages(recipe, finished, augment__filters__min_words=2) == ["augment", *classifier]
+    reasoner = changed_stages(recipe, finished, reasoner__training__max_steps=3)
+    assert reasoner == ["train-reasoner", "augment", *classifier]
+    assert changed_stages(recipe, finished, seed=14) == ["train-reasoner", "augment", *models]
     assert changed_stages(recipe, finished, name="other") == []
+
+
+def test_the_reason_names_what_changed(finished, recipe):
+    def reasons(**values):
+        found = Pipeline(override_recipe(recipe, **values), finished).would_run()
+        return {stage: reason for stage, reason in found.items() if reason is not None}
+
+    changed = reasons(training__learning_rate=1e-3, training__loss={"label_weight": 2.0})
+    assert changed["train-baseline"] == (
+        "because training.learning_rate 0.01 -> 0.001, training.loss.label_weight 1.0 -> 2.0"
+    )
+    assert changed["calibrate-baseline"] == "after train-baseline"
+    assert reasons(data__train_rows=20)["train-baseline"] == "because train rows changed"
+    assert reasons(data__test_rows=11) == {"evaluate": "because test rows changed"}
+
+
+def test_descriptions_of_labels_are_shown_and_train_nothing(finished, recipe, monkeypatch):
+    described = override_recipe(recipe, task__labels={name: f"like {name}" for name in LABELS})
+    monkeypatch.setattr("whylabel.models.load.load", None)
+    for settings, expected in ((described, "like joy"), (recipe, None)):
+        Pipeline(settings, finished).train_models()
+        for folder in (finished.baseline_model, finished.classifier_model):
+            assert read_card(folder)["label_descriptions"].get("joy") == expected
+        assert set(Pipeline(settings, finished).would_run().values()) == {None}
+
+
+def test_a_model_that_was_trained_anew_is_calibrated_anew(finished, recipe, tmp_path, monkeypatch):
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
+    shutil.rmtree(run.baseline_model)
+    assert Pipeline(recipe, run).would_run()["calibrate-baseline"] == "after train-baseline"
+    pipeline = Pipeline(recipe, run)
+    pipeline.begin()
+    begun = []
+    real = run.begin_stage
+    monkeypatch.setattr(
+        run, "begin_stage", lambda stage, *key, **rest: begun.append(stage) or real(stage, *key, **rest)
+    )
+    pipeline.train_baseline()
+    assert begun == ["train-baseline", "calibrate-baseline"]
+    assert Pipeline(recipe, run).would_run()["evaluate"] is None
 
 
 def test_a_limit_of_texts_is_part_of_what_reasons_and_judges_only_where_it_is_set(recipe, tiny_model_folder):
@@ -68,7 +113,7 @@ def test_a_verdict_depends_on_the_prompt_style_where_an_endpoint_reasons_too(rec
     compact, chat = keys("compact"), keys("chat")
     assert compact.reasoner_settings() == chat.reasoner_settings()
     assert compact.verifier() != chat.verifier()
-    assert compact.augment() != chat.augment()
+    assert compact.augment().fingerprint != chat.augment().fingerprint
 
 
 def test_filters_decide_the_classifier_where_its_own_reasonings_are_filtered(recipe, tmp_path):
@@ -76,7 +121,7 @@ def test_filters_decide_the_classifier_where_its_own_reasonings_are_filtered(rec
         values = {"classifier__self_training_rounds": rounds, "augment__filters__max_words": words}
         keys = Pipeline(override_recipe(recipe, **values), RunFolder(tmp_path)).keys
         keys._content = lambda stage, key: "the same reasonings"
-        return keys.classifier()
+        return keys.classifier().fingerprint
 
     assert key(1, 80) != key(1, 90)
     assert key(0, 80) == key(0, 90)
@@ -100,7 +145,21 @@ def test_damaged_predictions_are_made_again_as_the_error_advises(finished, recip
     assert len(read_predictions(finished.predictions)) == len(before)
 
 
-def test_validation_rows_decide_the_calibration_and_with_it_the_models(recipe, finished, changed_stages):
-    assert changed_stages(recipe, finished, classifier__calibration_rows=5)[0] == "train-baseline"
-    assert changed_stages(recipe, finished, data__validation_rows=5)[0] == "train-baseline"
+def test_validation_rows_decide_the_calibration_and_only_where_they_choose_weights_the_training(
+    recipe, finished, changed_stages
+):
+    calibration = ["calibrate-baseline", "calibrate-classifier", "evaluate"]
+    assert changed_stages(recipe, finished, classifier__calibration_rows=5) == calibration
+    # Too few rows to calibrate on: which they are does not matter.
+    assert changed_stages(recipe, finished, data__validation_rows=5) == []
     assert changed_stages(recipe, finished, evaluation__modes=["vote"]) == ["evaluate"]
+
+    def keys(rows, **values):
+        changed = override_recipe(recipe, data__validation_rows=rows, **values)
+        found = Pipeline(changed, finished).keys
+        found._content = lambda stage, key: key.fingerprint
+        return found.baseline().fingerprint, found.calibration("baseline").fingerprint
+
+    assert keys(24)[0] == keys(25)[0] and keys(24)[1] != keys(25)[1]
+    selecting = {"training__selection__steps": 2}
+    assert keys(24, **selecting)[0] != keys(25, **selecting)[0]

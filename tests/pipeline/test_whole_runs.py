@@ -72,7 +72,9 @@ def test_json_is_one_document(finished, recipe, tmp_path, capsys):
     }
     assert printed("train") == metrics
     assert printed("train", "--only", "baseline") == {"baseline": metrics["baseline"]}
-    assert printed("run", "--dry-run") == [{"stage": stage, "would_run": False} for stage in STAGES]
+    assert printed("run", "--dry-run") == [
+        {"stage": stage, "would_run": False, "reason": None} for stage in STAGES
+    ]
     assert {row["would_run"] for row in printed("run", "seed=14", "--dry-run")} == {True}
 
 

@@ -11,7 +11,11 @@ from whylabel.cli.options import finish, open_run, recipe_arguments
 
 @click.command("run")
 @recipe_arguments
-@click.option("--dry-run", is_flag=True, help="Say which stages would run, and run none.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check what can be checked, say which stages would run and why, and run none.",
+)
 def command(
     recipe_path: Path,
     overrides: tuple[str, ...],
@@ -32,8 +36,12 @@ def command(
     recipe, run = open_run(recipe_path, overrides, output, limit)
     pipeline = Pipeline(recipe, run)
     if dry_run:
+        pipeline.check(evaluated=True)
         if as_json:
-            stages = [{"stage": stage, "would_run": runs} for stage, runs in pipeline.would_run().items()]
+            stages = [
+                {"stage": stage, "would_run": reason is not None, "reason": reason}
+                for stage, reason in pipeline.would_run().items()
+            ]
             click.echo(json.dumps(stages, indent=2))
         else:
             click.echo("\n".join(pipeline.plan()))

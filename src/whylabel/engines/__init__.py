@@ -82,12 +82,6 @@ def pick_engine(model: ModelSource) -> tuple[str, str]:
     return "openvino", "the fastest on a CPU"
 
 
-def check_engine(name: str) -> None:
-    """Raise `EngineError` if there is no such engine: before anything is computed."""
-    if name != "auto":
-        _factory(name)
-
-
 def make_engine(name: str, model: ModelSource, options: Mapping[str, Any]) -> Engine:
     """Return the named engine; for `auto`, the one that `pick_engine` picks, and say which and why.
 
@@ -96,7 +90,7 @@ def make_engine(name: str, model: ModelSource, options: Mapping[str, Any]) -> En
     if name == "auto":
         name, reason = pick_engine(model)
         say(f"  engine auto is {name}: {reason}")
-    factory = _factory(name)
+    factory = find_factory(name)
     try:
         return factory(model, options)
     except TypeError as error:
@@ -105,7 +99,8 @@ def make_engine(name: str, model: ModelSource, options: Mapping[str, Any]) -> En
         ) from error
 
 
-def _factory(name: str) -> Factory:
+def find_factory(name: str) -> Factory:
+    """Return what makes an engine, ours or one added by entry point. Raises `EngineError` if there is none."""
     if name in ENGINES:
         return ENGINES[name]
     added = {point.name: point for point in entry_points(group="whylabel.engines")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -33,6 +34,7 @@ PACKAGES = ("openvino", "openvino-genai", "openvino-tokenizers")
 
 # An export is as large as its model in fp32, and every training makes a new model.
 _EXPORTS_KEPT = 4
+_EXPORT = re.compile(r"[0-9a-f]{32}")
 _NEAR_TIE = 2e-4
 """Two logits may change places by rounding alone where so small a part of all logits' span lies between them."""
 
@@ -132,7 +134,8 @@ def _fingerprint(model: PreTrainedModel) -> str:
 
 def _forget_old(exports: Path) -> None:
     folders = sorted(
-        (path for path in exports.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+        (path for path in exports.iterdir() if path.is_dir() and _EXPORT.fullmatch(path.name)),
+        key=lambda path: path.stat().st_mtime,
     )
     for folder in folders[:-_EXPORTS_KEPT]:
         shutil.rmtree(folder, ignore_errors=True)

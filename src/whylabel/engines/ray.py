@@ -270,7 +270,7 @@ def _plan(
     name: str, model: ModelSource, options: Mapping[str, Any], room: Layout, *, elsewhere: bool
 ) -> WorkerPlan:
     """Return what the workers build their engine from; on other machines a path must hold the same model."""
-    from whylabel.models.load import model_fingerprint
+    from whylabel.models.fingerprint import model_fingerprint
     from whylabel.models.packaged import PACKAGED_MODELS
 
     device = model.device

@@ -130,7 +130,7 @@ def _check_version(plan: WorkerPlan) -> None:
 
 def _check_model(plan: WorkerPlan) -> None:
     """Raise `EngineError` if a model that is a path is not here, or is another one."""
-    from whylabel.models.load import model_fingerprint
+    from whylabel.models.fingerprint import model_fingerprint
 
     if plan.fingerprint is None:
         return

@@ -6,7 +6,6 @@ are read; a model that brings its own code is refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 CARD = "whylabel.json"
 """What whylabel adds to a plain Hugging Face model folder."""
 
-_WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
-_FORBIDDEN_KEYS = ("auto_map", "_attn_implementation_internal", "_experts_implementation_internal")
+FORBIDDEN_KEYS = ("auto_map", "_attn_implementation_internal", "_experts_implementation_internal")
+"""Settings of a model that would run code of its own."""
 
 
 @dataclass
@@ -239,40 +238,6 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def model_fingerprint(name: str) -> str:
-    """Return what identifies a model's weights and tokenizer: a content hash, or hub id and commit."""
-    source = Path(find(name))
-    if not source.exists():
-        return _hub_fingerprint(name)
-    if source.is_file():
-        files = [source]
-    else:
-        files = sorted(
-            file for pattern in _WEIGHTS for file in source.glob(pattern) if file.name != "README.md"
-        )
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as content:
-            digest.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _hub_fingerprint(name: str) -> str:
-    from huggingface_hub import model_info
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-    from transformers.utils import cached_file
-
-    try:
-        return f"{name}@{model_info(name).sha}"
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
-        # Offline: the commit is in the path of the cached file.
-        try:
-            config = cached_file(name, "config.json", local_files_only=True)
-        except OSError as error:
-            raise _not_found(name, error) from error
-        return f"{name}@{Path(config).parent.name}"
-
-
 def _load_pretrained(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -286,7 +251,7 @@ def _load_pretrained(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     except ModelError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError ...
-        raise _not_found(source, error) from error
+        raise not_found(source, error) from error
     return model, tokenizer
 
 
@@ -303,7 +268,7 @@ def _load_config(source: str) -> PreTrainedConfig:
     except ModelError:
         raise
     except Exception as error:  # as in _load_pretrained
-        raise _not_found(source, error) from error
+        raise not_found(source, error) from error
 
 
 def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
@@ -314,7 +279,7 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # as in _load_pretrained
-        raise _not_found(source, error) from error
+        raise not_found(source, error) from error
 
 
 def _refuse_foreign_code(source: str) -> None:
@@ -323,9 +288,9 @@ def _refuse_foreign_code(source: str) -> None:
     try:
         path = cached_file(source, "config.json")
     except OSError as error:
-        raise _not_found(source, error) from error
+        raise not_found(source, error) from error
     values = json.loads(Path(path).read_text(encoding="utf-8"))
-    found = [key for key in _FORBIDDEN_KEYS if key in values]
+    found = [key for key in FORBIDDEN_KEYS if key in values]
     if found:
         raise ModelError(
             f"The model's config holds {', '.join(found)}: it would run code of its own, which is refused.",
@@ -334,7 +299,8 @@ def _refuse_foreign_code(source: str) -> None:
         )
 
 
-def _not_found(source: str, error: Exception) -> ModelError:
+def not_found(source: str, error: Exception) -> ModelError:
+    """Return the error for a model that a library could not find or read."""
     return ModelError(
         f"The model {source!r} cannot be loaded: {first_line(error)}",
         fix="check the name; for a gated model, accept its licence on the hub and set HF_TOKEN",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whylabel.errors import RunFolderError
 from whylabel.host.atomic import write_json
 from whylabel.host.progress import say
 from whylabel.models.load import CARD
@@ -44,6 +46,20 @@ def augment_stage(
         f"+ {found.failed:,} failed"
     )
     return StageResult(found.rows, outcome.written.tokens, {"content": found.content}, found.failed)
+
+
+def require_reasonings(run: RunFolder) -> None:
+    """Raise `RunFolderError` if not one reasoning was kept: nothing that needs them is worth its training."""
+    found = json.loads(run.augment_metrics.read_text(encoding="utf-8"))
+    if found["kept"] == 0:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in found["dropped_by_reason"].items())
+        failed = f"{found['failed']:,} failed" if found["failed"] else ""
+        raise RunFolderError(
+            f"No reasoning was kept of {found['rows']:,}: {', '.join(filter(None, [reasons, failed]))}.",
+            where=str(run.dropped),
+            fix="look at them with: whylabel reasonings RUN --state dropped; then change augment.filters, "
+            "augment.verification or the reasoner, or train without reasonings: classifier.target=label",
+        )
 
 
 def rehearse_augment(

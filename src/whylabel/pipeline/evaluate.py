@@ -73,10 +73,10 @@ def _predict(
 
 def _kept_answers(job: Job, name: str, modes: Sequence[Mode]) -> Path:
     """Return the file of these very answers; those of another model, other rows, modes or hardware are removed."""
-    content = job.run.read_manifest()["stages"][f"train-{name}"]["content"]
+    content = job.run.stage(f"calibrate-{name}")["content"]
     key = fingerprint(content, job.inputs.data_fingerprints["test"], sorted(modes), hardware())
     own = job.run.answers / f"{name}-{key[:16]}.jsonl"
-    for other in job.run.answers.glob(f"{name}-*.jsonl"):
+    for other in job.run.answers.glob(f"{name}-{'[0-9a-f]' * 16}.jsonl"):
         if other != own:
             other.unlink()
     return own

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 from whylabel.data import fingerprint as data_fingerprint
 from whylabel.data import load_dataset, load_reasoning
 from whylabel.errors import DataError
-from whylabel.models.load import model_fingerprint
+from whylabel.models.fingerprint import model_fingerprint
 from whylabel.prediction.multi_label import MultiLabel, multi_label_of
 from whylabel.recipe import FilterConfig, Recipe
+from whylabel.run_folder import fingerprint
 from whylabel.text.labels import LabelSet
 from whylabel.types import Dataset, QuestionAnswer
 
@@ -26,6 +28,18 @@ class Inputs:
     def dataset(self) -> Dataset:
         """The labelled texts: given, or those that the recipe names."""
         return self._given or load_dataset(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What `run.json` says of the labelled texts."""
+        dataset = self.dataset
+        return {
+            "source": self.recipe.data.source,
+            "fingerprint": fingerprint(self.data_fingerprints),
+            "rows": {name: len(rows) for name, rows in dataset.splits().items()},
+            "labels": list(self.labels.names),
+            "inferred": dataset.inferred,
+        }
 
     def check_test(self) -> None:
         """Raise `DataError` where there is nothing to evaluate on."""

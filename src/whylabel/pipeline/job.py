@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from whylabel.host.machine import versions
-from whylabel.models.load import model_fingerprint
+from whylabel.host.takeover import contents
+from whylabel.models.fingerprint import model_fingerprint
 from whylabel.pipeline.inputs import Inputs
 from whylabel.run_folder import RunFolder
+
+_KEY_LENGTH = 16
+_KEY = re.compile(rf"[0-9a-f]{{{_KEY_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,21 @@ class Job:
         return self.own(model.parent / "checkpoints")
 
     def own(self, parent: Path) -> Path:
-        """Return the folder of this very work below the parent; those of other settings are removed."""
-        own = parent / self.key[:16]
+        """Return the folder of this very work below the parent; those of other settings are removed.
+
+        What does not bear the name of such a folder is somebody else's, and stays.
+        """
+        own = parent / self.key[:_KEY_LENGTH]
         for other in parent.glob("*"):
-            if other != own:
+            if other != own and other.is_dir() and _KEY.fullmatch(other.name):
                 shutil.rmtree(other)
         return own
+
+    def discard(self, parent: Path) -> None:
+        """Remove the folder of this work, and its parent if nothing else is in it."""
+        shutil.rmtree(self.own(parent), ignore_errors=True)
+        if parent.is_dir() and not contents(parent):
+            shutil.rmtree(parent)
 
     def lineage(self, base_model: str | None = None) -> dict[str, Any]:
         """Return where a model that this stage makes comes from; `base_model` where it is not the recipe's."""
@@ -52,7 +66,7 @@ class Job:
             "base_model_fingerprint": model_fingerprint(base_model)
             if base_model
             else inputs.base_fingerprint,
-            "data": self.run.read_manifest().get("data", {}),
+            "data": inputs.description,
             "seed": recipe.seed,
             "stage": self.stage,
             "versions": versions(),

@@ -1,20 +1,30 @@
-"""What decides the outcome of each stage, as one fingerprint: its key.
+"""What decides the outcome of each stage: its key.
 
-A key covers everything that decides the stage's outputs, the content of the stages before it included.
+A key names everything that decides the stage's outputs, the content of the stages before it included. Which fields of
+the recipe those are is said beside each field (`recipe/section.py`): the keys of what is written and trained hold the
+fields that decide `weights`, those of calibration and evaluation the fields that decide `answers`. Fields that decide
+`presentation` or `execution` are in no key.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
 
 from whylabel.data import fingerprint as data_fingerprint
 from whylabel.engines.choice import output_settings
 from whylabel.errors import RunFolderError
-from whylabel.models.load import model_fingerprint
+from whylabel.models.fingerprint import model_fingerprint
 from whylabel.pipeline.inputs import Inputs
+from whylabel.prediction.calibration import LEAST_ROWS
 from whylabel.reasonings.masking import MASKING_VERSION
 from whylabel.run_folder import RunFolder, fingerprint
 from whylabel.text.prompts import FORMAT_VERSION
+
+Trained = Literal["baseline", "classifier"]
 
 _VERBS = {
     "train-reasoner": "train-reasoner",
@@ -22,13 +32,48 @@ _VERBS = {
     "augment": "augment",
     "train-baseline": "train",
     "train-classifier": "train",
+    "calibrate-baseline": "train",
+    "calibrate-classifier": "train",
 }
+_HASH_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class Key:
+    """Everything that decides a stage's outputs: fields of the recipe by their dotted key, hashes of data by name."""
+
+    parts: Mapping[str, Any]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the parts."""
+        return fingerprint(self.parts)
+
+    def changes_from(self, old: Mapping[str, Any]) -> str:
+        """Return in words what another key of the stage had otherwise: `training.learning_rate 0.0001 -> 1e-05`."""
+        new = json.loads(json.dumps(self.parts))
+        names = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+        return ", ".join(_change(name, old.get(name), new.get(name)) for name in names)
+
+
+def _change(name: str, old: Any, new: Any) -> str:
+    if any(isinstance(value, str) and len(value) == _HASH_LENGTH for value in (old, new)):
+        return f"{name} changed"
+    return f"{name} {old!r} -> {new!r}"
+
+
+class StageNotCurrentError(RunFolderError):
+    """A key depends on a stage that has not run, or ran with other settings or data."""
+
+    def __init__(self, stage: str, what: str, *, where: str, fix: str) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.stage = stage
 
 
 class StageKeys:
     """The keys of the stages over these inputs in this run folder.
 
-    A key that depends on an earlier stage raises `RunFolderError` where that one is not done and current.
+    A key that depends on an earlier stage raises `StageNotCurrentError` where that one is not done and current.
     """
 
     def __init__(self, inputs: Inputs, run: RunFolder) -> None:
@@ -36,59 +81,104 @@ class StageKeys:
         self.recipe = inputs.recipe
         self.run = run
 
-    def reasoner(self) -> str:
+    def reasoner(self) -> Key:
         """Return the key of `train-reasoner`."""
         config = self.recipe.reasoner
-        base = model_fingerprint(config.base_model) if config.base_model else self.inputs.base_fingerprint
-        train, held_out = self.inputs.reasoning_rows
-        rows = data_fingerprint([*train, *held_out])
-        sampling = self.recipe.augment.sampling.max_new_tokens
-        return fingerprint(
-            base, rows, config.training.model_dump(), self.recipe.prompt_style, FORMAT_VERSION,
-            self.recipe.seed, sampling,
-        )  # fmt: skip
+        train, _ = self.inputs.reasoning_rows
+        return Key(
+            {
+                "reasoner.base_model": model_fingerprint(config.base_model)
+                if config.base_model
+                else self.inputs.base_fingerprint,
+                "reasoning rows": data_fingerprint(train),
+                **config.training.deciding("weights", "reasoner.training."),
+                "prompt_style": self.recipe.prompt_style,
+                "format": FORMAT_VERSION,
+                "seed": self.recipe.seed,
+            }
+        )
 
-    def suspects(self) -> str:
+    def suspects(self) -> Key:
         """Return the key of `suspects`: its baselines are trained as the recipe says, whatever `baseline.budget`."""
-        train = self.inputs.data_fingerprints["train"]
-        return fingerprint(self.recipe.augment.suspects.folds, "label", self._stage_two(), train)
+        return Key({"augment.suspects.folds": self.recipe.augment.suspects.folds, **self._training()})
 
-    def augment(self) -> str:
+    def augment(self) -> Key:
         """Return the key of `augment`."""
         augment = self.recipe.augment
-        return fingerprint(
-            self.reasoner_settings(), self.inputs.data_fingerprints["train"], self.inputs.filters.model_dump(),
-            augment.sampling.max_new_tokens, augment.candidates, augment.condition,
-            augment.verification.model_dump(), self.verifier(), self._decisions(),
-            augment.suspects.model_dump() if augment.suspects.exclude else None, *self._left_out(),
-        )  # fmt: skip
+        judged = augment.verification.verifier is not None
+        suspects = augment.suspects
+        return Key(
+            {
+                **self.reasoner_settings(),
+                "train rows": self.inputs.data_fingerprints["train"],
+                **self.inputs.filters.deciding("weights", "augment.filters."),
+                "augment.sampling.max_new_tokens": augment.sampling.max_new_tokens,
+                "augment.candidates": augment.candidates,
+                "augment.condition": augment.condition,
+                **(augment.verification.deciding("weights", "augment.verification.") if judged else {}),
+                "verifier": self.verifier(),
+                "decisions": self._decisions(),
+                "suspects left out": self._content("suspects", self.suspects())
+                if suspects.folds and suspects.exclude
+                else None,
+            }
+        )
 
-    def baseline(self) -> str:
+    def baseline(self) -> Key:
         """Return the key of `train-baseline`."""
         budget = self.recipe.baseline.budget
         if budget == "same":
-            return fingerprint("label", self._stage_two(), self.inputs.data_fingerprints["train"])
-        spent = self._content("train-classifier", self.classifier())
-        return fingerprint("label", self._stage_two(), self.inputs.data_fingerprints["train"], budget, spent)
+            return Key(self._training())
+        self._content("train-classifier", self.classifier())
+        return Key({**self._training(), "baseline.budget": matched_budget(self.run, budget)})
 
-    def classifier(self) -> str:
+    def classifier(self) -> Key:
         """Return the key of `train-classifier`."""
-        rows = [self.inputs.data_fingerprints["train"]]
-        if self.recipe.classifier.target != "label":
-            rows.append(self._content("augment", self.augment()))
-        if self.recipe.classifier.self_training_rounds > 0:
-            rows.append(fingerprint(self.inputs.filters.model_dump()))
-        return fingerprint(self.recipe.classifier.model_dump(), self._stage_two(), rows)
+        config = self.recipe.classifier
+        parts = {**self._training(), **config.deciding("weights", "classifier.")}
+        if self.inputs.multi_label is None:
+            parts.pop("classifier.negatives")
+        if config.target != "label":
+            parts["reasonings"] = self._content("augment", self.augment())
+        if config.self_training_rounds > 0:
+            parts |= self.inputs.filters.deciding("weights", "augment.filters.")
+            parts["classifier.max_reasoning_tokens"] = config.max_reasoning_tokens
+        return Key(parts)
 
-    def evaluate(self) -> str:
+    def training(self, name: Trained) -> Key:
+        """Return the key of `train-baseline` or `train-classifier`."""
+        return self.baseline() if name == "baseline" else self.classifier()
+
+    def calibration(self, name: Trained) -> Key:
+        """Return the key of `calibrate-baseline` or `calibrate-classifier`."""
+        config = self.recipe.classifier
+        rows = config.calibration_rows
+        used = min(len(self.inputs.dataset.validation), rows) >= LEAST_ROWS
+        answers = {"classifier.calibration_rows": rows}
+        if name == "classifier":
+            answers = config.deciding("answers", "classifier.")
+        return Key(
+            {
+                "model": self._content(f"train-{name}", self.training(name)),
+                "validation rows": self.inputs.data_fingerprints["validation"] if used else None,
+                **answers,
+                "seed": self.recipe.seed,
+            }
+        )
+
+    def evaluate(self) -> Key:
         """Return the key of `evaluate`."""
-        return fingerprint(
-            self._content("train-baseline", self.baseline()),
-            self._content("train-classifier", self.classifier()),
-            self.inputs.data_fingerprints["train"],
-            self.inputs.data_fingerprints["test"],
-            self.recipe.evaluation.model_dump(),
-            self.recipe.seed,
+        config = self.recipe.evaluation
+        return Key(
+            {
+                "baseline": self._content("calibrate-baseline", self.calibration("baseline")),
+                "classifier": self._content("calibrate-classifier", self.calibration("classifier")),
+                # The floors learn from the train rows.
+                "train rows": self.inputs.data_fingerprints["train"] if config.floors else None,
+                "test rows": self.inputs.data_fingerprints["test"],
+                **config.deciding("answers", "evaluation."),
+                "seed": self.recipe.seed,
+            }
         )
 
     def reasoner_settings(self) -> dict[str, Any]:
@@ -96,20 +186,23 @@ class StageKeys:
 
         An endpoint counts by its model's name, not its URL.
         """
-        config, style = self.recipe.reasoner, self.recipe.prompt_style
+        config = self.recipe.reasoner
         if config.endpoint is not None:
-            model, style = f"endpoint:{config.model}", "chat"
-        elif config.model is not None:
-            model = model_fingerprint(config.model)[:16]
-        else:
-            model = self._content("train-reasoner", self.reasoner())[:16]
+            return self.settings_of(f"endpoint:{config.model}")
+        if config.model is not None:
+            return self.settings_of(model_fingerprint(config.model)[:16])
+        return self.settings_of(self._content("train-reasoner", self.reasoner())[:16])
+
+    def settings_of(self, reasoner: str) -> dict[str, Any]:
+        """Return the settings of reasonings that a reasoner of this identity writes."""
+        config = self.recipe.reasoner
         # An endpoint is sent whole texts. Without a limit nothing is said of it: older rows stay valid.
         limit = self.recipe.data.max_text_tokens if config.endpoint is None else None
         sampling = self.recipe.augment.sampling
         drawn = {"top_p": sampling.top_p, "seed": self.recipe.seed}
         return {
-            "reasoner": model,
-            "prompt_style": style,
+            "reasoner": reasoner,
+            "prompt_style": self.recipe.prompt_style if config.endpoint is None else "chat",
             "question": self.recipe.task.question,
             "format": FORMAT_VERSION,
             **({} if limit is None else {"max_text_tokens": limit}),
@@ -133,11 +226,6 @@ class StageKeys:
             recipe.data.max_text_tokens, FORMAT_VERSION, MASKING_VERSION,
         )  # fmt: skip
 
-    def _left_out(self) -> list[str]:
-        """Return what `suspects` has listed where such rows are left out: a new list sorts the others anew."""
-        suspects = self.recipe.augment.suspects
-        return [self._content("suspects", self.suspects())] if suspects.folds and suspects.exclude else []
-
     def _decisions(self) -> int:
         """How much people have decided about this run's reasonings: a new decision sorts them anew."""
         from whylabel.reasonings.store import open_store
@@ -147,24 +235,52 @@ class StageKeys:
         with open_store(self.run.store) as store:
             return store.count_decisions()
 
-    def _stage_two(self) -> list[object]:
-        """Return what classifier and baseline both depend on."""
-        inputs, recipe = self.inputs, self.recipe
-        return [
-            inputs.base_fingerprint, recipe.training.model_dump(), recipe.task.model_dump(), inputs.labels.names,
-            recipe.prompt_style, recipe.data.max_text_tokens, FORMAT_VERSION, recipe.seed,
-            inputs.data_fingerprints["validation"], recipe.classifier.calibration_rows,
-            None if inputs.multi_label is None else recipe.classifier.negatives,
-        ]  # fmt: skip
+    def _training(self) -> dict[str, Any]:
+        """Return what the trainings of classifier and baseline both depend on."""
+        inputs, recipe, task = self.inputs, self.recipe, self.recipe.task
+        several = {
+            "task.label_separator": task.label_separator,
+            "classifier.negatives": recipe.classifier.negatives,
+        }
+        selects = recipe.training.selection.steps is not None
+        return {
+            "base_model": inputs.base_fingerprint,
+            "train rows": inputs.data_fingerprints["train"],
+            "labels": list(inputs.labels.names),
+            "task.type": task.type,
+            "task.question": task.question,
+            "task.name": task.name,
+            **(several if inputs.multi_label else {}),
+            "prompt_style": recipe.prompt_style,
+            "data.max_text_tokens": recipe.data.max_text_tokens,
+            **recipe.training.deciding("weights", "training."),
+            # The validation rows choose the weights that are kept.
+            "validation rows": inputs.data_fingerprints["validation"] if selects else None,
+            "format": FORMAT_VERSION,
+            "seed": recipe.seed,
+        }
 
-    def _content(self, stage: str, key: str) -> str:
+    def _content(self, stage: str, key: Key) -> str:
         """Return the recorded content hash of a stage before this one, which must be done and current."""
-        if not self.run.is_current(stage, key):
-            known = self.run.read_manifest().get("stages", {}).get(stage, {}).get("status") == "done"
+        if not self.run.is_current(stage, key.fingerprint):
+            known = self.run.stage(stage).get("status") == "done"
             state = "was made with other settings or data" if known else "has not been run"
-            raise RunFolderError(
+            raise StageNotCurrentError(
+                stage,
                 f"The stage before this one, {stage}, {state}.",
                 where=str(self.run.path),
                 fix=f"run it first: whylabel {_VERBS[stage]} RECIPE, or all stages: whylabel run RECIPE",
             )
-        return str(self.run.read_manifest()["stages"][stage]["content"])
+        return str(self.run.stage(stage)["content"])
+
+
+def matched_budget(run: RunFolder, budget: str) -> dict[str, Any]:
+    """Return the limit of the baseline's training that equals what the classifier's training has taken.
+
+    Rounds of self-training count. `budget` is `matched_steps` or `matched_flops`.
+    """
+    spent = json.loads(run.classifier_metrics.read_text(encoding="utf-8"))
+    trainings = [spent, *spent.get("self_training", [])]
+    if budget == "matched_steps":
+        return {"max_steps": sum(one["steps"] for one in trainings)}
+    return {"max_train_flops": sum(one["flops"] for one in trainings)}

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from whylabel.errors import RunFolderError
 from whylabel.host.machine import hardware, versions
 from whylabel.host.progress import duration, say
-from whylabel.pipeline.augment import augment_stage, rehearse_augment
+from whylabel.pipeline.adoption import adopt, rename_in_store
+from whylabel.pipeline.augment import augment_stage, rehearse_augment, require_reasonings
+from whylabel.pipeline.calibrate import calibrate_stage, describe
 from whylabel.pipeline.evaluate import evaluate_stage
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
-from whylabel.pipeline.keys import StageKeys
+from whylabel.pipeline.keys import Key, StageKeys, StageNotCurrentError, Trained
+from whylabel.pipeline.preflight import preflight
 from whylabel.pipeline.reasoner import reasoner_stage
 from whylabel.pipeline.suspects import suspects_stage
 from whylabel.pipeline.train import baseline_stage, classifier_stage
-from whylabel.reasonings.filters import check_filters
 from whylabel.recipe import FilterConfig, Recipe
-from whylabel.run_folder import RunFolder, fingerprint
+from whylabel.run_folder import RunFolder
 from whylabel.text.labels import LabelSet
 from whylabel.types import Dataset
 
@@ -54,99 +56,93 @@ class Pipeline:
 
     def reasoner_fingerprint(self) -> str:
         """Return what decides the outcome of stage 1."""
-        return self.keys.reasoner()
+        return self.keys.reasoner().fingerprint
 
     # -- all stages --------------------------------------------------------------------------------------
 
     def run_all(self) -> None:
         """Run every stage, then write the report."""
         self.begin(evaluated=True)
-        if self.recipe.classifier.target != "label":
+        if self._reasoned:
             self.train_reasoner()
             self.augment()
         self.train_models()
         self.evaluate()
 
+    def check(self, *, evaluated: bool = False) -> None:
+        """Check everything that can be checked before the first stage; see `preflight`. Nothing is written."""
+        preflight(self.inputs, self.run, evaluated=evaluated)
+
     def begin(self, *, evaluated: bool = False) -> None:
-        """Write what is known before the first stage: the resolved recipe, versions, hardware, data.
+        """Check everything that can be checked before the first stage, and prepare the run folder.
 
-        Raises `RecipeError`, `EngineError` or `ModelError` for an unknown filter or engine, or a mode that the target
-        has not, `AuditError` for texts that are too long to train on, and `DataError` where an evaluation is to
-        follow and there is no test split: hours before they would be asked.
+        Raises what `preflight` raises, hours before a stage would. Finished stages of an older whylabel are adopted
+        where their outputs are still right.
         """
-        from whylabel.engines import check_engine
-        from whylabel.prediction.card import check_modes
-
-        check_filters(self.filters)
-        check_modes(self.recipe.classifier.target, self.recipe.evaluation.modes or ())
-        check_engine(self.recipe.augment.engine.name)
-        self._check_lengths()
-        if evaluated:
-            self.inputs.check_test()
+        self.check(evaluated=evaluated)
         self.run.path.mkdir(parents=True, exist_ok=True)
-        self.run.write_recipe(self.recipe.to_yaml())
-        splits = self.dataset.splits()
-        self.run.update_manifest(
-            versions=versions(),
-            hardware=hardware(),
-            seed=self.recipe.seed,
-            base_model={"name": self.recipe.base_model, "fingerprint": self.inputs.base_fingerprint},
-            data={
-                "source": self.recipe.data.source,
-                "fingerprint": fingerprint(self.inputs.data_fingerprints),
-                "rows": {name: len(rows) for name, rows in splits.items()},
-                "labels": list(self.labels.names),
-                "inferred": self.dataset.inferred,
-            },
-        )
-
-    def _check_lengths(self) -> None:
-        from whylabel.models.load import find, token_counter
-        from whylabel.training.audit import audit_texts
-
-        count_tokens = token_counter(find(self.recipe.base_model))
-        if self.recipe.data.max_text_tokens is None and count_tokens is not None:
-            rows = ((row.id, row.text) for row in self.dataset.train)
-            audit_texts(rows, count_tokens, self.recipe.training.max_length)
+        adopt(self.inputs, self.run, self._order())
+        rename_in_store(self.inputs, self.keys, self.run)
+        stages = self.run.read_manifest().get("stages", {})
+        self.run.update_manifest()
+        if not any(entry.get("status") == "done" for entry in stages.values()):
+            self._record()
 
     def plan(self) -> list[str]:
-        """Return a line per stage: whether it would run."""
-        said = {True: "would run", False: "nothing has changed, would be skipped"}
-        return [f"{stage}: {said[runs]}" for stage, runs in self.would_run().items()]
+        """Return a line per stage: whether it would run, and why."""
+        return [
+            f"{stage}: nothing has changed, would be skipped"
+            if reason is None
+            else f"{stage}: would run, {reason}"
+            for stage, reason in self.would_run().items()
+        ]
 
-    def would_run(self) -> dict[str, bool]:
-        """Return by stage whether it would run. Stages after one that runs cannot be told, so they run."""
-        found: dict[str, bool] = {}
-        runs = False
-        for stage, key in self._order().items():
+    def would_run(self) -> dict[str, str | None]:
+        """Return by stage why it would run; None where it would not.
+
+        Whether a stage has to run that depends on one that runs is not known before, so it is counted, too.
+        """
+        found: dict[str, str | None] = {}
+        order = self._order()
+        adopt(self.inputs, self.run, order)
+        for stage, key in order.items():
             try:
-                runs = runs or not self.run.is_current(stage, key())
-            except RunFolderError:
-                runs = True
-            found[stage] = runs
+                found[stage] = self._reason(stage, key())
+            except StageNotCurrentError as error:
+                found[stage] = f"after {error.stage}"
         return found
 
-    def _order(self) -> dict[str, Callable[[], str]]:
+    def _order(self) -> dict[str, Callable[[], Key]]:
         """Return the stages that the recipe asks for in their order, each with what computes its key."""
-        looked_for = self.recipe.augment.suspects.folds is not None
-        order = {
-            "train-reasoner": self.keys.reasoner,
-            **({"train-baseline": self.keys.baseline} if self._verified_by_baseline else {}),
-            **({"suspects": self.keys.suspects} if looked_for else {}),
-            "augment": self.keys.augment,
-            "train-baseline": self.keys.baseline,
-            "train-classifier": self.keys.classifier,
-            "evaluate": self.keys.evaluate,
+        order: dict[str, Callable[[], Key]] = {}
+        if self._reasoned and self.recipe.reasoner.model is None:
+            order["train-reasoner"] = self.keys.reasoner
+        if self._reasoned and self._verified_by_baseline:
+            order |= self._order_of("baseline")
+        if self._reasoned and self.recipe.augment.suspects.folds is not None:
+            order["suspects"] = self.keys.suspects
+        if self._reasoned:
+            order["augment"] = self.keys.augment
+        for name in self._trained:
+            order |= self._order_of(name)
+        return {**order, "evaluate": self.keys.evaluate}
+
+    def _order_of(self, name: Trained) -> dict[str, Callable[[], Key]]:
+        return {
+            f"train-{name}": partial(self.keys.training, name),
+            f"calibrate-{name}": partial(self.keys.calibration, name),
         }
-        if self.recipe.baseline.budget != "same":
-            for stage in ("train-baseline", "evaluate"):
-                order[stage] = order.pop(stage)
-        if self.recipe.classifier.target == "label":
-            order.pop("augment")
-            order.pop("suspects", None)
-        if self.recipe.classifier.target == "label" or self.recipe.reasoner.model is not None:
-            order.pop("train-reasoner")
-        return order
+
+    @property
+    def _reasoned(self) -> bool:
+        return self.recipe.classifier.target != "label"
+
+    @property
+    def _trained(self) -> tuple[Trained, Trained]:
+        """The models of stage 2b, the one first whose budget the other's rests on."""
+        if self.recipe.baseline.budget == "same":
+            return "baseline", "classifier"
+        return "classifier", "baseline"
 
     @property
     def _verified_by_baseline(self) -> bool:
@@ -185,24 +181,42 @@ class Pipeline:
     def rehearse_augment(self) -> Rehearsal:
         """Return what stage 2a would write, and about what it would take; nothing is stored."""
         suspects = self.recipe.augment.suspects
-        known = suspects.folds is not None and self.run.is_current("suspects", self.keys.suspects())
+        known = suspects.folds is not None and self.run.is_current(
+            "suspects", self.keys.suspects().fingerprint
+        )
         if suspects.folds is not None and suspects.exclude and not known:
             say("  suspect labels have not been looked for yet: their rows are counted, too")
         return rehearse_augment(self.inputs, self.run, self.keys.reasoner_settings(), known)
 
     def train_models(self) -> None:
-        """Stage 2b for both models, the one first whose budget the other's rests on."""
-        order = [self.train_baseline, self.train_classifier]
-        for train in order if self.recipe.baseline.budget == "same" else reversed(order):
-            train()
+        """Stage 2b for both models.
+
+        Raises `RunFolderError` where the classifier needs reasonings, and none was kept.
+        """
+        if self._reasoned and self.run.is_current("augment", self.keys.augment().fingerprint):
+            require_reasonings(self.run)
+        for name in self._trained:
+            self._train(name)
 
     def train_baseline(self) -> None:
         """Stage 2b without reasonings."""
-        self._stage("train-baseline", self.keys.baseline(), baseline_stage)
+        self._train("baseline")
 
     def train_classifier(self) -> None:
         """Stage 2b with reasonings."""
-        self._stage("train-classifier", self.keys.classifier(), classifier_stage)
+        self._train("classifier")
+
+    def _train(self, name: Trained) -> None:
+        run = self.run
+        work, folder, metrics = {
+            "baseline": (baseline_stage, run.baseline_model, run.baseline_metrics),
+            "classifier": (classifier_stage, run.classifier_model, run.classifier_metrics),
+        }[name]
+        # A training writes the card anew, so that it has to be calibrated again, whatever was trained.
+        self._stage(f"train-{name}", self.keys.training(name), work, undone=f"calibrate-{name}")
+        calibrate = partial(calibrate_stage, folder=folder, metrics=metrics)
+        self._stage(f"calibrate-{name}", self.keys.calibration(name), calibrate)
+        describe(self.inputs, folder)
 
     def evaluate(self) -> None:
         """Compare the models on the test split and write report and model card."""
@@ -216,24 +230,63 @@ class Pipeline:
         write_model_card(self.run)
 
     def _stage(
-        self, stage: str, key: str, work: Callable[[Job], StageResult], *, again: bool = False
+        self,
+        stage: str,
+        key: Key,
+        work: Callable[[Job], StageResult],
+        *,
+        again: bool = False,
+        undone: str | None = None,
     ) -> None:
-        """Do a stage and record it, or skip it if it is current."""
-        if self.run.is_current(stage, key) and not again:
+        """Do a stage and record it, or skip it if it is current; `undone` is a stage whose outputs it replaces."""
+        reason = self._reason(stage, key)
+        if reason is None and not again:
             say(f"{stage}: nothing has changed, skipped")
+            self._record()
             return
-        say(f"{stage}:")
+        say(f"{stage}: {reason}" if reason and self.run.stage(stage) else f"{stage}:")
         started = time.monotonic()
-        self.run.begin_stage(stage, key)
-        result = work(Job(stage, key, self.inputs, self.run))
+        self.run.begin_stage(stage, key.fingerprint, undone=undone)
+        result = work(Job(stage, key.fingerprint, self.inputs, self.run))
         seconds = time.monotonic() - started
         self.run.finish_stage(
             stage,
-            key,
+            key.fingerprint,
             seconds=seconds,
             rows=result.rows,
             tokens=result.tokens,
             failed_rows=result.failed_rows,
+            decided_by=dict(key.parts),
+            recipe=self.recipe.model_dump(mode="json"),
+            versions=versions(),
+            hardware=hardware(),
             **result.record,
         )
+        self._record()
         say(f"{stage}: done in {duration(seconds)}")
+
+    def _reason(self, stage: str, key: Key) -> str | None:
+        """Return why a stage has to run, in words; None where it is current."""
+        entry = self.run.stage(stage)
+        missing = self.run.missing_outputs(stage)
+        if entry.get("status") != "done":
+            state = {None: "it has not run yet", "running": "it was interrupted"}
+            return state.get(entry.get("status"), "its model was trained anew")
+        if entry.get("fingerprint") != key.fingerprint:
+            old = entry.get("decided_by")
+            return f"because {key.changes_from(old)}" if old else "it was made with other settings or data"
+        return f"{missing[0].name} is missing" if missing else None
+
+    def _record(self) -> None:
+        """Write what the run folder now holds: the resolved recipe, versions, hardware, data.
+
+        Only after a stage that is done or current: a verb that fails leaves what the finished stages were made with.
+        """
+        self.run.write_recipe(self.recipe.to_yaml())
+        self.run.update_manifest(
+            versions=versions(),
+            hardware=hardware(),
+            seed=self.recipe.seed,
+            base_model={"name": self.recipe.base_model, "fingerprint": self.inputs.base_fingerprint},
+            data=self.inputs.description,
+        )

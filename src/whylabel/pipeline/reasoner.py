@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 from whylabel.host.atomic import whole_folder, write_json
 from whylabel.host.progress import say
-from whylabel.models.load import model_fingerprint
+from whylabel.models.fingerprint import model_fingerprint
 from whylabel.pipeline.job import Job, StageResult
 
 
@@ -39,7 +37,7 @@ def reasoner_stage(job: Job) -> StageResult:
     base = load(base_name, device=recipe.device)
     recovery = reasoner.answer_recovery(base, Prompts(base.tokenizer), written, seed=recipe.seed)
     write_json(run.reasoner_metrics, {**shown, "answer_recovery": recovery, "training": trained})
-    shutil.rmtree(checkpoints.parent, ignore_errors=True)
+    job.discard(checkpoints.parent)
     say(
         f"  gate on {shown['n']} held-out rows: loss {shown['held_out_loss']:.3f}, perplexity "
         f"{shown['perplexity']:.1f}, stopped by itself {shown['stopped_share']:.0%}, answer told from the "

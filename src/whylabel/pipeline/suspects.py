@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -25,12 +24,12 @@ def suspects_stage(job: Job) -> StageResult:
     assert folds is not None
     rows = list(job.inputs.dataset.train)
     scratch = listed.with_name("folds")
-    own = scratch / job.key[:16]
+    own = job.own(scratch)
     fit_predict = partial(_fit_predict, job, own)
     probabilities = out_of_fold(rows, labels, folds, recipe.seed, fit_predict, own)
     found = find_suspects(rows, probabilities, labels)
     write_suspects(listed, found)
-    shutil.rmtree(scratch, ignore_errors=True)
+    job.discard(scratch)
     share = len(found) / len(rows)
     say(f"  {len(found):,} of {len(rows):,} labels look wrong ({share:.1%}); they are in {listed}")
     return StageResult(len(rows), 0, {"content": fingerprint(sorted(row.id for row in found))})

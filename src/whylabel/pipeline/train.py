@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from whylabel.host.atomic import whole_folder, write_json
 from whylabel.host.progress import say
-from whylabel.models.load import model_fingerprint
+from whylabel.pipeline.calibrate import trained_content
 from whylabel.pipeline.job import Job, StageResult
+from whylabel.pipeline.keys import matched_budget
 from whylabel.pipeline.self_training import self_training_round
 from whylabel.reasonings.files import read_reasoned
 from whylabel.recipe import ClassifierTrainingConfig
@@ -43,14 +43,8 @@ def _baseline_training(job: Job) -> ClassifierTrainingConfig:
     budget, training = job.inputs.recipe.baseline.budget, job.inputs.recipe.training
     if budget == "same":
         return training
-    spent = json.loads(job.run.classifier_metrics.read_text(encoding="utf-8"))
-    trainings = [spent, *spent.get("self_training", [])]
     nothing = {"max_steps": None, "max_supervised_tokens": None, "max_train_flops": None}
-    if budget == "matched_steps":
-        limit = {"max_steps": sum(one["steps"] for one in trainings)}
-    else:
-        limit = {"max_train_flops": sum(one["flops"] for one in trainings)}
-    return training.model_copy(update={**nothing, **limit})
+    return training.model_copy(update={**nothing, **matched_budget(job.run, budget)})
 
 
 def _classifier_rows(job: Job) -> Sequence[Example | ReasonedExample]:
@@ -79,11 +73,11 @@ def _train(
     metrics: Path,
     training: ClassifierTrainingConfig | None = None,
 ) -> StageResult:
-    """Train, calibrate and save a model that writes what the target says; `training` replaces the recipe's."""
+    """Train and save a model that writes what the target says; `training` replaces the recipe's."""
     from whylabel.models.load import load
-    from whylabel.stages.classifier import calibrate_classifier, save_checked, train_classifier
+    from whylabel.stages.classifier import save_checked, train_classifier
 
-    recipe, validation = job.inputs.recipe, job.inputs.dataset.validation
+    recipe = job.inputs.recipe
     loaded = load(recipe.base_model, device=recipe.device, dtype="float32")
     checkpoints = job.checkpoints(folder)
     card, trained = train_classifier(
@@ -95,13 +89,11 @@ def _train(
         title=job.stage,
         checkpoints=checkpoints,
         lineage=job.lineage(),
-        validation=validation,
+        validation=job.inputs.dataset.validation,
         training=training,
     )
-    card = calibrate_classifier(loaded, card, validation, recipe)
     with whole_folder(folder) as aside:
         save_checked(loaded, card, rows, aside)
     write_json(metrics, trained)
-    shutil.rmtree(checkpoints.parent, ignore_errors=True)
-    record = {"content": model_fingerprint(str(folder))}
-    return StageResult(len(rows), int(trained["tokens"]), record)
+    job.discard(checkpoints.parent)
+    return StageResult(len(rows), int(trained["tokens"]), {"content": trained_content(folder)})

@@ -28,6 +28,10 @@ MODES: dict[Target, tuple[Mode, ...]] = {
 
 
 _CHOSEN_ON_VALIDATION: tuple[Mode, ...] = ("adaptive", "blend")
+CALIBRATED = ("modes", "calibration", "thresholds", "vote", "max_reasoning_tokens")
+"""The entries of `whylabel.json` that calibration writes: how a trained model answers."""
+DESCRIBING = ("whylabel", "lineage", "label_descriptions")
+"""The entries that decide no answer: they say where a model comes from and what its labels mean."""
 REASONS: tuple[Mode, ...] = ("reasoned", "vote", "blend")
 """The modes that write a reasoning for every text."""
 

@@ -138,6 +138,21 @@ class ReasoningStore:
         found = self._connection.execute("SELECT number, content FROM settings")
         return {number: json.loads(content) for number, content in found}
 
+    def rename_reasoner(self, old: str, new: str) -> None:
+        """Let reasonings that stand under one identity of their reasoner stand under another from now on."""
+        for number, content in self.settings().items():
+            if content.get("reasoner") == old != new:
+                renamed = json.dumps({**content, "reasoner": new}, sort_keys=True, ensure_ascii=False)
+                with self._connection:
+                    self._connection.execute(
+                        "UPDATE OR IGNORE settings SET content = ? WHERE number = ?", (renamed, number)
+                    )
+
+    def rename_verifier(self, old: str, new: str) -> None:
+        """Let verdicts that stand under one identity of their verifier stand under another from now on."""
+        with self._connection:
+            self._connection.execute("UPDATE OR IGNORE lifts SET verifier = ? WHERE verifier = ?", (new, old))
+
     def put(self, rows: Iterable[StoredReasoning], settings: int) -> None:
         """Commit rows in one transaction; a row at a place that is taken replaces what is there."""
         _put(self._connection, rows, settings)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from whylabel.recipe.section import Section
+from whylabel.recipe.section import Section, Weights
 
 
 class SamplingConfig(Section):
@@ -97,8 +97,9 @@ class EngineConfig(Section):
     """What generates; a plain name, `engine: vllm`, means that engine in this process."""
 
     short_for: ClassVar[str | None] = "name"
+    decides = "execution"
 
-    name: str = "auto"
+    name: Weights[str] = "auto"
     """`transformers`, `openvino` (the fast one on a CPU), `vllm`, `openai`, `scripted`, an engine added by entry
     point, or `auto`: openvino where it is installed, the device is the CPU and it can run the model, else
     transformers."""

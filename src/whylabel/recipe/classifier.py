@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from whylabel.recipe.section import Section
+from whylabel.recipe.section import Answers, Presentation, Section
 from whylabel.types import Control, Mode, Target
 
 
@@ -30,16 +30,16 @@ class ClassifierConfig(Section):
     control: Control | None = None
     """Spoil the reasonings on purpose, to see what they are worth: `shuffled_words`, `another_text`, `another_label`,
     `filler` or `key_words`; default: train on them as they are."""
-    max_reasoning_tokens: int | None = Field(None, ge=1)
+    max_reasoning_tokens: Answers[int | None] = Field(None, ge=1)
     """Tokens a reasoning may take at prediction; default: from the lengths seen in training.
     At the limit the reasoning is closed and the label is still scored."""
-    votes: int = Field(5, ge=1)
+    votes: Answers[int] = Field(5, ge=1)
     """Mode `vote`: reasonings drawn for a text."""
-    vote_temperature: float = Field(0.7, gt=0)
+    vote_temperature: Answers[float] = Field(0.7, gt=0)
     """Mode `vote`: temperature at which they are drawn."""
-    calibration_rows: int = Field(500, ge=0)
+    calibration_rows: Answers[int] = Field(500, ge=0)
     """Validation rows on which the probabilities of classifier and baseline are calibrated; below 20 none are."""
-    adaptive_share: float = Field(0.3, ge=0, le=1)
+    adaptive_share: Answers[float] = Field(0.3, ge=0, le=1)
     """Mode `adaptive`: the largest share of validation rows that are reasoned about; the threshold is where, within
     it, most of their labels are right."""
 
@@ -69,11 +69,13 @@ class BaselineConfig(Section):
 class EvaluationConfig(Section):
     """How the models are compared."""
 
+    decides = "answers"
+
     bootstrap_samples: int = Field(10_000, ge=100)
     """Resamples of the paired bootstrap."""
     floors: list[Literal["majority", "tfidf"]] = ["majority", "tfidf"]
     """Simple models beside which the others must stand."""
     modes: list[Mode] | None = None
     """Modes in which the classifier is evaluated, beside its default one; default: all that it has but `vote`."""
-    shown: int = Field(20, ge=1)
+    shown: Presentation[int] = Field(20, ge=1)
     """Right and wrong predictions that the report shows of each."""

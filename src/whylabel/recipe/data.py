@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from whylabel.errors import LabelError
-from whylabel.recipe.section import Section
+from whylabel.recipe.section import Answers, Section
 from whylabel.text.several_labels import Separator
 
 
@@ -62,9 +62,9 @@ class DataConfig(Section):
     the rarest of a row."""
     train_rows: int | None = Field(None, ge=2)
     """Use only this many train rows (stratified by label; `multi_label`: by the rarest label of a row)."""
-    validation_rows: int | None = Field(None, ge=1)
+    validation_rows: Answers[int | None] = Field(None, ge=1)
     """Use only this many validation rows (stratified by label)."""
-    test_rows: int | None = Field(None, ge=1)
+    test_rows: Answers[int | None] = Field(None, ge=1)
     """Use only this many test rows (stratified by label)."""
     bad_rows: Literal["error", "drop"] = "error"
     """What to do with rows that have no text or no label: stop, or leave them out and say so."""

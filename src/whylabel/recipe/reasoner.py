@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from whylabel.recipe.section import Section
+from whylabel.recipe.section import Execution, Section
 from whylabel.recipe.training import ReasonerTrainingConfig
 
 
@@ -30,7 +30,7 @@ class ReasonerConfig(Section):
 
     model: str | None = None
     """A ready reasoner (default model, hub id, folder or GGUF file); stage 1 is then skipped."""
-    endpoint: str | None = None
+    endpoint: Execution[str | None] = None
     """URL of an OpenAI-compatible endpoint that serves `reasoner.model` (`http://127.0.0.1:8000/v1`); stage 1 is
     skipped, no model is loaded. The API key is read from OPENAI_API_KEY."""
     base_model: str | None = None

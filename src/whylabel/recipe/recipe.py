@@ -12,14 +12,14 @@ from whylabel.recipe.augment import AugmentConfig
 from whylabel.recipe.classifier import BaselineConfig, ClassifierConfig, EvaluationConfig
 from whylabel.recipe.data import DataConfig, TaskConfig
 from whylabel.recipe.reasoner import ReasonerConfig
-from whylabel.recipe.section import Section
+from whylabel.recipe.section import Execution, Presentation, Section
 from whylabel.recipe.training import ClassifierTrainingConfig
 
 
 class Recipe(Section):
     """Everything that decides a run."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Presentation[str] = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Name of the run; its folder is `runs/NAME` unless --output says otherwise."""
     seed: int = Field(13, ge=0, lt=2**32)
     """Seed of splits, data order, training and sampling."""
@@ -27,7 +27,7 @@ class Recipe(Section):
     """What is fine-tuned: the default model, a hub id, a local folder or a GGUF file of a causal LM."""
     prompt_style: Literal["compact", "chat"] = "compact"
     """`compact`: a short own format, far fewer tokens; `chat`: the model's chat template."""
-    device: str = "auto"
+    device: Execution[str] = "auto"
     """`auto`, `cpu`, `cuda` or a torch device name."""
     task: TaskConfig = TaskConfig()
     """What is asked."""

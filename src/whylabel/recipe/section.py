@@ -1,10 +1,34 @@
-"""What all parts of the recipe are: frozen records that know their fields."""
+"""What all parts of the recipe are: frozen records that know their fields, and what each field decides."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
+
+Effect = Literal["weights", "answers", "presentation", "execution"]
+"""What a field decides, and so what runs again when it changes:
+
+- `weights`: what is written and learnt: reasonings, the rows that are trained on, the training itself;
+- `answers`: what a trained model answers, and the figures over its answers: calibration and evaluation;
+- `presentation`: what is shown of a run: nothing runs again, the report is written anew;
+- `execution`: how fast, with how much memory and where something runs: nothing runs again.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Decides:
+    """Marks a field that decides something else than most fields of its section."""
+
+    effect: Effect
+
+
+T = TypeVar("T")
+Weights = Annotated[T, Decides("weights")]
+Answers = Annotated[T, Decides("answers")]
+Presentation = Annotated[T, Decides("presentation")]
+Execution = Annotated[T, Decides("execution")]
 
 
 class Section(BaseModel):
@@ -12,6 +36,8 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
+    decides: ClassVar[Effect] = "weights"
+    """What the fields decide that are not marked."""
     short_for: ClassVar[str | None] = None
     """The field that is meant where a plain word stands in the section's place (`engine: vllm`)."""
 
@@ -27,6 +53,24 @@ class Section(BaseModel):
         empty = {key for key, value in values.items() if value is None and key in fields}
         sections = {key for key in empty if is_section(fields[key].annotation)}
         return {key: value for key, value in values.items() if key not in sections}
+
+    @classmethod
+    def effect_of(cls, name: str) -> Effect:
+        """Return what a field of this section decides."""
+        marks = (item.effect for item in cls.model_fields[name].metadata if isinstance(item, Decides))
+        return next(marks, cls.decides)
+
+    def deciding(self, effect: Effect, prefix: str = "") -> dict[str, Any]:
+        """Return the fields that decide this, by dotted key, those of sections below included, as plain values."""
+        found: dict[str, Any] = {}
+        plain = self.model_dump(mode="json")
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Section):
+                found |= value.deciding(effect, f"{prefix}{name}.")
+            elif self.effect_of(name) == effect:
+                found[f"{prefix}{name}"] = plain[name]
+        return found
 
 
 def is_section(annotation: object) -> bool:

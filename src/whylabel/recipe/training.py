@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from whylabel.recipe.section import Section
+from whylabel.recipe.section import Execution, Section
 
 
 class LoraSettings(Section):
@@ -74,7 +74,7 @@ class TrainingConfig(Section):
     """Rows (or packs) in a batch."""
     gradient_accumulation_steps: int = Field(1, ge=1)
     """Batches in an optimizer step."""
-    tokens_per_batch: int = Field(2048, ge=32)
+    tokens_per_batch: Execution[int] = Field(2048, ge=32)
     """Largest number of tokens, padding included, that are computed at once: memory and speed only. A step whose rows
     hold more is computed in parts."""
     max_length: int = Field(1024, ge=32)
@@ -82,11 +82,11 @@ class TrainingConfig(Section):
     packing: bool = False
     """Join rows into sequences of up to `max_length` tokens in which none sees another; a batch then counts such
     sequences. Fast where FlashAttention 2 is installed; elsewhere a mask keeps rows apart."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Execution[bool] = False
     """Trade speed for memory."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training (weights stay float32); auto: bfloat16 where the hardware computes it, else float32."""
-    save_steps: int | None = Field(None, ge=1)
+    save_steps: Execution[int | None] = Field(None, ge=1)
     """Optimizer steps between checkpoints; default: one every five minutes."""
 
 

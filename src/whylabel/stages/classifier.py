@@ -1,7 +1,7 @@
 """Stage 2b: training the classifier (text -> reasoning + label) and the baseline (text -> label).
 
-`train_classifier` trains, `calibrate_classifier` chooses on validation rows what the probabilities rest on, and
-`save_checked` saves what then comes back as the same model. A trained model is used through `trained.py`.
+`train_classifier` trains, `save_checked` saves what then comes back as the same model, and `calibrate_classifier`
+chooses on validation rows what the probabilities rest on. A trained model is used through `trained.py`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,12 @@ def train_classifier(
         title=title,
         select=select,
     )
-    figures = {**asdict(result), "rows": len(rows), "examples_per_epoch": result.rows}
+    figures = {
+        **asdict(result),
+        "rows": len(rows),
+        "examples_per_epoch": result.rows,
+        "reasoning_budget": reasoning_budget(prompts, reasonings),
+    }
     return card, {**figures, "target": target, "texts_trimmed": trimmed, "audit": checked}
 
 
@@ -153,6 +158,22 @@ def _drawn(rows: Sequence[Example], most: int, seed: str) -> list[Example]:
     """Return so many rows at most, drawn and in their order: a split may be sorted by label."""
     places = random.Random(seed).sample(range(len(rows)), min(most, len(rows)))
     return [rows[place] for place in sorted(places)]
+
+
+def uncalibrated(card: ModelCard, recipe: Recipe, budget: int) -> ModelCard:
+    """Return the card as its training left it, with the recipe's settings of how the model answers.
+
+    `budget` is what a reasoning may take by the lengths seen in training.
+    """
+    config = recipe.classifier
+    return replace(
+        card,
+        modes=tuple(mode for mode in MODES[card.target] if mode in card.modes),
+        calibration=Calibration(),
+        max_reasoning_tokens=config.max_reasoning_tokens or budget,
+        vote=Vote(config.votes, config.vote_temperature, recipe.seed),
+        multi_label=None if card.multi_label is None else replace(card.multi_label, thresholds=()),
+    )
 
 
 def calibrate_classifier(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _COMPLETE = "complete.json"
 _CPU_RANDOM, _GPU_RANDOM = "rng", "rng_gpu"
+_NAME = re.compile(r"checkpoint-(\d+)")
 _WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 
 
@@ -68,7 +70,7 @@ def save_checkpoint(
             aside / _STATE, {**asdict(state), "groups": values["param_groups"], "optimizer_values": plain}
         )
         write_json(aside / _COMPLETE, {file.name: _digest(file) for file in sorted(aside.iterdir())})
-    for older in folder.glob("checkpoint-*"):
+    for older in _checkpoints(folder):
         if older != newest:
             shutil.rmtree(older)
 
@@ -76,12 +78,19 @@ def save_checkpoint(
 def latest_checkpoint(folder: Path) -> Path | None:
     """Return the newest whole checkpoint, removing those that are torn or damaged."""
     whole = []
-    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1])):
+    for path in _checkpoints(folder):
         if _is_whole(path):
             whole.append(path)
         else:
             shutil.rmtree(path)
     return whole[-1] if whole else None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, oldest first; files and folders with other names are not ours."""
+    steps = {path: _NAME.fullmatch(path.name) for path in folder.glob("checkpoint-*") if path.is_dir()}
+    numbered = [(int(match[1]), path) for path, match in steps.items() if match]
+    return [path for _, path in sorted(numbered)]
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Checkpoint:

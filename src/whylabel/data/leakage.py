@@ -1,0 +1,43 @@
+"""Texts of validation and test that stand in train, too: scores on them say too much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from whylabel.data.cells import normalise_text
+from whylabel.types import Dataset, Example
+
+
+@dataclass(frozen=True, slots=True)
+class Leakage:
+    """Rows of a split whose text stands in train: how many, and how many of them have another label there."""
+
+    split: str
+    rows: int
+    leaked: int
+    other_label: int
+
+    def __str__(self) -> str:
+        others = f", {self.other_label:,} of them with another label" if self.other_label else ""
+        return f"{self.leaked:,} of {self.rows:,} {self.split} texts also stand in train{others}"
+
+
+def leakage(dataset: Dataset) -> list[Leakage]:
+    """Return the splits whose texts train holds, too; texts are equal up to case, blanks and Unicode's forms."""
+    others = {name: rows for name, rows in dataset.splits().items() if name != "train" and rows}
+    wanted = {normalise_text(row.text) for rows in others.values() for row in rows}
+    in_train: dict[str, set[str]] = {}
+    for row in dataset.train if wanted else ():
+        text = normalise_text(row.text)
+        if text in wanted:
+            in_train.setdefault(text, set()).add(row.label)
+    found = (_leakage(name, rows, in_train) for name, rows in others.items())
+    return [one for one in found if one.leaked]
+
+
+def _leakage(split: str, rows: Sequence[Example], in_train: dict[str, set[str]]) -> Leakage:
+    labels = [(row.label, in_train.get(normalise_text(row.text))) for row in rows]
+    leaked = sum(known is not None for _, known in labels)
+    other = sum(known is not None and label not in known for label, known in labels)
+    return Leakage(split, len(rows), leaked, other)

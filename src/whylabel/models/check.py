@@ -1,0 +1,86 @@
+"""What can be said of a model from its files alone, before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+import math
+from fnmatch import fnmatch
+from pathlib import Path
+
+from whylabel.errors import ModelError
+from whylabel.host.takeover import check_folder
+from whylabel.models.load import CARD, FORBIDDEN_KEYS, find, read_card
+
+_GGUF_MAGIC = b"GGUF"
+# What transformers and whylabel write into a model folder.
+_WRITTEN = (
+    *("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "vocab.txt", "merges.txt", "*.model", "chat_template.jinja", "chat_template.json"),
+    *(CARD, "classes.json", "processor_config.json", "preprocessor_config.json"),
+)
+
+
+def check_model(name: str, setting: str) -> None:
+    """Raise `ModelError` if a model that a recipe's setting names cannot be used: its files are looked at, not read.
+
+    A hub id is not looked up.
+    """
+    try:
+        source = Path(find(name))
+        if source.is_file():
+            _check_gguf(source)
+        elif source.is_dir():
+            _check_folder(source)
+    except ModelError as error:
+        raise ModelError(error.what, where=f"{setting}: {name}", fix=error.fix) from None
+
+
+def _check_gguf(file: Path) -> None:
+    with file.open("rb") as content:
+        if content.read(len(_GGUF_MAGIC)) != _GGUF_MAGIC:
+            raise ModelError("This file is no GGUF file.", fix="name a folder, a GGUF file or a hub id")
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"config.json cannot be read: {error}.", fix="copy the model again") from None
+    found = [key for key in FORBIDDEN_KEYS if key in config] if isinstance(config, dict) else ["no settings"]
+    if found:
+        raise ModelError(
+            f"The model's config holds {', '.join(found)}: it would run code of its own, which is refused.",
+            fix="use a model of an architecture that transformers knows",
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            "The folder holds no weights (no *.safetensors).",
+            fix="save the model with safe_serialization=True: other formats can run code, and are not read",
+        )
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise `UsageError` if a folder holds anything but a model that whylabel has saved: saving replaces it whole."""
+    ours = (folder / CARD).is_file() and bool(read_card(folder))
+
+    def is_of_the_model(path: Path) -> bool:
+        return ours and path.is_file() and any(fnmatch(path.name, pattern) for pattern in _WRITTEN)
+
+    check_folder(
+        folder, is_of_the_model, wanted="A model", fix="name a new or an empty folder, or move these away"
+    )
+
+
+def float32_bytes(name: str) -> int | None:
+    """Return about how many bytes a model's folder takes in float32; None where its files are not here."""
+    source = Path(find(name))
+    if not source.is_dir():
+        return None
+    parameters = 0
+    for file in source.glob("*.safetensors"):
+        with file.open("rb") as content:
+            header = json.loads(content.read(int.from_bytes(content.read(8), "little")))
+        shapes = [entry["shape"] for key, entry in header.items() if key != "__metadata__"]
+        parameters += sum(math.prod(shape) for shape in shapes)
+    return 4 * parameters

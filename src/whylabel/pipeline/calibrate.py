@@ -1,0 +1,54 @@
+"""The work of the stages `calibrate-baseline` and `calibrate-classifier`: what validation rows decide of a model.
+
+It changes `whylabel.json` alone, never the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from whylabel.host.atomic import write_json
+from whylabel.models.fingerprint import model_fingerprint
+from whylabel.models.load import CARD, read_card
+from whylabel.pipeline.inputs import Inputs
+from whylabel.pipeline.job import Job, StageResult
+from whylabel.prediction.card import CALIBRATED, DESCRIBING, ModelCard
+from whylabel.run_folder import fingerprint
+
+
+def calibrate_stage(job: Job, folder: Path, metrics: Path) -> StageResult:
+    """Choose on validation rows what a trained model's probabilities rest on, and how it answers by default.
+
+    `folder` is the model's, `metrics` has the figures of its training.
+    """
+    from whylabel.models.load import load
+    from whylabel.stages.classifier import calibrate_classifier, uncalibrated
+
+    recipe, validation = job.inputs.recipe, job.inputs.dataset.validation
+    card = ModelCard.from_json(read_card(folder), folder)
+    figures = json.loads(metrics.read_text(encoding="utf-8"))
+    start = uncalibrated(card, recipe, figures.get("reasoning_budget", card.max_reasoning_tokens))
+    card = calibrate_classifier(load(str(folder), device=recipe.device), start, validation, recipe)
+    write_json(folder / CARD, card.to_json())
+    return StageResult(len(validation), 0, {"content": calibrated_content(folder)})
+
+
+def describe(inputs: Inputs, folder: Path) -> None:
+    """Write the recipe's descriptions of the labels into a model's `whylabel.json`: they decide no answer."""
+    card, descriptions = read_card(folder), dict(inputs.labels.descriptions)
+    if card.get("label_descriptions") != descriptions:
+        write_json(folder / CARD, {**card, "label_descriptions": descriptions})
+
+
+def trained_content(folder: Path) -> str:
+    """Return a hash of what a training has made: weights, tokenizer and what else decides answers."""
+    card = read_card(folder)
+    decided = {name: value for name, value in card.items() if name not in (*CALIBRATED, *DESCRIBING)}
+    return fingerprint(model_fingerprint(str(folder)), decided)
+
+
+def calibrated_content(folder: Path) -> str:
+    """Return a hash of all that decides a model's answers, its calibration included."""
+    card = read_card(folder)
+    return fingerprint(trained_content(folder), {name: card.get(name) for name in CALIBRATED})

@@ -1,0 +1,145 @@
+"""What is checked before the first stage: everything that would otherwise end a run after hours.
+
+`run`, its `--dry-run` and every other verb over a recipe share this check.
+"""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import find_spec
+
+from whylabel.data.leakage import leakage
+from whylabel.errors import RecipeError, UsageError
+from whylabel.host.progress import say
+from whylabel.models.check import check_model, check_replaceable, float32_bytes
+from whylabel.models.load import find, token_counter
+from whylabel.models.packaged import PACKAGED_MODELS, is_cached
+from whylabel.pipeline.inputs import Inputs
+from whylabel.prediction.card import check_modes
+from whylabel.reasonings.filters import check_filters
+from whylabel.recipe import Recipe
+from whylabel.run_folder import RunFolder
+
+# Two checkpoints at a time: weights and the optimizer's two moments each; and the model that is written aside.
+_COPIES_IN_TRAINING = 7
+_GIB = 2**30
+
+
+def preflight(inputs: Inputs, run: RunFolder, *, evaluated: bool) -> None:
+    """Check recipe, run folder, data, models, engine, packages and disk, and say what was read of the data.
+
+    Raises `RecipeError`, `EngineError`, `ModelError`, `DataError`, `AuditError` or `UsageError` for the first thing
+    with which a stage could not run: `evaluated` says that an evaluation is to follow. Nothing is written.
+    """
+    recipe = inputs.recipe
+    check_filters(inputs.filters)
+    check_modes(recipe.classifier.target, recipe.evaluation.modes or ())
+    _check_engine(recipe)
+    _check_packages(recipe)
+    _check_models(recipe)
+    run.check_ours()
+    _check_model_folders(run)
+    _describe_data(inputs)
+    if evaluated:
+        inputs.check_test()
+    _check_lengths(inputs)
+    _check_disk(inputs, run)
+
+
+def _check_engine(recipe: Recipe) -> None:
+    from whylabel.engines.check import check_engine
+    from whylabel.engines.choice import chosen_engine
+
+    if recipe.classifier.target != "label":
+        check_engine(*chosen_engine(recipe), distributed=recipe.augment.engine.distributed is not None)
+
+
+def _check_packages(recipe: Recipe) -> None:
+    reasoned = recipe.classifier.target != "label"
+    methods = {recipe.training.method, *([recipe.reasoner.training.method] if reasoned else [])}
+    needed = {
+        "cleanlab": (
+            reasoned and recipe.augment.suspects.folds is not None,
+            "augment.suspects.folds",
+            "suspects",
+        ),
+        "bitsandbytes": ("qlora" in methods, "method: qlora", "qlora"),
+    }
+    for package, (wanted, setting, extra) in needed.items():
+        if wanted and find_spec(package) is None:
+            raise RecipeError(
+                f"{setting} needs the package {package}.",
+                where="recipe",
+                fix=f"pip install 'whylabel[{extra}]'",
+            )
+
+
+def _check_models(recipe: Recipe) -> None:
+    """Check every model that the recipe names; a packaged one that was not fetched yet will be."""
+    named: dict[str, str | None] = {"base_model": recipe.base_model}
+    if recipe.classifier.target != "label":
+        verifier = recipe.augment.verification.verifier
+        named |= {
+            "reasoner.base_model": recipe.reasoner.base_model if recipe.reasoner.model is None else None,
+            "reasoner.model": recipe.reasoner.model if recipe.reasoner.endpoint is None else None,
+            "augment.verification.verifier": verifier if verifier not in ("baseline", "base") else None,
+        }
+    for setting, name in named.items():
+        if name is not None and not (name in PACKAGED_MODELS and not is_cached(name)):
+            check_model(name, setting)
+
+
+def _check_model_folders(run: RunFolder) -> None:
+    for folder in (run.reasoner_model, run.baseline_model, run.classifier_model):
+        check_replaceable(folder)
+
+
+def _describe_data(inputs: Inputs) -> None:
+    """Say how the data was read, and warn of texts that stand in several splits."""
+    dataset = inputs.dataset
+    rows = " · ".join(f"{name} {len(part):,}" for name, part in dataset.splits().items())
+    say(f"data: {inputs.recipe.data.source}, {rows} rows, {len(inputs.labels):,} labels")
+    if dataset.inferred:
+        noted = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in dataset.inferred.items())
+        say(f"  recognised: {noted}")
+    for found in leakage(dataset):
+        say(
+            f"  Warning: {found}; scores on texts seen in training say too much (whylabel inspect lists them)"
+        )
+
+
+def _check_lengths(inputs: Inputs) -> None:
+    from whylabel.training.audit import audit_texts
+
+    recipe = inputs.recipe
+    count_tokens = token_counter(find(recipe.base_model))
+    if recipe.data.max_text_tokens is None and count_tokens is not None:
+        rows = ((row.id, row.text) for row in inputs.dataset.train)
+        audit_texts(rows, count_tokens, recipe.training.max_length)
+
+
+def _check_disk(inputs: Inputs, run: RunFolder) -> None:
+    """Refuse a disk that has no room for the models, and warn of one that may have none for checkpoints."""
+    recipe = inputs.recipe
+    size = float32_bytes(recipe.base_model)
+    folders = [run.baseline_model, run.classifier_model]
+    if recipe.classifier.target != "label" and recipe.reasoner.model is None:
+        folders.append(run.reasoner_model)
+    missing = sum(not folder.exists() for folder in folders)
+    if size is None or not missing:
+        return
+    place = next(parent for parent in (run.path.absolute(), *run.path.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(place).free
+    needed, at_most = missing * size, (missing + _COPIES_IN_TRAINING) * size
+    if free < needed:
+        raise UsageError(
+            f"{_gib(missing * size)} are needed for {missing} models, and {_gib(free)} are free on this disk.",
+            where=str(place),
+            fix="free some space, or choose a folder on another disk with --output DIR",
+        )
+    if free < at_most and recipe.training.method == "full":
+        say(f"  Warning: {_gib(free)} are free on the disk; with checkpoints up to {_gib(at_most)} are used")
+
+
+def _gib(size: int) -> str:
+    return f"{size / _GIB:.1f} GiB"

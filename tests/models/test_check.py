@@ -1,0 +1,61 @@
+import json
+import shutil
+
+import pytest
+
+from whylabel.errors import ModelError, UsageError
+from whylabel.models.check import check_model, check_replaceable, float32_bytes
+
+
+@pytest.fixture
+def copy(tiny_model_folder, tmp_path):
+    return shutil.copytree(tiny_model_folder, tmp_path / "copy")
+
+
+def test_a_model_that_can_be_used(tiny_model_folder):
+    check_model(str(tiny_model_folder), "base_model")
+    check_model("owner/name", "base_model")
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere", "nowhere.gguf", "smollm3", "a/b/c"])
+def test_a_model_that_is_not_there(name):
+    with pytest.raises(ModelError) as caught:
+        check_model(name, "reasoner.model")
+    assert caught.value.where == f"reasoner.model: {name}"
+
+
+def test_a_file_that_is_no_gguf(tmp_path):
+    (tmp_path / "model.gguf").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ModelError, match="no GGUF file"):
+        check_model(str(tmp_path / "model.gguf"), "base_model")
+    (tmp_path / "model.gguf").write_bytes(b"GGUF\x03")
+    check_model(str(tmp_path / "model.gguf"), "base_model")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"auto_map": {}}', "\x00"])
+def test_a_config_that_is_damaged_or_brings_code(copy, content):
+    (copy / "config.json").write_text(content)
+    with pytest.raises(ModelError):
+        check_model(str(copy), "base_model")
+
+
+def test_only_a_model_of_ours_is_replaced(copy, tmp_path):
+    check_replaceable(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    check_replaceable(tmp_path / "empty")
+    with pytest.raises(UsageError, match=r"'chat_template\.jinja', 'config\.json'"):
+        check_replaceable(copy)
+    (copy / "whylabel.json").write_text(json.dumps({"format": 1}))
+    check_replaceable(copy)
+    (copy / "tokenizer.json.bak").write_text("")
+    (copy / "old").mkdir()
+    with pytest.raises(UsageError, match=r": 'old', 'tokenizer\.json\.bak'\."):
+        check_replaceable(copy)
+
+
+def test_the_size_in_float32_is_that_of_the_parameters(tiny_model_folder):
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    assert float32_bytes(str(tiny_model_folder)) == 4 * sum(one.numel() for one in model.parameters())
+    assert float32_bytes("owner/name") is None

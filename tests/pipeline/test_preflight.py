@@ -1,0 +1,136 @@
+"""What is refused before the first stage, by `run` and by its rehearsal alike."""
+
+import json
+import shutil
+from collections import namedtuple
+
+import pytest
+
+from whylabel.cli.main import main
+from whylabel.errors import EngineError, ModelError, RecipeError, RunFolderError, UsageError
+from whylabel.pipeline import Pipeline, preflight
+from whylabel.recipe import override_recipe
+from whylabel.run_folder import RunFolder
+
+WRONG = {
+    "a missing data file": ({"data__source": "nowhere.csv"}, "nowhere.csv"),
+    "an unknown column": ({"data__text_column": "body"}, "body"),
+    "an unknown engine": ({"augment__engine": "vlm"}, "Did you mean 'vllm'"),
+    "an unknown filter": ({"augment__filters__names": ["leek"]}, "Did you mean 'leak'"),
+    "an unknown option of the engine": ({"augment__engine_options": {"fail_evry": 2}}, "'fail_every'"),
+    "a mode that the target has not": (
+        {"evaluation__modes": ["vote"], "classifier__target": "label"},
+        "vote",
+    ),
+    "a model that is not there": ({"base_model": "./no-model"}, "base_model: ./no-model"),
+    "a reasoner that is not there": ({"reasoner__model": "./none"}, "reasoner.model: ./none"),
+    "a base of the reasoner": ({"reasoner__base_model": "./none"}, "reasoner.base_model: ./none"),
+    "a verifier": (
+        {"augment__verification__verifier": "./none"},
+        "augment.verification.verifier: ./none",
+    ),
+    "vllm that is not installed": (
+        {"augment__engine": "vllm", "augment__engine_options": {"command": "no-vllm"}},
+        "no-vllm",
+    ),
+    "a key that is not set": (
+        {
+            "reasoner__endpoint": "http://127.0.0.1:1",
+            "reasoner__model": "big",
+            "augment__engine": "auto",
+            "augment__engine_options": {"api_key_variable": "NO_SUCH_KEY"},
+        },
+        "api_key_variable",
+    ),
+}
+
+
+@pytest.mark.parametrize(("values", "words"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("dry", [True, False], ids=["rehearsal", "run"])
+def test_what_cannot_run_is_refused_before_anything_is_written(recipe, tmp_path, capsys, values, words, dry):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(override_recipe(recipe, **values).to_yaml())
+    output = tmp_path / "run"
+    assert main(["run", str(path), "--output", str(output), *(["--dry-run"] if dry else [])]) == 2
+    said = capsys.readouterr()
+    assert words in said.err and "Internal error" not in said.err
+    assert said.out == ""
+    assert not list(output.glob("*")) or [file.name for file in output.iterdir()] == [".lock", "run.json"]
+
+
+@pytest.mark.parametrize(
+    ("package", "values", "extra"),
+    [
+        ("cleanlab", {"augment__suspects__folds": 2}, "suspects"),
+        ("bitsandbytes", {"training__method": "qlora"}, "qlora"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(recipe, tmp_path, monkeypatch, package, values, extra):
+    real = preflight.find_spec
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None if name == package else real(name))
+    with pytest.raises(RecipeError, match=package) as caught:
+        Pipeline(override_recipe(recipe, **values), RunFolder(tmp_path / "run")).begin()
+    assert caught.value.fix == f"pip install 'whylabel[{extra}]'"
+    Pipeline(recipe, RunFolder(tmp_path / "run")).begin()
+
+
+def test_ray_that_is_not_installed_is_named(recipe, tmp_path, monkeypatch):
+    from whylabel.engines import check
+
+    monkeypatch.setattr(check, "find_spec", lambda name: None)
+    over_ray = override_recipe(recipe, augment__engine={"name": "scripted", "distributed": "ray"})
+    with pytest.raises(EngineError, match="Ray is not installed"):
+        Pipeline(over_ray, RunFolder(tmp_path / "run")).begin()
+
+
+def test_the_data_are_said_as_they_were_read_and_leaks_between_splits_with_them(recipe, tmp_path, capsys):
+    rows = [f"text {number},{'ab'[number % 2]}" for number in range(20)]
+    (tmp_path / "train.csv").write_text("\n".join(["body,mood", *rows]))
+    (tmp_path / "validation.csv").write_text("body,mood\nunseen,a\nnot seen,b\n")
+    (tmp_path / "test.csv").write_text("\n".join(["body,mood", "TEXT  3,b", "text 4,b", "new,a"]))
+    given = override_recipe(
+        recipe,
+        **{f"data__{name}": str(tmp_path / f"{name}.csv") for name in ("validation", "test")},
+        data__source=str(tmp_path / "train.csv"),
+    )
+    Pipeline(given, RunFolder(tmp_path / "run")).check(evaluated=True)
+    said = capsys.readouterr().err
+    assert "train 20 · validation 2 · test 3 rows, 2 labels" in said
+    assert "text column body" in said and "label column mood" in said
+    assert "Warning: 2 of 3 test texts also stand in train, 1 of them with another label" in said
+
+
+def test_a_model_without_safetensors_is_refused(recipe, tiny_model_folder, tmp_path):
+    copy = shutil.copytree(tiny_model_folder, tmp_path / "model")
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="no weights") as caught:
+        Pipeline(override_recipe(recipe, base_model=str(copy)), RunFolder(tmp_path / "run")).begin()
+    assert "base_model" in str(caught.value.where)
+
+
+def test_a_full_disk_is_refused_and_a_small_one_told(recipe, tmp_path, monkeypatch, capsys):
+    usage = namedtuple("usage", "total used free")
+    size = preflight.float32_bytes(recipe.base_model)
+    assert size is not None and size > 50_000
+
+    def check(free):
+        monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(10**12, 0, free))
+        Pipeline(recipe, RunFolder(tmp_path / "run")).check()
+        return capsys.readouterr().err
+
+    with pytest.raises(UsageError, match="are needed for 3 models"):
+        check(3 * size - 1)
+    assert "Warning: 0.0 GiB are free on the disk" in check(3 * size)
+    assert "Warning" not in check(100 * size)
+
+
+def test_where_no_reasoning_is_kept_nothing_is_trained_for_it(recipe, tmp_path):
+    none = override_recipe(recipe, augment__filters__min_words=100)
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(RunFolderError, match="No reasoning was kept of 24: 24 too short") as caught:
+        Pipeline(none, run).run_all()
+    assert "classifier.target=label" in caught.value.fix
+    assert not run.baseline_model.exists() and not run.classifier_model.exists()
+    assert json.loads(run.augment_metrics.read_text())["dropped"] == 24
+    with pytest.raises(RunFolderError, match="No reasoning was kept"):
+        Pipeline(none, run).train_models()

@@ -1,0 +1,48 @@
+"""What each field of the recipe decides is said beside it."""
+
+from whylabel.recipe import Recipe, reference
+from whylabel.recipe.section import Section
+
+EFFECTS = ("weights", "answers", "presentation", "execution")
+
+
+def test_every_field_decides_exactly_one_thing():
+    recipe = Recipe()
+    by_effect = {effect: set(recipe.deciding(effect)) for effect in EFFECTS}
+    fields = {key for key, kind, _, _ in reference() if kind != "section"}
+    assert set.union(*by_effect.values()) == fields
+    assert sum(map(len, by_effect.values())) == len(fields)
+
+
+def test_what_is_only_about_speed_memory_and_place():
+    assert set(Recipe().deciding("execution")) == {
+        "device",
+        *(f"augment.engine.{name}" for name in ("distributed", "address", "workers", "rows_per_task")),
+        *(f"augment.engine.{name}" for name in ("cpus_per_worker", "gpus_per_worker")),
+        "reasoner.endpoint",
+        *(
+            f"{section}.{name}"
+            for section in ("training", "reasoner.training")
+            for name in ("tokens_per_batch", "gradient_checkpointing", "save_steps")
+        ),
+    }
+    assert set(Recipe().deciding("presentation")) == {"name", "evaluation.shown"}
+
+
+def test_values_are_plain_and_keys_dotted():
+    recipe = Recipe.model_validate({"training": {"loss": {"label_weight": 2.0}}, "classifier": {"votes": 7}})
+    assert recipe.training.deciding("weights", "training.")["training.loss.label_weight"] == 2.0
+    assert recipe.classifier.deciding("answers") == {
+        "max_reasoning_tokens": None,
+        "votes": 7,
+        "vote_temperature": 0.7,
+        "calibration_rows": 500,
+        "adaptive_share": 0.3,
+    }
+
+
+def test_a_new_field_decides_the_weights_unless_it_says_otherwise():
+    class New(Section):
+        size: int = 1
+
+    assert New().deciding("weights") == {"size": 1}
