@@ -1,0 +1,89 @@
+"""About how long a run will take on this machine, from its size alone: before the first stage has run.
+
+The arithmetic of each stage (see `models/flops.py`) over the rate at which this machine multiplies matrices. Small
+steps, memory and the machine's other work are in two coarse shares, so the figure is right to about a factor of two.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import islice
+
+from whylabel.models.check import float32_bytes
+from whylabel.models.load import find, pick_device, pick_dtype, token_counter
+from whylabel.pipeline.inputs import Inputs
+from whylabel.recipe import TrainingConfig
+from whylabel.types import Example
+
+# Shares of the machine's rate that were measured on CPUs, with 135 M parameters.
+_SHARE_IN_TRAINING, _SHARE_IN_GENERATION = 0.5, 0.25
+_SAMPLE = 200
+_PROMPT_TOKENS = 12
+"""What a compact prompt and a label take beside the text."""
+_ENDED_BEFORE_LIMIT = 0.6
+"""Where a reasoning ends on average, as a share of its token limit."""
+_MATRIX, _REPEATS = 1024, 4
+
+
+def estimated_seconds(inputs: Inputs, stages: Sequence[str]) -> float | None:
+    """Return about how long the stages will take; None where the model's files are not on this machine.
+
+    What an endpoint takes is left out.
+    """
+    recipe = inputs.recipe
+    size, count_tokens = float32_bytes(recipe.base_model), token_counter(find(recipe.base_model))
+    if size is None or count_tokens is None:
+        return None
+    parameters = size / 4
+    data, reasoning = inputs.dataset, _ENDED_BEFORE_LIMIT * recipe.augment.sampling.max_new_tokens
+    sample: list[Example] = list(islice(data.train, _SAMPLE))
+    text = sum(count_tokens(row.text) for row in sample) / max(len(sample), 1) + _PROMPT_TOKENS
+    reasons = recipe.classifier.target != "label"
+    both = text + reasoning if reasons else text
+    classifier = _training_tokens(recipe.training, len(data.train), (text + both) / 2)
+    baseline = classifier if recipe.baseline.budget == "matched_flops" else 0.0
+    calibration = min(len(data.validation), recipe.classifier.calibration_rows)
+    written = {
+        "augment": 0 if recipe.reasoner.endpoint else len(data.train) * recipe.augment.candidates * both,
+        "calibrate-baseline": calibration * text,
+        "calibrate-classifier": calibration * (text + 2 * reasoning * reasons),
+        "evaluate": len(data.test) * (text + both),
+    }
+    trained = {
+        "train-reasoner": _training_tokens(recipe.reasoner.training, len(inputs.reasoning_rows[0]), 2 * text),
+        "train-baseline": baseline or _training_tokens(recipe.training, len(data.train), text),
+        "train-classifier": classifier,
+    }
+    computed, learnt = _rates(recipe.device, recipe.training.dtype)
+    generating = 2 * parameters * sum(written.get(stage, 0) for stage in stages)
+    training = 6 * parameters * sum(trained.get(stage, 0) for stage in stages)
+    return generating / (computed * _SHARE_IN_GENERATION) + training / (learnt * _SHARE_IN_TRAINING)
+
+
+def _training_tokens(config: TrainingConfig, rows: int, tokens: float) -> float:
+    """Return the tokens of a training on so many rows of so many tokens each."""
+    per_step = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    steps = max(config.num_train_epochs * rows / per_step, config.min_steps or 0)
+    return (config.max_steps or steps) * min(per_step, rows) * tokens
+
+
+def _rates(device: str, dtype: str) -> tuple[float, float]:
+    """Return the floating-point operations per second of predicting and of training."""
+    place = pick_device(device)
+    return tuple(  # type: ignore[return-value]
+        _matmul_rate(str(place), pick_dtype(dtype if training else "auto", place, training=training)[0])
+        for training in (False, True)
+    )
+
+
+def _matmul_rate(device: str, dtype: object) -> float:
+    import torch
+
+    left = torch.ones(_MATRIX, _MATRIX, device=device, dtype=dtype)  # type: ignore[arg-type]
+    rates = []
+    for _ in range(_REPEATS):
+        started = time.perf_counter()
+        float((left @ left)[0, 0])
+        rates.append(2 * _MATRIX**3 / (time.perf_counter() - started))
+    return max(rates)
