@@ -1,4 +1,5 @@
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from whylabel.errors import RunFolderError
-from whylabel.reasonings.store import StoredReasoning, open_store
+from whylabel.reasonings.store import Decision, StoredReasoning, open_store
+from whylabel.types import Lift
 
 PUT_FOR_EVER = """
 import itertools, pathlib, sys
@@ -81,8 +83,8 @@ def test_rows_come_back_as_they_went_in(path):
         store.put(rows, store.settings_number(SETTINGS))
     with open_store(path) as store:
         number = store.settings_number(SETTINGS)
-        assert store.find(["a", "b", "c"], number) == {row.place: row for row in rows}
-        assert store.find(["c"], number) == {}
+        assert store.find(["a", "b", "c"], number, 64) == {row.place: row for row in rows}
+        assert store.find(["c"], number, 64) == {}
         assert sorted(store, key=lambda row: row.place) == sorted(rows, key=lambda row: row.place)
         assert len(store) == 3
 
@@ -95,6 +97,117 @@ def test_a_new_row_replaces_one_at_its_place(path):
         assert list(store) == [done("a", "yes")]
 
 
+def cut(row, limit, reasoning="because"):
+    return StoredReasoning(row, "label", 0, "id", "done", reasoning, False, limit, tokens=limit)
+
+
+def finished(row, limit, tokens, reasoning="because"):
+    return StoredReasoning(row, "label", 0, "id", "done", reasoning, True, limit, tokens=tokens)
+
+
+def failed(row, limit, attempts=1):
+    return StoredReasoning(row, "label", 0, "id", "failed", token_limit=limit, error="no", attempts=attempts)
+
+
+@pytest.mark.parametrize(
+    ("written", "limit", "found"),
+    [
+        ([finished("a", 50, 30)], 50, 0),
+        ([finished("a", 50, 30)], 30, 0),
+        ([finished("a", 50, 30)], 80, 0),
+        ([finished("a", 50, 30)], 29, None),
+        # An endpoint may count tokens otherwise than its limit does.
+        ([finished("a", 50, 60)], 50, 0),
+        ([cut("a", 50)], 50, 0),
+        ([cut("a", 50)], 49, None),
+        ([cut("a", 50)], 80, None),
+        ([failed("a", 50)], 80, 0),
+        ([finished("a", 50, 30), cut("a", 6)], 50, 0),
+        ([finished("a", 50, 30), cut("a", 6)], 6, 1),
+        ([finished("a", 50, 30), cut("a", 6)], 10, None),
+        ([finished("a", 50, 30), finished("a", 6, 5)], 50, 0),
+        ([finished("a", 50, 30), finished("a", 6, 5)], 90, 0),
+        ([finished("a", 50, 30), finished("a", 6, 5)], 20, 1),
+        ([cut("a", 50), finished("a", 80, 70)], 50, 0),
+        ([cut("a", 50), finished("a", 80, 70)], 80, 1),
+        ([cut("a", 50), finished("a", 80, 45)], 50, 0),
+        ([cut("a", 50), finished("a", 80, 45)], 60, 1),
+        ([failed("a", 6), finished("a", 50, 30)], 50, 1),
+        ([failed("a", 6), finished("a", 50, 5)], 6, 1),
+        ([failed("a", 6), finished("a", 50, 30)], 6, 0),
+        ([finished("a", 50, 30), failed("a", 80)], 80, 0),
+    ],
+)
+def test_a_token_limit_finds_what_holds_under_it(path, written, limit, found):
+    with open_store(path) as store:
+        number = store.settings_number(SETTINGS)
+        for order in (written, written[::-1]):
+            store.put(order, number)
+            expected = {} if found is None else {("a", "label", 0): written[found]}
+            assert store.find(["a"], number, limit) == expected
+        assert len(store) == len(written)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "left"),
+    [
+        (finished("a", 50, 30), cut("a", 50, "cut"), 0),
+        (finished("a", 50, 30), failed("a", 50), 0),
+        (cut("a", 50), failed("a", 50), 0),
+        (cut("a", 50), cut("a", 50, "cut anew"), 1),
+        (cut("a", 50), finished("a", 50, 30), 1),
+        (failed("a", 50), cut("a", 50), 1),
+        (failed("a", 50), replace(failed("a", 50), error="no again"), 1),
+    ],
+)
+def test_nothing_gives_way_to_what_is_worth_less(path, first, then, left):
+    then = replace(then, attempts=2)
+    with open_store(path) as store:
+        number = store.settings_number(SETTINGS)
+        store.put([first], number)
+        store.put([then], number)
+        # The other try counts all the same: the next one is drawn apart from it.
+        assert list(store) == [replace((first, then)[left], attempts=2)]
+        assert store.attempts(["a", "b"], number) == {("a", "label", 0): 2}
+
+
+def test_a_verdict_belongs_to_the_reasoning_that_it_judged(path):
+    at = ("a", "label", 0)
+    long, short, better = finished("a", 50, 30), cut("a", 6), finished("a", 6, 5, "better")
+    with open_store(path) as store:
+        number = store.settings_number(SETTINGS)
+        store.put([long, short], number)
+        store.put_lifts([(long, Lift(1.0, "fear", 0.5)), (short, Lift(-1.0, "fear", 0.5))], number, "judge")
+
+        def lifts(limit):
+            stored = store.find(["a"], number, limit)
+            return {place: lift.gold for place, lift in store.find_lifts(stored, number, "judge").items()}
+
+        assert (lifts(50), lifts(6)) == ({at: 1.0}, {at: -1.0})
+        store.put([replace(failed("a", 6), attempts=2)], number)
+        assert (lifts(50), lifts(6)) == ({at: 1.0}, {at: -1.0})
+        store.put([better], number)
+        assert (lifts(50), lifts(6)) == ({at: 1.0}, {})
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_sequence_of_writing_loses_anything_finished(path, seed):
+    draw = random.Random(seed)
+    settled = {}
+    with open_store(path) as store:
+        number = store.settings_number(SETTINGS)
+        for attempt in range(1, 60):
+            row, limit = draw.choice("ab"), draw.choice([6, 20, 50, 80])
+            kind = draw.choice(
+                [cut(row, limit), failed(row, limit), finished(row, limit, limit - 1, str(attempt))]
+            )
+            store.put([replace(kind, attempts=attempt)], number)
+            if kind.state == "done" and kind.finished:
+                settled[row, limit] = kind.reasoning
+            for (there, under), reasoning in settled.items():
+                assert store.find([there], number, under)[there, "label", 0].reasoning == reasoning
+
+
 def test_settings_keep_their_number_and_their_rows(path):
     with open_store(path) as store:
         first = store.settings_number({"temperature": 0.7, "question": "é?"})
@@ -102,8 +215,8 @@ def test_settings_keep_their_number_and_their_rows(path):
         assert first == store.settings_number({"question": "é?", "temperature": 0.7}) != second
         store.put([done("a"), done("b")], first)
         store.put([done("a", "otherwise")], second)
-        assert store.find(["a"], second)[("a", "label", 0)].reasoning == "otherwise"
-        assert store.find(["b"], second) == {}
+        assert store.find(["a"], second, 50)[("a", "label", 0)].reasoning == "otherwise"
+        assert store.find(["b"], second, 50) == {}
         assert store.written_otherwise(["a", "b", "c"], second) == {first: 2}
         third = store.settings_number({})
         assert store.written_otherwise(["a", "b"], third) == {first: 1, second: 1}
@@ -270,3 +383,35 @@ def test_several_processes_may_make_the_same_store(path):
     for process in processes:
         out, errors = process.communicate(timeout=60)
         assert out == "0\n", errors
+
+
+def decided(row, verdict, reasoning="because", by="Ada", note="", **hashed):
+    return Decision(row, verdict, reasoning, by, "2026-01-02T03:04:05Z", note, **hashed)
+
+
+def test_the_latest_decision_counts_unless_it_was_cleared(path):
+    with open_store(path) as store:
+        assert store.decisions_digest() is None
+        store.put_decisions([decided("a", "rejected"), decided("b", "edited", "words")])
+        store.put_decisions([decided("a", "accepted", by="Ben"), decided("b", "cleared")])
+        assert store.find_decisions(["a", "b", "c"]) == {"a": decided("a", "accepted", by="Ben")}
+        assert [each.verdict for each in store.all_decisions()["b"]] == ["edited", "cleared"]
+        assert store.count_decisions() == 4
+
+
+def test_the_digest_says_what_is_decided_now(path):
+    with open_store(path) as store:
+
+        def after(*decisions):
+            store.put_decisions(decisions)
+            return store.decisions_digest()
+
+        first = after(decided("a", "accepted"))
+        assert after(decided("b", "rejected")) != first
+        assert after(decided("b", "cleared", note="never mind")) == first
+        assert after(decided("a", "rejected")) != first
+        assert after(decided("a", "accepted", note="after all")) == first
+        assert after(decided("a", "accepted", by="Ben")) != first
+        assert after(decided("a", "accepted", reasoning_hash="1")) != first
+        assert after(decided("a", "edited", "words")) != after(decided("a", "edited", "other words"))
+        assert after(decided("a", "cleared")) is None

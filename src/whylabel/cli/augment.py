@@ -50,9 +50,10 @@ def command(
 
     recipe, run = open_run(recipe_path, overrides, output, limit)
     pipeline = Pipeline(recipe, run)
+    again: frozenset[Retry] = frozenset(retry) | ({"failed"} if retry_failed else frozenset())
     if dry_run:
         with run.locked():
-            rehearsal = pipeline.rehearse_augment()
+            rehearsal = pipeline.rehearse_augment(again)
         if as_json:
             click.echo(json.dumps(rehearsal.to_json(), ensure_ascii=False, indent=2, sort_keys=True))
         else:
@@ -60,7 +61,7 @@ def command(
         return 0
     with run.locked():
         pipeline.begin()
-        pipeline.augment(frozenset(retry) | ({"failed"} if retry_failed else set()))
+        pipeline.augment(again)
     print_stage(run.augment_metrics, as_json=as_json)
     return finish(pipeline)
 

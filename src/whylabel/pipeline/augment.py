@@ -63,11 +63,11 @@ def require_reasonings(run: RunFolder) -> None:
 
 
 def rehearse_augment(
-    inputs: Inputs, run: RunFolder, settings: Mapping[str, Any], suspects_known: bool
+    inputs: Inputs, run: RunFolder, settings: Mapping[str, Any], suspects_known: bool, retry: frozenset[Retry]
 ) -> Rehearsal:
     """Return what the stage would write, and about what it would take; nothing is stored.
 
-    `suspects_known` says whether rows whose label looks wrong have been looked for.
+    `suspects_known` says whether rows whose label looks wrong have been looked for; `retry` is as in `augment_stage`.
     """
     from whylabel.reasonings.store import open_store
     from whylabel.stages.augment import Work, open_reasoner, rehearse
@@ -77,7 +77,7 @@ def rehearse_augment(
     with tempfile.TemporaryDirectory() as scratch:
         path = run.store if run.store.exists() else Path(scratch) / "store.sqlite"
         with open_store(path) as store, opened as reasoner:
-            work = Work(reasoner, store, inputs.recipe.augment, excluded=excluded)
+            work = Work(reasoner, store, inputs.recipe.augment, retry=retry, excluded=excluded)
             return rehearse(inputs.dataset.train, work)
 
 

@@ -226,14 +226,14 @@ class StageKeys:
             recipe.data.max_text_tokens, FORMAT_VERSION, MASKING_VERSION,
         )  # fmt: skip
 
-    def _decisions(self) -> int:
-        """How much people have decided about this run's reasonings: a new decision sorts them anew."""
+    def _decisions(self) -> str | int:
+        """Return what people have decided about this run's reasonings: another decision sorts them anew."""
         from whylabel.reasonings.store import open_store
 
         if not self.run.store.exists():
             return 0
         with open_store(self.run.store) as store:
-            return store.count_decisions()
+            return store.decisions_digest() or 0
 
     def _training(self) -> dict[str, Any]:
         """Return what the trainings of classifier and baseline both depend on."""

@@ -178,7 +178,7 @@ class Pipeline:
         if failed:
             say(f"  {failed:,} rows failed; try them again with: whylabel augment RECIPE --retry-failed")
 
-    def rehearse_augment(self) -> Rehearsal:
+    def rehearse_augment(self, retry: frozenset[Retry] = frozenset()) -> Rehearsal:
         """Return what stage 2a would write, and about what it would take; nothing is stored."""
         suspects = self.recipe.augment.suspects
         known = suspects.folds is not None and self.run.is_current(
@@ -186,7 +186,7 @@ class Pipeline:
         )
         if suspects.folds is not None and suspects.exclude and not known:
             say("  suspect labels have not been looked for yet: their rows are counted, too")
-        return rehearse_augment(self.inputs, self.run, self.keys.reasoner_settings(), known)
+        return rehearse_augment(self.inputs, self.run, self.keys.reasoner_settings(), known, retry)
 
     def train_models(self) -> None:
         """Stage 2b for both models.

@@ -1,8 +1,9 @@
 """The durable row store of reasonings (SQLite): what was written for every text, and under which settings.
 
 A reasoning is found by its row (a hash of text and label), the settings that it was written under, its condition
-and its candidate number, so a changed recipe runs exactly the rows that it changes. Rows are committed by a thread
-of their own, each as soon as the disk takes it: killed at any instant, nothing committed is lost.
+and its candidate number, so a changed recipe runs exactly the rows that it changes. What was written under one token
+limit stays beside what was written under another. Rows are committed by a thread of their own, each as soon as the
+disk takes it: killed at any instant, nothing committed is lost.
 """
 
 from __future__ import annotations
@@ -10,68 +11,22 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from operator import attrgetter
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 from typing import Any, Literal
 
 from whylabel.errors import RunFolderError
-from whylabel.host.atomic import one_at_a_time
+from whylabel.reasonings.schema import open_tables
+from whylabel.reasonings.writer import Writer
 from whylabel.types import Condition, Example, Lift
 
 State = Literal["done", "failed"]
-Verdict = Literal["accepted", "edited", "rejected"]
+Verdict = Literal["accepted", "edited", "rejected", "cleared"]
 Place = tuple[str, Condition, int]
 """Where a reasoning stands: row, condition, candidate."""
-
-_VERSION = 2
-_MOST_WAITING = 4096
-_MOST_IN_BATCH = 1024
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS settings (number INTEGER PRIMARY KEY, content TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE IF NOT EXISTS reasonings (
-    row TEXT NOT NULL,
-    settings INTEGER NOT NULL REFERENCES settings (number),
-    condition TEXT NOT NULL CHECK (condition IN ('label', 'free')),
-    candidate INTEGER NOT NULL,
-    id TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('done', 'failed')),
-    reasoning TEXT NOT NULL,
-    finished INTEGER NOT NULL,
-    token_limit INTEGER NOT NULL,
-    error TEXT,
-    prompt_tokens INTEGER NOT NULL,
-    tokens INTEGER NOT NULL,
-    attempts INTEGER NOT NULL,
-    PRIMARY KEY (row, settings, condition, candidate)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS lifts (
-    row TEXT NOT NULL,
-    settings INTEGER NOT NULL,
-    condition TEXT NOT NULL,
-    candidate INTEGER NOT NULL,
-    verifier TEXT NOT NULL,
-    gold REAL NOT NULL,
-    rival TEXT NOT NULL,
-    rival_lift REAL NOT NULL,
-    PRIMARY KEY (row, settings, condition, candidate, verifier)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS decisions (
-    number INTEGER PRIMARY KEY,
-    row TEXT NOT NULL,
-    verdict TEXT NOT NULL CHECK (verdict IN ('accepted', 'edited', 'rejected')),
-    reasoning TEXT NOT NULL,
-    decided_by TEXT NOT NULL,
-    decided_at TEXT NOT NULL,
-    note TEXT NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS decisions_of_a_row ON decisions (row);
-PRAGMA user_version = {_VERSION};
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +51,24 @@ class StoredReasoning:
         """Where it stands under its settings."""
         return self.row, self.condition, self.candidate
 
+    def holds_under(self, token_limit: int) -> bool:
+        """Return whether it needs no work under a token limit.
+
+        One that ended by itself holds under its own limit and those that it fits in, one that was cut under its own
+        alone. What failed stays failed under every limit.
+        """
+        fits = self.finished and self.tokens <= token_limit
+        return self.state == "failed" or self.token_limit == token_limit or fits
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person decided about a row's reasoning; it outweighs filters and verifier. `decided_at` is in UTC."""
+    """What a person decided about a row's reasoning; it outweighs filters and verifier. `decided_at` is in UTC.
+
+    `reasoning` is the one that the person saw, or wrote (`edited`). `reasoning_hash` is that of the reasoning that
+    an `accepted` or `rejected` is about; None where it is about a text that a person wrote, or was made before
+    hashes were kept. `cleared` undoes what was decided before.
+    """
 
     row: str
     verdict: Verdict
@@ -107,14 +76,30 @@ class Decision:
     decided_by: str
     decided_at: str
     note: str = ""
+    reasoning_hash: str | None = None
+
+    def applies_to(self, reasonings: Iterable[str]) -> bool:
+        """Return whether it decides on a row for which these reasonings are written now."""
+        if self.verdict == "edited" or self.reasoning_hash is None:
+            return True
+        return any(reasoning_hash(reasoning) == self.reasoning_hash for reasoning in reasonings)
 
 
 _COLUMNS = tuple(field.name for field in fields(StoredReasoning))
 _VALUES = attrgetter(*_COLUMNS)
 _FINISHED = _COLUMNS.index("finished")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM reasonings"
-_PUT = (
-    f"INSERT OR REPLACE INTO reasonings ({', '.join(_COLUMNS)}, settings) VALUES ({'?, ' * len(_COLUMNS)}?)"
+_KEY = ("row", "settings", "condition", "candidate", "token_limit")
+_OTHERS = [name for name in _COLUMNS if name not in _KEY]
+# How much a row is worth: nothing that was written gives way to a failure, nothing finished to what was cut.
+_WORTH = "({0}.state = 'done') * (1 + {0}.finished)"
+_PUT = f"""
+INSERT INTO reasonings ({", ".join(_COLUMNS)}, settings) VALUES ({"?, " * len(_COLUMNS)}?)
+ON CONFLICT DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _OTHERS)}
+WHERE {_WORTH.format("excluded")} >= {_WORTH.format("reasonings")}
+"""
+_COUNT_ATTEMPTS = (
+    f"UPDATE reasonings SET attempts = max(attempts, ?) WHERE {' AND '.join(f'{name} = ?' for name in _KEY)}"
 )
 
 
@@ -154,59 +139,105 @@ class ReasoningStore:
             self._connection.execute("UPDATE OR IGNORE lifts SET verifier = ? WHERE verifier = ?", (new, old))
 
     def put(self, rows: Iterable[StoredReasoning], settings: int) -> None:
-        """Commit rows in one transaction; a row at a place that is taken replaces what is there."""
-        _put(self._connection, rows, settings)
+        """Commit rows in one transaction.
 
-    def find(self, rows: Sequence[str], settings: int) -> dict[Place, StoredReasoning]:
-        """Return everything that was written for some rows (a few thousand at the most) under the settings."""
+        A row replaces what was written at its place under the same token limit, unless that is worth more: a
+        failure replaces nothing that was written, what was cut nothing that is finished. The attempt counts.
+        """
+        _put(self._connection, list(rows), settings)
+
+    def find(self, rows: Sequence[str], settings: int, token_limit: int) -> dict[Place, StoredReasoning]:
+        """Return what holds under a token limit of all that was written for some rows under the settings.
+
+        `rows` are a few thousand at the most. What was written under this very limit comes first, then what was
+        written under the highest; a failure counts where nothing else does.
+        """
         found = self._connection.execute(
-            f"{_SELECT} WHERE settings = ? AND row IN ({_marks(rows)})", (settings, *rows)
+            f"{_SELECT} WHERE settings = ? AND row IN ({_marks(rows)}) "
+            "ORDER BY state = 'done', token_limit = ?, token_limit",
+            (settings, *rows, token_limit),
         )
         stored = (_stored(values) for values in found)
-        return {row.place: row for row in stored}
+        return {row.place: row for row in stored if row.holds_under(token_limit)}
 
-    def put_lifts(self, lifts: Mapping[Place, Lift], settings: int, verifier: str) -> None:
-        """Commit a verifier's verdicts in one transaction."""
+    def attempts(self, rows: Sequence[str], settings: int) -> dict[Place, int]:
+        """Return how often reasonings were asked for, by place, for some rows (a few thousand at the most)."""
+        found = self._connection.execute(
+            f"SELECT row, condition, candidate, max(attempts) FROM reasonings "
+            f"WHERE settings = ? AND row IN ({_marks(rows)}) GROUP BY row, condition, candidate",
+            (settings, *rows),
+        )
+        return {(row, condition, candidate): attempts for row, condition, candidate, attempts in found}
+
+    def put_lifts(self, lifts: Iterable[tuple[StoredReasoning, Lift]], settings: int, verifier: str) -> None:
+        """Commit a verifier's verdicts, each on exactly this reasoning, in one transaction."""
         with self._connection:
             self._connection.executemany(
-                "INSERT OR REPLACE INTO lifts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    (row, settings, condition, candidate, verifier, lift.gold, lift.rival, lift.rival_lift)
-                    for (row, condition, candidate), lift in lifts.items()
-                ),
+                "INSERT OR REPLACE INTO lifts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                ((*_key(row, settings), verifier, *astuple(lift)) for row, lift in lifts),
             )
 
-    def find_lifts(self, rows: Sequence[str], settings: int, verifier: str) -> dict[Place, Lift]:
-        """Return a verifier's verdicts on the reasonings of some rows (a few thousand at the most)."""
+    def find_lifts(
+        self, stored: Mapping[Place, StoredReasoning], settings: int, verifier: str
+    ) -> dict[Place, Lift]:
+        """Return a verifier's verdicts on exactly these reasonings (those of a few thousand rows at the most)."""
+        rows = {row for row, _, _ in stored}
         found = self._connection.execute(
-            "SELECT row, condition, candidate, gold, rival, rival_lift FROM lifts "
+            "SELECT row, condition, candidate, token_limit, gold, rival, rival_lift FROM lifts "
             f"WHERE settings = ? AND verifier = ? AND row IN ({_marks(rows)})",
             (settings, verifier, *rows),
         )
-        return {(row, condition, candidate): Lift(*lift) for row, condition, candidate, *lift in found}
+        places = (
+            ((row, condition, candidate), limit, lift) for row, condition, candidate, limit, *lift in found
+        )
+        return {
+            place: Lift(*lift)
+            for place, limit, lift in places
+            if place in stored and stored[place].token_limit == limit
+        }
 
     def put_decisions(self, decisions: Iterable[Decision]) -> None:
         """Add people's decisions to the record, in one transaction; earlier ones stay in it."""
+        columns = [field.name for field in fields(Decision)]
         with self._connection:
             self._connection.executemany(
-                "INSERT INTO decisions (row, verdict, reasoning, decided_by, decided_at, note) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO decisions ({', '.join(columns)}) VALUES ({_marks(columns)})",
                 map(astuple, decisions),
             )
 
     def find_decisions(self, rows: Sequence[str]) -> dict[str, Decision]:
-        """Return the latest decision on each of some rows (a few thousand at the most)."""
-        found = self._connection.execute(
-            "SELECT row, verdict, reasoning, decided_by, decided_at, note FROM decisions "
-            f"WHERE row IN ({_marks(rows)}) ORDER BY number",
-            tuple(rows),
-        )
-        return {values[0]: Decision(*values) for values in found}
+        """Return the latest decision on each of some rows (a few thousand at the most), if it was not cleared."""
+        found = self._decisions(f"WHERE row IN ({_marks(rows)}) ORDER BY number", rows)
+        latest = {decision.row: decision for decision in found}
+        return {row: decision for row, decision in latest.items() if decision.verdict != "cleared"}
+
+    def all_decisions(self) -> dict[str, list[Decision]]:
+        """Return the whole record: what was decided on each row, the latest last."""
+        record: dict[str, list[Decision]] = {}
+        for decision in self._decisions("ORDER BY number"):
+            record.setdefault(decision.row, []).append(decision)
+        return record
 
     def count_decisions(self) -> int:
         """Return how many decisions are on record."""
         (count,) = self._connection.execute("SELECT count(*) FROM decisions").fetchone()
         return int(count)
+
+    def decisions_digest(self) -> str | None:
+        """Return a SHA-256 over what is decided now, None where nothing is."""
+        digest = hashlib.sha256()
+        decided = False
+        latest = "WHERE number IN (SELECT max(number) FROM decisions GROUP BY row) AND verdict != 'cleared'"
+        for each in self._decisions(f"{latest} ORDER BY row"):
+            decided = True
+            values = [each.row, each.verdict, each.reasoning, each.decided_by, each.reasoning_hash]
+            digest.update(json.dumps(values).encode("ascii"))
+        return digest.hexdigest() if decided else None
+
+    def _decisions(self, which: str, values: Sequence[str] = ()) -> Iterator[Decision]:
+        columns = ", ".join(field.name for field in fields(Decision))
+        found = self._connection.execute(f"SELECT {columns} FROM decisions {which}", tuple(values))
+        return (Decision(*row) for row in found)
 
     def written_otherwise(self, rows: Sequence[str], settings: int) -> dict[int, int]:
         """Return how many of the rows have a finished reasoning under which other settings, the newest alone."""
@@ -228,86 +259,26 @@ class ReasoningStore:
         return int(count)
 
     @contextmanager
-    def writer(self, settings: int) -> Iterator[Writer]:
+    def writer(self, settings: int) -> Iterator[Writer[StoredReasoning]]:
         """Yield what commits rows in the background; leaving the block waits until all of them are on disk."""
-        writer = Writer(self.path, settings)
+        writer = Writer[StoredReasoning](self.path, lambda connection, rows: _put(connection, rows, settings))
         try:
             yield writer
         finally:
             writer.close()
 
 
-class Writer:
-    """Commits rows in a thread of its own: one at a time where they come slowly, in batches where they come fast.
-
-    Engines hand over a batch at a time and then compute for seconds: what came must be on disk meanwhile.
-    """
-
-    def __init__(self, path: Path, settings: int) -> None:
-        self._path = path
-        self._settings = settings
-        self._waiting: Queue[StoredReasoning | None] = Queue(_MOST_WAITING)
-        self._error: Exception | None = None
-        self._thread = Thread(target=self._work, name="whylabel-store", daemon=True)
-        self._thread.start()
-
-    def put(self, row: StoredReasoning) -> None:
-        """Hand over a row. Raises what went wrong with an earlier one."""
-        if self._error is not None:
-            raise self._error
-        self._waiting.put(row)
-
-    def flush(self) -> None:
-        """Wait until everything that was handed over is committed. Raises what went wrong with a row."""
-        self._waiting.join()
-        if self._error is not None:
-            raise self._error
-
-    def close(self) -> None:
-        """Flush and end. Raises what went wrong with a row."""
-        if self._thread.is_alive():
-            self._waiting.put(None)
-            self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def _work(self) -> None:
-        try:
-            connection = _connect(self._path)
-        except Exception as error:
-            self._error = error
-        more = True
-        while more:
-            batch = [self._waiting.get()]
-            while len(batch) < _MOST_IN_BATCH and not self._waiting.empty():
-                batch.append(self._waiting.get())
-            more = batch[-1] is not None
-            # After an error, whatever it is, the queue is still emptied, so that nobody waits for it.
-            if self._error is None:
-                try:
-                    _put(connection, [row for row in batch if row is not None], self._settings)
-                except Exception as error:
-                    self._error = error
-            for _ in batch:
-                self._waiting.task_done()
-        if self._error is None:
-            connection.close()
-
-
 @contextmanager
 def open_store(path: Path) -> Iterator[ReasoningStore]:
-    """Open or make the store.
+    """Open or make the store; one that an older whylabel has made is brought up to date.
 
     Raises `RunFolderError` if the file is no store, is of another version or cannot be written.
     """
     try:
-        # SQLite refuses a second process, rather than let it wait, while a new file is switched to a log.
-        with one_at_a_time(path):
-            connection = _connect(path)
+        connection = open_tables(path)
     except (OSError, sqlite3.Error) as error:
         raise _unusable(path, error) from error
     try:
-        _prepare(connection, path)
         yield ReasoningStore(path, connection)
     except sqlite3.Error as error:
         raise _unusable(path, error) from error
@@ -320,39 +291,21 @@ def row_hash(example: Example) -> str:
     return hashlib.sha256(json.dumps([example.text, example.label]).encode("ascii")).hexdigest()[:32]
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    # Rows lie by their hash, so nearly every one is on a page of its own. Pages are moved from the log into the file
-    # 32 MB at a time rather than 4, which is half the work.
-    connection.execute("PRAGMA wal_autocheckpoint = 8000")
-    return connection
+def reasoning_hash(reasoning: str) -> str:
+    """Return what stands for a reasoning where decisions name it."""
+    return hashlib.sha256(reasoning.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    # Another process may be making the same store: tables and version appear at once, and only where there are none.
-    empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
-    if empty:
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != _VERSION:
-        raise RunFolderError(
-            f"The row store is of version {version}, this whylabel reads version {_VERSION}.",
-            where=str(path),
-            fix="move the file away and run again, or use another run folder: --output DIR",
-        )
-
-
-def _put(connection: sqlite3.Connection, rows: Iterable[StoredReasoning], settings: int) -> None:
-    rows = list(rows)
-    again = [(row.row, settings, row.condition, row.candidate) for row in rows if row.attempts > 1]
+def _put(connection: sqlite3.Connection, rows: Sequence[StoredReasoning], settings: int) -> None:
+    again = [(row.attempts, *_key(row, settings)) for row in rows if row.attempts > 1]
     with connection:
         connection.executemany(_PUT, ((*_VALUES(row), settings) for row in rows))
-        # A verdict on what stood there before says nothing of what stands there now.
-        connection.executemany(
-            "DELETE FROM lifts WHERE row = ? AND settings = ? AND condition = ? AND candidate = ?", again
-        )
+        # Where a row gave way to what was there, another try is still another draw.
+        connection.executemany(_COUNT_ATTEMPTS, again)
+
+
+def _key(row: StoredReasoning, settings: int) -> tuple[str, int, Condition, int, int]:
+    return row.row, settings, row.condition, row.candidate, row.token_limit
 
 
 def _stored(values: Sequence[Any]) -> StoredReasoning:
@@ -361,8 +314,8 @@ def _stored(values: Sequence[Any]) -> StoredReasoning:
     return StoredReasoning(*row)
 
 
-def _marks(rows: Sequence[str]) -> str:
-    return ", ".join("?" * len(rows))
+def _marks(values: Sized) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _unusable(path: Path, error: Exception) -> RunFolderError:

@@ -104,6 +104,100 @@ def test_a_lower_limit_runs_what_would_not_fit_again(write):
     assert outcome.sorted.dropped == {"unfinished": 10}
 
 
+SEVEN = "one two three four five six seven"
+
+
+def test_what_is_too_long_for_a_lower_limit_waits_for_a_higher_one(write, capsys):
+    judge = Judge(lambda row: 1.0)
+    first, _ = write(ScriptedEngine([SEVEN]), verifier=judge)
+    low = ScriptedEngine([SEVEN])
+    kept, outcome = write(low, limit=6, verifier=judge)
+    assert (kept, low.generated, outcome.sorted.dropped) == ((), 20, {"unfinished": 20})
+    assert len(judge.judged) == 40
+    never = ScriptedEngine(["something else altogether"])
+    assert write(never, limit=50, verifier=judge)[0] == first
+    assert write(never, limit=6, verifier=judge)[1].sorted.dropped == {"unfinished": 20}
+    assert write(never, limit=70, verifier=judge)[0] == first
+    assert (never.generated, len(judge.judged)) == (0, 40)
+
+
+def test_what_was_cut_stays_beside_what_a_higher_limit_lets_be_finished(write):
+    filters = {"names": ["length"]}
+    cut, _ = write(ScriptedEngine([SEVEN]), limit=6, filters=filters)
+    whole, _ = write(ScriptedEngine([SEVEN]), limit=9, filters=filters)
+    assert (cut[0].reasoning, whole[0].reasoning) == (SEVEN.rsplit(" ", 1)[0], SEVEN)
+    never = ScriptedEngine(["something else altogether"])
+    assert write(never, limit=6, filters=filters)[0] == cut
+    assert write(never, limit=9, filters=filters)[0] == whole
+    assert never.generated == 0
+
+
+def test_a_kill_under_another_limit_loses_nothing(write):
+    def dies(index):
+        if index == 12:
+            raise KeyboardInterrupt
+        return SEVEN
+
+    whole, _ = write(ScriptedEngine([SEVEN]))
+    with pytest.raises(KeyboardInterrupt):
+        write(ScriptedEngine(dies), limit=6)
+    never = ScriptedEngine(["something else altogether"])
+    assert write(never)[0] == whole
+    assert never.generated == 0
+
+
+def test_what_is_too_long_is_not_used_where_nothing_else_could_be_written(write):
+    write(ScriptedEngine([SEVEN]), EXAMPLES[:2])
+
+    class Forgetful(ScriptedEngine):
+        def generate(self, prompts, sampling):
+            yield from list(super().generate(prompts, sampling))[:-1]
+
+    _, outcome = write(Forgetful(["a few words"]), EXAMPLES[:2], limit=3)
+    assert outcome.to_json()["failures"] == {"row-1": "the engine returned nothing for this row"}
+
+
+def test_a_failure_under_one_limit_hides_nothing_that_was_written_under_another(write):
+    whole, _ = write(ScriptedEngine([SEVEN]), EXAMPLES[:4])
+    failing = ScriptedEngine([SEVEN], fail_every=1)
+    assert write(failing, EXAMPLES[:4], limit=6)[1].sorted.failed == 4
+    assert write(failing, EXAMPLES[:4], limit=6, retry=["failed"])[1].sorted.failed == 4
+    assert failing.generated == 8
+    assert write(failing, EXAMPLES[:4], retry=["failed"])[0] == whole
+    assert write(failing, EXAMPLES[:4])[0] == whole
+    assert failing.generated == 8
+
+
+def test_a_retry_that_fails_leaves_what_was_cut_and_says_so(write, capsys):
+    filters = {"names": ["length"]}
+    cut, _ = write(ScriptedEngine([REASON], cut_every=2), EXAMPLES[:4], filters=filters)
+    capsys.readouterr()
+    kept, outcome = write(
+        ScriptedEngine([REASON], fail_every=1), EXAMPLES[:4], filters=filters, retry=["length"]
+    )
+    assert kept == cut and outcome.sorted.failed == 0
+    assert "2 tries failed; the reasonings that were cut before are still there" in capsys.readouterr().err
+
+
+def test_candidates_and_conditions_that_are_not_asked_for_wait(write):
+    engine = ScriptedEngine(lambda index: f"a reason of number {index}")
+    asked = dict(examples=EXAMPLES[:4], temperature=0.7)
+    three, _ = write(engine, candidates=3, **asked)
+    one, _ = write(engine, candidates=1, **asked)
+    assert [row.candidates for row in one] == [()] * 4
+    assert write(engine, candidates=3, **asked)[0] == three
+    assert engine.generated == 12
+    free, _ = write(engine, condition="free", **asked)
+    assert engine.generated == 16 and {row.condition for row in free} == {"free"}
+    assert write(engine, candidates=3, **asked)[0] == three
+    assert write(engine, condition="free", **asked)[0] == free
+    # Under another limit, each candidate for itself.
+    write(engine, candidates=2, limit=4, **asked)
+    assert engine.generated == 24
+    assert write(engine, candidates=3, **asked)[0] == three
+    assert engine.generated == 24
+
+
 def test_a_killed_engine_loses_nothing_that_was_finished(write, store):
     def dies(index):
         if index == 12:
@@ -330,3 +424,17 @@ def test_a_rehearsal_counts_what_is_there(tokenizer, store, write):
     assert rehearse(EXAMPLES, Work(reasoner, store, AugmentConfig())).to_write == 5
     assert rehearse(EXAMPLES[:15], Work(reasoner, store, AugmentConfig())).to_write == 0
     assert engine.generated == 5
+
+
+@pytest.mark.parametrize(("retry", "to_write"), [("failed", 5), ("length", 2)])
+def test_a_rehearsal_counts_what_a_retry_would_write(tokenizer, store, write, retry, to_write):
+    write(ScriptedEngine([REASON], fail_every=4, cut_every=7), settings={"temperature": 0.0})
+    prompts = Prompts(tokenizer)
+    reasoner = Reasoner(
+        "r", ScriptedEngine([REASON]), prompts.reasoner_for_text, Sampling(50, ()), {"temperature": 0.0}
+    )
+    assert rehearse(EXAMPLES, Work(reasoner, store, AugmentConfig())).to_write == 0
+    assert (
+        rehearse(EXAMPLES, Work(reasoner, store, AugmentConfig(), retry=frozenset([retry]))).to_write
+        == to_write
+    )

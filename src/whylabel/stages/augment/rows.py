@@ -36,6 +36,15 @@ class Work:
         return self.store.settings_number(self.reasoner.settings)
 
     @property
+    def token_limit(self) -> int:
+        """How many tokens a reasoning may have."""
+        return self.reasoner.sampling.max_new_tokens
+
+    def stored(self, rows: Sequence[str]) -> dict[Place, StoredReasoning]:
+        """Return what the store has for some rows under the settings and the token limit of this work."""
+        return self.store.find(rows, self.settings, self.token_limit)
+
+    @property
     def conditions(self) -> tuple[Condition, ...]:
         """The conditions that reasonings are written under, the preferred one first."""
         if self.config.condition == "free_then_label":

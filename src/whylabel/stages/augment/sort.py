@@ -52,19 +52,19 @@ def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped
         for chunk in chunks(examples):
             known = _Known.of(chunk, work)
             for row, example in zip(known.hashes, chunk, strict=True):
-                fate = _fate(row, example, known, refuse, work)
-                if isinstance(fate, ReasonedExample):
+                result = _sort_row(row, example, known, refuse, work)
+                if isinstance(result, ReasonedExample):
                     outcome.kept += 1
-                    outcome.conditions[fate.condition] += 1
-                    digest.update(_bytes(fate))
-                    keep(fate)
-                elif isinstance(fate, Dropped):
-                    outcome.dropped[fate.reason] += 1
-                    drop(fate)
+                    outcome.conditions[result.condition] += 1
+                    digest.update(_bytes(result))
+                    keep(result)
+                elif isinstance(result, Dropped):
+                    outcome.dropped[result.reason] += 1
+                    drop(result)
                 else:
                     outcome.failed += 1
                     if len(outcome.failures) < _FAILURES_LISTED:
-                        outcome.failures[example.id] = fate
+                        outcome.failures[example.id] = result
     outcome.content = digest.hexdigest()
     return outcome
 
@@ -97,23 +97,24 @@ class _Known:
     @classmethod
     def of(cls, chunk: Sequence[Example], work: Work) -> _Known:
         hashes = [row_hash(example) for example in chunk]
-        store, settings = work.store, work.settings
-        lifts = store.find_lifts(hashes, settings, work.verifier.identity) if work.verifier else {}
-        return cls(hashes, store.find(hashes, settings), lifts, store.find_decisions(hashes))
+        store, stored, verifier = work.store, work.stored(hashes), work.verifier
+        lifts = store.find_lifts(stored, work.settings, verifier.identity) if verifier else {}
+        return cls(hashes, stored, lifts, store.find_decisions(hashes))
 
     def lift(self, row: str, candidate: ReasonedExample) -> Lift | None:
         return self.lifts.get((row, candidate.condition, candidate.candidate))
 
 
-def _fate(
+def _sort_row(
     row: str, example: Example, known: _Known, refuse: Filter, work: Work
 ) -> ReasonedExample | Dropped | str:
     """Return what is kept of a row, why it is dropped, or the error with which it failed."""
-    if row in known.decisions:
-        return _decided(example, known.decisions[row])
+    candidates = work.candidates(row, example, known.stored)
+    decision = known.decisions.get(row)
+    if decision is not None and decision.applies_to(candidate.reasoning for candidate in candidates):
+        return _decided(example, candidates, decision)
     if example.id in work.excluded:
         return Dropped(ReasonedExample(example.id, example.text, example.label, ""), SUSPECT)
-    candidates = work.candidates(row, example, known.stored)
     if not candidates:
         failed = (known.stored.get((row, condition, 0)) for condition in work.conditions)
         return next((item.error for item in failed if item is not None and item.error), _NOTHING)
@@ -151,14 +152,13 @@ def _choose(
     return replace(_with_candidates(ranked[:1]), weight=work.config.verification.unverified_weight)
 
 
-def _decided(example: Example, decision: Decision) -> ReasonedExample | Dropped:
-    row = ReasonedExample(
-        example.id,
-        example.text,
-        example.label,
-        decision.reasoning,
-        f"{decision.verdict} by {decision.decided_by}",
-    )
+def _decided(
+    example: Example, candidates: Sequence[ReasonedExample], decision: Decision
+) -> ReasonedExample | Dropped:
+    own = ReasonedExample(example.id, example.text, example.label, decision.reasoning)
+    seen = next((row for row in candidates if row.reasoning == decision.reasoning), own)
+    # A person who accepts a reasoning that was cut takes it for a whole one.
+    row = replace(seen, finished=True, reasoner=f"{decision.verdict} by {decision.decided_by}")
     return Dropped(row, REJECTED) if decision.verdict == "rejected" else row
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from whylabel.host.progress import Progress, progress
-from whylabel.reasonings.store import Place, row_hash
+from whylabel.reasonings.store import StoredReasoning, row_hash
 from whylabel.stages.augment.rows import Work, chunks
 from whylabel.types import Condition, Example, ReasonedExample
 
@@ -24,31 +24,31 @@ def verify_reasonings(examples: Sequence[Example], work: Work, condition: Condit
     with progress(title, total=len(examples)) as bar:
         for chunk in chunks(examples):
             unjudged = _unjudged(chunk, work, condition)
-            bar.advance(len(chunk) - len({place[0] for place, _ in unjudged}))
+            bar.advance(len(chunk) - len({item.row for item, _ in unjudged}))
             _verify(unjudged, work, bar)
 
 
 def _unjudged(
     chunk: Sequence[Example], work: Work, condition: Condition
-) -> list[tuple[Place, ReasonedExample]]:
+) -> list[tuple[StoredReasoning, ReasonedExample]]:
     assert work.verifier is not None
     rows = {row_hash(example): example for example in chunk}
-    stored = work.store.find(list(rows), work.settings)
-    judged = work.store.find_lifts(list(rows), work.settings, work.verifier.identity)
+    stored = work.stored(list(rows))
+    judged = work.store.find_lifts(stored, work.settings, work.verifier.identity)
     return [
-        (place, work.reasoned(rows[place[0]], item))
+        (item, work.reasoned(rows[item.row], item))
         for place, item in stored.items()
         if item.state == "done" and item.condition == condition and place not in judged
     ]
 
 
-def _verify(found: Sequence[tuple[Place, ReasonedExample]], work: Work, bar: Progress) -> None:
+def _verify(found: Sequence[tuple[StoredReasoning, ReasonedExample]], work: Work, bar: Progress) -> None:
     assert work.verifier is not None
-    left = Counter(place[0] for place, _ in found)
+    left = Counter(item.row for item, _ in found)
     for start in range(0, len(found), _AT_ONCE):
         part = found[start : start + _AT_ONCE]
         lifts = work.verifier.lifts([row for _, row in part])
-        judged = {place: lift for (place, _), lift in zip(part, lifts, strict=True)}
-        work.store.put_lifts(judged, work.settings, work.verifier.identity)
-        left.subtract(place[0] for place in judged)
-        bar.advance(sum(left[row] == 0 for row in {place[0] for place in judged}))
+        items = [item for item, _ in part]
+        work.store.put_lifts(zip(items, lifts, strict=True), work.settings, work.verifier.identity)
+        left.subtract(item.row for item in items)
+        bar.advance(sum(left[row] == 0 for row in {item.row for item in items}))

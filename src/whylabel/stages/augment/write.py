@@ -10,7 +10,8 @@ from typing import Any
 from whylabel.engines.base import Completion
 from whylabel.host.progress import Progress, progress, say
 from whylabel.reasonings.filters import refusal
-from whylabel.reasonings.store import StoredReasoning, Writer, row_hash
+from whylabel.reasonings.store import StoredReasoning, row_hash
+from whylabel.reasonings.writer import Writer
 from whylabel.run_folder import fingerprint
 from whylabel.stages.augment.rows import Work, chunks
 from whylabel.stages.augment.sort import accepted_rows
@@ -19,16 +20,21 @@ from whylabel.types import Condition, Example
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: `reused` rows needed no work; `cost` is None where the engine's options give no prices."""
+    """What was written: `reused` rows needed no work; `cost` is None where the engine's options give no prices.
+
+    `failed_retries` counts the tries that failed where what was cut before is still there.
+    """
 
     reused: int = 0
     tokens: int = 0
     cost: float | None = None
+    failed_retries: int = 0
 
     def plus(self, tokens: int, cost: float | None) -> Written:
         """Return the sum."""
         known = cost is not None or self.cost is not None
-        return Written(self.reused, self.tokens + tokens, (self.cost or 0) + (cost or 0) if known else None)
+        summed = (self.cost or 0) + (cost or 0) if known else None
+        return replace(self, tokens=self.tokens + tokens, cost=summed)
 
 
 def write_reasonings(examples: Sequence[Example], work: Work, condition: Condition) -> Written:
@@ -60,6 +66,8 @@ def write_reasonings(examples: Sequence[Example], work: Work, condition: Conditi
             if wanted:
                 written = _write_chunk(open_rows, wanted, work, writer, bar, written)
                 writer.flush()
+    if written.failed_retries:
+        say(f"  {written.failed_retries:,} tries failed; the reasonings that were cut before are still there")
     return written
 
 
@@ -70,35 +78,40 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def missing(rows: Mapping[str, Example], work: Work, condition: Condition) -> list[StoredReasoning]:
-    """Return a place to fill for every reasoning that the rows lack."""
-    stored = work.store.find(list(rows), work.settings)
-    wanted = []
-    for row, example in rows.items():
-        for candidate in range(work.config.candidates):
-            there = stored.get((row, condition, candidate))
-            if there is None or not _holds(there, work):
-                attempts = there.attempts if there else 0
-                wanted.append(
-                    StoredReasoning(row, condition, candidate, example.id, "failed", attempts=attempts)
-                )
-    return wanted
+    """Return a place to fill for every reasoning that the rows lack, or that is to be tried again.
+
+    Its state is that of what holds there now; `failed` where nothing does.
+    """
+    stored = work.stored(list(rows))
+    lacking = [
+        (row, condition, candidate)
+        for row in rows
+        for candidate in range(work.config.candidates)
+        if _is_to_write(stored.get((row, condition, candidate)), work)
+    ]
+    attempts = work.store.attempts(list({place[0] for place in lacking}), work.settings) if lacking else {}
+    states = {place: stored[place].state for place in lacking if place in stored}
+    return [
+        StoredReasoning(
+            *place, rows[place[0]].id, states.get(place, "failed"), attempts=attempts.get(place, 0)
+        )
+        for place in lacking
+    ]
 
 
-def _holds(stored: StoredReasoning, work: Work) -> bool:
+def _is_to_write(stored: StoredReasoning | None, work: Work) -> bool:
+    if stored is None:
+        return True
     if stored.state == "failed":
-        return "failed" not in work.retry
-    limit = work.reasoner.sampling.max_new_tokens
-    if stored.finished:
-        # It ended by itself: a limit above its length changes nothing.
-        return stored.tokens <= limit
-    return stored.token_limit == limit and "length" not in work.retry
+        return "failed" in work.retry
+    return not stored.finished and "length" in work.retry
 
 
 def _write_chunk(
     rows: Mapping[str, Example],
     wanted: Sequence[StoredReasoning],
     work: Work,
-    writer: Writer,
+    writer: Writer[StoredReasoning],
     bar: Progress,
     written: Written,
 ) -> Written:
@@ -117,6 +130,8 @@ def _write_chunk(
         place = wanted[completion.index]
         writer.put(_filled(place, completion, sampling.max_new_tokens))
         written = written.plus(completion.tokens, completion.cost)
+        if completion.finish == "error" and place.state == "done":
+            written = replace(written, failed_retries=written.failed_retries + 1)
         left[place.row] -= 1
         note = "" if written.cost is None else f"cost {written.cost:.4f}"
         bar.advance(int(left[place.row] == 0), completion.tokens, note)
@@ -162,7 +177,7 @@ def _announce(examples: Sequence[Example], work: Work, condition: Condition, tot
     if reused:
         say(f"  {reused:,} of {total:,} rows were written before and need no work")
     if again:
-        limit = f"max_new_tokens is now {work.reasoner.sampling.max_new_tokens}"
+        limit = f"max_new_tokens is now {work.token_limit}"
         say(f"  {again:,} rows run again: {' and '.join(sorted(work.retry)) or limit}")
     every = work.store.settings() if changed else {}
     for number, count in changed.most_common():
