@@ -35,7 +35,7 @@ from whylabel.host.atomic import one_at_a_time, whole_file
 from whylabel.host.machine import hardware, usable_cores, versions
 from whylabel.host.progress import say
 from whylabel.pipeline import Pipeline
-from whylabel.reasonings.review import import_decisions
+from whylabel.reasonings.decisions import import_decisions
 from whylabel.recipe import load_recipe
 from whylabel.run_folder import RunFolder
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     "--import",
     "decided",
     type=click.Path(path_type=Path),
-    help="Record the decisions in an exported file: rows whose reasoning was edited, or whose column verdict says "
-    "accepted or rejected.",
+    help="Record the decisions in an exported file: rows whose reasoning was edited, or whose column verdict was set "
+    "to accepted, rejected, or cleared, which undoes an earlier decision.",
 )
 @click.option("--by", help="Who decided. [default: the user's name]")
 @json_option
@@ -54,7 +54,8 @@ def command(
     """Show, search and export the reasonings of RUN, and take back what people decided about them.
 
     A rejected reasoning is dropped, an edited or accepted one is kept whatever filters and verifier say. Decisions
-    take effect with the next `whylabel run` or `augment`, and stay on record with who made them and when.
+    take effect with the next `whylabel run` or `augment`, and stay on record with who made them and when. One that
+    accepts or rejects applies as long as the row has the reasoning that was seen; an edit applies to any.
     """
     import itertools
     import json
@@ -62,14 +63,19 @@ def command(
 
     from whylabel.cli.review_files import write_rows
     from whylabel.host.progress import say
-    from whylabel.reasonings.review import import_decisions, review_rows
+    from whylabel.reasonings.decisions import import_decisions
+    from whylabel.reasonings.review import review_rows
     from whylabel.run_folder import RunFolder
 
     run = RunFolder(run_path)
     if decided is not None:
         counts = import_decisions(run, decided, decided_by=by)
-        said = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items()) or "no row was changed"
-        say(f"{said}; they take effect with the next: whylabel run RECIPE")
+        said = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items())
+        say(
+            f"{said}; they take effect with the next: whylabel run RECIPE"
+            if said
+            else "nothing new was decided"
+        )
         return
     rows = _matching(review_rows(run), search, label, state, reason)
     if export is not None:
@@ -105,4 +111,11 @@ def _show(row: ReviewRow) -> None:
     click.echo(f"{click.style(printable(row.id), bold=True)}  {state}")
     for name, text in (("text", row.text), ("why", row.reasoning)):
         if text:
-            click.echo(f"  {name}: {printable(' '.join(text.split()))}")
+            click.echo(f"  {name}: {_in_one_line(text)}")
+    if row.verdict:
+        note = f": {row.note}" if row.note else ""
+        click.echo(f"  decided: {_in_one_line(f'{row.verdict} by {row.decided_by}, {row.decided_at}{note}')}")
+
+
+def _in_one_line(text: str) -> str:
+    return printable(" ".join(text.split()))

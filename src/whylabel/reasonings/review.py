@@ -1,35 +1,29 @@
-"""What people see and decide of a run's reasonings: a table of all rows, and decisions read back from one."""
+"""What people see of a run's reasonings: a table of all rows, with what is decided on them."""
 
 from __future__ import annotations
 
-import getpass
 import json
-import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
-from whylabel.data.readers import read_table
-from whylabel.data.table import Table
-from whylabel.errors import DataError, RunFolderError, unknown_name
+from whylabel.errors import RunFolderError
+from whylabel.host.progress import say
 from whylabel.reasonings.files import iterate_dropped, iterate_kept
-from whylabel.reasonings.store import Decision, Verdict, open_store, row_hash
+from whylabel.reasonings.store import Decision, open_store, reasoning_hash, row_hash
 from whylabel.run_folder import RunFolder
-from whylabel.text.spreadsheet import restored
 from whylabel.types import Example, ReasonedExample
 
 State = Literal["kept", "dropped", "failed"]
-
-VERDICTS: tuple[Verdict, ...] = ("accepted", "edited", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewRow:
     """One row as people see it.
 
-    `reason` says why it was dropped or failed; `verdict` and `note` are theirs to fill.
+    `reason` says why it was dropped or failed. `verdict` and `note` are theirs to fill; where something is decided
+    on the row, they say so, and `decided_by` and `decided_at` by whom and when. `reasoning_hash` names row and
+    reasoning, so that a decision is known to be about what was seen.
     """
 
     id: str
@@ -43,90 +37,75 @@ class ReviewRow:
     reasoner: str = ""
     verdict: str = ""
     note: str = ""
+    decided_by: str = ""
+    decided_at: str = ""
+    reasoning_hash: str = ""
+
+    @property
+    def row(self) -> str:
+        """What stands for the row in the store."""
+        return row_hash(Example(self.id, self.text, self.label))
 
 
 def review_rows(run: RunFolder) -> Iterator[ReviewRow]:
-    """Yield the kept rows, then the dropped ones, then those that failed.
+    """Yield the kept rows, then the dropped ones, then those that failed, each with what is decided on it now.
 
     Raises `RunFolderError` if the run has no reasonings yet.
     """
+    check_reasonings(run)
+    record: Mapping[str, Sequence[Decision]] = {}
+    if run.store.exists():
+        try:
+            with open_store(run.store) as store:
+                record = store.all_decisions()
+        except RunFolderError as error:
+            # A run that may only be read can still be looked at.
+            say(f"Decisions are not shown. {error}")
+    for row in run_rows(run):
+        decisions = record.get(row.row)
+        yield _with_decision(row, decisions[-1]) if decisions else row
+
+
+def check_reasonings(run: RunFolder) -> None:
+    """Raise `RunFolderError` if the run has no reasonings yet."""
     if not run.augment_metrics.exists():
         raise RunFolderError(
             "This run has no reasonings yet.",
             where=str(run.path),
             fix="write them with: whylabel augment RECIPE",
         )
+
+
+def run_rows(run: RunFolder) -> Iterator[ReviewRow]:
+    """Yield the same rows as `review_rows` does, without what is decided on them."""
     for row in iterate_kept(run.kept):
         yield _row(row, "kept", "")
     for item in iterate_dropped(run.dropped):
         yield _row(item.row, "dropped", item.reason)
     failures = json.loads(run.augment_metrics.read_text(encoding="utf-8"))["failures"]
     for row_id, error in failures.items():
-        yield ReviewRow(row_id, "", "", "", "failed", error)
+        example = Example(row_id, "", "")
+        yield ReviewRow(row_id, "", "", "", "failed", error, reasoning_hash=seen_hash(example, ""))
 
 
-def import_decisions(run: RunFolder, path: Path, *, decided_by: str | None = None) -> Counter[str]:
-    """Record what a person decided in an exported table, and return how many rows got which verdict.
+def seen_hash(example: Example, reasoning: str) -> str:
+    """Return what names a row (before the dash) and its reasoning (behind it).
 
-    A row counts where its `verdict` is filled, or its `reasoning` is not what it was (`edited`). Nothing is recorded
-    unless every row can be: raises `DataError` for a missing column, an unknown id or verdict, an empty edit.
+    It begins with a letter, so that no spreadsheet takes it for a number.
     """
-    table = _table(path)
-    for name in ("id", "reasoning"):
-        if name not in table.columns:
-            raise DataError(f"There is no column {name!r}.", where=str(path), fix="export the rows again")
-    known = {row.id: row for row in review_rows(run)}
-    person = decided_by or getpass.getuser()
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    decisions = []
-    for at in range(len(table)):
-        row = known.get(_cell(table, "id", at))
-        if row is None:
-            raise DataError(
-                f"No row of this run has the id {_cell(table, 'id', at)!r}.", where=table.place(at)
-            )
-        reasoning = _cell(table, "reasoning", at)
-        verdict = _verdict(table, at, changed=reasoning != row.reasoning)
-        if verdict is not None and row.state == "failed":
-            raise DataError(
-                f"Row {row.id!r} failed: there is nothing to decide on.",
-                where=table.place(at),
-                fix="write it again first: whylabel augment RECIPE --retry-failed",
-            )
-        if verdict is not None:
-            place = row_hash(Example(row.id, row.text, row.label))
-            decisions.append(Decision(place, verdict, reasoning, person, now, _cell(table, "note", at)))
-    with run.locked(), open_store(run.store) as store:
-        store.put_decisions(decisions)
-    return Counter(decision.verdict for decision in decisions)
+    return f"r{row_hash(example)[:8]}-{reasoning_hash(reasoning)}"
 
 
-def _table(path: Path) -> Table:
-    """Return the rows of a file; those of a CSV were made harmless for spreadsheets."""
-    table = read_table(path)
-    if path.suffix.lower() not in (".csv", ".tsv"):
-        return table
-    return replace(table, columns={name: [*map(restored, cells)] for name, cells in table.columns.items()})
-
-
-def _verdict(table: Table, at: int, *, changed: bool) -> Verdict | None:
-    said = _cell(table, "verdict", at).strip().lower()
-    if said and said not in VERDICTS:
-        raise DataError(unknown_name("verdict", said, VERDICTS), where=table.place(at))
-    if said == "rejected":
-        return "rejected"
-    if (said or changed) and not _cell(table, "reasoning", at).strip():
-        raise DataError(
-            "The reasoning is empty.", where=table.place(at), fix="write one, or set verdict to rejected"
-        )
-    if changed:
-        return "edited"
-    return "accepted" if said else None
-
-
-def _cell(table: Table, name: str, at: int) -> str:
-    value = table.columns[name][at] if name in table.columns else None
-    return "" if value is None else str(value)
+def _with_decision(row: ReviewRow, latest: Decision) -> ReviewRow:
+    if latest.verdict == "cleared" or not latest.applies_to([row.reasoning]):
+        return row
+    return replace(
+        row,
+        verdict=latest.verdict,
+        note=latest.note,
+        decided_by=latest.decided_by,
+        decided_at=latest.decided_at,
+    )
 
 
 def _row(row: ReasonedExample, state: State, reason: str) -> ReviewRow:
@@ -140,4 +119,5 @@ def _row(row: ReasonedExample, state: State, reason: str) -> ReviewRow:
         condition=row.condition,
         margin=row.scores[0] if row.scores else None,
         reasoner=row.reasoner,
+        reasoning_hash=seen_hash(row.example, row.reasoning),
     )

@@ -1,0 +1,304 @@
+"""What people decide of a run's reasonings: read from a file that was exported, and put on record.
+
+A decision is about a row and the reasoning that the person saw. An exported file names both (`reasoning_hash`), so
+that an edit is known from what the run has written anew since, and a verdict from one on an older reasoning.
+"""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import get_args
+
+from whylabel.data.cells import escaped, is_missing, is_scalar
+from whylabel.data.readers import read_table
+from whylabel.data.table import Table
+from whylabel.errors import DataError, UsageError, unknown_name
+from whylabel.host.progress import say
+from whylabel.reasonings.review import ReviewRow, check_reasonings, run_rows
+from whylabel.reasonings.store import Decision, Verdict, open_store, reasoning_hash
+from whylabel.run_folder import RunFolder
+from whylabel.text.spreadsheet import restored
+from whylabel.text.words import is_broken
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+_PLACES_NAMED = 10
+
+
+def import_decisions(run: RunFolder, path: Path, *, decided_by: str | None = None) -> Counter[str]:
+    """Record what a person decided in an exported table, and return how many rows got which verdict.
+
+    A row counts where its `verdict` is another than was exported, or its `reasoning` is (`edited`). What is on
+    record already is not recorded again. Nothing is recorded unless every row can be: raises `DataError` for a
+    missing column, an unknown id or verdict, an empty edit, text that cannot be read, and verdicts on reasonings
+    that are not the run's any more.
+    """
+    check_reasonings(run)
+    table = _table(path)
+    person = _name(decided_by)
+    with run.locked(), open_store(run.store) as store:
+        review = _Review({row.id: row for row in run_rows(run)}, store.all_decisions(), table)
+        decisions = review.decisions(person, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+        store.put_decisions(decisions)
+    review.say_what_was_left()
+    return Counter(decision.verdict for decision in decisions)
+
+
+def _name(decided_by: str | None) -> str:
+    """Return who decided; raises `UsageError` for a name that cannot be kept."""
+    if decided_by:
+        if is_broken(decided_by):
+            raise UsageError(
+                f"The name {decided_by!r} is not readable as text.", fix="name who decided: --by NAME"
+            )
+        return decided_by
+    try:
+        return escaped(getpass.getuser())
+    except (ImportError, KeyError, OSError):
+        # In a container the user may have no name.
+        return "unknown"
+
+
+def _table(path: Path) -> Table:
+    """Return the rows of a file; those of a CSV were made harmless for spreadsheets."""
+    table = read_table(path)
+    for name in ("id", "reasoning"):
+        if name not in table.columns:
+            raise DataError(f"There is no column {name!r}.", where=str(path), fix="export the rows again")
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return table
+    return replace(table, columns={name: [*map(restored, cells)] for name, cells in table.columns.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """What a row of the file says; a cell that is not there is empty."""
+
+    place: str
+    id: str
+    reasoning: str
+    verdict: str
+    note: str
+    decided_by: str
+    decided_at: str
+    reasoning_hash: str
+
+    @property
+    def edited(self) -> bool:
+        """Whether the reasoning is another than was exported; only where the file names that one."""
+        return reasoning_hash(self.reasoning) != self.reasoning_hash.partition("-")[2]
+
+    def is_about(self, row: ReviewRow) -> bool:
+        """Whether text and label are those that were exported."""
+        return self.reasoning_hash.partition("-")[0] == row.reasoning_hash.partition("-")[0]
+
+
+@dataclass(slots=True)
+class _Review:
+    """A file of decisions beside the rows of the run and what is on record of them."""
+
+    rows: dict[str, ReviewRow]
+    record: dict[str, list[Decision]]
+    table: Table
+    stale: list[int] = field(default_factory=list)
+    """Where verdicts stand that are about what is not the run's any more."""
+    perhaps_edited: list[int] = field(default_factory=list)
+    emptied: list[int] = field(default_factory=list)
+    notes_alone: list[int] = field(default_factory=list)
+
+    def decisions(self, person: str, now: str) -> list[Decision]:
+        """Return what is new in the file. Raises `DataError` unless all of it can be recorded."""
+        found: dict[str, tuple[str, Decision]] = {}
+        for at, cells in enumerate(self._cells()):
+            row = self.rows.get(cells.id)
+            if row is None:
+                raise DataError(f"No row of this run has the id {cells.id!r}.", where=cells.place)
+            _check_readable(cells, row)
+            decision = self._decision(at, cells, row)
+            if decision is None:
+                continue
+            if row.state == "failed":
+                raise DataError(
+                    f"Row {row.id!r} failed: there is nothing to decide on.",
+                    where=cells.place,
+                    fix="write it again first: whylabel augment RECIPE --retry-failed",
+                )
+            before, other = found.setdefault(decision.row, (row.id, decision))
+            if decision != other:
+                raise DataError(
+                    f"Rows {before!r} and {row.id!r} have the same text and label, but are decided differently.",
+                    where=cells.place,
+                    fix="decide the same on both, or on one of them",
+                )
+        if self.stale:
+            raise DataError(
+                f"{len(self.stale):,} of the verdicts {'is' if len(self.stale) == 1 else 'are'} about reasonings "
+                "that are not the run's any more.",
+                where=f"{self.table.name}, {self._places(self.stale)}",
+                fix="export the rows again, and decide on what they say now",
+            )
+        return [replace(decision, decided_by=person, decided_at=now) for _, decision in found.values()]
+
+    def say_what_was_left(self) -> None:
+        """Say which cells were filled or emptied without deciding anything."""
+        for at, what in (
+            (
+                self.perhaps_edited,
+                "reasonings are not the run's, and the file does not say whether they were edited or exported so "
+                "(it has no reasoning_hash). They were left alone; set verdict to edited where one is to count",
+            ),
+            (self.emptied, "verdicts were emptied, which changes nothing; to undo a decision, write cleared"),
+            (self.notes_alone, "notes stand without a verdict and were not recorded"),
+        ):
+            if at:
+                say(f"{len(at):,} {what}: {self._places(at)}")
+
+    def _decision(self, at: int, cells: _Cells, row: ReviewRow) -> Decision | None:
+        """Return what a row of the file decides that is not on record, or None; take down what it leaves open."""
+        shown = self._shown(cells, row)
+        said = _verdict(cells)
+        # A verdict that was exported is no news.
+        news = None if shown is not None and said == shown.verdict else said
+        edited, older = self._compared(cells, row, news)
+        verdict = self._news(cells, row, news, edited)
+        if verdict is None:
+            if older and not cells.reasoning_hash:
+                self.perhaps_edited.append(at)
+            return self._note(at, cells, row, shown, said)
+        decision = self._made(cells, row, verdict, edited)
+        if _is_on_record(decision, self._latest(row.row)):
+            return None
+        # An edit carries its own text; it only has to be about the same text and label.
+        if verdict == "edited":
+            older = bool(cells.reasoning_hash) and not cells.is_about(row)
+        if older:
+            self.stale.append(at)
+        return decision
+
+    def _compared(self, cells: _Cells, row: ReviewRow, said: Verdict | None) -> tuple[bool, bool]:
+        """Return whether the reasoning was edited, and whether it was exported of something that the run has not."""
+        if cells.reasoning_hash:
+            return cells.edited, cells.reasoning_hash != row.reasoning_hash
+        # Of one's own making, or from before hashes were exported. A file without verdicts can only mean edits.
+        differs = cells.reasoning != row.reasoning
+        edited = differs and (said == "edited" or "verdict" not in self.table.columns)
+        return edited, differs and not edited and bool(cells.reasoning.strip())
+
+    def _news(self, cells: _Cells, row: ReviewRow, said: Verdict | None, edited: bool) -> Verdict | None:
+        """Return what verdict and reasoning of a row say that was not exported."""
+        if said == "rejected":
+            return said
+        if said == "cleared":
+            if edited:
+                raise DataError(
+                    "The verdict is cleared, but the reasoning was edited.",
+                    where=cells.place,
+                    fix="leave the reasoning as it was exported, or set verdict to edited",
+                )
+            return said
+        if (said or edited) and not cells.reasoning.strip():
+            raise DataError(
+                "The reasoning is empty.", where=cells.place, fix="write one, or set verdict to rejected"
+            )
+        if edited:
+            return "edited"
+        latest = self._latest(row.row)
+        if said == "edited" and latest is not None and latest.verdict == "edited":
+            return None
+        return "accepted" if said else None
+
+    def _made(self, cells: _Cells, row: ReviewRow, verdict: Verdict, edited: bool) -> Decision:
+        """Return the decision, without who made it and when."""
+        if verdict == "edited":
+            return Decision(row.row, verdict, cells.reasoning, "", "", cells.note)
+        seen = row.reasoning if edited or not cells.reasoning.strip() else cells.reasoning
+        if verdict == "cleared":
+            return Decision(row.row, verdict, seen, "", "", cells.note)
+        own = any(each.verdict == "edited" and each.reasoning == seen for each in self._earlier(row))
+        return Decision(row.row, verdict, seen, "", "", cells.note, None if own else reasoning_hash(seen))
+
+    def _note(
+        self, at: int, cells: _Cells, row: ReviewRow, shown: Decision | None, said: Verdict | None
+    ) -> Decision | None:
+        """Return a decision as it was, with another note, where that alone was changed."""
+        columns = self.table.columns
+        if shown is None:
+            if cells.note and not said:
+                self.notes_alone.append(at)
+            return None
+        if not said and "verdict" in columns:
+            self.emptied.append(at)
+        elif "note" in columns and cells.note != shown.note:
+            if shown is not self._latest(row.row):
+                self.stale.append(at)
+            return replace(shown, note=cells.note)
+        return None
+
+    def _shown(self, cells: _Cells, row: ReviewRow) -> Decision | None:
+        """Return the decision that was exported with a row, if any."""
+        same = [
+            each
+            for each in self._earlier(row)
+            if (each.decided_by, each.decided_at) == (cells.decided_by, cells.decided_at)
+        ]
+        return same[-1] if same else None
+
+    def _earlier(self, row: ReviewRow) -> Sequence[Decision]:
+        return self.record.get(row.row, [])
+
+    def _latest(self, row: str) -> Decision | None:
+        decisions = self.record.get(row)
+        return decisions[-1] if decisions else None
+
+    def _cells(self) -> Iterator[_Cells]:
+        names = [name for name in _Cells.__slots__ if name != "place"]
+        for at in range(len(self.table)):
+            yield _Cells(self.table.place(at), *(_cell(self.table, name, at) for name in names))
+
+    def _places(self, rows: Sequence[int]) -> str:
+        """Return where rows of the file stand: `lines 2, 5, 9 and 7 more`."""
+        named = ", ".join(str(self.table.places[at]) for at in rows[:_PLACES_NAMED])
+        more = f" and {len(rows) - _PLACES_NAMED:,} more" if len(rows) > _PLACES_NAMED else ""
+        return f"{self.table.unit}{'s' if len(rows) > 1 else ''} {named}{more}"
+
+
+def _verdict(cells: _Cells) -> Verdict | None:
+    said = cells.verdict.strip().lower()
+    if not said:
+        return None
+    for verdict in VERDICTS:
+        if said == verdict:
+            return verdict
+    raise DataError(unknown_name("verdict", said, VERDICTS), where=cells.place)
+
+
+def _is_on_record(decision: Decision, latest: Decision | None) -> bool:
+    """Return whether nothing would change but who decided and when."""
+    if latest is None or latest.verdict == "cleared":
+        return decision.verdict == "cleared"
+    return decision == replace(latest, decided_by="", decided_at="")
+
+
+def _check_readable(cells: _Cells, row: ReviewRow) -> None:
+    """Raise `DataError` for text that neither files nor the store can take."""
+    for name, text in (("reasoning", cells.reasoning), ("note", cells.note)):
+        # What the run has written is as it is.
+        if is_broken(text) and text != row.reasoning:
+            raise DataError(
+                f"The {name} is not readable as text: it holds NUL or half a surrogate pair.",
+                where=cells.place,
+                fix="write it again with whole characters",
+            )
+
+
+def _cell(table: Table, name: str, at: int) -> str:
+    value = table.columns[name][at] if name in table.columns else None
+    if isinstance(value, str):
+        return value
+    if not is_scalar(value):
+        raise DataError(f"The {name} is a {type(value).__name__}, not a text.", where=table.place(at))
+    return "" if is_missing(value) else str(value)

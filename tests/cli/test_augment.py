@@ -1,0 +1,102 @@
+import json
+
+import pytest
+
+from whylabel.cli.main import main
+from whylabel.recipe import Recipe, override_recipe
+from whylabel.run_folder import RunFolder
+
+ANSWER = 'The words "as written" say it.'
+
+
+@pytest.fixture
+def augment(tiny_model_folder, tmp_path, capsys):
+    """Return a function that runs the verb on twelve rows and returns (exit code, its JSON, what it said)."""
+    recipe = override_recipe(
+        Recipe(name="tiny"),
+        base_model=str(tiny_model_folder),
+        data__train_rows=12,
+        data__validation_rows=4,
+        data__test_rows=4,
+        reasoner__model=str(tiny_model_folder),
+        augment__engine="scripted",
+        augment__engine_options={"answers": [ANSWER]},
+        augment__sampling__max_new_tokens=12,
+    )
+    path = tmp_path / "recipe.yaml"
+
+    def run(*arguments, engine=None):
+        options = {"answers": [ANSWER], **(engine or {})}
+        path.write_text(override_recipe(recipe, augment__engine_options=options).to_yaml())
+        code = main(["augment", str(path), "--output", str(tmp_path / "run"), "--json", *arguments])
+        out, err = capsys.readouterr()
+        return code, json.loads(out), err
+
+    return run
+
+
+@pytest.mark.parametrize("option", [("--retry", "failed"), ("--retry-failed",)])
+def test_failed_rows_are_written_again_where_that_is_asked_for(augment, option):
+    code, figures, _ = augment(engine={"fail_every": 3})
+    assert (code, figures["failed"], figures["kept"]) == (4, 4, 8)
+    code, figures, _ = augment()
+    assert (code, figures["failed"]) == (4, 4)
+    code, figures, said = augment(*option)
+    assert (code, figures["failed"], figures["kept"], figures["reused"]) == (0, 0, 12, 8)
+    assert "4 rows run again: failed" in said
+
+
+def test_cut_rows_are_written_again_where_that_is_asked_for(augment):
+    _, figures, _ = augment(engine={"cut_every": 4})
+    assert figures["dropped_by_reason"] == {"unfinished": 3}
+    assert augment("--retry", "failed")[1]["dropped_by_reason"] == {"unfinished": 3}
+    _, figures, said = augment("--retry", "length")
+    assert (figures["kept"], figures["reused"]) == (12, 9)
+    assert "3 rows run again: length" in said
+
+
+def test_several_kinds_of_rows_may_be_written_again_at_once(augment):
+    augment(engine={"fail_every": 3, "cut_every": 4})
+    code, figures, _ = augment("--retry", "failed", "--retry", "length")
+    assert (code, figures["kept"]) == (0, 12)
+
+
+def test_a_dry_run_says_what_would_be_written_and_writes_nothing(augment, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    code, figures, _ = augment("--dry-run")
+    assert (code, figures["rows"], figures["to_write"], len(figures["prompts"])) == (0, 12, 12, 3)
+    assert not run.store.exists() and not run.kept.exists() and not run.manifest.exists()
+    augment(engine={"fail_every": 3, "cut_every": 4})
+    before = {path: path.read_bytes() for path in run.path.rglob("*.parquet")}
+    assert augment("--dry-run")[1]["to_write"] == 0
+    assert augment("--dry-run", "--retry", "length")[1]["to_write"] == 2
+    assert augment("--dry-run", "--retry", "failed")[1]["to_write"] == 4
+    assert augment("--dry-run", "--retry-failed", "--retry", "length")[1]["to_write"] == 6
+    assert before == {path: path.read_bytes() for path in run.path.rglob("*.parquet")}
+    assert json.loads(run.augment_metrics.read_text())["failed"] == 4
+
+
+def test_an_unknown_retry_is_refused(tmp_path, capsys):
+    assert main(["augment", str(tmp_path / "recipe.yaml"), "--retry", "cut"]) == 2
+    assert "'cut' is not one of" in capsys.readouterr().err
+
+
+def test_decisions_sort_the_rows_anew_and_nothing_else_does(augment, tmp_path, capsys):
+    run = RunFolder(tmp_path / "run")
+    augment()
+    path = tmp_path / "rows.jsonl"
+
+    def decide(verdict, state):
+        main(["reasonings", str(run.path), "--export", str(path), "--limit", "1", "--state", state])
+        path.write_text(json.dumps({**json.loads(path.read_text()), "verdict": verdict}))
+        assert main(["reasonings", str(run.path), "--import", str(path), "--by", "Ada"]) == 0
+        capsys.readouterr()
+
+    assert "nothing has changed" in augment()[2]
+    decide("rejected", "kept")
+    _, figures, _ = augment()
+    assert (figures["dropped_by_reason"], figures["reused"]) == ({"rejected by a person": 1}, 12)
+    decide("rejected", "dropped")
+    assert "nothing has changed" in augment()[2]
+    decide("cleared", "dropped")
+    assert augment()[1]["kept"] == 12

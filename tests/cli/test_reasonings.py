@@ -1,0 +1,132 @@
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+
+from review_file import edit
+from whylabel.cli.main import main
+from whylabel.reasonings.files import dropped_rows, kept_rows
+from whylabel.reasonings.review import review_rows
+from whylabel.run_folder import RunFolder
+from whylabel.types import Dropped, ReasonedExample
+
+REASON = "=a reason, of five words"
+KEPT = [("k1", "joy"), ("k2", "fear"), ("k3", "joy")]
+DROPPED = [
+    ("d1", "joy", "too short"),
+    ("d2", "fear", "copy of the text"),
+    ("d3", "fear", "copy of the question"),
+]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of three kept rows, three dropped ones and a failed one."""
+    run = RunFolder(tmp_path / "run")
+    with kept_rows(run.kept) as keep, dropped_rows(run.dropped) as drop:
+        for name, label in KEPT:
+            keep(ReasonedExample(name, f"Text of {name}", label, REASON, "reasoner"))
+        for name, label, reason in DROPPED:
+            drop(Dropped(ReasonedExample(name, f"Text of {name}", label, f"Words of {name}"), reason))
+    run.augment_metrics.write_text(json.dumps({"failures": {"f1": "copy machine on fire"}}))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        ([], ["k1", "k2", "k3", "d1", "d2", "d3", "f1"]),
+        (["--label", "fear"], ["k2", "d2", "d3"]),
+        (["--label", "FEAR"], []),
+        (["--state", "kept"], ["k1", "k2", "k3"]),
+        (["--state", "dropped"], ["d1", "d2", "d3"]),
+        (["--state", "failed"], ["f1"]),
+        (["--reason", "copy"], ["d2", "d3", "f1"]),
+        (["--reason", "copy of the text"], ["d2"]),
+        (["--reason", "copy", "--state", "dropped", "--label", "joy"], []),
+        (["--search", "TEXT OF D"], ["d1", "d2", "d3"]),
+        (["--search", "words of d3"], ["d3"]),
+        (["--search", "d", "--label", "fear", "--reason", "copy", "--state", "dropped"], ["d2", "d3"]),
+        (["--limit", "2"], ["k1", "k2"]),
+        (["--limit", "1", "--state", "dropped"], ["d1"]),
+    ],
+)
+def test_every_filter_holds_for_what_is_shown_and_what_is_exported(run, tmp_path, capsys, arguments, ids):
+    path = str(run.path)
+    assert main(["reasonings", path, "--json", *arguments]) == 0
+    assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ids
+    assert main(["reasonings", path, *arguments]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown if not line.startswith(" ")] == ids
+    assert main(["reasonings", path, "--export", str(tmp_path / "some.jsonl"), *arguments]) == 0
+    exported = (tmp_path / "some.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in exported] == ids
+
+
+def test_an_unknown_state_is_refused(run, capsys):
+    assert main(["reasonings", str(run.path), "--state", "lost"]) == 2
+    assert "'lost' is not one of" in capsys.readouterr().err
+
+
+def test_what_is_exported_comes_back_and_decisions_are_shown(run, tmp_path, capsys):
+    path, folder = tmp_path / "all.csv", str(run.path)
+    assert main(["reasonings", folder, "--export", str(path)]) == 0
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 7
+    assert rows[0]["reasoning"] == f"'{REASON}"
+    assert (rows[0]["verdict"], rows[0]["note"], rows[0]["decided_by"]) == ("", "", "")
+    edit(path, {"k1": {"verdict": "rejected", "note": "off\ntopic"}})
+    capsys.readouterr()
+    assert main(["reasonings", folder, "--import", str(path), "--by", "Ada"]) == 0
+    assert "1 rejected; they take effect with the next: whylabel run" in capsys.readouterr().err
+    assert main(["reasonings", folder, "--import", str(path), "--by", "Ben"]) == 0
+    assert "nothing new was decided" in capsys.readouterr().err
+    assert main(["reasonings", folder, "--limit", "1"]) == 0
+    assert "  decided: rejected by Ada, 20" in (shown := capsys.readouterr().out)
+    assert shown.rstrip().endswith("Z: off topic")
+
+
+@pytest.mark.parametrize("name", ["all.txt", "all"])
+def test_a_file_of_another_kind_is_refused(run, tmp_path, name):
+    assert main(["reasonings", str(run.path), "--export", str(tmp_path / name)]) == 2
+    assert main(["reasonings", str(run.path), "--import", str(tmp_path / name)]) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'{"id": "k1", "reasoning": "\ud800"}',
+        r'{"id": "k1", "reasoning": "by hand", "note": "\u0000"}',
+        r'{"id": "\ud800", "reasoning": "by hand"}',
+        r'{"id": "k1", "reasoning": "by hand", "verdict": "\ud800"}',
+        '{"id": "k1", "reasoning": 1e400}',
+    ],
+)
+def test_a_file_with_odd_text_is_no_internal_error(run, tmp_path, capsys, line):
+    path = tmp_path / "odd.jsonl"
+    path.write_text(f"\n{line}\n")
+    code = main(["reasonings", str(run.path), "--import", str(path), "--by", "Ada"])
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert code == 0 if "1e400" in line else (code == 2 and f"{path}, line 2" in said)
+
+
+def test_a_name_that_is_no_text_is_refused(run, tmp_path, capsys):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "k1", "reasoning": "by hand"}')
+    assert main(["reasonings", str(run.path), "--import", str(path), "--by", "\udcff"]) == 2
+    assert "--by NAME" in capsys.readouterr().err
+
+
+def test_control_characters_do_not_reach_the_terminal(run, monkeypatch, capsys):
+    odd = {"id": "\x1b]0;id", "label": "\x1b[1m", "text": "a\x1b[2J", "reasoning": "\x07b"}
+    decided = {"verdict": "edited", "note": "\x1bc", "decided_by": "\x07d", "decided_at": "now"}
+    rows = [replace(row, **odd, **decided) for row in review_rows(run)]
+    monkeypatch.setattr("whylabel.reasonings.review.review_rows", lambda run: iter(rows))
+    assert main(["reasonings", str(run.path), "--limit", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "text: a\ufffd[2J" in shown and "why: \ufffdb" in shown
+    assert "decided: edited by \ufffdd, now: \ufffdc" in shown
+    assert not {"\x1b", "\x07"} & set(shown)
