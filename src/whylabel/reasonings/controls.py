@@ -1,13 +1,13 @@
-"""Causal controls: reasonings that are spoilt in one way each, to find what a classifier owes to the real ones.
+"""Causal controls: reasonings that are spoilt in one way each, to measure what the real ones are worth.
 
-A classifier that is trained on spoilt reasonings and labels as well as before has not learnt from what they lost:
+A classifier that labels as well after training on spoilt reasonings has not learnt from what they lost:
 
     shuffled_words   the same words in random order            no sentence is left (Wadhwa et al. 2024)
     another_text     the reasoning of another text             the label fits, the text does not
                      of the same label
     another_label    the reasoning of a text of another label  neither fits
-    filler           a dot for every word                      only its length is left (Lanham et al. 2023)
-    key_words        its five most particular words            no sentence, but what it hangs on
+    filler           three dots for every word                 only its length is left (Lanham et al. 2023)
+    key_words        its five most characteristic words        no sentence is left, only its subject
 
 Nothing else changes: texts, labels, order, weights and steps stay. Every draw is decided by the seed.
 """
@@ -27,7 +27,7 @@ _FILLER = "..."
 
 
 def controlled(rows: Sequence[ReasonedExample], control: Control, seed: int) -> list[ReasonedExample]:
-    """Return the rows with their reasonings spoilt as the control says, one for each; further candidates go."""
+    """Return the rows with their reasonings spoilt as the control says, one each; other candidates are removed."""
     texts = _SPOILT[control](rows, random.Random(f"{seed}-{control}"))
     return [replace(row, reasoning=text, candidates=(text,)) for row, text in zip(rows, texts, strict=True)]
 

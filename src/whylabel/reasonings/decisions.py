@@ -144,21 +144,19 @@ class _Review:
         return [replace(decision, decided_by=person, decided_at=now) for _, decision in found.values()]
 
     def say_what_was_left(self) -> None:
-        """Say which cells were filled or emptied without deciding anything."""
-        for at, what in (
-            (
-                self.perhaps_edited,
-                "reasonings are not the run's, and the file does not say whether they were edited or exported so "
-                "(it has no reasoning_hash). They were left alone; set verdict to edited where one is to count",
-            ),
-            (self.emptied, "verdicts were emptied, which changes nothing; to undo a decision, write cleared"),
-            (self.notes_alone, "notes stand without a verdict and were not recorded"),
-        ):
+        """Say which cells were filled or emptied without deciding anything, and where."""
+        unknown = (
+            "Some reasonings are not the run's. They were left alone, because the file does not say whether they "
+            "were edited (it has no reasoning_hash); set verdict to edited where one is to count"
+        )
+        emptied = "An emptied verdict changes nothing; to undo a decision, write cleared"
+        alone = "Notes without a verdict were not recorded"
+        for what, at in ((unknown, self.perhaps_edited), (emptied, self.emptied), (alone, self.notes_alone)):
             if at:
-                say(f"{len(at):,} {what}: {self._places(at)}")
+                say(f"{what}: {self._places(at)}")
 
     def _decision(self, at: int, cells: _Cells, row: ReviewRow) -> Decision | None:
-        """Return what a row of the file decides that is not on record, or None; take down what it leaves open."""
+        """Return what a row of the file decides that is not on record, or None; note what it leaves open."""
         shown = self._shown(cells, row)
         said = _verdict(cells)
         # A verdict that was exported is no news.
@@ -180,10 +178,10 @@ class _Review:
         return decision
 
     def _compared(self, cells: _Cells, row: ReviewRow, said: Verdict | None) -> tuple[bool, bool]:
-        """Return whether the reasoning was edited, and whether it was exported of something that the run has not."""
+        """Return whether the reasoning was edited, and whether what was exported is not the run's any more."""
         if cells.reasoning_hash:
             return cells.edited, cells.reasoning_hash != row.reasoning_hash
-        # Of one's own making, or from before hashes were exported. A file without verdicts can only mean edits.
+        # Made by hand, or exported before there were hashes. A file without verdicts can only mean edits.
         differs = cells.reasoning != row.reasoning
         edited = differs and (said == "edited" or "verdict" not in self.table.columns)
         return edited, differs and not edited and bool(cells.reasoning.strip())
@@ -233,9 +231,13 @@ class _Review:
         if not said and "verdict" in columns:
             self.emptied.append(at)
         elif "note" in columns and cells.note != shown.note:
-            if shown is not self._latest(row.row):
+            decision = replace(shown, note=cells.note, decided_by="", decided_at="")
+            latest = self._latest(row.row)
+            if _is_on_record(decision, latest):
+                return None
+            if shown is not latest:
                 self.stale.append(at)
-            return replace(shown, note=cells.note)
+            return decision
         return None
 
     def _shown(self, cells: _Cells, row: ReviewRow) -> Decision | None:

@@ -1,4 +1,4 @@
-"""Hiding a label in a reasoning: its words and their relatives, rather too many than too few.
+"""Hiding a label in a reasoning: its words and their relatives, too many rather than too few.
 
 A reasoning that says "the writer is sad" gives `sadness` away as much as one that says "sadness". Two words are
 relatives if
@@ -69,7 +69,7 @@ _FUNCTION_WORDS = frozenset(
 def mask_words(reasoning: str, words: Iterable[str]) -> str:
     """Return the reasoning (in Unicode's composed form) with the words and their relatives replaced by `___`.
 
-    A word may be a label of several words (`card_not_working`); each is hidden for itself.
+    A word may be a label of several words (`card_not_working`); each of them is hidden by itself.
     """
     parts = [_parts(word) for word in words]
     spaced = {part for found in parts for part in (*found.words, *found.joined)}
@@ -91,33 +91,36 @@ def names(text: str, label: str) -> bool:
     whole, pieces = _words_of(text)
     parts = _parts(label)
 
-    def stand(verbatim: Iterable[str]) -> bool:
+    def all_found(verbatim: Iterable[str]) -> bool:
         return all(regex.search(_pattern(part), text, flags=regex.IGNORECASE) for part in verbatim)
 
     if parts.joined and whole >= set(map(_key, parts.joined)):
-        return stand(parts.symbols)
+        return all_found(parts.symbols)
     if not (parts.words or parts.runs or parts.symbols):
         return False
-    said = all(any(_related(piece, part) for piece in pieces) for part in parts.words)
-    return said and stand((*parts.runs, *parts.symbols))
+    words_found = all(any(_related(piece, part) for piece in pieces) for part in parts.words)
+    return words_found and all_found((*parts.runs, *parts.symbols))
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What of a label is looked for: words, and what stands for itself."""
+    """The parts of a label that are looked for: words, whose relatives count too, and others, which are verbatim."""
 
     words: tuple[str, ...]
     joined: tuple[str, ...]
-    """Words written together, as a whole: `YouTube`, whose parts `you` and `tube` say less."""
+    """Words that are written together, whole: `YouTube`, whose pieces `you` and `tube` mean less."""
     signed: tuple[str, ...]
-    """The whole label, where there are signs in it that its words leave out."""
+    """The whole label, if it has signs that are not part of its words."""
     runs: tuple[str, ...]
     symbols: tuple[str, ...]
 
 
 @lru_cache(maxsize=256)
 def _words_of(text: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the keys of a text's words, and the words with their pieces: it is asked about many labels."""
+    """Return the keys of a text's words, and the words with their pieces.
+
+    They are cached, because a text is searched for many labels.
+    """
     words = _WORD.findall(text)
     pieces = {piece for word in words for piece in (word, *_JOINT.split(word))} - {""}
     return frozenset(map(_key, words)), frozenset(pieces)
@@ -128,17 +131,17 @@ def _parts(label: str) -> _Parts:
     label = unicodedata.normalize("NFC", label).strip()
     whole = _WORD.findall(label)
     pieces = [piece for word in whole for piece in _JOINT.split(word) if piece]
-    telling = [piece for piece in pieces if piece.isdigit() or _tells(_key(piece))]
+    content_words = [piece for piece in pieces if piece.isdigit() or _is_content_word(_key(piece))]
     joined = [word for word in whole if "_" not in word and len(_JOINT.split(word)) > 1]
     runs = _RUN.findall(label)
     symbols = _SYMBOLS.findall(label)
     if not (pieces or runs or symbols) and label:
         symbols = [label]
     signed = [label] if pieces and _SIGN.search(label) else []
-    return _Parts(tuple(telling or pieces), tuple(joined), tuple(signed), tuple(runs), tuple(symbols))
+    return _Parts(tuple(content_words or pieces), tuple(joined), tuple(signed), tuple(runs), tuple(symbols))
 
 
-def _tells(key: str) -> bool:
+def _is_content_word(key: str) -> bool:
     return len(key) >= _LEAST_LETTERS and key not in _FUNCTION_WORDS
 
 
@@ -148,7 +151,7 @@ def _pattern(part: str) -> str:
         return rf"{regex.escape(ending[1])}\p{{Hiragana}}{{0,{len(ending[2])}}}"
     bare = regex.sub(_VARIATION, "", part)
     pattern = "".join(f"{regex.escape(character, literal_spaces=True)}{_VARIATION}*" for character in bare)
-    # A label that begins or ends with a word does so where a word does.
+    # Where a label begins or ends with a word, that must be a whole word in the reasoning.
     before, after = (
         r"\b" if _SIGN.search(part) and _WORD.fullmatch(end) else "" for end in (part[0], part[-1])
     )
@@ -162,7 +165,7 @@ def _related_to_any(token: str, parts: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def _related(word: str, part: str) -> bool:
-    """Return whether a word of a reasoning gives a part of a label away."""
+    """Return whether a word of a reasoning is a relative of a part of a label."""
     word, part = _key(word), _key(part)
     if word == part:
         return True

@@ -1,8 +1,9 @@
 """Texts that nearly repeat an earlier one, in a single pass.
 
 Two texts are as similar as the share of their shingles (runs of three words) that they have in common: the Jaccard
-index. MinHash (Broder 1997) finds whom to compare: its signatures are cut into bands, and texts with an equal band
-are compared exactly. So nothing is dropped by estimate, but up to 2 % of the pairs right at the limit are missed.
+index. MinHash (Broder 1997) finds which texts to compare: its signatures are cut into bands, and texts with an equal
+band are compared exactly. So nothing is dropped by an estimate, but up to 2 % of the pairs right at the limit are
+missed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from whylabel.text.words import tokens, tokens_a_word
 _SHINGLE_WORDS = 3
 _HASHES = 64
 _RECALL = 0.98
-# Python's own generator: its numbers are the same in every version, so what is found is, too.
+# Python's own generator: its numbers are the same in every version, so the same duplicates are found.
 _random = random.Random(13)
 
 
@@ -40,7 +41,7 @@ class NearDuplicates:
 
     def __init__(self, max_similarity: float) -> None:
         self.max_similarity = max_similarity
-        # The longest band that still finds nearly all pairs at the limit: fewer texts are compared in vain.
+        # The longest band that still finds nearly all pairs at the limit: so the fewest texts are compared.
         self._band = next(
             (size for size in (8, 4, 2) if 1 - (1 - max_similarity**size) ** (_HASHES // size) >= _RECALL), 1
         )

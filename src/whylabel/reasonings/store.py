@@ -91,7 +91,7 @@ _FINISHED = _COLUMNS.index("finished")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM reasonings"
 _KEY = ("row", "settings", "condition", "candidate", "token_limit")
 _OTHERS = [name for name in _COLUMNS if name not in _KEY]
-# How much a row is worth: nothing that was written gives way to a failure, nothing finished to what was cut.
+# How much a row is worth: 0 a failure, 1 a reasoning that was cut, 2 a finished one.
 _WORTH = "({0}.state = 'done') * (1 + {0}.finished)"
 _PUT = f"""
 INSERT INTO reasonings ({", ".join(_COLUMNS)}, settings) VALUES ({"?, " * len(_COLUMNS)}?)
@@ -300,7 +300,7 @@ def _put(connection: sqlite3.Connection, rows: Sequence[StoredReasoning], settin
     again = [(row.attempts, *_key(row, settings)) for row in rows if row.attempts > 1]
     with connection:
         connection.executemany(_PUT, ((*_VALUES(row), settings) for row in rows))
-        # Where a row gave way to what was there, another try is still another draw.
+        # Also where what was there is kept: the next try must not be drawn like this one.
         connection.executemany(_COUNT_ATTEMPTS, again)
 
 

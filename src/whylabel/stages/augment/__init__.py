@@ -1,7 +1,7 @@
 """Stage 2a: reasonings for every labelled training text, written offline into the durable row store.
 
 Start at `stage.py`. `write.py` fills the store, `verify.py` scores what was written, `sort.py` decides what of it
-is kept. Rows pass through a few thousand at a time, so that memory does not grow with the data.
+is kept. Only a few thousand rows are in memory at a time, however many there are.
 """
 
 from whylabel.stages.augment.reasoner import Reasoner, open_reasoner

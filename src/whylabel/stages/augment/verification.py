@@ -1,7 +1,7 @@
-"""Does a reasoning lead to its label? The lift that it gives the gold label, with the labels' words masked.
+"""Does a reasoning lead to its label? The lift that it gives the gold label, with the words of labels masked.
 
-A reasoning that was written with the label in hand can argue for anything. A model that has not seen it written
-reads the text with it and without it, and says by how much each label becomes more probable.
+A reasoning that was written for a known label can argue for anything. So another model reads the text with the
+reasoning and without it, and the lift is by how much each label becomes more probable.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Verifier:
 def mask_labels(reasoning: str, label: str, labels: LabelSet) -> str:
     """Return the reasoning without the words of its label, and without every other label that it names.
 
-    The words of labels that it does not name stay: 77 labels of several words would leave nothing to read.
+    The words of labels that it does not name are not masked: with 77 labels of several words, little would be left.
     """
     named = [name for name in labels.names if name != label and names(reasoning, name)]
     return mask_words(reasoning, [label, *named])

@@ -122,7 +122,7 @@ def _write_chunk(
         example = rows[place.row]
         prompts.append(reasoner.ask(example.text, example.label if place.condition == "label" else None))
     first = wanted[0]
-    # Equal prompts of one call are drawn apart by the engine; those of another call by their first place.
+    # The engine draws equal prompts of one call differently; the seed does so for those of different calls.
     seed = fingerprint(reasoner.sampling.seed, *first.place, first.attempts)
     sampling = replace(reasoner.sampling, seed=int(seed[:8], 16))
     left = Counter(place.row for place in wanted)
@@ -157,7 +157,7 @@ def _filled(place: StoredReasoning, completion: Completion, token_limit: int) ->
 
 
 def _announce(examples: Sequence[Example], work: Work, condition: Condition, total: int) -> int:
-    """Say how many of `total` rows need no work, and how many run again and why; return the former."""
+    """Say how many of `total` rows need no work, and how many run again and why; return how many need none."""
     if not len(work.store):
         return 0
     lacking = again = 0
