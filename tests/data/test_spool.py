@@ -1,5 +1,8 @@
 import errno
+import json
 import random
+import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -43,15 +46,43 @@ def test_nothing_is_left_in_the_temporary_folder(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_says_where_and_what_to_do(monkeypatch):
-    kept = Spool()
+@pytest.mark.parametrize("method", ["write", "seek"])
+def test_a_full_disk_says_where_and_what_to_do(monkeypatch, method):
+    kept, _ = filled(3)
 
-    def full(_content):
+    def full(_argument):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(kept._file, "write", full)
+    monkeypatch.setattr(kept._file, method, full)
     with pytest.raises(DataError, match="No space left on device") as caught:
-        for at in range(1024):
-            kept.append([str(at)])
+        kept.append(["late"])
     assert caught.value.where == tempfile.gettempdir()
     assert "TMPDIR" in caught.value.fix
+
+
+def test_a_disk_that_is_full_when_the_last_rows_are_written(tmp_path):
+    # The last rows wait in a buffer until the first row is read: so the error comes from the reading.
+    script = """
+import resource
+from whylabel.data import spool
+spool._BYTES_IN_MEMORY = 1
+kept = spool.Spool()
+for at in range(10):
+    kept.append([at, "x" * 100])
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    kept[0]
+except spool.DataError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "The rows cannot be kept in the temporary folder" in done.stdout
+
+
+def test_a_row_far_away_costs_no_more_than_a_neighbour(monkeypatch):
+    kept, rows = filled(5000)
+    read = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda content: read.append(len(content)) or loads(content))
+    assert [kept[0], kept[4999], kept[1]] == [rows[0], rows[4999], rows[1]]
+    assert max(read) < 100

@@ -1,4 +1,4 @@
-"""Labelled texts as a sequence that is read from disk where it is looked at."""
+"""Labelled texts as a sequence: each row is read from disk when it is asked for."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ from whylabel.types import Example
 if TYPE_CHECKING:
     from whylabel.data.split import Numbers
 
-_ROWS_AT_ONCE = 1024
-
 
 class Examples(Sequence[Example]):
-    """Some of the rows as examples, none of which stay in memory; a slice is a tuple, as a tuple's is.
-
-    Neighbours are cheap. A row far away from the last one costs the reading of a thousand.
-    """
+    """Some of the rows as examples, in their order. No text stays in memory. A slice is a tuple."""
 
     def __init__(self, rows: Rows, numbers: Numbers) -> None:
         self._rows = rows
@@ -40,8 +35,7 @@ class Examples(Sequence[Example]):
         return self._rows.example(int(self._numbers[place]))
 
     def __iter__(self) -> Iterator[Example]:
-        for start in range(0, len(self), _ROWS_AT_ONCE):
-            yield from self[start : start + _ROWS_AT_ONCE]
+        return map(self._rows.example, self._numbers)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str):
