@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from whylabel.errors import RunFolderError, UsageError
-from whylabel.run_folder import STAGES, RunFolder, fingerprint
+from whylabel.run_folder import STAGES, RunFolder
 
 HOLD_THE_LOCK = (
     "import sys, time\n"
@@ -153,36 +153,6 @@ def test_the_locked_folder_is_known_as_a_run(run):
         assert run.read_manifest()["stages"] == {}
     with run.locked():
         pass
-
-
-# -- fingerprints ------------------------------------------------------------------------------------------
-
-
-def test_equal_values_have_equal_fingerprints():
-    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
-    assert re.fullmatch(r"[0-9a-f]{64}", fingerprint())
-
-
-def test_different_values_have_different_fingerprints():
-    values = [
-        ("ab", "c"),
-        ("a", "bc"),
-        ("abc",),
-        (["ab", "c"],),
-        (1,),
-        ("1",),
-        (None,),
-        ({},),
-        (True,),
-        ("é",),
-    ]
-    assert len({fingerprint(*value) for value in values}) == len(values)
-
-
-def test_a_fingerprint_does_not_depend_on_the_process():
-    code = "from whylabel.run_folder import fingerprint; print(fingerprint('a', {'b': 1.5}, ['ü']))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert shown.strip() == fingerprint("a", {"b": 1.5}, ["ü"])
 
 
 def test_the_manifest_is_sorted_json(run):

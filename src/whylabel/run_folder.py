@@ -8,7 +8,6 @@ keeps the recipe, versions and hardware that it was made with.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import time
@@ -20,8 +19,6 @@ from typing import Any
 from whylabel.errors import RunFolderError
 from whylabel.host.atomic import write_json, write_text
 from whylabel.host.takeover import check_folder
-
-_PLAIN = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str)
 
 STAGES = (
     "train-reasoner",
@@ -203,8 +200,3 @@ class RunFolder:
             yield
         finally:
             os.close(descriptor)
-
-
-def fingerprint(*parts: object) -> str:
-    """Return a SHA-256 (hex) of JSON-like values; equal values give equal fingerprints."""
-    return hashlib.sha256(_PLAIN.encode(parts).encode("utf-8")).hexdigest()

@@ -4,9 +4,9 @@ import json
 import pytest
 
 from whylabel.data import inspect_dataset, load_dataset
-from whylabel.data.cells import text_hash
 from whylabel.errors import DataError
 from whylabel.recipe import DataConfig, TaskConfig
+from whylabel.text.hashes import text_hash
 
 ROWS = [{"id": str(at), "text": f"text number {at}", "label": "ab"[at % 2]} for at in range(40)]
 

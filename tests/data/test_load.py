@@ -5,7 +5,7 @@ import sys
 import pandas
 import pytest
 
-from whylabel.data import dataset_from_frame, fingerprint, load_dataset, load_reasoning, load_texts
+from whylabel.data import dataset_from_frame, load_dataset, load_reasoning, load_texts
 from whylabel.errors import DataError, LabelError
 from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
 from whylabel.types import Example
@@ -277,11 +277,3 @@ def test_reasoning_with_a_missing_column(source):
     with pytest.raises(DataError, match="Unknown column 'question'") as caught:
         load_reasoning(ReasonerConfig(data=source(REASONING)), seed=1)
     assert "reasoner.question_column" in caught.value.where
-
-
-def test_fingerprint():
-    rows = [Example("1", "a", "x"), Example("2", "b\ud83d", "y")]
-    assert fingerprint(rows) == fingerprint(iter(rows))
-    assert len(fingerprint(rows)) == 64
-    assert fingerprint(rows) != fingerprint(reversed(rows))
-    assert fingerprint([Example("1", "ab", "")]) != fingerprint([Example("1", "a", "b")])

@@ -8,6 +8,7 @@ import whylabel.data.split
 from whylabel.data.cells import normalise_text
 from whylabel.data.split import Marks, balanced, first_equal
 from whylabel.recipe import DataConfig
+from whylabel.text.hashes import text_number
 from whylabel.types import Example
 
 
@@ -18,7 +19,7 @@ class Marked:
         self.rows = rows
         names = sorted({row.label for row in rows})
         labels = numpy.array([names.index(row.label) for row in rows], dtype=numpy.int32)
-        texts = numpy.array([hash(normalise_text(row.text)) for row in rows])
+        texts = numpy.array([text_number(normalise_text(row.text)) for row in rows])
         self.marks = Marks(labels, tuple(names), texts)
         self.numbers = numpy.arange(len(rows))
 

@@ -2,8 +2,9 @@ import pytest
 
 from whylabel.errors import RunFolderError
 from whylabel.reasonings.review import review_rows
-from whylabel.reasonings.store import Decision, open_store, reasoning_hash
+from whylabel.reasonings.store import Decision, open_store
 from whylabel.run_folder import RunFolder
+from whylabel.text.hashes import reasoning_hash
 
 REASON = "=a reason, of five words"
 

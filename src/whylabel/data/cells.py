@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import unicodedata
@@ -40,11 +39,6 @@ def escaped(text: str) -> str:
 def normalise_text(text: str) -> str:
     """Return the form in which two texts count as the same: NFKC, case folded, blanks collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def text_hash(text: str) -> str:
-    """Return 12 hex digits of the text's sha256: a stable id where the data gives none."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def integer_of(value: Any) -> int | None:

@@ -12,7 +12,6 @@ from whylabel.data.cells import (
     is_missing,
     is_scalar,
     normalise_text,
-    text_hash,
     text_of,
 )
 from whylabel.data.columns import Columns
@@ -22,6 +21,7 @@ from whylabel.data.split import Marks, first_equal
 from whylabel.data.spool import Spool
 from whylabel.data.table import Stream, Table
 from whylabel.recipe import TaskConfig
+from whylabel.text.hashes import text_hash, text_number
 from whylabel.text.words import is_broken
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def _marks(
 class _Reading:
     """What is gathered while the data passes by, a number a row.
 
-    Numbers stand for texts and ids: 64-bit hashes. Among a million texts two that differ share one by chance once in
-    thirty million data sets, and are then kept in one split; two ids are then called equal.
+    A `text_number` stands for each text and each id. Two texts that share one by chance are kept in one split; two
+    such ids are called equal.
     """
 
     def __init__(self, columns: Columns, kind: Labelling) -> None:
@@ -139,8 +139,8 @@ class _Reading:
             self.several_lines.append(len(self.spool))
         self.spool.append((row_id, text, place))
         self.problems.append(problem)
-        self.texts.append(hash(normalise_text(text)))
-        self.ids.append(hash(row_id))
+        self.texts.append(text_number(normalise_text(text)))
+        self.ids.append(text_number(row_id))
         self.has_id.append(has_id)
         self.label_cells.append(self._number(label_cell))
 
@@ -192,7 +192,7 @@ def _duplicates(
         return bits  # all ids are made, and made to be distinct
     ids = ids.copy()
     for number in numpy.flatnonzero(turns > 1).tolist():
-        ids[number] = hash(in_turn(spool[number][0], turns[number]))
+        ids[number] = text_number(in_turn(spool[number][0], turns[number]))
     for numbers in splits.values():
         first = first_equal(ids[numbers.start : numbers.stop])
         again = numpy.flatnonzero(first != numpy.arange(len(first)))

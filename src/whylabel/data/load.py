@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
-from operator import attrgetter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +27,7 @@ from whylabel.host.progress import say
 from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
 from whylabel.text.labels import LabelSet
 from whylabel.text.words import is_broken
-from whylabel.types import Dataset, Example, QuestionAnswer
+from whylabel.types import Dataset, QuestionAnswer
 
 if TYPE_CHECKING:
     import pandas
@@ -120,17 +116,6 @@ def load_reasoning(config: ReasonerConfig, *, seed: int) -> tuple[Pairs, Pairs]:
             fix="check the columns: reasoner.question_column, answer_column and reasoning_column",
         )
     return tuple(train), tuple(held_out)
-
-
-def fingerprint(rows: Iterable[Example | QuestionAnswer]) -> str:
-    """Return the sha256 in hex over all fields of all rows, in their order."""
-    digest = hashlib.sha256()
-    values: Callable[[object], tuple[str, ...]] | None = None
-    for row in rows:
-        if values is None:
-            values = attrgetter(*(item.name for item in fields(row)))
-        digest.update(json.dumps(values(row)).encode("ascii") + b"\n")
-    return digest.hexdigest()
 
 
 def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, limit: int | None) -> Dataset:

@@ -24,7 +24,7 @@ from whylabel.host.paths import expanded
 from whylabel.host.progress import say
 from whylabel.host.runtime import first_line, last_line
 from whylabel.recipe import EngineConfig
-from whylabel.run_folder import fingerprint
+from whylabel.text.hashes import fingerprint
 from whylabel.text.prompts import Prompt
 
 if TYPE_CHECKING:

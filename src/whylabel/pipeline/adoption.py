@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from whylabel.data import fingerprint as data_fingerprint
 from whylabel.errors import WhylabelError
 from whylabel.host.progress import say
 from whylabel.models.fingerprint import model_fingerprint
@@ -22,7 +21,8 @@ from whylabel.pipeline.calibrate import calibrated_content, trained_content
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.keys import Key, StageKeys
 from whylabel.reasonings.masking import MASKING_VERSION
-from whylabel.run_folder import FORMAT, RunFolder, fingerprint
+from whylabel.run_folder import FORMAT, RunFolder
+from whylabel.text.hashes import fingerprint, rows_fingerprint
 from whylabel.text.prompts import FORMAT_VERSION
 
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
@@ -116,7 +116,7 @@ class _OldKeys:
     def reasoner(self) -> str:
         recipe, config = self.recipe, self.recipe.reasoner
         train, held_out = self.inputs.reasoning_rows
-        rows = data_fingerprint([*train, *held_out])
+        rows = rows_fingerprint([*train, *held_out])
         return fingerprint(
             _old_model_fingerprint(config.base_model or recipe.base_model), rows, config.training.model_dump(),
             recipe.prompt_style, FORMAT_VERSION, recipe.seed, recipe.augment.sampling.max_new_tokens,

@@ -14,7 +14,7 @@ from whylabel.models.load import CARD, read_card
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.prediction.card import CALIBRATED, DESCRIBING, ModelCard
-from whylabel.run_folder import fingerprint
+from whylabel.text.hashes import fingerprint
 
 
 def calibrate_stage(job: Job, folder: Path, metrics: Path) -> StageResult:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from whylabel.models.check import float32_bytes
 from whylabel.models.load import find, pick_device, pick_dtype, token_counter
 from whylabel.pipeline.inputs import Inputs
 from whylabel.recipe import TrainingConfig
 from whylabel.types import Example
+
+if TYPE_CHECKING:
+    import torch
 
 # Shares of the machine's rate that were measured on CPUs, with 135 M parameters.
 _SHARE_IN_TRAINING, _SHARE_IN_GENERATION = 0.5, 0.25
@@ -71,16 +75,14 @@ def _training_tokens(config: TrainingConfig, rows: int, tokens: float) -> float:
 def _rates(device: str, dtype: str) -> tuple[float, float]:
     """Return the floating-point operations per second of predicting and of training."""
     place = pick_device(device)
-    return tuple(  # type: ignore[return-value]
-        _matmul_rate(str(place), pick_dtype(dtype if training else "auto", place, training=training)[0])
-        for training in (False, True)
-    )
+    predicting, learning = pick_dtype("auto", place)[0], pick_dtype(dtype, place, training=True)[0]
+    return _matmul_rate(place, predicting), _matmul_rate(place, learning)
 
 
-def _matmul_rate(device: str, dtype: object) -> float:
+def _matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     import torch
 
-    left = torch.ones(_MATRIX, _MATRIX, device=device, dtype=dtype)  # type: ignore[arg-type]
+    left = torch.ones(_MATRIX, _MATRIX, device=device, dtype=dtype)
     rates = []
     for _ in range(_REPEATS):
         started = time.perf_counter()

@@ -10,7 +10,7 @@ from whylabel.host.machine import hardware
 from whylabel.host.progress import progress, say
 from whylabel.pipeline.answers import ask, read_answers
 from whylabel.pipeline.job import Job, StageResult
-from whylabel.run_folder import fingerprint
+from whylabel.text.hashes import fingerprint
 from whylabel.types import Mode, Prediction
 
 

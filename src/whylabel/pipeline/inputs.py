@@ -6,13 +6,12 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from whylabel.data import fingerprint as data_fingerprint
 from whylabel.data import load_dataset, load_reasoning
 from whylabel.errors import DataError
 from whylabel.models.fingerprint import model_fingerprint
 from whylabel.prediction.multi_label import MultiLabel, multi_label_of
 from whylabel.recipe import FilterConfig, Recipe
-from whylabel.run_folder import fingerprint
+from whylabel.text.hashes import fingerprint, rows_fingerprint
 from whylabel.text.labels import LabelSet
 from whylabel.types import Dataset, QuestionAnswer
 
@@ -53,7 +52,7 @@ class Inputs:
     @cached_property
     def data_fingerprints(self) -> dict[str, str]:
         """Identity of the labelled texts' content, by split."""
-        return {split: data_fingerprint(rows) for split, rows in self.dataset.splits().items()}
+        return {split: rows_fingerprint(rows) for split, rows in self.dataset.splits().items()}
 
     @cached_property
     def labels(self) -> LabelSet:

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from whylabel.data import fingerprint as data_fingerprint
 from whylabel.engines.choice import output_settings
 from whylabel.errors import RunFolderError
 from whylabel.models.fingerprint import model_fingerprint
 from whylabel.pipeline.inputs import Inputs
 from whylabel.prediction.calibration import LEAST_ROWS
 from whylabel.reasonings.masking import MASKING_VERSION
-from whylabel.run_folder import RunFolder, fingerprint
+from whylabel.run_folder import RunFolder
+from whylabel.text.hashes import fingerprint, rows_fingerprint
 from whylabel.text.prompts import FORMAT_VERSION
 
 Trained = Literal["baseline", "classifier"]
@@ -90,7 +90,7 @@ class StageKeys:
                 "reasoner.base_model": model_fingerprint(config.base_model)
                 if config.base_model
                 else self.inputs.base_fingerprint,
-                "reasoning rows": data_fingerprint(train),
+                "reasoning rows": rows_fingerprint(train),
                 **config.training.deciding("weights", "reasoner.training."),
                 "prompt_style": self.recipe.prompt_style,
                 "format": FORMAT_VERSION,

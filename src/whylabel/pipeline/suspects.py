@@ -11,7 +11,7 @@ import numpy as np
 
 from whylabel.host.progress import say
 from whylabel.pipeline.job import Job, StageResult
-from whylabel.run_folder import fingerprint
+from whylabel.text.hashes import fingerprint
 from whylabel.types import Example
 
 

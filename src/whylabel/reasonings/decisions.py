@@ -20,8 +20,9 @@ from whylabel.data.table import Table
 from whylabel.errors import DataError, UsageError, unknown_name
 from whylabel.host.progress import say
 from whylabel.reasonings.review import ReviewRow, check_reasonings, run_rows
-from whylabel.reasonings.store import Decision, Verdict, open_store, reasoning_hash
+from whylabel.reasonings.store import Decision, Verdict, open_store
 from whylabel.run_folder import RunFolder
+from whylabel.text.hashes import reasoning_hash
 from whylabel.text.spreadsheet import restored
 from whylabel.text.words import is_broken
 

@@ -10,8 +10,9 @@ from typing import Literal
 from whylabel.errors import RunFolderError
 from whylabel.host.progress import say
 from whylabel.reasonings.files import iterate_dropped, iterate_kept
-from whylabel.reasonings.store import Decision, open_store, reasoning_hash, row_hash
+from whylabel.reasonings.store import Decision, open_store
 from whylabel.run_folder import RunFolder
+from whylabel.text.hashes import reasoning_hash, row_hash
 from whylabel.types import Example, ReasonedExample
 
 State = Literal["kept", "dropped", "failed"]

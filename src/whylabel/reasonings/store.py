@@ -8,7 +8,6 @@ disk takes it: killed at any instant, nothing committed is lost.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
@@ -21,7 +20,8 @@ from typing import Any, Literal
 from whylabel.errors import RunFolderError
 from whylabel.reasonings.schema import open_tables
 from whylabel.reasonings.writer import Writer
-from whylabel.types import Condition, Example, Lift
+from whylabel.text.hashes import RowsHash, reasoning_hash
+from whylabel.types import Condition, Lift
 
 State = Literal["done", "failed"]
 Verdict = Literal["accepted", "edited", "rejected", "cleared"]
@@ -225,13 +225,12 @@ class ReasoningStore:
 
     def decisions_digest(self) -> str | None:
         """Return a SHA-256 over what is decided now, None where nothing is."""
-        digest = hashlib.sha256()
+        digest = RowsHash()
         decided = False
         latest = "WHERE number IN (SELECT max(number) FROM decisions GROUP BY row) AND verdict != 'cleared'"
         for each in self._decisions(f"{latest} ORDER BY row"):
             decided = True
-            values = [each.row, each.verdict, each.reasoning, each.decided_by, each.reasoning_hash]
-            digest.update(json.dumps(values).encode("ascii"))
+            digest.add(each.row, each.verdict, each.reasoning, each.decided_by, each.reasoning_hash)
         return digest.hexdigest() if decided else None
 
     def _decisions(self, which: str, values: Sequence[str] = ()) -> Iterator[Decision]:
@@ -284,16 +283,6 @@ def open_store(path: Path) -> Iterator[ReasoningStore]:
         raise _unusable(path, error) from error
     finally:
         connection.close()
-
-
-def row_hash(example: Example) -> str:
-    """Return what stands for an example in the store: equal texts with equal labels are one row."""
-    return hashlib.sha256(json.dumps([example.text, example.label]).encode("ascii")).hexdigest()[:32]
-
-
-def reasoning_hash(reasoning: str) -> str:
-    """Return what stands for a reasoning where decisions name it."""
-    return hashlib.sha256(reasoning.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _put(connection: sqlite3.Connection, rows: Sequence[StoredReasoning], settings: int) -> None:

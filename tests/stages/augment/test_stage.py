@@ -6,10 +6,11 @@ import pytest
 from whylabel.engines import Sampling
 from whylabel.engines.scripted import ScriptedEngine
 from whylabel.reasonings.files import read_reasoned
-from whylabel.reasonings.store import open_store, row_hash
+from whylabel.reasonings.store import open_store
 from whylabel.recipe import AugmentConfig, Recipe, override_recipe
 from whylabel.stages.augment import Reasoner, Work, augment, open_reasoner, rehearse
 from whylabel.stages.augment.write import differences
+from whylabel.text.hashes import row_hash
 from whylabel.text.prompts import Prompts
 from whylabel.types import Example, Lift
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from whylabel.reasonings.store import row_hash
 from whylabel.stages.augment.rows import Work, chunks
 from whylabel.stages.augment.write import missing
+from whylabel.text.hashes import row_hash
 from whylabel.text.prompts import Prompt
 from whylabel.types import Example
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,8 +9,9 @@ from pathlib import Path
 
 from whylabel.reasonings.files import dropped_rows, kept_rows
 from whylabel.reasonings.filters import Filter, refusal
-from whylabel.reasonings.store import Decision, Place, StoredReasoning, row_hash
+from whylabel.reasonings.store import Decision, Place, StoredReasoning
 from whylabel.stages.augment.rows import Work, chunks
+from whylabel.text.hashes import RowsHash, row_hash
 from whylabel.types import Condition, Dropped, Example, Lift, ReasonedExample
 
 UNVERIFIED = "does not lead to its label"
@@ -47,7 +46,7 @@ def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped
     """Write every row to one of the two files, in the order of the examples, and return the counts."""
     refuse = refusal(work.config.filters)
     outcome = Sorted()
-    digest = hashlib.sha256()
+    digest = RowsHash()
     with kept_rows(kept) as keep, dropped_rows(dropped) as drop:
         for chunk in chunks(examples):
             known = _Known.of(chunk, work)
@@ -56,7 +55,7 @@ def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped
                 if isinstance(result, ReasonedExample):
                     outcome.kept += 1
                     outcome.conditions[result.condition] += 1
-                    digest.update(_bytes(result))
+                    digest.add(*_values(result))
                     keep(result)
                 elif isinstance(result, Dropped):
                     outcome.dropped[result.reason] += 1
@@ -173,6 +172,5 @@ def _scores(ranked: Sequence[tuple[ReasonedExample, Lift | None]]) -> tuple[floa
     return tuple(lift.margin for _, lift in ranked if lift is not None)
 
 
-def _bytes(row: ReasonedExample) -> bytes:
-    values = [row.id, row.text, row.label, row.reasoning, row.candidates, row.weight]
-    return json.dumps(values).encode("ascii") + b"\n"
+def _values(row: ReasonedExample) -> tuple[object, ...]:
+    return row.id, row.text, row.label, row.reasoning, row.candidates, row.weight

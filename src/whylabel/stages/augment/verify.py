@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from whylabel.host.progress import Progress, progress
-from whylabel.reasonings.store import StoredReasoning, row_hash
+from whylabel.reasonings.store import StoredReasoning
 from whylabel.stages.augment.rows import Work, chunks
+from whylabel.text.hashes import row_hash
 from whylabel.types import Condition, Example, ReasonedExample
 
 _AT_ONCE = 64

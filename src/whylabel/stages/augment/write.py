@@ -10,11 +10,11 @@ from typing import Any
 from whylabel.engines.base import Completion
 from whylabel.host.progress import Progress, progress, say
 from whylabel.reasonings.filters import refusal
-from whylabel.reasonings.store import StoredReasoning, row_hash
+from whylabel.reasonings.store import StoredReasoning
 from whylabel.reasonings.writer import Writer
-from whylabel.run_folder import fingerprint
 from whylabel.stages.augment.rows import Work, chunks
 from whylabel.stages.augment.sort import accepted_rows
+from whylabel.text.hashes import fingerprint, row_hash
 from whylabel.types import Condition, Example
 
 
