@@ -2,25 +2,27 @@ import json
 import subprocess
 import sys
 
+import datasets
 import pandas
 import pytest
 
-from whylabel.data import dataset_from_frame, load_dataset, load_reasoning, load_texts
+from whylabel.data import dataset_from_frame, fingerprint, load_dataset, load_reasoning, load_texts
 from whylabel.errors import DataError, LabelError
 from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
+from whylabel.text.hashes import text_hash
 from whylabel.types import Example
 
 ROWS = [{"text": f"text number {at}", "label": "ab"[at % 2]} for at in range(40)]
 
 
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
 @pytest.fixture
 def source(tmp_path):
-    def write(rows, name="d.jsonl"):
-        path = tmp_path / name
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return str(path)
-
-    return write
+    return lambda rows, name="d.jsonl": write_rows(tmp_path / name, rows)
 
 
 def load(source, labels=None, seed=1, limit=None, **settings):
@@ -277,3 +279,67 @@ def test_reasoning_with_a_missing_column(source):
     with pytest.raises(DataError, match="Unknown column 'question'") as caught:
         load_reasoning(ReasonerConfig(data=source(REASONING)), seed=1)
     assert "reasoner.question_column" in caught.value.where
+
+
+# -- train depends on train rows alone ---------------------------------------------------------------------
+
+TRAIN = [{"text": f"text {at % 50}", "label": "ab"[at % 2]} for at in range(60)]
+OTHER = [
+    [],
+    [{"text": "text 1", "label": "a"}],
+    [{"text": "text 1", "label": "a"}] * 3,
+    [{"text": f"text {at % 20}", "label": "ab"[at % 2]} for at in range(40)],
+]
+
+
+@pytest.mark.parametrize("own", ["a.jsonl", "test.jsonl", "dev.jsonl", "hub"])
+def test_train_is_the_same_whatever_other_splits_hold(tmp_path, monkeypatch, own):
+    def train_split(extra):
+        rows = [{"text": "another text", "label": "b"}, *extra, {"text": "the last", "label": "a"}]
+        if own == "hub":
+            splits = {"test": datasets.Dataset.from_list(rows), "train": datasets.Dataset.from_list(TRAIN)}
+            monkeypatch.setattr(datasets, "load_dataset", lambda *_: datasets.DatasetDict(splits))
+            return load("hub:a/b", validation_rows=5)
+        folder = tmp_path / str(len(extra))
+        folder.mkdir()
+        write_rows(folder / "train.jsonl", TRAIN)
+        write_rows(folder / own, rows)
+        if own == "a.jsonl":
+            return load(str(folder / "train.jsonl"), test=str(folder / own))
+        return load(str(folder))
+
+    found = [train_split(extra) for extra in OTHER]
+    assert len({fingerprint(data.train) for data in found}) == 1
+    assert len(found[0].train) >= 40
+    for data in found:
+        ids = [example.id for example in everything(data)]
+        assert len(set(ids)) == len(ids)
+
+
+def test_ids_of_train_stay_where_a_test_file_is_added_or_removed(tmp_path):
+    write_rows(tmp_path / "train.jsonl", TRAIN)
+    alone = {example.id: example for example in everything(load(str(tmp_path)))}
+    write_rows(tmp_path / "test.jsonl", OTHER[3])
+    data = load(str(tmp_path))
+    assert {example.id for example in (*data.train, *data.validation)} == set(alone)
+    assert all(alone[example.id] == example for example in data.train)
+
+
+def test_ids_count_repeats_in_the_order_train_validation_test(tmp_path):
+    for split in ("test", "validation", "train"):
+        write_rows(tmp_path / f"{split}.jsonl", [{"text": "t", "label": "a"}, {"text": split, "label": "b"}])
+    data = load(str(tmp_path))
+    made = text_hash("t")
+    assert [example.id for example in everything(data) if example.text == "t"] == [
+        made,
+        f"{made}-2",
+        f"{made}-3",
+    ]
+
+
+def test_bad_rows_of_other_splits_change_no_id_of_train(tmp_path):
+    write_rows(tmp_path / "train.jsonl", TRAIN)
+    write_rows(tmp_path / "dev.jsonl", [{"text": "text 1", "label": None}, *TRAIN[2:6]])
+    dropped = load(str(tmp_path), bad_rows="drop")
+    write_rows(tmp_path / "dev.jsonl", TRAIN[2:6])
+    assert dropped.train == load(str(tmp_path)).train

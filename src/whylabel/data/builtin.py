@@ -5,10 +5,9 @@ from __future__ import annotations
 from importlib import resources
 
 from whylabel.data.readers import read_table
+from whylabel.data.split import SPLITS
 from whylabel.data.table import Table
 from whylabel.errors import DataError, unknown_name
-
-_SPLITS = ("train", "validation", "test")
 
 
 def builtin_names() -> list[str]:
@@ -24,7 +23,7 @@ def read_builtin(source: str) -> dict[str, Table]:
     if name not in known:
         raise DataError(unknown_name("built-in data set", name, known), where=source)
     tables = {}
-    for split in _SPLITS:
+    for split in SPLITS:
         entry = resources.files("whylabel.data") / "builtin" / name / f"{split}.jsonl"
         if entry.is_file():
             with resources.as_file(entry) as path:

@@ -17,7 +17,7 @@ from whylabel.data.cells import (
 from whylabel.data.columns import Columns
 from whylabel.data.labelling import Labelling, labelling
 from whylabel.data.rows import PROBLEM_BITS, Rows, in_turn
-from whylabel.data.split import Marks, first_equal
+from whylabel.data.split import SPLITS, Marks, first_equal
 from whylabel.data.spool import Spool
 from whylabel.data.table import Stream, Table
 from whylabel.recipe import TaskConfig
@@ -38,7 +38,8 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
 
     kind = labelling(task)
     found = _Reading(columns, kind)
-    splits = {split: found.read(stream) for split, stream in streams.items()}
+    # Train comes first, whatever the files are called: its ids must not depend on the rows of other splits.
+    splits = {split: found.read(streams[split]) for split in SPLITS if split in streams}
     class_names = next(
         (names for stream in streams.values() if (names := stream.head.class_names.get(columns.label))), None
     )

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     Splits = dict[str, Numbers]
 
 
+SPLITS = ("train", "validation", "test")
+"""The splits of a data set, in the order in which their rows are numbered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
     """All that splits are drawn by, for every row of the data.
@@ -45,7 +49,7 @@ def complete_splits(
             before = len(splits["train"])
             splits["train"], splits[split] = cut(splits["train"], marks, fraction, seed)
             inferred[split] = f"{len(splits[split])} of {before} train rows, stratified by label, seed {seed}"
-    return {name: splits[name] for name in ("train", "validation", "test")}, inferred
+    return {name: splits[name] for name in SPLITS}, inferred
 
 
 def cut(rows: Numbers, marks: Marks, fraction: float, seed: int) -> tuple[Numbers, Numbers]:
