@@ -166,6 +166,20 @@ def test_splits_and_samples_hold_rare_labels_not_rare_sets(tmp_path):
         assert sorted(rare) == sorted(f"rare {kind}" for kind in range(3) for _ in range(each))
 
 
+@pytest.mark.parametrize("settings", [{}, {"train_rows": 20}, {"train_rows_per_label": 3}])
+def test_what_is_drawn_from_train_does_not_depend_on_test(tmp_path, settings):
+    labels = [["a", "b"], ["b", "c"], ["a", "c"], ["a", "b", "c"], ["b"]]
+    rows = [{"text": f"train {at}", "labels": labels[at * at % 5]} for at in range(80)]
+    written(tmp_path / "train.jsonl", rows)
+    found = []
+    for label in "abc":
+        written(tmp_path / "test.jsonl", [{"text": f"test {at}", "labels": [label]} for at in range(99)])
+        config = DataConfig(source=str(tmp_path), **settings)
+        found.append(load_dataset(config, task(labels=["a", "b", "c"]), seed=1))
+    assert found[0].train == found[1].train == found[2].train
+    assert found[0].validation == found[1].validation == found[2].validation
+
+
 def test_inspect_counts_every_label_and_recognises_lists(tmp_path):
     config = written(tmp_path / "d.jsonl", ROWS)
     found = inspect_dataset(config, None, 1)

@@ -60,7 +60,7 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
     return Rows(
         splits,
         found.spool,
-        _marks(labels, names, kind, numpy.frombuffer(found.texts, dtype=numpy.int64)),
+        _marks(labels, names, kind, numpy.frombuffer(found.texts, dtype=numpy.int64), splits["train"]),
         labels,
         names,
         kind,
@@ -74,12 +74,18 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
 
 
 def _marks(
-    labels: NDArray[numpy.int32], names: tuple[str, ...], kind: Labelling, texts: NDArray[numpy.int64]
+    labels: NDArray[numpy.int32],
+    names: tuple[str, ...],
+    kind: Labelling,
+    texts: NDArray[numpy.int64],
+    train: range,
 ) -> Marks:
-    """Return what splits are drawn by: each row's label, or what stands for its labels."""
+    """Return what splits are drawn by: the label of each row, or of its labels the rarest one in train."""
     import numpy
 
-    strata = kind.strata(names, numpy.bincount(labels, minlength=len(names)).tolist())
+    # Rows of other splits do not count: they must not change which rows are drawn from train.
+    counts = numpy.bincount(labels[train.start : train.stop], minlength=len(names))
+    strata = kind.strata(names, counts.tolist())
     if strata is names:
         return Marks(labels, names, texts)
     places: dict[str, int] = {}
