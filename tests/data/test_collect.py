@@ -72,7 +72,7 @@ def test_ids_that_occur_in_two_pieces(tmp_path):
     assert f"line {ROWS} (id row 5)" in caught.value.where
 
 
-def test_hashes_of_equal_texts_in_two_pieces_are_told_apart(tmp_path):
+def test_equal_texts_in_two_pieces_get_different_ids(tmp_path):
     rows = [{"text": f"text {at % (ROWS - 2)}", "label": "abc"[at % 3]} for at in range(ROWS)]
     ids = [example.id for example in everything(load(write(tmp_path / "data.jsonl", rows)))]
     assert len(set(ids)) == ROWS
@@ -123,7 +123,7 @@ def test_splits_are_stratified_and_repeatable_over_many_pieces(tmp_path):
     assert set(small.train) < set(large.train) < set(data.train)
 
 
-def test_equal_texts_of_different_pieces_are_not_parted(tmp_path):
+def test_equal_texts_of_different_pieces_stay_in_one_split(tmp_path):
     rows = [
         {"text": f"text {at % 2000}" + " " * (at % 3), "label": "abc"[at % 2000 % 3]} for at in range(ROWS)
     ]
@@ -133,7 +133,7 @@ def test_equal_texts_of_different_pieces_are_not_parted(tmp_path):
 
 
 def test_texts_are_not_held_in_memory(tmp_path, monkeypatch):
-    # 16,000 texts of 4,000 characters: 64 MB, of which the rows in hand are 2 MB and a block on disk is 4 MB.
+    # 16,000 texts of 4,000 characters are 64 MB. A piece of the stream is 2 MB, the rows in memory 1 MB.
     monkeypatch.setattr(spool, "_BYTES_IN_MEMORY", 1 << 20)
     monkeypatch.setattr(readers, "PIECE_ROWS", 500)
     monkeypatch.setattr(table, "HEAD_ROWS", 1000)

@@ -36,7 +36,7 @@ def test_odd_text_beside_a_named_label():
     assert recognised(table(Customer__says=LONG, Intent__Name=LABELS)) == ("Customer says", "Intent Name")
 
 
-def test_string_twin_wins_over_integers():
+def test_a_column_of_strings_wins_over_integers_that_mean_the_same():
     assert recognised(table(text=LONG, label=INTEGERS, label_name=LABELS))[1] == "label_name"
     assert recognised(table(text=LONG, kind_id=INTEGERS, kind=LABELS))[1] == "kind"
 

@@ -90,7 +90,7 @@ def test_equal_texts(tmp_path):
     "header", ["text,label", "label,text", "id,label,text,source", "id,title,text,label"]
 )
 @pytest.mark.parametrize("delimiter", [",", ";"])
-def test_rows_that_a_lone_quote_has_swallowed(tmp_path, header, delimiter, capsys):
+def test_rows_inside_a_text_with_an_unclosed_quote(tmp_path, header, delimiter, capsys):
     names = header.split(",")
     rows = [
         dict.fromkeys(names, f"x{at}") | {"text": f"news {at}", "label": "ab"[at % 2]} for at in range(40)
@@ -101,14 +101,14 @@ def test_rows_that_a_lone_quote_has_swallowed(tmp_path, header, delimiter, capsy
     path = tmp_path / "d.csv"
     path.write_text("".join(delimiter.join(line) + "\n" for line in lines))
     inspection, findings = inspect(str(path), label_column="label", text_column="text")
-    finding = findings["swallowed_rows"]
+    finding = findings["rows_inside_texts"]
     assert inspection.rows_read == 30 and not inspection.errors
     assert finding.severity == "warning" and finding.count == 1 and "d.csv, line 12)" in finding.message
     load_dataset(DataConfig(source=str(path)), TaskConfig(), seed=1)
     assert f"Warning: {finding.message}." in capsys.readouterr().err
 
 
-def test_texts_of_several_lines_are_no_swallowed_rows(tmp_path):
+def test_texts_of_several_lines_contain_no_rows(tmp_path):
     texts = ["Dear Sir,\nthank you", "a, b\nc, d", "Hello\nyes, a", "well, c\nno", "a\n", "\nx,b\n", "\t\n"]
     rows = [*ROWS, *({"id": f"n{at}", "text": text, "label": "a"} for at, text in enumerate(texts))]
     for header in (["text", "label"], ["label", "text"]):
@@ -118,7 +118,7 @@ def test_texts_of_several_lines_are_no_swallowed_rows(tmp_path):
             writer.writeheader()
             writer.writerows(rows)
         inspection, findings = inspect(str(path))
-        assert inspection.rows_read == 47 and "swallowed_rows" not in findings
+        assert inspection.rows_read == 47 and "rows_inside_texts" not in findings
 
 
 def test_labels(tmp_path):

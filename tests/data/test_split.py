@@ -6,21 +6,21 @@ import pytest
 
 import whylabel.data.split
 from whylabel.data.cells import normalise_text
-from whylabel.data.split import Marks, balanced, first_equal
+from whylabel.data.split import SplitKeys, balanced, first_equal
 from whylabel.recipe import DataConfig
 from whylabel.text.hashes import text_number
 from whylabel.types import Example
 
 
-class Marked:
-    """Examples as the arrays that splits are drawn by, and arrays of row numbers back as examples."""
+class Keyed:
+    """Examples with the arrays that splits are drawn by; turns row numbers back into examples."""
 
     def __init__(self, rows):
         self.rows = rows
         names = sorted({row.label for row in rows})
         labels = numpy.array([names.index(row.label) for row in rows], dtype=numpy.int32)
         texts = numpy.array([text_number(normalise_text(row.text)) for row in rows])
-        self.marks = Marks(labels, tuple(names), texts)
+        self.keys = SplitKeys(labels, tuple(names), texts)
         self.numbers = numpy.arange(len(rows))
 
     def at(self, numbers):
@@ -28,22 +28,22 @@ class Marked:
 
 
 def complete_splits(given, config, seed):
-    marked = Marked(list(chain(*given.values())))
+    keyed = Keyed(list(chain(*given.values())))
     ends = numpy.cumsum([len(rows) for rows in given.values()])[:-1]
-    numbers = dict(zip(given, numpy.split(marked.numbers, ends), strict=True))
-    splits, inferred = whylabel.data.split.complete_splits(numbers, marked.marks, config, seed)
-    return {name: marked.at(part) for name, part in splits.items()}, inferred
+    numbers = dict(zip(given, numpy.split(keyed.numbers, ends), strict=True))
+    splits, inferred = whylabel.data.split.complete_splits(numbers, keyed.keys, config, seed)
+    return {name: keyed.at(part) for name, part in splits.items()}, inferred
 
 
 def cut(rows, fraction, seed):
-    marked = Marked(rows)
-    rest, taken = whylabel.data.split.cut(marked.numbers, marked.marks, fraction, seed)
-    return marked.at(rest), marked.at(taken)
+    keyed = Keyed(rows)
+    rest, taken = whylabel.data.split.cut(keyed.numbers, keyed.keys, fraction, seed)
+    return keyed.at(rest), keyed.at(taken)
 
 
 def subsample(rows, count, seed):
-    marked = Marked(rows)
-    return marked.at(whylabel.data.split.subsample(marked.numbers, marked.marks, count, seed))
+    keyed = Keyed(rows)
+    return keyed.at(whylabel.data.split.subsample(keyed.numbers, keyed.keys, count, seed))
 
 
 def examples(counts):
@@ -131,8 +131,8 @@ def test_the_first_of_equal_keys():
 
 def test_as_many_rows_of_each_label_nested():
     rows = examples({"a": 60, "b": 30, "c": 3})
-    marked = Marked(rows)
-    samples = [marked.at(balanced(marked.numbers, marked.marks, count, 7)) for count in (1, 8, 60)]
+    keyed = Keyed(rows)
+    samples = [keyed.at(balanced(keyed.numbers, keyed.keys, count, 7)) for count in (1, 8, 60)]
     assert [labels(drawn) for drawn in samples] == [
         {"a": 1, "b": 1, "c": 1},
         {"a": 8, "b": 8, "c": 3},

@@ -27,12 +27,12 @@ def is_scalar(value: Any) -> bool:
 
 
 def text_of(value: Any) -> str:
-    """Return a cell as text, unchanged inside; a missing one is empty."""
+    """Return a cell as text, unchanged. A missing cell is the empty text."""
     return "" if is_missing(value) else str(value)
 
 
 def escaped(text: str) -> str:
-    """Return a text with what makes it broken written out in plain characters."""
+    """Return a text in which characters that cannot be shown are escape sequences."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
@@ -57,10 +57,10 @@ def integer_of(value: Any) -> int | None:
 
 
 class LabelReader:
-    """Reads labels of one column, all splits seen together, so that each split is read alike.
+    """Reads the labels of one column. It sees the cells of all splits first, so all splits are read alike.
 
-    Integers become names where `class_names` (the data's own) or `declared` (the recipe's, in order) give
-    them; without names an integer stays its digits.
+    Integers become names if `class_names` (of the data) or `declared` (of the recipe, in order) give names. Otherwise
+    an integer becomes the label of its digits.
     """
 
     def __init__(
@@ -71,9 +71,9 @@ class LabelReader:
     ) -> None:
         names = tuple(declared) if declared is not None else None
         self.known: tuple[str, ...] | None = names
-        """The closed set, where one is given."""
+        """The closed set of labels, or None if none is given."""
         self._names = tuple(name.strip() for name in class_names) if class_names else None
-        # -1 is what the hub writes where a label was withheld.
+        # The hub writes -1 for a label that was withheld.
         self._withheld = self._names is not None
         if self._names is None and names is not None:
             present = [value for value in values if not is_missing(value)]
@@ -89,9 +89,9 @@ class LabelReader:
         return self._names is not None
 
     def read(self, value: Any) -> str | None:
-        """Return the label as a trimmed string, or None where it is missing.
+        """Return the label as a trimmed string, or None if it is missing.
 
-        An integer without a name comes back as its digits, which are then not in `known`.
+        An integer without a name becomes its digits, which are not in `known`.
         """
         if is_missing(value):
             return None

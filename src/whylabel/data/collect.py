@@ -1,4 +1,4 @@
-"""Streams to rows: one pass over the data, which leaves texts in the spool and a few bytes a row in memory."""
+"""Reads streams once and returns their rows: texts are kept in the spool, a few bytes a row in memory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from whylabel.data.cells import (
 )
 from whylabel.data.columns import Columns
 from whylabel.data.labelling import Labelling, labelling
-from whylabel.data.rows import PROBLEM_BITS, Rows, in_turn
-from whylabel.data.split import SPLITS, Marks, first_equal
+from whylabel.data.rows import PROBLEM_BITS, Rows, numbered_id
+from whylabel.data.split import SPLITS, SplitKeys, first_equal
 from whylabel.data.spool import Spool
 from whylabel.data.table import Stream, Table
 from whylabel.recipe import TaskConfig
@@ -37,66 +37,63 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
     import numpy
 
     kind = labelling(task)
-    found = _Reading(columns, kind)
+    collected = _Collected(columns, kind)
     # Train comes first, whatever the files are called: its ids must not depend on the rows of other splits.
-    splits = {split: found.read(streams[split]) for split in SPLITS if split in streams}
+    splits = {split: collected.read(streams[split]) for split in SPLITS if split in streams}
     class_names = next(
         (names for stream in streams.values() if (names := stream.head.class_names.get(columns.label))), None
     )
-    label_cells = [cell for _, cell in found.cells.values()]
+    label_cells = [cell for _, cell in collected.cells.values()]
     values = [value for cell in label_cells for value in kind.values(cell)]
     reader = LabelReader(values, class_names, task.labels)
-    names, places, bits = _read_labels(label_cells, reader, kind)
-    cells = numpy.frombuffer(found.label_cells, dtype=numpy.int32)
+    label_names, places, bits = _read_labels(label_cells, reader, kind)
+    cells = numpy.frombuffer(collected.label_cells, dtype=numpy.int32)
     labels = places[cells]
-    problems = numpy.frombuffer(found.problems, dtype=numpy.uint8) | bits[cells]
-    ids = numpy.frombuffer(found.ids, dtype=numpy.int64)
-    turns = _turns(ids, numpy.frombuffer(found.has_id, dtype=bool))
-    problems |= _duplicates(ids, turns, splits, found.spool)
+    ids = numpy.frombuffer(collected.ids, dtype=numpy.int64)
+    repeats = _repeats(ids, numpy.frombuffer(collected.has_id, dtype=bool))
+    problems = numpy.frombuffer(collected.problems, dtype=numpy.uint8) | bits[cells]
+    problems |= _duplicate_ids(ids, repeats, splits, collected.spool)
+    strata, stratum_names = _strata(labels, label_names, kind, splits["train"])
     inferred = {}
     if reader.named:
         source = "the data set's class names" if class_names else "task.labels, in order"
         inferred["label_names"] = f"integers read as {source}"
     return Rows(
-        splits,
-        found.spool,
-        _marks(labels, names, kind, numpy.frombuffer(found.texts, dtype=numpy.int64), splits["train"]),
-        labels,
-        names,
-        kind,
-        problems,
-        turns,
-        {split: f"{stream.head.name}, {stream.head.unit}" for split, stream in streams.items()},
-        reader.known,
-        inferred,
-        found.several_lines,
+        splits=splits,
+        spool=collected.spool,
+        keys=SplitKeys(strata, stratum_names, numpy.frombuffer(collected.texts, dtype=numpy.int64)),
+        labels=labels,
+        label_names=label_names,
+        labelling=kind,
+        problems=problems,
+        repeats=repeats,
+        where={split: f"{stream.head.name}, {stream.head.unit}" for split, stream in streams.items()},
+        known=reader.known,
+        inferred=inferred,
+        with_line_breaks=collected.with_line_breaks,
     )
 
 
-def _marks(
-    labels: NDArray[numpy.int32],
-    names: tuple[str, ...],
-    kind: Labelling,
-    texts: NDArray[numpy.int64],
-    train: range,
-) -> Marks:
-    """Return what splits are drawn by: the label of each row, or of its labels the rarest one in train."""
+def _strata(
+    labels: NDArray[numpy.int32], label_names: tuple[str, ...], kind: Labelling, train: range
+) -> tuple[NDArray[numpy.int32], tuple[str, ...]]:
+    """Return each row's stratum and the names of the strata: its label, or of its labels the rarest one in train."""
     import numpy
 
     # Rows of other splits do not count: they must not change which rows are drawn from train.
-    counts = numpy.bincount(labels[train.start : train.stop], minlength=len(names))
-    strata = kind.strata(names, counts.tolist())
-    if strata is names:
-        return Marks(labels, names, texts)
+    counts = numpy.bincount(labels[train.start : train.stop], minlength=len(label_names))
+    strata = kind.strata(label_names, counts.tolist())
+    if strata is label_names:
+        return labels, label_names
     places: dict[str, int] = {}
     for name in strata:
         places.setdefault(name, len(places))
-    own = numpy.array([places[name] for name in strata], dtype=numpy.int32)
-    return Marks(own[labels], tuple(places), texts)
+    stratum_of_label = numpy.array([places[name] for name in strata], dtype=numpy.int32)
+    return stratum_of_label[labels], tuple(places)
 
 
-class _Reading:
-    """What is gathered while the data passes by, a number a row.
+class _Collected:
+    """What is collected of the rows while the data is read: texts in the spool, and a number a row in each array.
 
     A `text_number` stands for each text and each id. Two texts that share one by chance are kept in one split; two
     such ids are called equal.
@@ -107,19 +104,20 @@ class _Reading:
         self._kind = kind
         self.spool = Spool()
         self.cells: dict[Any, tuple[int, Any]] = {}
-        """The distinct label cells, numbered: they are read when all of them are known."""
+        """The distinct label cells with their numbers. They become labels when all of them are known."""
         self.label_cells = array("i")
-        """Their numbers."""
+        """The number of each row's label cell."""
         self.problems = array("B")
-        self.several_lines = array("q")
+        self.with_line_breaks = array("q")
+        """The rows whose text has line breaks."""
         self.texts = array("q")
-        """Equal where texts count as equal."""
+        """Equal numbers where texts count as equal."""
         self.ids = array("q")
+        """The numbers of the rows' ids; a row without an id has the hash of its text instead."""
         self.has_id = array("B")
-        """Where not, the hash of the text stands for it."""
 
     def read(self, stream: Stream) -> range:
-        """Take in every row of a stream and return their numbers."""
+        """Add every row of a stream and return the numbers of these rows."""
         start = len(self.spool)
         columns = self._columns
         wanted = {columns.text, columns.label} | ({columns.id} if columns.id is not None else set())
@@ -139,11 +137,11 @@ class _Reading:
         row_id = text_of(id_cell).strip()
         if is_broken(row_id):
             problem |= PROBLEM_BITS["broken_id"]
-            row_id = ""  # the hash can be shown
+            row_id = ""  # messages can show the hash of the text
         has_id = bool(row_id)
         row_id = row_id or text_hash(text)
         if "\n" in text:
-            self.several_lines.append(len(self.spool))
+            self.with_line_breaks.append(len(self.spool))
         self.spool.append((row_id, text, place))
         self.problems.append(problem)
         self.texts.append(text_number(normalise_text(text)))
@@ -152,7 +150,7 @@ class _Reading:
         self.label_cells.append(self._number(label_cell))
 
     def _number(self, cell: Any) -> int:
-        """Return the number of a label cell among the distinct ones; cells of different types are never equal."""
+        """Return the number of a label cell among the distinct ones. Cells of different types are never equal."""
         cell = self._kind.kept(cell)
         key = cell if type(cell) is str else (type(cell), str(cell))
         return self.cells.setdefault(key, (len(self.cells), cell))[0]
@@ -161,7 +159,7 @@ class _Reading:
 def _read_labels(
     cells: Iterable[Any], reader: LabelReader, kind: Labelling
 ) -> tuple[tuple[str, ...], NDArray[numpy.int32], NDArray[numpy.uint8]]:
-    """Return the distinct labels, and for each cell the place of its label among them and its problem's bit."""
+    """Return the distinct labels and, for each cell, the place of its label among them and the bit of its problem."""
     import numpy
 
     places: dict[str, int] = {}
@@ -173,46 +171,46 @@ def _read_labels(
     return tuple(places), numpy.array(labels, dtype=numpy.int32), numpy.array(bits, dtype=numpy.uint8)
 
 
-def _turns(ids: NDArray[numpy.int64], has_id: NDArray[numpy.bool_]) -> NDArray[numpy.int32]:
-    """Return which row of its text each row without an id is, from 1; 0 for rows with one."""
+def _repeats(ids: NDArray[numpy.int64], has_id: NDArray[numpy.bool_]) -> NDArray[numpy.int32]:
+    """Return for each row without an id how many rows without an id have its text by now; 0 for rows with an id."""
     import numpy
 
     without = numpy.flatnonzero(~has_id)
-    turns = numpy.where(has_id, 0, 1).astype(numpy.int32)
+    repeats = numpy.where(has_id, 0, 1).astype(numpy.int32)
     first = first_equal(ids[without])
-    seen: dict[int, int] = {}
+    counts: dict[int, int] = {}
     for place in numpy.flatnonzero(first != numpy.arange(len(first))).tolist():
-        leader = int(first[place])
-        seen[leader] = seen.get(leader, 1) + 1
-        turns[without[place]] = seen[leader]
-    return turns
+        first_place = int(first[place])
+        counts[first_place] = counts.get(first_place, 1) + 1
+        repeats[without[place]] = counts[first_place]
+    return repeats
 
 
-def _duplicates(
-    ids: NDArray[numpy.int64], turns: NDArray[numpy.int32], splits: Mapping[str, range], spool: Spool
+def _duplicate_ids(
+    ids: NDArray[numpy.int64], repeats: NDArray[numpy.int32], splits: Mapping[str, range], spool: Spool
 ) -> NDArray[numpy.uint8]:
     """Return the bit of `duplicate_id` for rows whose id an earlier row of their split has, else 0."""
     import numpy
 
     bits = numpy.zeros(len(ids), dtype=numpy.uint8)
-    if turns.all():
-        return bits  # all ids are made, and made to be distinct
+    if repeats.all():
+        return bits  # no row has an id of its own, and the ids made of texts are distinct
     ids = ids.copy()
-    for number in numpy.flatnonzero(turns > 1).tolist():
-        ids[number] = text_number(in_turn(spool[number][0], turns[number]))
+    for number in numpy.flatnonzero(repeats > 1).tolist():
+        ids[number] = text_number(numbered_id(spool[number][0], repeats[number]))
     for numbers in splits.values():
         first = first_equal(ids[numbers.start : numbers.stop])
-        again = numpy.flatnonzero(first != numpy.arange(len(first)))
-        bits[again + numbers.start] = PROBLEM_BITS["duplicate_id"]
+        repeated = numpy.flatnonzero(first != numpy.arange(len(first)))
+        bits[repeated + numbers.start] = PROBLEM_BITS["duplicate_id"]
     return bits
 
 
 def row_ids(
     table: Table, id_column: str | None, texts: Sequence[object], hashes: dict[str, int]
 ) -> list[str]:
-    """Return each row's own id, or its text's hash; a repeated hash gets -2, -3, ..., a broken id is escaped.
+    """Return each row's own id, or the hash of its text. A repeated hash gets -2, -3, ...; a broken id is escaped.
 
-    `hashes` counts those given so far, so that several splits share one count.
+    `hashes` counts the hashes so far, so that several tables can share one count.
     """
     given = table.columns.get(id_column) if id_column is not None else None
     ids = []
@@ -222,5 +220,5 @@ def row_ids(
             continue
         digest = text_hash(text_of(text))
         hashes[digest] = hashes.get(digest, 0) + 1
-        ids.append(digest if hashes[digest] == 1 else f"{digest}-{hashes[digest]}")
+        ids.append(numbered_id(digest, hashes[digest]))
     return ids

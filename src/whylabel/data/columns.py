@@ -1,4 +1,4 @@
-"""Which column is the text and which the label, recognised by name first, then by content."""
+"""Recognises which column is the text and which is the label: by name first, then by content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from whylabel.data.table import Table
 from whylabel.errors import DataError, unknown_name
 from whylabel.recipe import DataConfig
 
-# Tiers: a name of an earlier one wins over all names of the later ones.
+# Names of an earlier tier win over names of later tiers.
 _TEXT_NAMES = (
     ("text", "sentence", "utterance"),
     ("content", "message", "review", "body", "comment", "query", "tweet", "document", "post"),
@@ -24,14 +24,14 @@ _LABEL_NAMES = (
     ("intent", "sentiment", "emotion", "topic", "mood", "tag", "label id", "class id"),
 )
 _ID_NAMES = ("id", "idx", "index", "uid", "uuid", "guid")
-# Where the second longest text column is nearly as long, length does not tell which one is meant.
+# If the second longest column is nearly as long as the longest one, the length does not decide.
 _CLEARLY_LONGER = 1.5
 _MOST_LABELS_PER_ROW = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns in use, and which of them were recognised rather than named."""
+    """The columns in use. `inferred` holds those that were recognised rather than named."""
 
     text: str
     label: str
@@ -41,7 +41,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class _Profile:
-    """What a column holds, missing cells aside; `integer` covers digits in a CSV and 3.0."""
+    """What the cells of a column are, without missing cells. `integer` includes digits in a CSV and 3.0."""
 
     kind: Literal["string", "integer", "number", "other", "empty"]
     distinct: int
@@ -49,7 +49,7 @@ class _Profile:
 
 
 def columns_of_splits(heads: Mapping[str, Table], config: DataConfig) -> Columns:
-    """Return the columns in use, by the first rows of train.
+    """Return the columns in use, recognised by the first rows of train.
 
     Raises `DataError` if the choice is not clear, or a split lacks the text or the label.
     """
@@ -61,7 +61,7 @@ def columns_of_splits(heads: Mapping[str, Table], config: DataConfig) -> Columns
 
 
 def recognise_columns(table: Table, config: DataConfig) -> Columns:
-    """Return the text, label and id column: those named in the recipe, else those recognised.
+    """Return the text, label and id column: the recipe names them, or they are recognised.
 
     Raises `DataError` if a named column is missing, or the choice is not clear.
     """
@@ -89,7 +89,7 @@ def recognise_columns(table: Table, config: DataConfig) -> Columns:
 
 
 def holds_lists(table: Table, name: str) -> bool:
-    """Return whether most cells of a column, missing ones aside, are lists."""
+    """Return whether most cells of a column are lists; missing cells do not count."""
     present = [value for value in table.column(name) if not is_missing(value)]
     lists = [value for value in present if isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1]
     return len(lists) > len(present) / 2
@@ -100,14 +100,14 @@ def recognise_text_column(table: Table) -> str:
     if len(table.columns) == 1:
         return next(iter(table.columns))
     profiles = {name: _profile(values) for name, values in table.columns.items()}
-    # A label column left in the file must not compete with the text, unless it is all there is.
+    # A label column in the file must not compete with the text column, unless there is no other column.
     labels = _named_labels(profiles, None)
     others = [name for name in profiles if name not in labels and profiles[name].kind == "string"]
     return _text_column(table, profiles, labels if others else [], _FIX_WITHOUT_LABELS)
 
 
 def recognise_id_column(table: Table, taken: Sequence[str]) -> str | None:
-    """Return the column called `id`, in any case, if it is none of those taken."""
+    """Return the column called `id`, in upper or lower case, unless it is one of `taken`."""
     return _id_column(table, taken)
 
 
@@ -157,7 +157,7 @@ def _is_number(text: str) -> bool:
 
 
 def _plain_name(name: str) -> str:
-    """Return "intentName", "Intent Name" and "intent_name" in one form."""
+    """Return the form that "intentName", "Intent Name" and "intent_name" have in common."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     return " ".join(re.sub(r"[\W_]+", " ", spaced).casefold().split())
 
@@ -173,7 +173,7 @@ def _is_id(name: str) -> bool:
 
 
 def _tiers(names: Sequence[str], tiers: Sequence[Sequence[str]], loose: Sequence[str]) -> list[str]:
-    """Return the names that match the first tier that any matches: whole names first, then words."""
+    """Return the names that match the first tier with a match. Whole names come before words in `loose` names."""
     for tier in tiers:
         exact = [name for name in names if _plain_name(name) in tier]
         if exact:
@@ -198,7 +198,7 @@ def _label_by_name(table: Table, profiles: Mapping[str, _Profile], text: str | N
     if not named:
         classes = [name for name in table.class_names if name != text and name in profiles]
         return classes[0] if len(classes) == 1 else None
-    label = _one_of_twins(table, profiles, named)
+    label = _equivalent_column(table, profiles, named)
     if label is None:
         raise _unclear(table, f"Several columns could be the label: {', '.join(map(repr, named))}.")
     return label
@@ -215,7 +215,7 @@ def _label_by_content(table: Table, profiles: Mapping[str, _Profile], text: str)
         and not _is_id(name)
     ]
     strings = [name for name in fits if profiles[name].kind == "string"]
-    label = _one_of_twins(table, profiles, strings or fits)
+    label = _equivalent_column(table, profiles, strings or fits)
     if label is None:
         problem = "Several columns could be the label." if fits else "No column looks like a label."
         raise _unclear(table, problem)
@@ -228,8 +228,8 @@ def _label_by_content(table: Table, profiles: Mapping[str, _Profile], text: str)
     return label
 
 
-def _one_of_twins(table: Table, profiles: Mapping[str, _Profile], names: Sequence[str]) -> str | None:
-    """Return the only name, or the string one of columns that say the same thing, or None."""
+def _equivalent_column(table: Table, profiles: Mapping[str, _Profile], names: Sequence[str]) -> str | None:
+    """Return one of the columns if all of them hold the same values under other names, a column of strings first."""
     if not names:
         return None
     best = min(names, key=lambda name: (profiles[name].kind != "string", names.index(name)))

@@ -1,4 +1,4 @@
-"""CSV and TSV files, read piece by piece; every error names the line on which the record begins."""
+"""Reads CSV and TSV files piece by piece. Every error names the line on which the record begins."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ _QUOTES = (
 
 
 def read_csv(path: Path, _columns: Collection[str] | None) -> Iterator[Table]:
-    """Yield a file with a header, its delimiter the one that `sep=` names, or that cuts the header most."""
+    """Yield a file with a header. The delimiter is that of `sep=`, or the one with the most header fields."""
     return _delimited(path, _delimiter(path))
 
 
 def read_tsv(path: Path, _columns: Collection[str] | None) -> Iterator[Table]:
-    """Yield a file with a header, with quotes that mean something or without."""
+    """Yield a file with a header, whether it uses quoting or not."""
     return _delimited(path, "\t", _tsv_quoting(path))
 
 
 def _tsv_quoting(path: Path) -> Any:
-    """Return how a TSV file is quoted; only a look at all of it can tell.
+    """Return how a TSV file is quoted. This reads the whole file.
 
-    Many published TSV files know no quoting at all: a text may then begin with a lone quote, which, if it counts,
-    swallows all rows up to the next one.
+    Many published TSV files have no quoting at all. A text in them may begin with a quote; if it were taken for the
+    start of a quoted field, that field would contain all rows up to the next quote.
     """
     quoted, plain = _rows_read(path, csv.QUOTE_MINIMAL), _rows_read(path, csv.QUOTE_NONE)
     return csv.QUOTE_NONE if plain > quoted else csv.QUOTE_MINIMAL
 
 
 def _rows_read(path: Path, quoting: Any) -> int:
-    """Return how many rows a TSV file has by a quoting: -1 if one is not as wide as the header."""
+    """Return how many rows a TSV file has with a quoting, or -1 if a row is not as wide as the header."""
     try:
-        # Any line is a row of one field, those inside a text, too.
+        # With one column any line is a row, even a line inside a text, so such pieces do not count.
         return sum(len(piece) for piece in _delimited(path, "\t", quoting) if len(piece.columns) > 1)
     except DataError:
         return -1
@@ -62,7 +62,7 @@ def _delimiter(path: Path) -> str:
 
 
 def _lines(path: Path) -> tuple[int, str | None, Iterator[str]]:
-    """Return how many lines stand before the header, the delimiter that Excel's `sep=;` names, and the rest."""
+    """Return the number of lines before the header, the delimiter that Excel's `sep=;` names, and the other lines."""
     named = None
     lines = text_lines(path, "")
     for before, line in enumerate(lines):
@@ -125,7 +125,7 @@ def _records(path: Path, delimiter: str, quoting: Any) -> Iterator[tuple[int, li
 
 @contextmanager
 def _long_fields() -> Iterator[None]:
-    # The csv module's limit of 128 KiB a field is one for the whole process: lift it, then put it back.
+    # The csv module's limit of 128 KiB a field holds for the whole process, so it is lifted and then set again.
     before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
         yield

@@ -15,9 +15,9 @@ from whylabel.recipe import DataConfig, Recipe, TaskConfig, reference
 
 TRAIN_ROWS = 2000
 TEST_ROWS = 500
-"""Rows above which a first recipe asks for a sample: more takes hours on two CPU cores."""
+"""A first recipe takes a sample of data with more rows than this: more rows take hours on two CPU cores."""
 MIN_STEPS = 100
-"""Optimizer steps that a first recipe asks for where the epochs give fewer, as `recipes/best.yaml` does."""
+"""The least number of optimizer steps in a first recipe; `recipes/best.yaml` has the same."""
 _MAX_TEXT_TOKENS = 512
 _LONG_WORDS = 300
 _WIDTH = 100
@@ -33,7 +33,7 @@ class _Optional:
 def draft_recipe(
     inspection: Inspection, data: DataConfig, *, name: str, task: TaskConfig | None = None
 ) -> str:
-    """Return a commented recipe as YAML; without `task`, name and question come from the label column."""
+    """Return a commented recipe as YAML. Without `task`, its name and question come from the label column."""
     task = task or draft_task(inspection)
     explained = {key: text for key, _, _, text in reference()}
     lines = [

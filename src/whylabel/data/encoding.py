@@ -1,4 +1,4 @@
-"""From bytes to text: encodings, byte order marks, and files that are no text at all."""
+"""Decodes bytes to text: encodings, byte order marks, and files that are not text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def require_file(path: Path) -> None:
 
 
 def text_lines(path: Path, newline: str) -> Iterator[str]:
-    """Yield a text file's lines with their ends; `newline` is as `open` takes it, the rest as in `decoded_text`."""
+    """Yield the lines of a text file with their ends. `newline` is that of `open`, errors as in `decoded_text`."""
     with path.open("rb") as file:
         encoding = _encoding(file.read(4))
     blank = True
@@ -41,7 +41,7 @@ def text_lines(path: Path, newline: str) -> Iterator[str]:
                 blank = blank and not line.strip()
                 yield line
     except UnicodeDecodeError:
-        # The whole file at once knows line and byte.
+        # Decoding the whole file at once gives the line and the byte.
         decoded_text(path)
         raise
     if blank:

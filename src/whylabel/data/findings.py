@@ -1,4 +1,4 @@
-"""What can be wrong with labelled texts, one function a question; none of them stops at a bad row."""
+"""What can be wrong with labelled texts: a function for each question. No function stops at a bad row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RARE_ROWS = 8
 """A label with fewer train rows than this is reported as rare."""
 LONG_WORDS = 400
 LONG_TOKENS = 800
-"""A longer text is reported: with a prompt and a reasoning it may not fit `training.max_length`."""
+"""Longer texts are reported: with prompt and reasoning they may not fit into `training.max_length`."""
 
 _PLACEHOLDERS = frozenset({"nan", "null", "none", "n/a", "na", "unknown", "?", "-", "undefined", "tbd"})
 _FIXES = {
@@ -66,7 +66,7 @@ def from_error(error: WhylabelError, kind: str) -> Finding:
 def bad_rows(rows: Rows, config: DataConfig) -> Iterator[Finding]:
     """Yield rows that cannot be used, by problem."""
     for kind, problem in PROBLEMS.items():
-        bad = [rows.row(number) for number in rows.having([kind]).tolist()]
+        bad = [rows.row(number) for number in rows.with_problems([kind]).tolist()]
         if not bad:
             continue
         dropped = kind in DROPPABLE and config.bad_rows == "drop"
@@ -88,8 +88,8 @@ def bad_rows(rows: Rows, config: DataConfig) -> Iterator[Finding]:
         )
 
 
-def swallowed_rows(rows: Rows, heads: Mapping[str, Table], columns: Columns) -> Iterator[Finding]:
-    """Yield texts made of rows: where a text begins with a lone quote, it takes in all up to the next one."""
+def rows_inside_texts(rows: Rows, heads: Mapping[str, Table], columns: Columns) -> Iterator[Finding]:
+    """Yield texts that contain rows of the file: a text with an unclosed quote runs on to the next quote."""
     labels = {name for label in rows.label_names for name in (label, *rows.labelling.split(label)) if name}
     if "label_names" in rows.inferred:
         labels.update(map(str, range(len(rows.known or ()))))
@@ -99,24 +99,24 @@ def swallowed_rows(rows: Rows, heads: Mapping[str, Table], columns: Columns) -> 
         at = (header.index(columns.text), header.index(columns.label))
         found += [
             rows.row(number)
-            for number in rows.several_lines
+            for number in rows.with_line_breaks
             if number in numbers and _is_made_of_rows(rows.spool[number][1], len(header), *at, labels)
         ]
     if found:
         places = "; ".join(row.place for row in found[:3]) + ("; ..." if len(found) > 3 else "")
         made = "is made" if len(found) == 1 else "are made"
         message = f"{counted(len(found), 'text')} {made} of what looks like rows of the file ({places})"
-        fix = 'if a lone quote has swallowed them, put its text in "quotes" and write each quote inside it twice'
+        fix = 'if an unclosed quote is the reason, put its text in "quotes" and write each quote inside it twice'
         ids = tuple(row.id for row in found)
-        yield Finding("swallowed_rows", "warning", len(found), message, ids, fix)
+        yield Finding("rows_inside_texts", "warning", len(found), message, ids, fix)
 
 
 def _is_made_of_rows(text: str, width: int, text_at: int, label_at: int, labels: Container[str]) -> bool:
     """Return whether a text is the end of a row, whole rows, and the start of one, with a label among them."""
     for delimiter in DELIMITERS:
         if delimiter not in text or text.partition("\n")[0].count(delimiter) + text_at != width - 1:
-            continue  # most texts, and quickly
-        # What stands before the text in its own row is gone.
+            continue  # a quick check that most texts fail
+        # The cells before the text in its own row are not part of the text.
         lines = (delimiter * text_at + text).split("\n")
         *whole, last = [line.split(delimiter) for line in lines if line.strip(" \r")]
         if any(len(fields) != width for fields in whole) or len(last) != text_at + 1:
@@ -143,7 +143,7 @@ def equal_texts(splits: Splits) -> Iterator[Finding]:
         yield Finding("duplicates", "info", extra, message, _ids(same))
     if other:
         message = f"{counted(len(other), 'text')} with different labels in different rows"
-        fix = "decide on one label for each: the model cannot learn both"
+        fix = "decide on one label for each text: the model cannot learn both"
         yield Finding("conflicting_labels", "warning", len(other), message, _ids(other), fix)
     if shared:
         pairs = Counter(" and ".join(dict.fromkeys(split for split, _ in group)) for group in shared)
@@ -159,7 +159,7 @@ def label_counts(examples: Iterable[Example], labelling: Labelling) -> Counter[s
 
 
 def label_problems(splits: Splits, labelling: Labelling) -> Iterator[Finding]:
-    """Yield labels that are rare, only to be found outside train, or look like a missing value."""
+    """Yield labels that are rare, that train lacks, or that look like a missing value."""
 
     def holding(examples: Iterable[Example], names: Container[str]) -> list[Example]:
         return [item for item in examples if any(name in names for name in labelling.split(item.label))]
@@ -197,7 +197,7 @@ def label_problems(splits: Splits, labelling: Labelling) -> Iterator[Finding]:
 def long_texts(
     splits: Splits, config: DataConfig, count_tokens: Callable[[str], int] | None
 ) -> Iterator[Finding]:
-    """Yield texts that may not fit, or that `data.max_text_tokens` will trim."""
+    """Yield texts that may be too long, or that `data.max_text_tokens` will trim."""
     unit, most = ("tokens", LONG_TOKENS) if count_tokens else ("words", LONG_WORDS)
     if config.max_text_tokens is not None and count_tokens:
         most = config.max_text_tokens

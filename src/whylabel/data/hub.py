@@ -14,7 +14,7 @@ _FORM = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[^:]+))?")
 
 
 def read_hub(source: str) -> dict[str, Stream]:
-    """Return every split of a hub data set by the split's own name; only its columns of plain values are kept.
+    """Return every split of a hub data set by its own name. Only columns of plain values are kept.
 
     Raises `DataError` if the name is malformed, unknown, or the hub cannot be reached.
     """
@@ -37,7 +37,7 @@ def _stream(source: str, split: str, rows: Any) -> Stream:
     import datasets
 
     kinds = (datasets.Value, datasets.ClassLabel)
-    # Images, audio and the like would be decoded when read.
+    # Columns of images or audio are left out: they would be decoded when they are read.
     plain = [
         name
         for name, feature in rows.features.items()
@@ -54,7 +54,7 @@ def _stream(source: str, split: str, rows: Any) -> Stream:
     def pieces(columns: Collection[str] | None) -> Iterator[Table]:
         wanted = [name for name in plain if columns is None or name in columns]
         content = rows.with_format(None).select_columns(wanted)
-        # A split without rows is a piece, too.
+        # A split without rows yields one empty piece.
         for start in range(0, max(len(rows), 1), PIECE_ROWS):
             part = content[start : start + PIECE_ROWS] if wanted else {}
             places = range(start + 1, min(start + PIECE_ROWS, len(rows)) + 1)

@@ -1,4 +1,4 @@
-"""What is in a data set, and everything that is wrong with it, in one pass."""
+"""Finds what is in a data set and everything that is wrong with it, in one pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from whylabel.data.findings import (
     label_counts,
     label_problems,
     long_texts,
-    swallowed_rows,
+    rows_inside_texts,
 )
 from whylabel.data.rows import Rows
 from whylabel.data.sources import Source, read_source
@@ -94,7 +94,7 @@ def inspect_dataset(
 ) -> Inspection:
     """Return what is in the data and everything that is wrong with it; never raises for bad data.
 
-    `task` None: a column of lists is read as several labels of each text.
+    If `task` is None, a column of lists is read as several labels of each text.
     """
     try:
         source = read_source(config)
@@ -126,13 +126,13 @@ def _inspection(
     count_tokens: Callable[[str], int] | None,
 ) -> Inspection:
     usable = rows.usable()
-    numbers, cut = complete_splits(usable, rows.marks, config, seed)
-    # Every text is looked at several times: here all of them are held.
+    numbers, cut = complete_splits(usable, rows.keys, config, seed)
+    # Every text is needed several times, so all texts are kept in memory here.
     splits = {split: tuple(Examples(rows, part)) for split, part in numbers.items()}
     examples = [example for part in splits.values() for example in part]
     findings = [
         *bad_rows(rows, config),
-        *swallowed_rows(rows, source.heads(), columns),
+        *rows_inside_texts(rows, source.heads(), columns),
         *_unusable_set(rows, task),
         *equal_texts(splits),
         *label_problems(splits, rows.labelling),
@@ -160,7 +160,7 @@ def _inspection(
 
 
 def _recognised_task(head: Table, label: str) -> tuple[TaskConfig, dict[str, str]]:
-    """Return the task that a label column is for, and what to note of it: a column of lists has several labels."""
+    """Return the task for a label column, and what was inferred: a column of lists means several labels."""
     if not holds_lists(head, label):
         return TaskConfig(), {}
     content = "".join(map(str, _flat(head.column(label))))
@@ -183,7 +183,7 @@ def _count(source: Source) -> int:
             for piece in stream.pieces(None):
                 count += len(piece)
     except DataError:
-        pass  # what is wrong with the columns is said first
+        pass  # the finding about the columns is reported instead
     return count
 
 
@@ -192,7 +192,7 @@ def _unusable_set(rows: Rows, task: TaskConfig) -> list[Finding]:
     usable = rows.usable()
     if not len(usable["train"]):
         return [Finding("no_rows", "error", 1, "The train split has no usable row")]
-    labels = [label for numbers in usable.values() for label in rows.labels(numbers)]
+    labels = [label for numbers in usable.values() for label in rows.distinct_labels(numbers)]
     try:
         LabelSet.from_labels(labels, task.labels)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""The two kinds of label cells: one label a text, or several. Everything else about rows is the same for both."""
+"""The two kinds of label cells: one label a text, or several labels. All else about rows is the same for both."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class OneLabel:
         return (label,)
 
     def strata(self, labels: Sequence[str], rows: Sequence[int]) -> Sequence[str]:
-        """Return what rows with each label are stratified by; `rows` says how many there are."""
+        """Return the stratum of each label; `rows` says how many rows have it."""
         return labels
 
 
 @dataclass(frozen=True, slots=True)
 class SeveralLabels:
-    """A cell is a list of labels, or a string with separators between them; an empty list says that none applies."""
+    """A cell is a list of labels, or a string of them with separators. An empty list means that no label applies."""
 
     separator: Separator
 
@@ -60,7 +60,7 @@ class SeveralLabels:
     fix = "write a list of labels, or one string with task.label_separator between them"
 
     def kept(self, cell: Any) -> Any:
-        """Return a cell as it is kept until all cells are known: a list as a tuple."""
+        """Return a cell as it is kept until all cells are known. A list becomes a tuple."""
         if is_scalar(cell):
             return cell
         found = elements(cell, self.separator)
@@ -71,7 +71,7 @@ class SeveralLabels:
         return [] if is_missing(cell) else elements(cell, self.separator) or []
 
     def read(self, cell: Any, reader: LabelReader) -> tuple[str, str | None]:
-        """Return the labels of a kept cell, each once and in order, joined; and the key of its problem."""
+        """Return the labels of a kept cell as one string, each once and in order, and the key of its problem."""
         parts = self.values(cell)
         if not all(map(is_scalar, parts)) or isinstance(cell, dict):
             return "", "several_labels"
@@ -94,7 +94,7 @@ class SeveralLabels:
         return self.separator.split(label)
 
     def strata(self, labels: Sequence[str], rows: Sequence[int]) -> Sequence[str]:
-        """Return what rows with each set of labels are stratified by: its rarest one."""
+        """Return the stratum of each set of labels: its rarest label."""
         return rarest([self.split(label) for label in labels], rows)
 
 

@@ -16,7 +16,7 @@ from whylabel.data.columns import (
     require_column,
 )
 from whylabel.data.examples import Examples
-from whylabel.data.findings import swallowed_rows
+from whylabel.data.findings import rows_inside_texts
 from whylabel.data.readers import read_lines, read_table
 from whylabel.data.rows import refuse_bad_rows
 from whylabel.data.sources import Source, read_source, read_splits, with_extra_files
@@ -36,7 +36,7 @@ Pairs = tuple[QuestionAnswer, ...]
 
 
 def load_dataset(config: DataConfig, task: TaskConfig, *, seed: int, limit: int | None = None) -> Dataset:
-    """Return the labelled texts of a recipe in three splits, which are read from disk where they are looked at.
+    """Return the labelled texts of a recipe in three splits. A row is read from disk when it is asked for.
 
     Columns are recognised by the first rows of train (`table.HEAD_ROWS`). `limit` caps the rows of each split, on
     top of `train_rows`, `validation_rows` and `test_rows`. Raises `DataError` if the data cannot be read as
@@ -122,20 +122,20 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
     columns = columns_of_splits(source.heads(), config)
     rows = collect_rows(source.streams, columns, task)
     noted = refuse_bad_rows(rows, config)
-    for finding in swallowed_rows(rows, source.heads(), columns):
+    for finding in rows_inside_texts(rows, source.heads(), columns):
         say(f"Warning: {finding.message}.")
     usable = rows.usable()
     if not len(usable["train"]):
         raise DataError("The train split has no usable row.", where=config.source)
-    every = [label for numbers in usable.values() for label in rows.labels(numbers)]
+    every = [label for numbers in usable.values() for label in rows.distinct_labels(numbers)]
     labels = LabelSet.from_labels(every, task.labels)
-    splits, cut = complete_splits(usable, rows.marks, config, seed)
+    splits, cut = complete_splits(usable, rows.keys, config, seed)
     if config.train_rows_per_label is not None:
-        splits["train"] = balanced(splits["train"], rows.marks, config.train_rows_per_label, seed)
+        splits["train"] = balanced(splits["train"], rows.keys, config.train_rows_per_label, seed)
     caps = {"train": config.train_rows, "validation": config.validation_rows, "test": config.test_rows}
     for split, cap in caps.items():
         bounds = [bound for bound in (cap, limit) if bound is not None]
-        splits[split] = subsample(splits[split], rows.marks, min(bounds, default=None), seed)
+        splits[split] = subsample(splits[split], rows.keys, min(bounds, default=None), seed)
     return Dataset(
         **{split: Examples(rows, numbers) for split, numbers in splits.items()},
         labels=labels.names,

@@ -1,4 +1,4 @@
-"""Rows with their problems: where they lie, and refusing or dropping the bad ones."""
+"""Rows with their places and problems; bad rows are refused or dropped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from whylabel.data.labelling import Labelling
-from whylabel.data.split import Marks
+from whylabel.data.split import SplitKeys
 from whylabel.data.spool import Spool
 from whylabel.errors import DataError, LabelError, unknown_name
 from whylabel.host.progress import say
@@ -33,10 +33,10 @@ PROBLEMS = {
 """Why a row cannot be used, as error messages say it."""
 
 DROPPABLE = frozenset({"missing_text", "missing_label", "broken_text", "broken_label", "broken_id"})
-"""Problems that `data.bad_rows=drop` answers; the others mean that the data contradicts itself."""
+"""Problems whose rows `data.bad_rows=drop` leaves out; the others mean that the data contradicts itself."""
 
 PROBLEM_BITS = {kind: 1 << place for place, kind in enumerate(PROBLEMS)}
-"""How a row's problems are kept: as one byte."""
+"""The bit of each problem: one byte holds all problems of a row."""
 
 _SHOWN = 5
 
@@ -61,22 +61,22 @@ class Rows:
 
     splits: Mapping[str, range]
     spool: Spool
-    marks: Marks
-    label_places: NDArray[numpy.int32]
+    keys: SplitKeys
+    labels: NDArray[numpy.int32]
     """Each row's label, as its place in `label_names`."""
     label_names: tuple[str, ...]
-    """All labels as rows hold them; of several labels, joined ones."""
+    """All labels as rows hold them: several labels of a row are one joined string."""
     labelling: Labelling
     problems: NDArray[numpy.uint8]
     """`PROBLEM_BITS` of each row."""
-    turns: NDArray[numpy.int32]
-    """Which row of its text this is, from 1, where it has no id of its own."""
+    repeats: NDArray[numpy.int32]
+    """For rows without an id: 1 for the first row with a text, 2 for the next one, ...; 0 for rows with an id."""
     where: Mapping[str, str]
     """By split, what an error message says before a row's place: "data.csv, line"."""
     known: tuple[str, ...] | None
     """The closed label set where one is known."""
     inferred: dict[str, str]
-    several_lines: Sequence[int] = ()
+    with_line_breaks: Sequence[int] = ()
     """The rows whose text has line breaks."""
 
     def __len__(self) -> int:
@@ -91,18 +91,18 @@ class Rows:
             for split, numbers in self.splits.items()
         }
 
-    def having(self, kinds: Iterable[str]) -> Numbers:
-        """Return the rows that have one of some problems at least."""
+    def with_problems(self, kinds: Iterable[str]) -> Numbers:
+        """Return the rows that have at least one of these problems."""
         import numpy
 
         return numpy.flatnonzero(self.problems & sum(PROBLEM_BITS[kind] for kind in kinds))
 
-    def labels(self, numbers: Numbers) -> list[str]:
-        """Return the distinct labels of some rows, each by itself."""
+    def distinct_labels(self, numbers: Numbers) -> list[str]:
+        """Return the distinct labels of some rows; rows with several labels add each of them."""
         import numpy
 
-        held = [self.label_names[place] for place in numpy.unique(self.label_places[numbers]).tolist()]
-        return list(dict.fromkeys(name for label in held for name in self.labelling.split(label)))
+        found = [self.label_names[place] for place in numpy.unique(self.labels[numbers]).tolist()]
+        return list(dict.fromkeys(name for label in found for name in self.labelling.split(label)))
 
     def unknown(self, label: str) -> list[str]:
         """Return which labels in a row's label are outside the closed set."""
@@ -111,8 +111,8 @@ class Rows:
     def example(self, number: int) -> Example:
         """Return a row as an example."""
         row_id, text, _ = self.spool[number]
-        row_id = in_turn(row_id, self.turns[number])
-        return Example(row_id, text, self.label_names[self.label_places[number]])
+        row_id = numbered_id(row_id, self.repeats[number])
+        return Example(row_id, text, self.label_names[self.labels[number]])
 
     def row(self, number: int) -> Row:
         """Return a row with its place and its problems."""
@@ -123,9 +123,9 @@ class Rows:
         return Row(place, example.id, example.text, example.label, problems)
 
 
-def in_turn(row_id: str, turn: int) -> str:
-    """Return an id as it is, with -2, -3, ... from the second turn on."""
-    return row_id if turn < 2 else f"{row_id}-{turn}"
+def numbered_id(row_id: str, repeat: int) -> str:
+    """Return an id as it is for its first row, with -2, -3, ... for later rows."""
+    return row_id if repeat < 2 else f"{row_id}-{repeat}"
 
 
 def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
@@ -135,14 +135,14 @@ def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
     """
     import numpy
 
-    several = rows.having(["several_labels"])
+    several = rows.with_problems(["several_labels"])
     if len(several):
         raise LabelError(
             f"{len(several)} of {len(rows)} rows {rows.labelling.refused}.",
             where=_places(rows, several),
             fix=rows.labelling.fix,
         )
-    unknown = rows.having(["unknown_label"])
+    unknown = rows.with_problems(["unknown_label"])
     if len(unknown) and rows.known is not None:
         first = rows.row(int(unknown[0]))
         more = f" {len(unknown)} rows have such labels." if len(unknown) > 1 else ""
@@ -151,12 +151,12 @@ def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
             where=_places(rows, unknown),
             fix="correct the rows, or add the label to task.labels",
         )
-    bad = rows.having(DROPPABLE)
-    twice = numpy.setdiff1d(rows.having(["duplicate_id"]), bad)
-    if len(twice):
+    bad = rows.with_problems(DROPPABLE)
+    duplicates = numpy.setdiff1d(rows.with_problems(["duplicate_id"]), bad)
+    if len(duplicates):
         raise DataError(
-            f"{len(twice)} rows have an id that an earlier row has.",
-            where=_places(rows, twice),
+            f"{len(duplicates)} rows have an id that an earlier row has.",
+            where=_places(rows, duplicates),
             fix="make the ids unique, or name another column: data.id_column",
         )
     if not len(bad):

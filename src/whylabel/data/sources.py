@@ -1,4 +1,4 @@
-"""From what the recipe names to streams of rows by split: files, folders, `hub:`, `builtin:`."""
+"""Opens what the recipe names as streams of rows by split: files, folders, `hub:`, `builtin:`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SHOWN_SHARDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Streams by split, train always among them, and what was inferred on the way."""
+    """Streams by split, which always include train, and what was inferred on the way."""
 
     streams: dict[str, Stream]
     inferred: dict[str, str] = field(default_factory=dict)
@@ -79,12 +79,12 @@ def read_splits(source: str) -> Source:
         streams, others = _read_folder(path)
         return _named(streams, source, others)
     if not path.exists():
-        raise _nothing_there(source)
+        raise _unknown_source(source)
     return Source({"train": stream_table(path)})
 
 
 def _named(streams: dict[str, Stream], source: str, left_out: Sequence[str] = ()) -> Source:
-    """Return the streams under our split names; splits of other names are `left_out`, too, and said."""
+    """Return the streams under our split names, and note the names that are left out."""
     known: dict[str, Stream] = {}
     others = list(left_out)
     for name, found in streams.items():
@@ -110,7 +110,7 @@ def _named(streams: dict[str, Stream], source: str, left_out: Sequence[str] = ()
 
 
 def _read_folder(folder: Path) -> tuple[dict[str, Stream], list[str]]:
-    """Return the streams by split, and the names of the table files that are of none."""
+    """Return the streams by split, and the names of table files that belong to no split."""
     files: dict[str, list[Path]] = {}
     others = []
     for path in sorted(folder.iterdir()):
@@ -153,7 +153,7 @@ def _joined(folder: Path, split: str, paths: list[Path]) -> Stream:
 
 
 def _require_every_shard(folder: Path, split: str, paths: list[Path]) -> None:
-    """Raise `DataError` unless the files are one file, or the shards of one split, each once."""
+    """Raise `DataError` unless there is one file, or every shard of one split exactly once."""
     found = [_STEM.fullmatch(path.stem.lower()) for path in paths]
     numbers = {int(match["shard"]) for match in found if match and match["shard"]}
     counts = {match["shards"] for match in found if match}
@@ -166,7 +166,7 @@ def _require_every_shard(folder: Path, split: str, paths: list[Path]) -> None:
     if not numbers:
         return
     (shards,) = counts
-    # Most count from 0, some from 1.
+    # Most data sets count shards from 0, some from 1.
     first = 1 if int(shards) in numbers else 0
     lacking = int(shards) - len(numbers)
     if lacking > 0:
@@ -177,11 +177,11 @@ def _require_every_shard(folder: Path, split: str, paths: list[Path]) -> None:
         raise DataError(
             f"Files of the {split} split are missing: {', '.join(names)}{more}.",
             where=str(folder),
-            fix="fetch them, too; or name one file, to use that alone",
+            fix="fetch them as well, or name one file to use it alone",
         )
 
 
-def _nothing_there(source: str) -> DataError:
+def _unknown_source(source: str) -> DataError:
     name = source.partition(":")[2] or source
     fix = "check the path"
     if name in builtin_names():

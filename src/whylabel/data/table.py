@@ -1,4 +1,4 @@
-"""A table before anyone knows which column is which: in memory, or read piece by piece."""
+"""A table whose columns are not yet recognised: in memory, or read piece by piece."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import pandas
 
 PIECE_ROWS = 4096
-"""Rows that a stream holds at a time, about."""
+"""About how many rows a stream holds at a time."""
 HEAD_ROWS = 2 * PIECE_ROWS
-"""Rows, from the first on, by which columns are recognised."""
+"""How many of the first rows are used to recognise columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +40,20 @@ class Table:
         return f"{self.name}, {self.unit} {self.places[row]}"
 
     def column(self, name: str | None) -> list[Any]:
-        """Return a column; one that the table lacks, or that has no name, is empty in every row."""
+        """Return a column. If the table lacks it, or the name is None, all its cells are None."""
         cells = None if name is None else self.columns.get(name)
         return [None] * len(self) if cells is None else cells
 
 
 Pieces = Callable[[Collection[str] | None], Iterator[Table]]
-"""Yields a table piece by piece, from its start at every call.
+"""Yields a table piece by piece. Every call begins at the start of the table.
 
 It may leave out columns other than those named (None: every column is wanted)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A table that is read piece by piece, as often as wanted; `head` is its first `HEAD_ROWS` rows, about."""
+    """A table that is read piece by piece, any number of times; `head` holds about its first `HEAD_ROWS` rows."""
 
     head: Table
     pieces: Pieces
@@ -64,7 +64,7 @@ class Stream:
 
 
 def stream(pieces: Pieces) -> Stream:
-    """Return a stream, its first rows read."""
+    """Read the first rows, and return a stream."""
     return Stream(joined(_first(pieces(None))), pieces)
 
 
@@ -74,7 +74,7 @@ def stream_of(table: Table) -> Stream:
 
 
 def joined(pieces: Iterable[Table]) -> Table:
-    """Return pieces of a table, one at least, as one; a column that some of them lack is empty there.
+    """Return the pieces of a table as one table. A column that a piece lacks has None in its rows there.
 
     Raises `DataError` if a column's name is not readable as text.
     """
@@ -104,9 +104,9 @@ def _first(pieces: Iterator[Table]) -> Iterator[Table]:
 
 
 def column_names(header: Sequence[object], where: str) -> list[str]:
-    """Return the header's names, trimmed; nameless columns are numbered from 1.
+    """Return the trimmed names of a header. Nameless columns are numbered from 1.
 
-    Raises `DataError` if a name stands twice.
+    Raises `DataError` if a name occurs twice.
     """
     names = [str(name).strip() or f"column {at}" for at, name in enumerate(header, start=1)]
     twice = sorted({name for name in names if names.count(name) > 1})
