@@ -56,6 +56,16 @@ def test_splits_and_class_names(hub):
     assert "trust_remote_code" not in settings
 
 
+def test_splits_that_name_integers_differently_are_refused(hub):
+    other = split(2).cast_column("label", datasets.ClassLabel(names=NAMES[::-1]))
+    hub(datasets.DatasetDict({"test": other, "train": split(6)}))
+    with pytest.raises(
+        DataError, match="class names of column 'label' differ from those of hub:a/b train"
+    ) as caught:
+        load_dataset(DataConfig(source="hub:a/b"), TaskConfig(), seed=1)
+    assert caught.value.where == "hub:a/b test"
+
+
 def test_withheld_labels_are_missing(hub):
     hub(datasets.DatasetDict({"train": split(6), "test": split(2, label=[-1, -1])}))
     with pytest.raises(DataError, match="2 without a label") as caught:

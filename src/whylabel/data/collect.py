@@ -20,6 +20,7 @@ from whylabel.data.rows import PROBLEM_BITS, Rows, numbered_id
 from whylabel.data.split import SPLITS, SplitKeys, first_equal
 from whylabel.data.spool import Spool
 from whylabel.data.table import Stream, Table
+from whylabel.errors import DataError
 from whylabel.recipe import TaskConfig
 from whylabel.text.hashes import text_hash, text_number
 from whylabel.text.words import is_broken
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConfig) -> Rows:
     """Read every row of every split, good or bad: rows in = rows out.
 
-    Raises `DataError` if a split cannot be read to its end.
+    Raises `DataError` if a split cannot be read to its end, or if the splits name integer labels differently.
     """
     import numpy
 
@@ -40,9 +41,7 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
     collected = _Collected(columns, kind)
     # Train comes first, whatever the files are called: its ids must not depend on the rows of other splits.
     splits = {split: collected.read(streams[split]) for split in SPLITS if split in streams}
-    class_names = next(
-        (names for stream in streams.values() if (names := stream.head.class_names.get(columns.label))), None
-    )
+    class_names = _class_names([streams[split].head for split in splits], columns.label)
     label_cells = [cell for _, cell in collected.cells.values()]
     values = [value for cell in label_cells for value in kind.values(cell)]
     reader = LabelReader(values, class_names, task.labels)
@@ -72,6 +71,22 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
         inferred=inferred,
         with_line_breaks=collected.with_line_breaks,
     )
+
+
+def _class_names(heads: Sequence[Table], label: str) -> tuple[str, ...] | None:
+    """Return the names of integer labels in the data. Raises `DataError` if two splits name them differently."""
+    named = [head for head in heads if head.class_names.get(label)]
+    if not named:
+        return None
+    first, *others = named
+    for other in others:
+        if other.class_names[label] != first.class_names[label]:
+            raise DataError(
+                f"The class names of column {label!r} differ from those of {first.name}.",
+                where=other.name,
+                fix="write all splits with the same class names, or with labels as strings",
+            )
+    return first.class_names[label]
 
 
 def _strata(
