@@ -194,7 +194,7 @@ def test_reasonings_are_written_for_all_labels_and_learnt_beside_the_decisions(r
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "classifier.target: dual is not there for task.type: multi_label"),
+        ({}, "task.type: multi_label does not allow classifier.target: dual"),
         ({"classifier": {"target": "reasoning_label"}}, "set classifier.target to label or multi_task"),
         ({"training": {"class_weight": "balanced"}}, "training.class_weight"),
         ({"training": {"balanced_sampling": True}}, "training.balanced_sampling"),

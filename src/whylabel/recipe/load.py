@@ -1,10 +1,11 @@
-"""From a YAML file and `key=value` overrides to a recipe; what is wrong with them is told in words."""
+"""From a YAML file and `key=value` overrides to a recipe, and from what is wrong with them to a message in words."""
 
 from __future__ import annotations
 
 import re
 import typing
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from yaml.error import MarkedYAMLError
 from whylabel.errors import RecipeError, unknown_name
 from whylabel.recipe.recipe import Recipe
 from whylabel.recipe.section import Section, is_section
+from whylabel.recipe.values import MOST_LEVELS, check_values
+
+_LARGEST_FILE = 2**20
+_LONGEST_SHOWN = 200
+# PyYAML reads a value with Python's own functions, and lets what they raise through.
+_NO_VALUE = (ValueError, KeyError, AttributeError, IndexError, OverflowError, TypeError)
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,12 +37,20 @@ class _Loader(yaml.SafeLoader):
                 raise MarkedYAMLError(problem=what, problem_mark=key.start_mark)
         return mapping
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        # A key that many merges (`<<`) bring counts once, or a few lines of them fill the memory.
+        merged = {(key.tag, str(key.value)): (key, value) for key, value in node.value}
+        node.value = list(merged.values())
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except ValueError as error:
+        except _NO_VALUE as error:
+            value = _shortened(repr(node.value)) if isinstance(node, yaml.ScalarNode) else "this"
+            kind = node.tag.rpartition(":")[2].replace("timestamp", "date")
             raise MarkedYAMLError(
-                problem=f"{node.value!r} is no date or number ({error}): put it in quotes",
+                problem=f"{value} is no {kind} ({_shortened(str(error))}): put it in quotes",
                 problem_mark=node.start_mark,
             ) from None
 
@@ -46,20 +61,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises `RecipeError` if the file cannot be read, a key is unknown or a value does not fit.
     """
     path = Path(path)
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
-    except FileNotFoundError:
-        raise RecipeError(
-            f"There is no recipe at {str(path)!r}.",
-            fix="check the path, or write one with: whylabel init DATA",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"The recipe cannot be read: {error}.", where=str(path)) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"{path}, line {mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or str(error).replace("\n", " ")
-        raise RecipeError(f"The recipe is not valid YAML: {problem}.", where=line) from None
+    values = _parsed(_text(path), path)
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -70,8 +72,42 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return build_recipe(values, where=str(path))
 
 
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise RecipeError("The file is too large for a recipe: it has more than 1 MiB.", where=str(path))
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError(
+            f"There is no recipe at {str(path)!r}.",
+            fix="check the path, or write one with: whylabel init DATA",
+        ) from None
+    except IsADirectoryError:
+        raise RecipeError("This is a folder, and a recipe is a YAML file.", where=str(path)) from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"The recipe cannot be read: {error}.", where=str(path)) from None
+
+
+def _parsed(text: str, path: Path) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise RecipeError("The recipe is nested too deeply.", where=str(path)) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"{path}, line {mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error).replace("\n", " ")
+        raise RecipeError(f"The recipe is not valid YAML: {problem}.", where=line) from None
+
+
 def build_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     """Return the recipe of nested plain values. Raises `RecipeError` naming the first wrong key."""
+    try:
+        check_values(values)
+    except ValueError as error:
+        raise RecipeError(f"{error}.", where=where) from None
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -98,12 +134,16 @@ def _apply(values: dict[str, Any], override: str) -> None:
             f"Override {override!r} is not of the form key=value.",
             fix="for example: training.learning_rate=1e-5",
         )
+    *parents, last = key.split(".")
+    if len(parents) >= MOST_LEVELS:
+        raise RecipeError(f"Override {_shortened(key)!r}: no recipe has so many sections in each other.")
     try:
         value = yaml.load(text, _Loader)
+    except RecursionError:
+        raise RecipeError(f"Override {_shortened(key)!r}: the value is nested too deeply.") from None
     except yaml.YAMLError:
         value = text
     target = values
-    *parents, last = key.split(".")
     for depth, parent in enumerate(parents, start=1):
         child = target.get(parent)
         section = _section_at(parents[:depth])
@@ -134,11 +174,15 @@ def _readable(error: ValidationError, where: str) -> RecipeError:
         message = first["msg"].removeprefix("Value error, ")
         # A whole section is no news, and a refused URL may hold a password.
         shown = not isinstance(first["input"], (dict, Section)) and location[-1:] != ["endpoint"]
-        got = f", got {first['input']!r}" if shown else ""
+        got = f", got {_shortened(repr(first['input']))}" if shown else ""
         what = f"{key or 'recipe'}: {message}{got}.{more}"
-        if first["type"] == "string_type" and isinstance(first["input"], (bool, int, float)):
-            fix = "put it in quotes: YAML reads yes, no, on, off and digits as other things than text"
+        if first["type"] == "string_type" and isinstance(first["input"], (bool, int, float, date)):
+            fix = "put it in quotes: YAML reads yes, no, on, off, digits and dates as other things than text"
     return RecipeError(what, where=f"{where}: {key}" if key else where, fix=fix)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _section_at(location: Sequence[str]) -> type[Section] | None:

@@ -16,6 +16,7 @@ def endpoint_url(url: str) -> str:
     Raises `ValueError` if it is no plain http(s) URL; a password or key in it is refused, as recipes are kept.
     """
     parts = urlsplit(url.strip())
+    _ = parts.port  # raises ValueError for one that is none
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("a URL such as http://127.0.0.1:8000/v1 is wanted")
     if parts.username or parts.password or parts.query or parts.fragment:

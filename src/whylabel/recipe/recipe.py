@@ -47,17 +47,17 @@ class Recipe(Section):
     """The comparison."""
 
     @model_validator(mode="after")
-    def _trained_in_an_order(self) -> Recipe:
+    def _order_of_training(self) -> Recipe:
         verified = self.augment.verification.verifier == "baseline"
         if verified and self.baseline.budget != "same":
             raise ValueError(
-                f"baseline.budget: {self.baseline.budget} trains the baseline after the classifier, and "
-                "augment.verification.verifier: baseline wants it before: name another verifier (base, or a folder)"
+                f"baseline.budget: {self.baseline.budget} trains the baseline after the classifier, but "
+                "augment.verification.verifier: baseline needs it before: name another verifier (base, or a folder)"
             )
         return self
 
     @model_validator(mode="after")
-    def _endpoint_alone(self) -> Recipe:
+    def _one_source_of_reasonings(self) -> Recipe:
         if self.reasoner.endpoint is None:
             return self
         engine = self.augment.engine.name
@@ -75,15 +75,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _can_decide_by_label(self) -> Recipe:
+    def _fits_several_labels(self) -> Recipe:
         if self.task.type == "multi_label":
-            for key, holds, instead in self._single_label_alone():
+            for key, holds, instead in self._for_one_label_only():
                 if holds:
-                    raise ValueError(f"{key} is not there for task.type: multi_label: {instead}")
+                    raise ValueError(f"task.type: multi_label does not allow {key}: {instead}")
         return self
 
-    def _single_label_alone(self) -> Iterator[tuple[str, bool, str]]:
-        """Yield (what only tasks of one label have, whether it is asked for, what to do instead)."""
+    def _for_one_label_only(self) -> Iterator[tuple[str, bool, str]]:
+        """Yield (a setting that only single-label tasks have, whether the recipe sets it, what to do instead)."""
         target, training, augment = self.classifier.target, self.training, self.augment
         targets = "set classifier.target to label or multi_task"
         yield f"classifier.target: {target}", target not in ("label", "multi_task"), targets
