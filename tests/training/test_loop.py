@@ -73,6 +73,46 @@ def test_a_step_that_memory_does_not_hold_is_an_error_that_names_the_cure(
         run(loaded, tmp_path / "again", examples[:rows])
 
 
+@pytest.mark.parametrize("spoilt", ["loss", "gradient"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_step_without_a_finite_loss_ends_the_training_before_a_weight_is_spoilt(
+    loaded, tmp_path, run, monkeypatch, spoilt, value
+):
+    calls, after = [], []
+    right = loop.weighted_loss
+
+    def sometimes(*arguments):
+        calls.append(None)
+        loss = right(*arguments)
+        if len(calls) == 3:
+            after.append(weights(loaded))
+            loss = loss * value if spoilt == "loss" else Exploding.apply(loss, value)
+        return loss
+
+    class Exploding(torch.autograd.Function):
+        @staticmethod
+        def forward(context, loss, factor):
+            context.factor = factor
+            return loss.clone()
+
+        @staticmethod
+        def backward(context, gradient):
+            return gradient * context.factor, None
+
+    monkeypatch.setattr(loop, "weighted_loss", sometimes)
+    looks = iter(range(9))
+    selection = Selection(measure=lambda: float(next(looks)), steps=3)
+    with pytest.raises(ModelError, match=f"the {spoilt} is (nan|inf)") as raised:
+        # Two parts a step: the third part is in the second step.
+        run(loaded, tmp_path, tokens_per_batch=64, save_steps=1, select=lambda _: selection)
+    assert raised.value.exit_code == 2
+    assert raised.value.where.startswith("step ") and "learning rate" in raised.value.where
+    assert "lower training.learning_rate (it is 0.005)" in raised.value.fix
+    assert not (tmp_path / "best.safetensors").exists()
+    assert same(after[0], weights(loaded))
+    assert all(value.isfinite().all() for value in weights(loaded).values())
+
+
 def test_packing_trains_the_same_on_the_same_rows(fresh, tmp_path, run, examples):
     apart, packed = fresh(), fresh()
     one_step = {"num_train_epochs": 1, "per_device_train_batch_size": 12, "optim": "sgd"}

@@ -6,6 +6,7 @@ gradients are summed.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -210,7 +211,7 @@ class _Loop:
         return self._selection.best_step(self._state) if self._selection else self._state.step
 
     def _step(self, step: Step, factor: float, label_only: bool) -> float:
-        """Do one optimizer step and return its loss (nats)."""
+        """Do one optimizer step and return its loss (nats). Raises `ModelError` where it is no finite number."""
         rows = list(step.rows)
         weights = iter(coefficients(rows, self._config.loss, label_only=label_only))
         batches = [(batch, [next(weights) for _ in batch]) for batch in step.batches]
@@ -231,15 +232,8 @@ class _Loop:
                 # Gradients are averaged over the processes, and their sum is wanted.
                 (loss * others).backward()
             total += float(loss.detach())
-        import torch
-
-        parameters = list(trained_parameters(self.model).values())
-        torch.nn.utils.clip_grad_norm_(parameters, self._config.max_grad_norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._config.learning_rate * factor
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
         total = self._sum(total)
+        self._descend(total, self._config.learning_rate * factor, step.epoch)
         self._state.step += 1
         self._state.loss_sum += total
         self._state.tokens += sum(len(row) for row in rows)
@@ -248,6 +242,30 @@ class _Loop:
         )
         self._state.flops += sum(self._plan.cost(row) for row in rows)
         return total
+
+    def _descend(self, loss: float, learning_rate: float, epoch: int) -> None:
+        """Change the weights by the gradients that are there."""
+        import torch
+
+        parameters = list(trained_parameters(self.model).values())
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._config.max_grad_norm))
+        # Every process has the sums of all, so that all of them stop here, before a weight is spoilt.
+        for name, value in (("loss", loss), ("gradient", norm)):
+            if not math.isfinite(value):
+                raise self._diverged(f"the {name} is {value}", learning_rate, epoch)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def _diverged(self, what: str, learning_rate: float, epoch: int) -> ModelError:
+        exact = "" if self._autocast is None else f", set {self._section}.dtype=float32"
+        return ModelError(
+            f"{self._title}: {what}, so that no weights can be learnt from it. Nothing of this step is kept.",
+            where=f"step {self._state.step + 1}, epoch {epoch + 1}, learning rate {learning_rate:.3g}",
+            fix=f"lower {self._section}.learning_rate (it is {self._config.learning_rate:g}){exact}, "
+            "or start from another base model",
+        )
 
     def _inputs(self, batch: Batch, weights: Sequence[Any]) -> Inputs:
         if self._ragged:
