@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from whylabel.errors import DataError, ModelError, RecipeError
-from whylabel.host.atomic import whole_folder, write_json
+from whylabel.host.atomic import read_json, whole_folder, write_json
 from whylabel.host.paths import expanded
 from whylabel.models.check import check_replaceable
 from whylabel.models.packaged import cache_folder
@@ -132,8 +132,6 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     @classmethod
     def load(cls, folder: str | Path) -> ReasoningClassifier:
         """Return a fitted classifier from a saved folder, or from a run folder."""
-        import json
-
         from whylabel.prediction.trained import TrainedClassifier, model_folder
 
         model = TrainedClassifier.from_folder(folder)
@@ -152,7 +150,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         fitted.model_ = model
         fitted.classes_ = np.array(
-            json.loads(classes.read_text(encoding="utf-8")) if classes.exists() else model.labels.names
+            read_json(classes, list, fix="save the model again") if classes.exists() else model.labels.names
         )
         return fitted
 

@@ -7,17 +7,17 @@ keeps the recipe, versions and hardware that it was made with.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from whylabel.errors import RunFolderError
 from whylabel.host.atomic import write_json, write_text
+from whylabel.host.locks import locked
 from whylabel.host.takeover import check_folder
 
 STAGES = (
@@ -31,7 +31,7 @@ STAGES = (
 )
 FORMAT = 2
 """Version of `run.json`. Before 2 calibration was a part of training, and a stage did not keep its recipe."""
-_LOCK = ".lock"
+_LOCK, _LOCKED = ".lock", ".lock.sqlite"
 
 
 class RunFolder:
@@ -162,7 +162,7 @@ class RunFolder:
         """Raise `UsageError` if the folder holds things, and no run: nothing of another's is written over."""
         if not self.read_manifest():
             fix = "choose a new or an empty folder with --output DIR"
-            check_folder(self.path, lambda path: path.name == _LOCK, wanted="A run", fix=fix)
+            check_folder(self.path, lambda path: path.name in (_LOCK, _LOCKED), wanted="A run", fix=fix)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -173,30 +173,25 @@ class RunFolder:
         folder holds other things than a run.
         """
         self.check_ours()
-        lock = self.path / _LOCK
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise RunFolderError(
-                f"The run folder cannot be written: {error.strerror}.",
-                where=str(self.path),
-                fix="choose another with --output DIR",
-            ) from None
-        try:
+        holder = self.path / _LOCK
+        with ExitStack() as stack:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                holder = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip()
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(self.path / _LOCKED, wait=False))
+                holder.write_text(f"pid {os.getpid()}", encoding="ascii")
+            except BlockingIOError:
+                named = holder.read_text(encoding="ascii", errors="replace") if holder.exists() else "unknown"
                 raise RunFolderError(
-                    f"Another process works in this run folder ({holder or 'unknown'}).",
+                    f"Another process works in this run folder ({named}).",
                     where=str(self.path),
                     fix="wait for it to end, or choose another folder with --output DIR",
                 ) from None
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"pid {os.getpid()}".encode(), 0)
+            except OSError as error:
+                raise RunFolderError(
+                    f"The run folder cannot be written: {error.strerror or error}.",
+                    where=str(self.path),
+                    fix="choose another with --output DIR",
+                ) from None
             if not self.manifest.exists():
                 self.update_manifest()
             yield
-        finally:
-            os.close(descriptor)

@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import click
 import pytest
 
 from whylabel.cli import recipe as recipe_verb
 from whylabel.cli.main import VERBS, main
+from whylabel.errors import DataError
 from whylabel.recipe import reference
 from whylabel.version import __version__
 
@@ -99,6 +101,65 @@ def test_debug_shows_the_traceback(failing, capsys):
     assert main(["recipe", "--debug"]) == 1
     err = capsys.readouterr().err
     assert "Traceback (most recent call last)" in err and "Internal error: ZeroDivisionError" in err
+
+
+OSC = "\x1b]0;x\x07\u202e\x9b"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError(f"what{OSC}", where=f"where{OSC}", fix=f"fix{OSC}"),
+        click.UsageError(f"what{OSC}"),
+        PermissionError(13, "Permission denied", f"file{OSC}"),
+        ZeroDivisionError(f"what{OSC}"),
+    ],
+)
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_an_error_sends_no_control_characters_to_the_terminal(failing, capsys, error, debug):
+    failing(error)
+    assert main(["recipe", *debug]) in (1, 2)
+    err = capsys.readouterr().err
+    assert not set(err) & set(OSC.replace("]0;x", "")) and "\ufffd]0;x\ufffd" in err
+
+
+def test_half_a_character_that_nothing_can_write_is_no_bug_of_ours(failing, tmp_path, capsys):
+    try:
+        (tmp_path / "page").write_text("label \ud800", encoding="utf-8")
+    except UnicodeEncodeError as error:
+        failing(error)
+    assert main(["recipe"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Error: ") and "'label \\ud800'" in err and "fix: " in err
+
+
+def test_verbs_that_go_on_after_an_interrupt_say_so_and_the_others_do_not(monkeypatch, capsys):
+    for verb in VERBS:
+        if verb == "recipe":
+            continue
+        module = importlib.import_module(f"whylabel.cli.{verb.replace('-', '_')}")
+
+        @click.command(verb)
+        def command():
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(module, "command", command)
+        assert main([verb]) == 130
+        said = capsys.readouterr().err.strip()
+        goes_on = verb in ("run", "train-reasoner", "augment", "train", "evaluate")
+        assert said == (
+            "Interrupted. The same command goes on where this one stopped."
+            if goes_on
+            else "Interrupted. The same command begins anew."
+        )
+
+
+def test_main_works_in_a_thread_of_its_own(capsys):
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(main(["--version"])))
+    thread.start()
+    thread.join()
+    assert codes == [0]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])

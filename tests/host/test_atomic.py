@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from whylabel.host.atomic import whole_file, whole_folder, write_json, write_text
+from whylabel.errors import RunFolderError
+from whylabel.host.atomic import as_written, read_json, whole_file, whole_folder, write_json, write_text
 
 
 def names(folder):
@@ -107,3 +108,52 @@ def test_json_is_sorted_utf8_and_without_nan(tmp_path):
 def test_line_ends_stay_as_they_are(tmp_path):
     write_text(tmp_path / "t", "a\nb\r\nc")
     assert (tmp_path / "t").read_bytes() == b"a\nb\r\nc"
+
+
+# -- JSON, back again --------------------------------------------------------------------------------------
+
+
+def test_json_comes_back_as_it_was_written(tmp_path):
+    values = {"é": ["\ud800", "\x9b", "\u202e", "→", 1.5, None], "a": {}}
+    write_json(tmp_path / "metrics.json", values)
+    assert read_json(tmp_path / "metrics.json", dict) == values
+    (tmp_path / "metrics.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "cannot be read: Expecting value"),
+        (b'{"a": 1', "cannot be read"),
+        (b'{"a": "\xff"}', "cannot be read: 'utf-8'"),
+        (b'{"a": NaN}', "cannot be read: NaN is no JSON"),
+        (b'{"a": -Infinity}', "-Infinity is no JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "cannot be read"),
+        (b"[" * 100_000, "cannot be read: maximum recursion depth"),
+        (b"[1]", "is not what whylabel writes: it holds a list, not a dict"),
+        (b"null", "is not what whylabel writes"),
+        (None, "is not there"),
+    ],
+)
+def test_a_damaged_json_file_is_named_with_a_fix(tmp_path, content, expected):
+    path = tmp_path / "metrics.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RunFolderError) as caught:
+        read_json(path, dict, fix="train again")
+    assert expected in caught.value.what and caught.value.what.startswith("metrics.json ")
+    assert caught.value.where == str(path) and caught.value.fix == "train again"
+
+
+def test_values_that_whylabel_does_not_write_are_no_bug_of_it(tmp_path):
+    for missed in (lambda: {}["accuracy"], lambda: None.get, lambda: float("x"), lambda: [][0]):
+        with (
+            pytest.raises(RunFolderError, match="is not what whylabel writes"),
+            as_written(tmp_path / "m.json"),
+        ):
+            missed()
+
+
+def test_a_page_with_half_a_character_is_written_all_the_same(tmp_path):
+    write_text(tmp_path / "report.html", "a\ud800b")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == "a\ufffdb"

@@ -73,3 +73,72 @@ def test_a_terminal_gets_a_live_bar_and_stdout_stays_clean(monkeypatch, capsys):
     shown = terminal.getvalue()
     assert "augment" in shown and "1,000 of 1,000 rows" in shown and "tok/s" in shown
     assert capsys.readouterr().out == ""
+
+
+# -- lines off a terminal, and the time left ---------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is told to go on."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self):
+            return self.now
+
+        def wait(self, seconds):
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr("whylabel.host.progress.time", clock)
+    return clock
+
+
+def test_off_a_terminal_a_calm_line_appears_every_quarter_of_a_minute(clock, capsys):
+    with progress("train", total=60, unit="steps") as bar:
+        for _ in range(60):
+            clock.wait(1)
+            bar.advance(1, tokens=10)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" steps")[0] for line in lines] == [
+        "  train: 14 of 60",
+        "  train: 29 of 60",
+        "  train: 44 of 60",
+        "  train: 59 of 60",
+        "  train: 60 of 60",
+    ]
+    times = [line.split(" · ")[2] for line in lines]
+    assert times == ["46 s left", "31 s left", "16 s left", "1.0 s left", "1 min 00 s"]
+
+
+def test_a_slow_first_step_says_nothing_of_the_time_left(clock, capsys):
+    with progress("train", total=9, unit="steps") as bar:
+        clock.wait(30)  # warms up
+        for _ in range(9):
+            bar.advance(1, tokens=100)
+            clock.wait(16)
+    lines = [line.split(" · ")[-1] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["30 s", "46 s", "1 min 02 s", "1 min 20 s left", "1 min 04 s left", "48 s left", "32 s left",
+                     "16 s left", "2 min 38 s"]  # fmt: skip
+
+
+def test_the_rows_of_a_first_batch_do_not_count_for_the_time_left(clock, capsys):
+    with progress("augment", total=400) as bar:
+        for _ in range(10):
+            clock.wait(20)
+            for _ in range(40):
+                bar.advance()
+    lines = [line.split(" · ")[-1] for line in capsys.readouterr().err.splitlines()]
+    assert lines[0] == "20 s" and lines[1:4] == ["2 min 40 s left", "2 min 20 s left", "2 min 00 s left"]
+
+
+def test_many_quick_rows_come_to_a_time_left_as_well(clock, capsys):
+    with progress("predict", total=1000) as bar:
+        for _ in range(600):
+            clock.wait(0.05)
+            bar.advance()
+        clock.wait(1)
+        bar.advance()
+    assert capsys.readouterr().err.splitlines()[-1].endswith(" left")

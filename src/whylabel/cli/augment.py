@@ -43,9 +43,8 @@ def command(
     Killed at any moment, the same command goes on at the row where it was. Rows that are finished are used again;
     of the others only those run that a change of the recipe or --retry concerns.
     """
-    import json
-
     from whylabel.cli.results import print_stage
+    from whylabel.host.terminal import print_json
     from whylabel.pipeline import Pipeline
 
     recipe, run = open_run(recipe_path, overrides, output, limit)
@@ -55,7 +54,7 @@ def command(
         with run.locked():
             rehearsal = pipeline.rehearse_augment(again)
         if as_json:
-            click.echo(json.dumps(rehearsal.to_json(), ensure_ascii=False, indent=2, sort_keys=True))
+            print_json(rehearsal.to_json())
         else:
             _show(rehearsal)
         return 0
@@ -68,6 +67,7 @@ def command(
 
 def _show(rehearsal: Rehearsal) -> None:
     from whylabel.host.progress import duration
+    from whylabel.host.terminal import printable_lines
 
     done = rehearsal.rows - rehearsal.to_write
     click.echo(f"{rehearsal.to_write:,} reasonings to write for {rehearsal.rows:,} rows")
@@ -76,7 +76,7 @@ def _show(rehearsal: Rehearsal) -> None:
         return
     for place, (text, tokens) in enumerate(rehearsal.prompts, start=1):
         click.echo(click.style(f"\nprompt {place} ({tokens} tokens)", bold=True))
-        click.echo(textwrap.indent(text, "  "))
+        click.echo(textwrap.indent(printable_lines(text), "  "))
     click.echo(f"\nprompt tokens  about {rehearsal.prompt_tokens:,}")
     click.echo(f"new tokens     about {rehearsal.new_tokens:,}, {rehearsal.tokens_per_second:,.0f} a second")
     click.echo(

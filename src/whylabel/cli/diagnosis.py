@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from whylabel.engines.openvino import PACKAGES
+from whylabel.errors import UsageError
 from whylabel.host.machine import hardware, installed_version, versions
+from whylabel.host.runtime import hub_endpoint
 from whylabel.models.packaged import PACKAGED_MODELS, cache_folder, cached_model, is_cached
 
 if TYPE_CHECKING:
@@ -35,11 +37,8 @@ def diagnose() -> dict[str, dict[str, object]]:
         },
         "engines": _engines(),
         "extras": {name: _extra(name) for name in _EXTRAS},
-        "models": {
-            "cache": str(cache_folder()),
-            **{name: _model(name) for name in PACKAGED_MODELS},
-        },
-        "hub": {"endpoint": _endpoint(), "reachable": _reachable(_endpoint())},
+        "models": {"cache": _cache(), **{name: _model(name) for name in PACKAGED_MODELS}},
+        "hub": _hub(),
     }
 
 
@@ -82,8 +81,19 @@ def _model(name: str) -> str:
     return str(cached_model(name)) if is_cached(name) else f"not fetched: whylabel models pull {name}"
 
 
-def _endpoint() -> str:
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+def _cache() -> str:
+    try:
+        return str(cache_folder())
+    except UsageError as error:
+        return f"none: {error.what} {error.fix}"
+
+
+def _hub() -> dict[str, object]:
+    try:
+        endpoint = hub_endpoint()
+    except UsageError as error:
+        return {"endpoint": os.environ["HF_ENDPOINT"], "reachable": f"no ({error.what})"}
+    return {"endpoint": endpoint, "reachable": _reachable(endpoint)}
 
 
 def _reachable(endpoint: str) -> str:
@@ -91,6 +101,6 @@ def _reachable(endpoint: str) -> str:
     port = address.port or (80 if address.scheme == "http" else 443)
     try:
         socket.create_connection((address.hostname or "", port), timeout=_HUB_SECONDS).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a host name may have an impossible part
         return f"no ({error}); local folders, GGUF files and the default model work without it"
     return "yes"

@@ -12,15 +12,14 @@ from whylabel.cli.options import debug_option, json_option
 @debug_option
 def command(as_json: bool) -> None:
     """Show versions, cores, memory, the arithmetic that will be used and why, engines, model cache and hub."""
-    import json
-
     from whylabel.cli.diagnosis import diagnose
+    from whylabel.host.terminal import print_json, printable
 
     found = diagnose()
     if as_json:
-        click.echo(json.dumps(found, indent=2, sort_keys=True))
+        print_json(found)
         return
     for section, values in found.items():
         click.echo(click.style(section, bold=True))
         for name, value in values.items():
-            click.echo(f"  {name:<20} {value}")
+            click.echo(f"  {name:<20} {printable(str(value))}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from whylabel.cli.options import debug_option, json_option
-from whylabel.cli.terminal import printable
+from whylabel.host.terminal import print_json, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,9 +52,7 @@ def command(
     task = recipe.task if _is_recipe(data) else None
     inspection = inspect_dataset(recipe.data, task, recipe.seed, count_tokens)
     if as_json:
-        import json
-
-        click.echo(json.dumps(inspection.to_json(), ensure_ascii=False, indent=2, sort_keys=True))
+        print_json(inspection.to_json())
     else:
         show(inspection)
         if count_tokens is None:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import signal
 import sys
+import threading
 import traceback
 
 import click
+
+from whylabel.host.terminal import prepare_streams, printable_lines
 
 VERBS = {
     "init": "Write a commented recipe for your own data.",
@@ -29,6 +33,11 @@ VERBS = {
     "recipe": "Explain every field of the recipe.",
     "completion": "Print the shell completion script.",
 }
+
+RESUMED = frozenset({"run", "train-reasoner", "augment", "train", "evaluate"})
+"""Verbs that go on where they were interrupted; the others begin anew."""
+
+_SHOWN = 20
 
 
 class _Verbs(click.Group):
@@ -83,17 +92,21 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; never raises."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    # A polite kill ends like Ctrl-C: what is committed stays, and the exit code says so.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    prepare_streams()
+    if threading.current_thread() is threading.main_thread():
+        # A polite kill ends like Ctrl-C: what is committed stays, and the exit code says so.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     stdout = sys.stdout
     try:
         result = _run(arguments)
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, click.Abort):
-        _tell("Interrupted. The same command goes on where this one stopped.")
+        _tell(_interrupted(arguments))
         return 130
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        _tell(shown.getvalue().rstrip("\n"))
         return 2
     except SystemExit as error:
         if sys.stdout is stdout:
@@ -122,7 +135,7 @@ def _report(error: Exception, *, debug: bool) -> int:
     from whylabel.errors import WhylabelError
 
     if debug:
-        traceback.print_exception(error)
+        _tell("".join(traceback.format_exception(error)).rstrip("\n"))
     if isinstance(error, WhylabelError):
         _tell(f"Error: {error}")
         return error.exit_code
@@ -135,11 +148,27 @@ def _report(error: Exception, *, debug: bool) -> int:
     if isinstance(error, OSError) and error.filename:
         _tell(f"Error: {error.strerror}\n  where: {error.filename}")
         return 2
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        _tell(
+            f"Error: A text or a name holds half a character, which no file can: {_around(error)}\n"
+            "  fix: mend that text in the data, or rename the file"
+        )
+        return 2
     _tell(
         f"Internal error: {type(error).__name__}: {error}\n"
         "  fix: this is a bug of whylabel; run again with --debug and report the traceback"
     )
     return 1
+
+
+def _around(error: UnicodeEncodeError) -> str:
+    return ascii(error.object[max(0, error.start - _SHOWN) : error.end + _SHOWN])
+
+
+def _interrupted(arguments: list[str]) -> str:
+    verb = next((argument for argument in arguments if argument in VERBS), "")
+    resumed = "goes on where this one stopped" if verb in RESUMED else "begins anew"
+    return f"Interrupted. The same command {resumed}."
 
 
 def _is_of_the_disk(error: Exception) -> bool:
@@ -150,7 +179,7 @@ def _is_of_the_disk(error: Exception) -> bool:
 
 
 def _tell(message: str) -> None:
-    click.echo(message, err=True)
+    click.echo(printable_lines(message), err=True)
 
 
 def entry() -> None:

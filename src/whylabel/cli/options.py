@@ -70,11 +70,12 @@ def open_run(
 
 def finish(pipeline: Pipeline) -> int:
     """Return the exit code of finished stages: 4 where rows failed, and say so."""
+    from whylabel.host.progress import say
+
     if not pipeline.failed_rows:
         return 0
-    click.echo(
+    say(
         f"{pipeline.failed_rows:,} rows failed. They are listed in {pipeline.run.augment_metrics} and "
-        f"{pipeline.run.predictions}.",
-        err=True,
+        f"{pipeline.run.predictions}."
     )
     return 4

@@ -6,7 +6,6 @@ Where a text may have several labels, JSONL and Parquet also have them as a list
 from __future__ import annotations
 
 import csv
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from whylabel.errors import UsageError
 from whylabel.host.atomic import whole_file
+from whylabel.host.terminal import json_text
 from whylabel.text.spreadsheet import harmless
 from whylabel.types import Prediction
 
@@ -99,7 +99,7 @@ def _labels(prediction: Prediction, multi_label: MultiLabel) -> list[str]:
 @contextmanager
 def _jsonl(stream: IO[str], card: ModelCard) -> Iterator[Write]:
     def write(prediction: Prediction) -> None:
-        stream.write(json.dumps(_record(prediction, card), ensure_ascii=False) + "\n")
+        stream.write(json_text(_record(prediction, card), encoding=getattr(stream, "encoding", None)) + "\n")
         stream.flush()
 
     yield write

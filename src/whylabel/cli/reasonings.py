@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from whylabel.cli.options import debug_option, json_option
-from whylabel.cli.terminal import printable
+from whylabel.host.terminal import json_text, printable
 
 if TYPE_CHECKING:
     from whylabel.reasonings.review import ReviewRow
@@ -58,7 +58,7 @@ def command(
     accepts or rejects applies as long as the row has the reasoning that was seen; an edit applies to any.
     """
     import itertools
-    import json
+    import sys
     from dataclasses import asdict
 
     from whylabel.cli.review_files import write_rows
@@ -85,7 +85,7 @@ def command(
         return
     for row in itertools.islice(rows, limit or 20):
         if as_json:
-            click.echo(json.dumps(asdict(row), ensure_ascii=False))
+            click.echo(json_text(asdict(row), encoding=sys.stdout.encoding))
         else:
             _show(row)
 

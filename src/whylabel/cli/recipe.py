@@ -15,9 +15,8 @@ from whylabel.cli.options import debug_option, json_option
 @debug_option
 def command(prefix: str, as_json: bool) -> None:
     """Explain every field of the recipe, or those whose name begins with PREFIX (for example: training)."""
-    import json
-
     from whylabel.errors import UsageError
+    from whylabel.host.terminal import print_json
     from whylabel.recipe import reference
 
     fields = [field for field in reference() if field[0].startswith(prefix)]
@@ -25,7 +24,7 @@ def command(prefix: str, as_json: bool) -> None:
         raise UsageError(f"No field of the recipe begins with {prefix!r}.", fix="whylabel recipe")
     if as_json:
         names = ("key", "type", "default", "help")
-        click.echo(json.dumps([dict(zip(names, field, strict=True)) for field in fields], indent=2))
+        print_json([dict(zip(names, field, strict=True)) for field in fields])
         return
     for key, kind, default, description in fields:
         if kind == "section":

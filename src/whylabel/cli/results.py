@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from whylabel.cli.terminal import printable
+from whylabel.host.atomic import as_written, read_json
+from whylabel.host.terminal import print_json, printable
 from whylabel.prediction.card import REASONS
 from whylabel.report.formats import p_value, points, shortened
 from whylabel.report.multi_label import decides_by_label
@@ -22,16 +22,15 @@ def print_stage(metrics: Path, *, as_json: bool) -> None:
     if not metrics.exists():
         return
     if as_json:
-        click.echo(metrics.read_text(encoding="utf-8"), nl=False)
+        print_json(read_json(metrics, dict))
     else:
-        click.echo(f"metrics: {metrics}")
+        click.echo(printable(f"metrics: {metrics}"))
 
 
 def print_stages(metrics: dict[str, Path], *, as_json: bool) -> None:
     """Print the metrics of several stages as one JSON object by their names, or say where they lie."""
     if as_json:
-        found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in metrics.items()}
-        click.echo(json.dumps(found, ensure_ascii=False, indent=2, sort_keys=True))
+        print_json({name: read_json(path, dict) for name, path in metrics.items()})
         return
     for path in metrics.values():
         print_stage(path, as_json=False)
@@ -39,12 +38,17 @@ def print_stages(metrics: dict[str, Path], *, as_json: bool) -> None:
 
 def print_results(run: RunFolder, *, as_json: bool) -> None:
     """Print the evaluation: a table for people, or `evaluation/metrics.json` as it is."""
+    metrics = read_json(run.evaluation_metrics, dict)
     if as_json:
-        click.echo(run.evaluation_metrics.read_text(encoding="utf-8"), nl=False)
+        print_json(metrics)
         return
+    with as_written(run.evaluation_metrics):
+        _show(run, metrics)
+
+
+def _show(run: RunFolder, metrics: dict[str, Any]) -> None:
     from rich.console import Console
 
-    metrics = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
     console = Console(width=max(100, Console().width))
     console.print()
     console.print(_comparison(metrics))
@@ -60,7 +64,7 @@ def print_results(run: RunFolder, *, as_json: bool) -> None:
         f"report:      {run.report}",
         f"predict:     echo 'your text' | whylabel predict --model {run.path}{asked}",
     ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _comparison(metrics: dict[str, Any]) -> Any:

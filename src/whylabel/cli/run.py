@@ -28,9 +28,8 @@ def command(
 
     A stage whose inputs have not changed is skipped; one that was interrupted goes on where it was.
     """
-    import json
-
     from whylabel.cli.results import print_results
+    from whylabel.host.terminal import print_json
     from whylabel.pipeline import Pipeline
 
     recipe, run = open_run(recipe_path, overrides, output, limit)
@@ -42,7 +41,7 @@ def command(
                 {"stage": stage, "would_run": reason is not None, "reason": reason}
                 for stage, reason in pipeline.would_run().items()
             ]
-            click.echo(json.dumps(stages, indent=2))
+            print_json(stages)
         else:
             click.echo("\n".join(pipeline.plan()))
         return 0

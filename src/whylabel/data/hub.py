@@ -9,6 +9,7 @@ from typing import Any
 
 from whylabel.data.table import PIECE_ROWS, Stream, Table, stream
 from whylabel.errors import DataError
+from whylabel.host.runtime import hub_endpoint
 
 _FORM = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[^:]+))?")
 
@@ -22,6 +23,7 @@ def read_hub(source: str) -> dict[str, Stream]:
     if match is None:
         raise DataError(f"{source!r} is not of the form hub:owner/name[:config].", where=source)
     # The libraries read these when they are imported.
+    hub_endpoint()
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import datasets
 

@@ -19,7 +19,8 @@ from whylabel.engines.base import Completion, Sampling
 from whylabel.engines.openvino_export import EXPORT_VERSION, USE_TRANSFORMERS, export
 from whylabel.engines.openvino_pipeline import PagedPipeline, Row
 from whylabel.errors import EngineError
-from whylabel.host.atomic import one_at_a_time, whole_folder
+from whylabel.host.atomic import whole_folder
+from whylabel.host.locks import one_at_a_time
 from whylabel.host.machine import installed_version, usable_cores
 from whylabel.host.progress import say
 from whylabel.models.load import LoadedModel

@@ -1,17 +1,23 @@
-"""Files and folders that appear whole or not at all: write aside, fsync, rename."""
+"""Files and folders that appear whole or not at all: write aside, fsync, rename. And JSON, back again."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from whylabel.errors import RunFolderError
+from whylabel.host.terminal import json_text, whole_characters
+
+_Kind = TypeVar("_Kind")
 _ASIDE = ".partial"
+_AGAIN = "remove the file and run its stage again"
+_WINDOWS = sys.platform == "win32"
 
 
 @contextmanager
@@ -59,29 +65,59 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-@contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
-    """Let one process at a time into the block for `path`; the others wait. A killed process lets the next in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text whole or not at all."""
+    """Write UTF-8 text whole or not at all; halves of surrogate pairs, which UTF-8 cannot hold, become U+FFFD."""
     with whole_file(path) as aside:
-        aside.write_text(text, encoding="utf-8", newline="\n")
+        aside.write_text(whole_characters(text), encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON (UTF-8, keys sorted, no NaN) whole or not at all."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
-    write_text(path, text + "\n")
+    """Write JSON (UTF-8, keys sorted, no NaN) whole or not at all; `read_json` returns the same."""
+    write_text(path, json_text(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, kind: type[_Kind], *, fix: str = _AGAIN) -> _Kind:
+    """Return what a JSON file holds that `write_json` has written.
+
+    Raises `RunFolderError`, which names the file and says `fix`, if it is absent, torn, no UTF-8, holds NaN, or its
+    outermost value is no `kind`.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except FileNotFoundError:
+        raise RunFolderError(f"{path.name} is not there.", where=str(path), fix=fix) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFolderError(f"{path.name} cannot be read: {error}.", where=str(path), fix=fix) from None
+    with as_written(path, fix=fix):
+        if not isinstance(value, kind):
+            raise TypeError(f"it holds a {type(value).__name__}, not a {kind.__name__}")
+    return value
+
+
+@contextmanager
+def as_written(path: Path, *, fix: str = _AGAIN) -> Iterator[None]:
+    """Raise `RunFolderError` where the block, which looks into values from a file, misses what we write there."""
+    try:
+        yield
+    except KeyError as error:
+        raise _foreign(path, f"it has no {error}", fix) from error
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise _foreign(path, str(error), fix) from error
+
+
+def _foreign(path: Path, reason: str, fix: str) -> RunFolderError:
+    return RunFolderError(f"{path.name} is not what whylabel writes: {reason}.", where=str(path), fix=fix)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    # Windows opens no folders, and syncs only what is open for writing.
+    if _WINDOWS and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -35,6 +36,14 @@ def installed_version(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
+
+
+def user_name() -> str:
+    """Return the name of the user, or the number of one whom the system does not know by name."""
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        return f"user {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def hardware() -> dict[str, object]:

@@ -8,14 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from whylabel.host.terminal import printable, printable_lines
+
 _PLAIN_INTERVAL_SECONDS = 15.0
 _BURST_SECONDS = 0.1
 _REDRAW_SECONDS = 0.1
+# Before so much has been measured, a time left would be a guess.
+_UNITS_BEFORE_LEFT = 3
+_SECONDS_BEFORE_LEFT = 10.0
+_LONGEST_FIRST_BURST_SECONDS = 1.0
 
 
 def say(message: str) -> None:
-    """Print a message for the user to stderr; stdout is for data."""
-    print(message, file=sys.stderr, flush=True)
+    """Print a message for the user to stderr; stdout is for data. What a terminal would obey is not shown."""
+    print(printable_lines(message), file=sys.stderr, flush=True)
 
 
 class Progress(Protocol):
@@ -28,6 +34,7 @@ class Progress(Protocol):
 @contextmanager
 def progress(name: str, total: int, unit: str = "rows", done: int = 0) -> Iterator[Progress]:
     """Show progress of `total` units; `done` of them were finished before and do not count for the rate."""
+    name = printable(name)
     if sys.stderr.isatty():
         with _bar(name, total, unit, done) as bar:
             yield bar
@@ -46,12 +53,25 @@ class _Rate:
         self.tokens = 0
         self.started = self.last = time.monotonic()
         self.note = ""
+        # The first units warm up memory, caches and kernels: the time left is reckoned from when they were done.
+        self._warm_rows = done
+        self._warm_at = self._first_at = self.started
+        self._warm = False
 
     def add(self, rows: int, tokens: int, note: str) -> None:
+        now = time.monotonic()
+        first = not self.fresh
         self.rows += rows
         self.tokens += tokens
-        self.note = note or self.note
-        self.last = time.monotonic()
+        self.note = printable(note) or self.note
+        if first:
+            self._first_at = now
+        burst = now - self.last <= _BURST_SECONDS and now - self._first_at <= _LONGEST_FIRST_BURST_SECONDS
+        if first or (burst and not self._warm):
+            self._warm_rows, self._warm_at = self.rows, now
+        else:
+            self._warm = True
+        self.last = now
 
     @property
     def fresh(self) -> int:
@@ -63,13 +83,17 @@ class _Rate:
         parts = []
         if self.tokens:
             parts.append(f"{self.tokens / seconds:,.0f} tok/s")
-        if self.fresh and self.rows < self.total:
-            parts.append(f"{duration((self.total - self.rows) * seconds / self.fresh)} left")
-        else:
-            parts.append(duration(seconds))
+        left = self._seconds_left()
+        parts.append(duration(seconds) if left is None else f"{duration(left)} left")
         if self.note:
             parts.append(self.note)
         return " · ".join(parts)
+
+    def _seconds_left(self) -> float | None:
+        """Return how long the rest takes; None when nothing is left, or too little was measured to tell."""
+        measured, seconds = self.rows - self._warm_rows, self.last - self._warm_at
+        told = measured >= _UNITS_BEFORE_LEFT and seconds >= _SECONDS_BEFORE_LEFT
+        return (self.total - self.rows) * seconds / measured if told and self.rows < self.total else None
 
 
 class _Lines:
@@ -103,10 +127,10 @@ def _bar(name: str, total: int, unit: str, done: int) -> Iterator[Progress]:
     from rich.progress import BarColumn, Progress, TextColumn
 
     bar = Progress(
-        TextColumn("  {task.description}"),
+        TextColumn("  {task.description}", markup=False),
         BarColumn(bar_width=28),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + unit),
-        TextColumn("{task.fields[figures]}", style="dim"),
+        TextColumn("{task.fields[figures]}", style="dim", markup=False),
         console=Console(stderr=True),
     )
     rate = _Rate(total, done)

@@ -8,6 +8,9 @@ import sys
 import warnings
 from functools import cache
 from logging import ERROR, getLogger
+from urllib.parse import urlsplit
+
+from whylabel.errors import UsageError
 
 # glibc's mallopt parameters, from <malloc.h>.
 _M_TRIM_THRESHOLD = -1
@@ -16,7 +19,11 @@ _M_MMAP_THRESHOLD = -3
 
 @cache
 def prepare_process() -> None:
-    """Switch off telemetry and chatter, and tune the allocator; does its work once."""
+    """Switch off telemetry and chatter, and tune the allocator; does its work once.
+
+    Raises `UsageError` where the libraries below would refuse the address of the hub when they are imported.
+    """
+    hub_endpoint()
     for name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ.setdefault(name, "1")
     # OpenVINO reports every import and conversion, with no variable that says no; without this module it cannot.
@@ -33,6 +40,23 @@ def prepare_process() -> None:
     # Where it is installed, transformers imports it, and it tells everyone which kernels it has not.
     getLogger("bitsandbytes").setLevel(ERROR)
     _keep_freed_memory()
+
+
+def hub_endpoint() -> str:
+    """Return the address of the hub, `$HF_ENDPOINT` or the usual one. Raises `UsageError` if it is no http(s) URL."""
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    try:
+        address = urlsplit(endpoint)
+        _ = address.port  # raises ValueError for one that is none
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise ValueError("it is no http or https URL")
+    except ValueError as error:
+        raise UsageError(
+            f"The address of the hub cannot be used: {error}.",
+            where=f"HF_ENDPOINT={endpoint}",
+            fix="unset HF_ENDPOINT, or set it to a URL such as https://huggingface.co",
+        ) from None
+    return endpoint
 
 
 def _keep_freed_memory() -> None:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from whylabel.host.runtime import prepare_process
 from whylabel.models.load import find, not_found
 
 # Weights; settings; vocabularies and templates of tokenizers.
@@ -56,13 +57,13 @@ def _plain(settings: Any) -> str:
 
 
 def _hub_fingerprint(name: str) -> str:
+    prepare_process()
     from huggingface_hub import model_info
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
     from transformers.utils import cached_file
 
     try:
         return f"{name}@{model_info(name).sha}"
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
+    except Exception:  # a border: the hub's own errors, and those of its HTTP client, which are no OSErrors
         # Offline: the commit is in the path of the cached file.
         try:
             config = cached_file(name, "config.json", local_files_only=True)

@@ -13,12 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whylabel.errors import ModelError
-from whylabel.host.atomic import write_json
+from whylabel.errors import ModelError, RunFolderError
+from whylabel.host.atomic import read_json, write_json
 from whylabel.host.paths import expanded
 from whylabel.host.runtime import first_line, prepare_process
 from whylabel.models.gguf import load_gguf
-from whylabel.models.packaged import PACKAGED_MODELS, cached_model, pull
+from whylabel.models.packaged import PACKAGED_MODELS, cached_model, is_cached, pull
 from whylabel.text.prompts import LABEL_MARKER, PAD_TOKEN
 
 if TYPE_CHECKING:
@@ -128,11 +128,16 @@ def token_counter(name: str) -> Callable[[str], int] | None:
     """Return what counts a text's tokens, from the tokenizer file alone; None if the model is not on this machine."""
     from tokenizers import Tokenizer
 
+    if name in PACKAGED_MODELS and not is_cached(name):
+        return None
     folder = cached_model(name) if name in PACKAGED_MODELS else expanded(name)
     file = folder / "tokenizer.json"
     if not file.is_file():
         return None
-    tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises no kind of its own
+        raise ModelError(f"The tokenizer cannot be read: {first_line(error)}.", where=str(file)) from None
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
@@ -223,19 +228,18 @@ def save(loaded: LoadedModel, folder: Path, card: dict[str, Any]) -> None:
 
 def read_card(folder: Path) -> dict[str, Any]:
     """Return `whylabel.json` of a trained model. Raises `ModelError` if the folder is not one of ours."""
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (folder / CARD).exists():
         raise ModelError(
             f"This folder holds no whylabel model (no {CARD}).",
             where=str(folder),
             fix="name a run folder, or the model folder inside it",
+        )
+    try:
+        return read_json(folder / CARD, dict)
+    except RunFolderError as error:
+        raise ModelError(
+            error.what, where=str(folder), fix="train the model again, or copy it again"
         ) from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{CARD} cannot be read: {error}.", where=str(folder)) from None
-    if not isinstance(card, dict):
-        raise ModelError(f"{CARD} is not a JSON object.", where=str(folder))
-    return card
 
 
 def _load_pretrained(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -275,9 +279,11 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     prepare_process()
-    _refuse_foreign_code(source)
     try:
+        _refuse_foreign_code(source)
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except ModelError:
+        raise
     except Exception as error:  # as in _load_pretrained
         raise not_found(source, error) from error
 

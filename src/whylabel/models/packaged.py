@@ -16,8 +16,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from whylabel.errors import ModelError, unknown_name
-from whylabel.host.atomic import one_at_a_time, whole_folder
+from whylabel.errors import ModelError, UsageError, unknown_name
+from whylabel.host.atomic import whole_folder
+from whylabel.host.locks import one_at_a_time
+from whylabel.host.paths import expanded, home_folder
 from whylabel.host.progress import say
 
 
@@ -46,11 +48,13 @@ PACKAGED_MODELS = {
 
 
 def cache_folder() -> Path:
-    """Return `$WHYLABEL_CACHE`, or `whylabel` in the user's cache folder."""
+    """Return `$WHYLABEL_CACHE`, or `whylabel` in the user's cache folder. Raises `UsageError` if there is none."""
     named = os.environ.get("WHYLABEL_CACHE")
     if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whylabel"
+        return expanded(named)
+    home = os.environ.get("XDG_CACHE_HOME")
+    caches = expanded(home) if home else home_folder("name a cache folder in WHYLABEL_CACHE") / ".cache"
+    return caches / "whylabel"
 
 
 def cached_model(name: str) -> Path:
@@ -59,8 +63,11 @@ def cached_model(name: str) -> Path:
 
 
 def is_cached(name: str) -> bool:
-    """Return whether the model has been pulled."""
-    return (cached_model(name) / "config.json").exists()
+    """Return whether the model has been pulled; where there is no cache folder, none has."""
+    try:
+        return (cached_model(name) / "config.json").exists()
+    except (OSError, UsageError):
+        return False
 
 
 def pull(name: str) -> Path:

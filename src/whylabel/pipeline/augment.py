@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import RunFolderError
-from whylabel.host.atomic import write_json
+from whylabel.host.atomic import as_written, read_json, write_json
 from whylabel.host.progress import say
 from whylabel.models.load import CARD
 from whylabel.pipeline.inputs import Inputs
@@ -50,12 +49,14 @@ def augment_stage(
 
 def require_reasonings(run: RunFolder) -> None:
     """Raise `RunFolderError` if not one reasoning was kept: nothing that needs them is worth its training."""
-    found = json.loads(run.augment_metrics.read_text(encoding="utf-8"))
-    if found["kept"] == 0:
+    found = read_json(run.augment_metrics, dict)
+    with as_written(run.augment_metrics):
+        kept, rows = int(found["kept"]), int(found["rows"])
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in found["dropped_by_reason"].items())
         failed = f"{found['failed']:,} failed" if found["failed"] else ""
+    if kept == 0:
         raise RunFolderError(
-            f"No reasoning was kept of {found['rows']:,}: {', '.join(filter(None, [reasons, failed]))}.",
+            f"No reasoning was kept of {rows:,}: {', '.join(filter(None, [reasons, failed]))}.",
             where=str(run.dropped),
             fix="look at them with: whylabel reasonings RUN --state dropped; then change augment.filters, "
             "augment.verification or the reasoner, or train without reasonings: classifier.target=label",

@@ -5,10 +5,9 @@ It changes `whylabel.json` alone, never the weights.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from whylabel.host.atomic import write_json
+from whylabel.host.atomic import read_json, write_json
 from whylabel.models.fingerprint import model_fingerprint
 from whylabel.models.load import CARD, read_card
 from whylabel.pipeline.inputs import Inputs
@@ -27,7 +26,7 @@ def calibrate_stage(job: Job, folder: Path, metrics: Path) -> StageResult:
 
     recipe, validation = job.inputs.recipe, job.inputs.dataset.validation
     card = ModelCard.from_json(read_card(folder), folder)
-    figures = json.loads(metrics.read_text(encoding="utf-8"))
+    figures = read_json(metrics, dict)
     start = uncalibrated(card, recipe, figures.get("reasoning_budget", card.max_reasoning_tokens))
     card = calibrate_classifier(load(str(folder), device=recipe.device), start, validation, recipe)
     write_json(folder / CARD, card.to_json())

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from whylabel.engines.choice import output_settings
 from whylabel.errors import RunFolderError
+from whylabel.host.atomic import as_written, read_json
 from whylabel.models.fingerprint import model_fingerprint
 from whylabel.pipeline.inputs import Inputs
 from whylabel.prediction.calibration import LEAST_ROWS
@@ -279,8 +280,9 @@ def matched_budget(run: RunFolder, budget: str) -> dict[str, Any]:
 
     Rounds of self-training count. `budget` is `matched_steps` or `matched_flops`.
     """
-    spent = json.loads(run.classifier_metrics.read_text(encoding="utf-8"))
-    trainings = [spent, *spent.get("self_training", [])]
-    if budget == "matched_steps":
-        return {"max_steps": sum(one["steps"] for one in trainings)}
-    return {"max_train_flops": sum(one["flops"] for one in trainings)}
+    spent = read_json(run.classifier_metrics, dict)
+    with as_written(run.classifier_metrics):
+        trainings = [spent, *spent.get("self_training", [])]
+        if budget == "matched_steps":
+            return {"max_steps": sum(one["steps"] for one in trainings)}
+        return {"max_train_flops": sum(one["flops"] for one in trainings)}

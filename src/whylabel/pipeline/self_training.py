@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from whylabel.host.atomic import write_json
+from whylabel.host.atomic import read_json, write_json
 from whylabel.host.progress import say
 from whylabel.pipeline.job import Job
 from whylabel.reasonings.files import read_reasoned
@@ -29,7 +28,7 @@ def self_training_round(
     if not (written.exists() and counts.exists()):
         say(f"  self-training, round {number}:")
         _write(job, f"round {number}", rows, written, counts)
-    return joined(rows, read_reasoned(written)), json.loads(counts.read_text(encoding="utf-8"))
+    return joined(rows, read_reasoned(written)), read_json(counts, dict)
 
 
 def _write(

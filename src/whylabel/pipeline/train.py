@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from whylabel.host.atomic import whole_folder, write_json
+from whylabel.host.atomic import read_json, whole_folder, write_json
 from whylabel.host.progress import say
 from whylabel.pipeline.calibrate import trained_content
 from whylabel.pipeline.job import Job, StageResult
@@ -33,7 +32,7 @@ def classifier_stage(job: Job) -> StageResult:
         rounds.append(counts)
     result = _train(job, config.target, rows, run.classifier_model, run.classifier_metrics)
     if rounds:
-        metrics = json.loads(run.classifier_metrics.read_text(encoding="utf-8"))
+        metrics = read_json(run.classifier_metrics, dict)
         write_json(run.classifier_metrics, {**metrics, "self_training": rounds})
     return result
 

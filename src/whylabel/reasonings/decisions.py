@@ -6,7 +6,6 @@ that an edit is known from what the run has written anew since, and a verdict fr
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from whylabel.data.cells import escaped, is_missing, is_scalar
 from whylabel.data.readers import read_table
 from whylabel.data.table import Table
 from whylabel.errors import DataError, UsageError, unknown_name
+from whylabel.host.machine import user_name
 from whylabel.host.progress import say
 from whylabel.reasonings.review import ReviewRow, check_reasonings, run_rows
 from whylabel.reasonings.store import Decision, Verdict, open_store
@@ -57,11 +57,7 @@ def _name(decided_by: str | None) -> str:
                 f"The name {decided_by!r} is not readable as text.", fix="name who decided: --by NAME"
             )
         return decided_by
-    try:
-        return escaped(getpass.getuser())
-    except (ImportError, KeyError, OSError):
-        # In a container the user may have no name.
-        return "unknown"
+    return escaped(user_name())
 
 
 def _table(path: Path) -> Table:

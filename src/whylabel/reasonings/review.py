@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from whylabel.errors import RunFolderError
+from whylabel.host.atomic import as_written, read_json
 from whylabel.host.progress import say
 from whylabel.reasonings.files import iterate_dropped, iterate_kept
 from whylabel.reasonings.store import Decision, open_store
@@ -83,7 +83,9 @@ def run_rows(run: RunFolder) -> Iterator[ReviewRow]:
         yield _row(row, "kept", "")
     for item in iterate_dropped(run.dropped):
         yield _row(item.row, "dropped", item.reason)
-    failures = json.loads(run.augment_metrics.read_text(encoding="utf-8"))["failures"]
+    metrics = read_json(run.augment_metrics, dict)
+    with as_written(run.augment_metrics):
+        failures = {row_id: str(error) for row_id, error in metrics["failures"].items()}
     for row_id, error in failures.items():
         example = Example(row_id, "", "")
         yield ReviewRow(row_id, "", "", "", "failed", error, reasoning_hash=seen_hash(example, ""))

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from whylabel.errors import RunFolderError
-from whylabel.host.atomic import one_at_a_time
+from whylabel.host.locks import one_at_a_time
 from whylabel.host.progress import say
 
 VERSION = 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import PredictionRow, read_predictions
+from whylabel.host.atomic import read_json
 from whylabel.report.examples import sample_dropped, sample_reasonings
 from whylabel.run_folder import STAGES, RunFolder
 from whylabel.types import Dropped, ReasonedExample
@@ -52,7 +52,7 @@ def read_run(run: RunFolder) -> RunContents:
             f"There is no run folder at {str(run.path)!r}.",
             fix="check the path, or make one with: whylabel run RECIPE",
         )
-    recipe_text = run.recipe.read_text(encoding="utf-8") if run.recipe.exists() else ""
+    recipe_text = run.recipe.read_text(encoding="utf-8", errors="replace") if run.recipe.exists() else ""
     return RunContents(
         name=run.path.resolve().name,
         recipe=_recipe(recipe_text, run.recipe),
@@ -74,19 +74,13 @@ def read_run(run: RunFolder) -> RunContents:
 def _recipe(text: str, path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise _damaged(path, error) from None
     return values if isinstance(values, dict) else {}
 
 
 def _json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from None
-    return values if isinstance(values, dict) else {}
+    return read_json(path, dict) if path.exists() else {}
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,56 @@
+"""Locks between processes, the same on every system.
+
+A lock is an exclusive transaction on an empty SQLite file: SQLite knows how Linux, macOS and Windows lock files, the
+store of reasonings needs its locks anyway, and the operating system frees them however the holder ends.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+_SECONDS_BETWEEN_TRIES = 0.1
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Let one process at a time into the block for `path`; the others wait. A killed process lets the next in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent / f".{path.name}.lock", wait=True):
+        yield
+
+
+@contextmanager
+def locked(file: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the lock of `file`, which is made where it is absent and stays empty.
+
+    Raises `BlockingIOError` where another holds it and nobody waits, `OSError` where the file cannot be locked.
+    """
+    with closing(_opened(file)) as connection:
+        while not _taken(connection, file):
+            if not wait:
+                raise BlockingIOError(f"{file} is locked")
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+        yield
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise OSError(f"{file} cannot be locked: {error}") from None
+
+
+def _taken(connection: sqlite3.Connection, file: Path) -> bool:
+    try:
+        # Nothing is ever written, so that no journal is needed beside the file.
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            return False
+        raise OSError(f"{file} cannot be locked: {error}") from None
+    return True
