@@ -7,7 +7,6 @@ keeps the recipe, versions and hardware that it was made with.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from whylabel.errors import RunFolderError
-from whylabel.host.atomic import write_json, write_text
+from whylabel.host.atomic import as_written, check_kinds, read_json, write_json, write_text
 from whylabel.host.locks import locked
 from whylabel.host.takeover import check_folder
 
@@ -83,25 +82,17 @@ class RunFolder:
 
     def saved_manifest(self) -> dict[str, Any]:
         """Return `run.json` as it is on disk. Raises `RunFolderError` if it is not what whylabel writes."""
-        try:
-            manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+        if not self.manifest.exists():
             return {}
-        except (OSError, ValueError) as error:
-            raise RunFolderError(
-                f"run.json cannot be read: {error}.",
-                where=str(self.manifest),
-                fix="remove the file; finished stages will then run again",
-            ) from None
-        ours = isinstance(manifest, dict) and ("stages" in manifest or "versions" in manifest)
-        stages = manifest.get("stages", {}) if ours else None
-        if not isinstance(stages, dict) or not all(isinstance(entry, dict) for entry in stages.values()):
-            raise RunFolderError(
-                "run.json is not what whylabel writes.",
-                where=str(self.manifest),
-                fix="choose another folder with --output DIR, or remove the file: finished stages then run again",
-            )
-        return dict(manifest)
+        fix = "choose another folder with --output DIR, or remove the file: finished stages then run again"
+        manifest: dict[str, Any] = read_json(self.manifest, dict, fix=fix)
+        with as_written(self.manifest, fix=fix):
+            if not {"stages", "versions"} & set(manifest):
+                raise KeyError("stages")
+        check_kinds(self.manifest, manifest, {"stages": dict, "data": dict, "versions": dict}, fix=fix)
+        stages = manifest.get("stages") or {}
+        check_kinds(self.manifest, stages, dict.fromkeys(stages, dict), fix=fix)
+        return {**manifest, "stages": {name: entry for name, entry in stages.items() if entry is not None}}
 
     def update_manifest(self, **values: Any) -> None:
         """Merge top-level values into `run.json`."""

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,6 +92,14 @@ def read_json(path: Path, kind: type[_Kind], *, fix: str = _AGAIN) -> _Kind:
         if not isinstance(value, kind):
             raise TypeError(f"it holds a {type(value).__name__}, not a {kind.__name__}")
     return value
+
+
+def check_kinds(path: Path, values: dict[str, Any], kinds: Mapping[str, type], *, fix: str = _AGAIN) -> None:
+    """Raise `RunFolderError` where a value from a file is of another kind than that of its key; None is no value."""
+    for key, kind in kinds.items():
+        value = values.get(key)
+        if value is not None and not isinstance(value, kind):
+            raise _foreign(path, f"{key} is a {type(value).__name__}, not a {kind.__name__}", fix)
 
 
 @contextmanager

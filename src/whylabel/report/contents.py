@@ -11,7 +11,7 @@ import yaml
 
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import PredictionRow, read_predictions
-from whylabel.host.atomic import read_json
+from whylabel.host.atomic import check_kinds, read_json
 from whylabel.report.examples import sample_dropped, sample_reasonings
 from whylabel.run_folder import STAGES, RunFolder
 from whylabel.types import Dropped, ReasonedExample
@@ -58,11 +58,15 @@ def read_run(run: RunFolder) -> RunContents:
         recipe=_recipe(recipe_text, run.recipe),
         recipe_text=recipe_text,
         manifest=run.read_manifest(),
-        reasoner=_json(run.reasoner_metrics),
-        augment=_json(run.augment_metrics),
+        reasoner=_json(run.reasoner_metrics, examples=list, length_quantiles=dict),
+        augment=_json(run.augment_metrics, dropped_by_reason=dict),
         baseline=_json(run.baseline_metrics),
         classifier=_json(run.classifier_metrics),
-        evaluation=_json(run.evaluation_metrics),
+        evaluation=_json(
+            run.evaluation_metrics,
+            **dict.fromkeys(("baseline", "classifier", "floors", "modes", "paired"), dict),
+            labels=list,
+        ),
         kept=sample_reasonings(map(_reasoned, _rows(run.kept))),
         dropped=sample_dropped(
             Dropped(_reasoned(row), row.get("reason") or "unknown") for row in _rows(run.dropped)
@@ -79,8 +83,11 @@ def _recipe(text: str, path: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return read_json(path, dict) if path.exists() else {}
+def _json(path: Path, **kinds: type) -> dict[str, Any]:
+    """Return what a JSON file holds; values that are there are of these kinds by their keys."""
+    values: dict[str, Any] = read_json(path, dict) if path.exists() else {}
+    check_kinds(path, values, kinds)
+    return values
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
