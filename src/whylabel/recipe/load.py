@@ -107,7 +107,8 @@ def build_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
     try:
         check_values(values)
     except ValueError as error:
-        raise RecipeError(f"{error}.", where=where) from None
+        fix = "give it another value; where it names a file, rename the file"
+        raise RecipeError(f"{error}.", where=where, fix=fix) from None
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
