@@ -208,7 +208,7 @@ def test_only_the_latest_exports_are_kept(tmp_path, monkeypatch):
     for age in range(7):
         (tmp_path / str(age)).mkdir()
         os.utime(tmp_path / str(age), (1e9 - age, 1e9 - age))
-    engine_module._forget_old(tmp_path)
+    engine_module._remove_old_exports(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "3"]
 
 

@@ -3,7 +3,7 @@ import pytest
 from whylabel.engines import openvino_export
 from whylabel.engines.base import Sampling
 from whylabel.engines.openvino import _NEAR_TIE, _largest_gap
-from whylabel.engines.openvino_export import export, obstacle
+from whylabel.engines.openvino_export import export, unsupported_reason
 from whylabel.engines.openvino_pipeline import PagedPipeline
 from whylabel.errors import EngineError
 
@@ -62,7 +62,7 @@ def test_an_export_generates_what_its_model_does(name, tmp_path):
 
     model_type, values = MODELS[name]
     model = make(model_type, **values)
-    assert obstacle(model.config) is None
+    assert unsupported_reason(model.config) is None
     export(model, tmp_path)
     pipeline = PagedPipeline(tmp_path, vocab_size=600, tokens_in_flight=4096, threads=1)
     drawn = tuple(np.random.default_rng(1).integers(3, 600, 150).tolist())
@@ -100,13 +100,13 @@ def test_attention_that_openvino_does_not_recognise_is_refused(monkeypatch, tmp_
 def test_models_that_were_not_tried_are_refused(tmp_path):
     from transformers import Gemma3TextConfig, GPT2Config, LlamaConfig, Phi3Config
 
-    assert "'gpt2' are not supported" in obstacle(GPT2Config())
+    assert "'gpt2' are not supported" in unsupported_reason(GPT2Config())
     dynamic = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
-    assert "'dynamic' are not supported" in obstacle(LlamaConfig(rope_parameters=dynamic))
+    assert "'dynamic' are not supported" in unsupported_reason(LlamaConfig(rope_parameters=dynamic))
     factors = [1.0] * 48
     long = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": factors, "long_factor": factors}
-    assert "'longrope'" in obstacle(Phi3Config(rope_parameters=long, max_position_embeddings=8192))
-    assert "looks ahead" in obstacle(Gemma3TextConfig(use_bidirectional_attention=True))
+    assert "'longrope'" in unsupported_reason(Phi3Config(rope_parameters=long, max_position_embeddings=8192))
+    assert "looks ahead" in unsupported_reason(Gemma3TextConfig(use_bidirectional_attention=True))
     with pytest.raises(EngineError, match="'dynamic' are not supported") as raised:
         export(make("llama", rope_parameters=dynamic), tmp_path)
     assert "augment.engine: transformers" in str(raised.value)

@@ -187,7 +187,7 @@ def test_a_row_that_kills_its_worker_fails_alone(fragile):
 
 
 def test_workers_that_die_without_end_end_the_call(fragile, monkeypatch):
-    monkeypatch.setattr("whylabel.engines.ray._DEATHS_IN_A_ROW_PER_WORKER", 2)
+    monkeypatch.setattr("whylabel.engines.ray._MAX_DEATHS_IN_A_ROW_PER_WORKER", 2)
     open_fragile, _ = fragile
     engine = open_fragile()
     with pytest.raises(EngineError, match="die without finishing a row, 5 by now"):

@@ -70,13 +70,13 @@ def pick_engine(model: ModelSource) -> tuple[str, str]:
 
     if missing_packages():
         return "transformers", "it runs everywhere; pip install 'whylabel[openvino]' is faster on a CPU"
-    from whylabel.engines.openvino_export import obstacle
+    from whylabel.engines.openvino_export import unsupported_reason
     from whylabel.models.load import pick_device
 
     place = pick_device(model.device)
     if place.type != "cpu":
         return "transformers", f"the fastest on {place.type}"
-    found = obstacle(model.config)
+    found = unsupported_reason(model.config)
     if found:
         return "transformers", f"openvino cannot run this model: {found}"
     return "openvino", "the fastest on a CPU"

@@ -7,9 +7,9 @@ from typing import Any
 from whylabel.recipe import Recipe
 
 # These run the same weights and differ by rounding alone; their options say how fast, not what.
-_OF_ONE_MIND = ("auto", "transformers", "openvino", "vllm")
+_EQUIVALENT_ENGINES = ("auto", "transformers", "openvino", "vllm")
 # Options that change what is written; all of an outsider's engine may.
-_TELLING = {"openai": ("model", "api", "extra_body", "send_token_ids"), "scripted": ("answers",)}
+_OUTPUT_OPTIONS = {"openai": ("model", "api", "extra_body", "send_token_ids"), "scripted": ("answers",)}
 
 
 def chosen_engine(recipe: Recipe) -> tuple[str, dict[str, Any]]:
@@ -26,11 +26,11 @@ def chosen_engine(recipe: Recipe) -> tuple[str, dict[str, Any]]:
 def output_settings(recipe: Recipe) -> dict[str, Any]:
     """Return what of the engine and its options is part of a reasoning's settings: what changes its words."""
     name, options = chosen_engine(recipe)
-    if name in _OF_ONE_MIND:
+    if name in _EQUIVALENT_ENGINES:
         return {}
-    telling = _TELLING.get(name, tuple(options))
-    told = {key: options[key] for key in telling if key in options}
-    if name == "openai" and told.get("api") == "chat":
+    output_options = _OUTPUT_OPTIONS.get(name, tuple(options))
+    settings = {key: options[key] for key in output_options if key in options}
+    if name == "openai" and settings.get("api") == "chat":
         # A chat is sent no ids, whatever this says.
-        told.pop("send_token_ids", None)
-    return {"engine": name, **told}
+        settings.pop("send_token_ids", None)
+    return {"engine": name, **settings}

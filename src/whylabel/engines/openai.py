@@ -27,14 +27,14 @@ _CONNECT_SECONDS = 10.0
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 # A wrong address, key, bill or model: no row can succeed.
-_REFUSALS = (301, 302, 307, 308, 401, 402, 404, 405)
+_FATAL_STATUSES = (301, 302, 307, 308, 401, 402, 404, 405)
 # An endpoint that is out of order fails row after row, each after all its retries, and one that does not take what it
 # is sent refuses row after row: stop, and go on another day.
-_FAILURES_IN_A_ROW = 20
+_MAX_FAILURES_IN_A_ROW = 20
 _SHOWN_CHARACTERS = 300
 
 
-class _TroubleError(Exception):
+class _RetryableError(Exception):
     """A request that may succeed when it is sent again."""
 
     def __init__(self, what: str, *, retry_after: float = 0.0, unreachable: bool = False) -> None:
@@ -87,9 +87,9 @@ class OpenAIEngine:
 
             async def worker() -> None:
                 for index, prompt in rows:
-                    completion = await self._answer(client, index, prompt, sampling)
+                    completion = await self._complete(client, index, prompt, sampling)
                     put(completion)
-                    self._stop_if_out_of_order(completion)
+                    self._check_failures(completion)
 
             workers = [asyncio.create_task(worker()) for _ in range(count)]
             try:
@@ -111,23 +111,23 @@ class OpenAIEngine:
             trust_env=not options.is_local,
         )
 
-    async def _answer(
+    async def _complete(
         self, client: httpx2.AsyncClient, index: int, prompt: Prompt, sampling: Sampling
     ) -> Completion:
         options, body = self._options, self._body(index, prompt, sampling)
         for attempt in range(options.max_retries + 1):
             try:
                 return await self._request(client, index, body, prompt)
-            except _TroubleError as error:
-                trouble = error
-            wait = max(_wait_seconds(attempt), trouble.retry_after)
+            except _RetryableError as error:
+                failure = error
+            wait = max(_wait_seconds(attempt), failure.retry_after)
             if attempt == options.max_retries or wait > options.timeout_seconds:
                 break
             await asyncio.sleep(wait)
-        if trouble.unreachable:
-            raise self._gone(f"There is no connection to {options.base_url}: {trouble}")
+        if failure.unreachable:
+            raise self._endpoint_error(f"There is no connection to {options.base_url}: {failure}")
         self._failed_in_a_row += 1
-        return _failed(index, prompt, str(trouble))
+        return _failed(index, prompt, str(failure))
 
     async def _request(
         self, client: httpx2.AsyncClient, index: int, body: Mapping[str, Any], prompt: Prompt
@@ -140,23 +140,23 @@ class OpenAIEngine:
             async with asyncio.timeout(seconds):
                 response = await client.post(_PATHS[self._options.api], json=body)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            raise _TroubleError(self._redacted(first_line(error)), unreachable=True) from None
+            raise _RetryableError(self._redacted(first_line(error)), unreachable=True) from None
         except TimeoutError:
-            raise _TroubleError(f"no answer within {seconds:g} seconds") from None
+            raise _RetryableError(f"no answer within {seconds:g} seconds") from None
         except httpx2.HTTPError as error:
             what = self._redacted(first_line(error))
-            raise _TroubleError(f"the connection was lost ({what})") from None
+            raise _RetryableError(f"the connection was lost ({what})") from None
         if not response.is_success:
-            return self._refused(response, index, prompt)
+            return self._handle_refusal(response, index, prompt)
         return self._completion(response, index, prompt, time.monotonic() - started)
 
-    def _refused(self, response: httpx2.Response, index: int, prompt: Prompt) -> Completion:
+    def _handle_refusal(self, response: httpx2.Response, index: int, prompt: Prompt) -> Completion:
         status = response.status_code
-        what = f"HTTP {status}: {self._said(response)}"
+        what = f"HTTP {status}: {self._error_text(response)}"
         if status == HTTPStatus.TOO_MANY_REQUESTS or response.is_server_error:
-            raise _TroubleError(what, retry_after=_retry_after(response.headers.get("retry-after", "")))
-        if status in _REFUSALS:
-            raise self._gone(f"The endpoint {self._options.base_url} refuses: {what}", status)
+            raise _RetryableError(what, retry_after=_retry_after(response.headers.get("retry-after", "")))
+        if status in _FATAL_STATUSES:
+            raise self._endpoint_error(f"The endpoint {self._options.base_url} refuses: {what}", status)
         return self._failed_row(index, prompt, what)
 
     def _failed_row(self, index: int, prompt: Prompt, what: str) -> Completion:
@@ -164,10 +164,12 @@ class OpenAIEngine:
         self._failed_in_a_row += not self._has_answered
         return _failed(index, prompt, what)
 
-    def _stop_if_out_of_order(self, last: Completion) -> None:
-        if self._failed_in_a_row >= _FAILURES_IN_A_ROW:
+    def _check_failures(self, last: Completion) -> None:
+        if self._failed_in_a_row >= _MAX_FAILURES_IN_A_ROW:
             what = f"The endpoint {self._options.base_url} failed on {self._failed_in_a_row} rows in a row"
-            raise self._gone(f"{what}: {last.error}", fix="mend what it says, or augment.engine_options")
+            raise self._endpoint_error(
+                f"{what}: {last.error}", fix="mend what it says, or augment.engine_options"
+            )
 
     # -- what is sent, and what comes --------------------------------------------------------------------
 
@@ -200,11 +202,11 @@ class OpenAIEngine:
             tokens = int(usage.get("completion_tokens") or 0)
             reason, stop = choice.get("finish_reason"), choice.get("stop_reason")
         except (ValueError, LookupError, TypeError, AttributeError):
-            what = f"the answer is not in the format of the OpenAI API: {self._said(response)}"
+            what = f"the answer is not in the format of the OpenAI API: {self._error_text(response)}"
             return self._failed_row(index, prompt, what)
         self._failed_in_a_row, self._has_answered = 0, True
-        ends: dict[str, Finish] = {"stop": "stop", "length": "length"}
-        finish = ends.get(str(reason), "error")
+        finishes: dict[str, Finish] = {"stop": "stop", "length": "length"}
+        finish = finishes.get(str(reason), "error")
         return Completion(
             index,
             _encodable(str(text or "").strip()),
@@ -219,7 +221,7 @@ class OpenAIEngine:
 
     # -- errors ------------------------------------------------------------------------------------------
 
-    def _gone(
+    def _endpoint_error(
         self, what: str, status: int | None = None, fix: str = "start the endpoint or mend its URL"
     ) -> EngineError:
         options = self._options
@@ -231,7 +233,7 @@ class OpenAIEngine:
             what.rstrip(".") + ".", fix=f"{fix}; what is finished is kept, run the same command again"
         )
 
-    def _said(self, response: httpx2.Response) -> str:
+    def _error_text(self, response: httpx2.Response) -> str:
         # Redacted before it is cut: of a key across the cut, half would be left.
         return self._redacted(_message(response))[:_SHOWN_CHARACTERS]
 
@@ -267,11 +269,11 @@ def _message(response: httpx2.Response) -> str:
     """Return what an error response says: OpenAI's `error.message`, FastAPI's `detail`, or its first line."""
     try:
         answer = response.json()
-        said = answer.get("error") or answer.get("message") or answer.get("detail") or answer
-        said = said.get("message") or said if isinstance(said, dict) else said
+        message = answer.get("error") or answer.get("message") or answer.get("detail") or answer
+        message = message.get("message") or message if isinstance(message, dict) else message
     except (ValueError, AttributeError):
-        said = response.text.strip() or response.reason_phrase
-    return _encodable(" ".join(str(said).split()))
+        message = response.text.strip() or response.reason_phrase
+    return _encodable(" ".join(str(message).split()))
 
 
 def _encodable(text: str) -> str:

@@ -34,7 +34,7 @@ PACKAGES = ("openvino", "openvino-genai", "openvino-tokenizers")
 """What `pip install 'whylabel[openvino]'` installs."""
 
 # An export is as large as its model in fp32, and every training makes a new model.
-_EXPORTS_KEPT = 4
+_MAX_EXPORTS = 4
 _EXPORT = re.compile(r"[0-9a-f]{32}")
 _NEAR_TIE = 2e-4
 """Two logits may change places by rounding alone where so small a part of all logits' span lies between them."""
@@ -119,7 +119,7 @@ def exported(model: PreTrainedModel) -> Path:
                 export(model, aside)
                 _check_tokens(model, aside)
         os.utime(folder)
-        _forget_old(folder.parent)
+        _remove_old_exports(folder.parent)
     return folder
 
 
@@ -133,12 +133,12 @@ def _fingerprint(model: PreTrainedModel) -> str:
     return digest.hexdigest()[:32]
 
 
-def _forget_old(exports: Path) -> None:
+def _remove_old_exports(exports: Path) -> None:
     folders = sorted(
         (path for path in exports.iterdir() if path.is_dir() and _EXPORT.fullmatch(path.name)),
         key=lambda path: path.stat().st_mtime,
     )
-    for folder in folders[:-_EXPORTS_KEPT]:
+    for folder in folders[:-_MAX_EXPORTS]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -150,8 +150,8 @@ def _check_tokens(model: PreTrainedModel, folder: Path) -> None:
     import numpy as np
 
     vocab_size = model.config.vocab_size
-    drawn = tuple(np.random.default_rng(0).integers(0, vocab_size, 96).tolist())
-    prompts = [drawn[:5], drawn[:40], drawn[:70], drawn[:40] + drawn[70:]]
+    random_ids = tuple(np.random.default_rng(0).integers(0, vocab_size, 96).tolist())
+    prompts = [random_ids[:5], random_ids[:40], random_ids[:70], random_ids[:40] + random_ids[70:]]
     pipeline = PagedPipeline(folder, vocab_size=vocab_size, tokens_in_flight=4096, threads=usable_cores())
     for row in pipeline.run(prompts, Sampling(max_new_tokens=12, stop_ids=())):
         gap = _largest_gap(model, row)

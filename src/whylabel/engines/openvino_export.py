@@ -35,7 +35,7 @@ _WINDOW_INPUT = 10
 """Where a PagedAttentionExtension takes its sliding window (0: none)."""
 
 
-def obstacle(config: PreTrainedConfig) -> str | None:
+def unsupported_reason(config: PreTrainedConfig) -> str | None:
     """Return why a model with this config cannot be exported, or None."""
     if config.model_type not in _MODEL_TYPES:
         return f"models of type {config.model_type!r} are not supported ({', '.join(_MODEL_TYPES)} are)"
@@ -55,7 +55,7 @@ def export(model: PreTrainedModel, folder: Path) -> None:
     prepare_process()
     import openvino
 
-    found = obstacle(model.config)
+    found = unsupported_reason(model.config)
     if found:
         raise EngineError(f"This model cannot run in OpenVINO: {found}.", fix=USE_TRANSFORMERS)
     try:

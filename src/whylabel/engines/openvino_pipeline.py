@@ -14,7 +14,7 @@ from whylabel.engines.base import Sampling
 from whylabel.errors import EngineError
 from whylabel.host.runtime import last_line, prepare_process
 
-_BLOCK = 32
+_BLOCK_TOKENS = 32
 """Tokens of a cache block on a CPU. Only whole blocks may be shared: OpenVINO (2026.4) lets rows that share a part of
 a block write into it all at once, and every one of them then reads the others' tokens."""
 _ROWS_PER_STEP = 256
@@ -84,7 +84,7 @@ class PagedPipeline:
         try:
             seconds = self._cache_prefix(prompts)
             while waiting or running:
-                yield from self._admit(waiting, running, sampling)
+                yield from self._start_waiting(waiting, running, sampling)
                 if not running:
                     break
                 seconds += self._step()
@@ -99,7 +99,7 @@ class PagedPipeline:
             for row in running:
                 row.handle.cancel()
 
-    def _admit(self, waiting: deque[Row], running: list[Row], sampling: Sampling) -> Iterator[Row]:
+    def _start_waiting(self, waiting: deque[Row], running: list[Row], sampling: Sampling) -> Iterator[Row]:
         """Move waiting rows to the running ones while there is room; yield those that are refused."""
         room = self._tokens_in_flight - sum(len(row.prompt) + sampling.max_new_tokens for row in running)
         while waiting:
@@ -132,7 +132,7 @@ class PagedPipeline:
         Rows that come together cannot share a prefix that none of them has computed yet.
         """
         shared = _shared_prefix(prompts) if len(prompts) > 1 else ()
-        prefix = shared[: len(shared) // _BLOCK * _BLOCK]
+        prefix = shared[: len(shared) // _BLOCK_TOKENS * _BLOCK_TOKENS]
         if not prefix:
             return 0.0
         seconds = 0.0

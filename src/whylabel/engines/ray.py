@@ -1,7 +1,7 @@
 """Any engine, spread over the workers of a Ray cluster.
 
 Plain actors, not Ray Data. Where a worker dies, Ray Data runs its whole task again, trusting that the second run
-gives the same blocks in the same order as the first: completions come in any order. It does so without end, where
+gives the same blocks in the same indices as the first: completions come in any indices. It does so without end, where
 one row kills every worker; and its blocks are made for throughput, not for rows that land as they come. Here the
 driver knows which rows it has, and hands out the others again. `begin` and `take` are plain calls and not one
 streaming generator, because `ray://` has no such generators.
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from whylabel.models.load import ModelSource
 
 # Once may be an accident. A row that was alone when its second worker died is to blame.
-_DEATHS = 2
+_MAX_DEATHS_PER_TASK = 2
 # A node takes all of its workers along, so the limit grows with their number.
-_DEATHS_IN_A_ROW_PER_WORKER = 10
+_MAX_DEATHS_IN_A_ROW_PER_WORKER = 10
 # An upper bound: the server of the engine vllm may take ten of them to end.
 _GRACE_SECONDS = 12.0
 _WAIT_SECONDS = 5.0
@@ -51,11 +51,11 @@ class _Task:
 @dataclass(slots=True, eq=False)
 class _Worker:
     actor: Any
-    answer: Any
-    """What it was asked last, still to come; None where it is idle."""
+    pending: Any
+    """The reference to the result of its last call; None where it is idle."""
     started: Started | None = None
     task: _Task | None = None
-    order: Sequence[int] = ()
+    indices: Sequence[int] = ()
     """The call's index for each prompt that it was handed."""
 
 
@@ -74,34 +74,36 @@ class RayEngine:
         self._config = config
         self._workers: list[_Worker] = []
         self._hosts: set[str] = set()
-        self._patient = False
+        self._wait_reported = False
         self._deaths_in_a_row = 0
         self._connected = connect(config.address)
         try:
             self._layout = layout(config, model.device, nodes())
-            self._plan = _plan(name, model, options, self._layout, elsewhere=config.address is not None)
+            self._plan = _worker_plan(
+                name, model, options, self._layout, elsewhere=config.address is not None
+            )
         except BaseException:
             self.close()
             raise
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
         """Yield completions as they come. An iterator that is closed early ends the workers."""
-        waiting = deque(_Task(rows) for rows in self._parts(len(prompts)))
+        waiting = deque(_Task(rows) for rows in self._split_rows(len(prompts)))
         self._deaths_in_a_row = 0
-        done = False
+        completed = False
         try:
-            self._hire(self._layout.workers - len(self._workers))
+            self._start_workers(self._layout.workers - len(self._workers))
             while waiting or any(worker.task for worker in self._workers):
-                self._hand_out(waiting, prompts, sampling)
-                yield from self._collect(self._answered(), waiting, prompts)
-            done = True
+                self._assign_tasks(waiting, prompts, sampling)
+                yield from self._handle_results(self._wait_for_results(), waiting, prompts)
+            completed = True
         finally:
-            if not done:
-                self._dismiss()
+            if not completed:
+                self._stop_workers()
 
     def close(self) -> None:
         """End the workers, and the cluster if it was started here; another one is left alone."""
-        self._dismiss()
+        self._stop_workers()
         if self._connected:
             self._connected = False
             import ray
@@ -110,21 +112,23 @@ class RayEngine:
 
     # -- workers -----------------------------------------------------------------------------------------
 
-    def _hire(self, count: int) -> None:
+    def _start_workers(self, count: int) -> None:
         import ray
 
         if count and not self._workers:
             plan = self._layout
             rest = f" ({plan.room} have room now)" if plan.room < plan.workers else ""
             say(f"  ray: {plan.workers} workers of {plan.cpus} CPUs and {plan.gpus:g} GPUs{rest}")
-        reserved = {"num_cpus": self._layout.cpus, "num_gpus": self._layout.gpus}
+        resources = {"num_cpus": self._layout.cpus, "num_gpus": self._layout.gpus}
         # A worker that died is replaced here, where it is known what it had delivered.
-        kind = ray.remote(EngineWorker).options(max_restarts=0, scheduling_strategy="SPREAD", **reserved)
+        actor_class = ray.remote(EngineWorker).options(
+            max_restarts=0, scheduling_strategy="SPREAD", **resources
+        )
         for _ in range(count):
-            actor = kind.remote(self._plan)
+            actor = actor_class.remote(self._plan)
             self._workers.append(_Worker(actor, actor.start.remote()))
 
-    def _dismiss(self) -> None:
+    def _stop_workers(self) -> None:
         """End all workers, after a moment in which they may end what they have started (a server of vLLM)."""
         workers, self._workers = self._workers, []
         if not workers:
@@ -139,15 +143,15 @@ class RayEngine:
                 ray.wait(ends, num_returns=len(ends), timeout=_GRACE_SECONDS)
         finally:
             for worker in workers:
-                _kill(worker)
+                _kill_worker(worker)
 
-    def _answered(self) -> list[tuple[_Worker, Any]]:
+    def _wait_for_results(self) -> list[tuple[_Worker, Any]]:
         """Wait for answers, and return them: what was asked for, or the error."""
         import ray
 
-        asked = {worker.answer: worker for worker in self._workers if worker.answer is not None}
+        pending = {worker.pending: worker for worker in self._workers if worker.pending is not None}
         try:
-            ready, _ = ray.wait(list(asked), num_returns=1, timeout=_WAIT_SECONDS)
+            ready, _ = ray.wait(list(pending), num_returns=1, timeout=_WAIT_SECONDS)
         except (ConnectionError, ray.exceptions.RaySystemError) as error:
             raise EngineError(
                 f"The Ray cluster is gone: {first_line(error)}", where="augment.engine"
@@ -155,83 +159,85 @@ class RayEngine:
         if not ready:
             # Raises if the nodes that are left have no room for a worker: nothing would ever come.
             layout(self._config, self._plan.device, nodes())
-            if not self._hosts and not self._patient:
-                self._patient = True
+            if not self._hosts and not self._wait_reported:
+                self._wait_reported = True
                 say("  ray: no worker is ready yet: the model is loading, or the cluster has no room now")
             return []
-        ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0)
-        answers = []
-        for answer in ready:
-            worker, worker.answer = asked[answer], None
+        ready, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0)
+        results = []
+        for reference in ready:
+            worker, worker.pending = pending[reference], None
             try:
-                answers.append((worker, ray.get(answer)))
+                results.append((worker, ray.get(reference)))
             except ray.exceptions.RayError as error:
-                answers.append((worker, error))
-        return answers
+                results.append((worker, error))
+        return results
 
     # -- rows --------------------------------------------------------------------------------------------
 
-    def _parts(self, rows: int) -> list[list[int]]:
+    def _split_rows(self, rows: int) -> list[list[int]]:
         size = max(1, min(self._config.rows_per_task, ceil(rows / self._layout.workers)))
         return [list(range(start, min(start + size, rows))) for start in range(0, rows, size)]
 
-    def _hand_out(self, waiting: deque[_Task], prompts: Sequence[Prompt], sampling: Sampling) -> None:
+    def _assign_tasks(self, waiting: deque[_Task], prompts: Sequence[Prompt], sampling: Sampling) -> None:
         for worker in self._workers:
             if waiting and worker.started and worker.task is None:
                 worker.task = waiting.popleft()
-                worker.order = tuple(worker.task.rows)
+                worker.indices = tuple(worker.task.rows)
                 # Engines draw the rows of a call apart by their place in it, which begins at 0 in every task.
-                seed = int(fingerprint(sampling.seed, worker.order[0])[:8], 16)
-                rows = [prompts[index] for index in worker.order]
-                worker.answer = worker.actor.begin.remote(rows, replace(sampling, seed=seed))
+                seed = int(fingerprint(sampling.seed, worker.indices[0])[:8], 16)
+                rows = [prompts[index] for index in worker.indices]
+                worker.pending = worker.actor.begin.remote(rows, replace(sampling, seed=seed))
 
-    def _collect(
-        self, answers: Sequence[tuple[_Worker, Any]], waiting: deque[_Task], prompts: Sequence[Prompt]
+    def _handle_results(
+        self, results: Sequence[tuple[_Worker, Any]], waiting: deque[_Task], prompts: Sequence[Prompt]
     ) -> Iterator[Completion]:
         """Yield what has come; an engine's error is raised after that."""
         from ray.exceptions import RayTaskError
 
         failure: Exception | None = None
-        for worker, answer in answers:
-            if isinstance(answer, RayTaskError):
-                failure = answer
-            elif isinstance(answer, Exception):
-                for index in self._bury(worker, answer, waiting):
-                    error = f"its worker died: {last_line(answer)}"
+        for worker, result in results:
+            if isinstance(result, RayTaskError):
+                failure = result
+            elif isinstance(result, Exception):
+                for index in self._replace_dead_worker(worker, result, waiting):
+                    error = f"its worker died: {last_line(result)}"
                     yield Completion(index, "", len(prompts[index].ids), 0, "error", error=error)
-            elif isinstance(answer, Started):
-                self._greet(worker, answer)
+            elif isinstance(result, Started):
+                self._mark_started(worker, result)
             else:
-                yield from self._deliver(worker, *answer)
+                yield from self._yield_completions(worker, *result)
         if failure is not None:
-            raise _ours(failure)
+            raise _as_own_error(failure)
 
-    def _greet(self, worker: _Worker, started: Started) -> None:
+    def _mark_started(self, worker: _Worker, started: Started) -> None:
         worker.started = started
         if started.host not in self._hosts:
             self._hosts.add(started.host)
             say(f"  ray: engine {started.engine} runs on {started.host}")
 
-    def _deliver(self, worker: _Worker, completions: list[Completion], ended: bool) -> Iterator[Completion]:
+    def _yield_completions(
+        self, worker: _Worker, completions: list[Completion], ended: bool
+    ) -> Iterator[Completion]:
         assert worker.task is not None
-        task, order = worker.task, worker.order
+        task, indices = worker.task, worker.indices
         if ended:
             worker.task = None
         else:
-            worker.answer = worker.actor.take.remote()
+            worker.pending = worker.actor.take.remote()
         for completion in completions:
             self._deaths_in_a_row = 0
-            index = order[completion.index]
+            index = indices[completion.index]
             task.rows.remove(index)
             yield replace(completion, index=index)
 
-    def _bury(self, worker: _Worker, error: Exception, waiting: deque[_Task]) -> list[int]:
+    def _replace_dead_worker(self, worker: _Worker, error: Exception, waiting: deque[_Task]) -> list[int]:
         """Replace a worker that died, hand its rows back, and return those that are to blame.
 
         Raises `EngineError` if it could not even begin, or if workers die without delivering anything.
         """
         self._workers.remove(worker)
-        _kill(worker)
+        _kill_worker(worker)
         self._deaths_in_a_row += 1
         if getattr(error, "actor_init_failed", False):
             raise EngineError(
@@ -239,17 +245,17 @@ class RayEngine:
                 where="augment.engine",
                 fix="install the same whylabel, with its extras, in the Python of every node",
             )
-        if self._deaths_in_a_row > _DEATHS_IN_A_ROW_PER_WORKER * self._layout.workers:
+        if self._deaths_in_a_row > _MAX_DEATHS_IN_A_ROW_PER_WORKER * self._layout.workers:
             raise EngineError(
                 f"Ray's workers die without finishing a row, {self._deaths_in_a_row} by now; the last: "
                 f"{first_line(error)}",
                 where="augment.engine",
                 fix="most often memory: fewer workers, or smaller batches in augment.engine_options",
             )
-        self._hire(1)
-        return self._hand_back(worker, waiting)
+        self._start_workers(1)
+        return self._requeue_task(worker, waiting)
 
-    def _hand_back(self, worker: _Worker, waiting: deque[_Task]) -> list[int]:
+    def _requeue_task(self, worker: _Worker, waiting: deque[_Task]) -> list[int]:
         task = worker.task
         where = f" on {worker.started.host}" if worker.started else " before it was ready"
         again = f"; {len(task.rows)} rows that it had not delivered run again" if task and task.rows else ""
@@ -257,7 +263,7 @@ class RayEngine:
         if task is None or not task.rows:
             return []
         task.deaths += 1
-        if task.deaths < _DEATHS:
+        if task.deaths < _MAX_DEATHS_PER_TASK:
             waiting.appendleft(task)
         elif len(task.rows) == 1:
             return task.rows
@@ -266,7 +272,7 @@ class RayEngine:
         return []
 
 
-def _plan(
+def _worker_plan(
     name: str, model: ModelSource, options: Mapping[str, Any], room: Layout, *, elsewhere: bool
 ) -> WorkerPlan:
     """Return what the workers build their engine from; on other machines a path must hold the same model."""
@@ -275,7 +281,7 @@ def _plan(
 
     device = model.device
     if device == "auto" or (room.gpus and device.startswith("cuda")):
-        # A worker sees the GPU that it has reserved, and no other, as its first.
+        # A worker sees the GPU that it has resources, and no other, as its first.
         device = "cuda" if room.gpus else "cpu"
     path = expanded(model.name)
     if model.name in PACKAGED_MODELS or not path.exists():
@@ -285,14 +291,14 @@ def _plan(
     return WorkerPlan(name, str(path), device, dict(options), room.cpus, expected)
 
 
-def _ours(error: Exception) -> Exception:
+def _as_own_error(error: Exception) -> Exception:
     cause = getattr(error, "cause", None)
     if isinstance(cause, WhylabelError):
         return cause
     return EngineError(f"A worker of Ray broke off: {last_line(error)}")
 
 
-def _kill(worker: _Worker) -> None:
+def _kill_worker(worker: _Worker) -> None:
     import ray
 
     with contextlib.suppress(Exception):  # it may be dead, or the cluster gone

@@ -19,7 +19,7 @@ from whylabel.recipe import EngineConfig
 
 # Prompts and completions are small; Ray would set aside a third of the memory.
 _OBJECT_STORE_BYTES = 128 * 2**20
-_KNOCK_SECONDS = 5.0
+_CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def connect(address: str | None) -> bool:
     if ray.is_initialized():
         return False
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    with _own_signals():
+    with _keep_signal_handlers():
         if address is None:
             ray.init(
                 address="local",
@@ -63,7 +63,7 @@ def connect(address: str | None) -> bool:
             )
             return True
         try:
-            _knock(address)
+            _check_reachable(address)
             ray.init(address=address, **quiet)
             return True
         except Exception as error:  # ConnectionError, RuntimeError (another version), ValueError ...
@@ -83,21 +83,22 @@ def layout(config: EngineConfig, device: str, nodes: Sequence[Mapping[str, float
     """
     gpus = config.gpus_per_worker
     if gpus is None:
-        seen = any(node.get("GPU", 0) for node in nodes)
-        gpus = float(device.startswith("cuda") or (device == "auto" and seen))
-    able = [node for node in nodes if node.get("CPU", 0) >= 1 and node.get("GPU", 0) >= gpus]
+        has_gpu = any(node.get("GPU", 0) for node in nodes)
+        gpus = float(device.startswith("cuda") or (device == "auto" and has_gpu))
+    usable = [node for node in nodes if node.get("CPU", 0) >= 1 and node.get("GPU", 0) >= gpus]
     cpus = config.cpus_per_worker
     if cpus is None:
-        on_a_node = ceil((config.workers or 1) / max(len(able), 1))
-        smallest = min((int(node["CPU"]) for node in able), default=1)
-        cpus = 1 if gpus else max(1, smallest // on_a_node)
+        workers_per_node = ceil((config.workers or 1) / max(len(usable), 1))
+        smallest = min((int(node["CPU"]) for node in usable), default=1)
+        cpus = 1 if gpus else max(1, smallest // workers_per_node)
     room = sum(
-        min(int(node["CPU"] // cpus), int(node["GPU"] // gpus) if gpus else int(node["CPU"])) for node in able
+        min(int(node["CPU"] // cpus), int(node["GPU"] // gpus) if gpus else int(node["CPU"]))
+        for node in usable
     )
     if room == 0:
-        there = ", ".join(f"{node.get('CPU', 0):g} and {node.get('GPU', 0):g}" for node in nodes)
+        described = ", ".join(f"{node.get('CPU', 0):g} and {node.get('GPU', 0):g}" for node in nodes)
         raise EngineError(
-            f"No node has room for a worker of {cpus} CPUs and {gpus:g} GPUs; the nodes have {there}.",
+            f"No node has room for a worker of {cpus} CPUs and {gpus:g} GPUs; the nodes have {described}.",
             where="augment.engine",
             fix="lower augment.engine.cpus_per_worker or gpus_per_worker, or add nodes",
         )
@@ -111,15 +112,15 @@ def nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raise `OSError` if nothing listens there: Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
+def _keep_signal_handlers() -> Iterator[None]:
     """Keep Ray from taking SIGTERM over: it would end the process without a word, and with another exit code."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -17,7 +17,7 @@ from whylabel.text.prompts import Prompt
 from whylabel.version import __version__
 
 # A worker answers at least so often, so that it can be asked to stop.
-_TURN_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class EngineWorker:
         except WhylabelError:
             raise
         except Exception as error:  # out of memory, most often
-            raise _broken(error) from error
-        return Started(self._engine.name, _node(), os.getpid())
+            raise _engine_error(error) from error
+        return Started(self._engine.name, _node_address(), os.getpid())
 
     def begin(self, prompts: Sequence[Prompt], sampling: Sampling) -> tuple[list[Completion], bool]:
         """Start on these prompts, and `take`."""
@@ -89,17 +89,17 @@ class EngineWorker:
         """
         if self._error is not None:
             error, self._error = self._error, None
-            raise error if isinstance(error, WhylabelError) else _broken(error)
-        found: list[Completion] = []
+            raise error if isinstance(error, WhylabelError) else _engine_error(error)
+        completions: list[Completion] = []
         try:
-            item = self._items.get(timeout=_TURN_SECONDS)
+            item = self._items.get(timeout=_POLL_SECONDS)
             while isinstance(item, Completion):
-                found.append(item)
+                completions.append(item)
                 item = self._items.get_nowait()
         except Empty:
-            return found, False
+            return completions, False
         self._error = item
-        return found, item is None
+        return completions, item is None
 
     def close(self) -> None:
         """End the work, and free what the engine holds."""
@@ -123,7 +123,7 @@ class EngineWorker:
 def _check_version(plan: WorkerPlan) -> None:
     if plan.version != __version__:
         raise EngineError(
-            f"The node {_node()} has whylabel {__version__}, this process has {plan.version}.",
+            f"The node {_node_address()} has whylabel {__version__}, this process has {plan.version}.",
             fix="install the same version on every node",
         )
 
@@ -136,20 +136,20 @@ def _check_model(plan: WorkerPlan) -> None:
         return
     fix = "put the run folder or the model on storage that every node sees under the same path"
     if not Path(plan.model).exists():
-        raise EngineError(f"The node {_node()} has no {plan.model}.", where="augment.engine", fix=fix)
+        raise EngineError(f"The node {_node_address()} has no {plan.model}.", where="augment.engine", fix=fix)
     if model_fingerprint(plan.model) != plan.fingerprint:
         raise EngineError(
-            f"The node {_node()} has another model at {plan.model}.", where="augment.engine", fix=fix
+            f"The node {_node_address()} has another model at {plan.model}.", where="augment.engine", fix=fix
         )
 
 
-def _broken(error: Exception) -> EngineError:
+def _engine_error(error: Exception) -> EngineError:
     return EngineError(
-        f"The engine broke off on the node {_node()}: {type(error).__name__}: {first_line(error)}"
+        f"The engine broke off on the node {_node_address()}: {type(error).__name__}: {first_line(error)}"
     )
 
 
-def _node() -> str:
+def _node_address() -> str:
     import ray
 
     return str(ray.util.get_node_ip_address())

@@ -46,9 +46,9 @@ class TransformersEngine:
         paging: Mapping[str, Any] | None = None,
     ) -> None:
         self._loaded = loaded
-        usual_tokens, usual_rows = _GPU_BATCH if loaded.device.type == "cuda" else _CPU_BATCH
-        self._tokens_per_batch = tokens_per_batch or usual_tokens
-        self._max_rows = max_rows or usual_rows
+        default_tokens, default_rows = _GPU_BATCH if loaded.device.type == "cuda" else _CPU_BATCH
+        self._tokens_per_batch = tokens_per_batch or default_tokens
+        self._max_rows = max_rows or default_rows
         self._paging = dict(paging or {})
         self._continuous = continuous
 
@@ -175,13 +175,13 @@ class TransformersEngine:
         from transformers import GenerationConfig
 
         pad = self._loaded.tokenizer.pad_token_id
-        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        sampling_options = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         return GenerationConfig(
             max_new_tokens=sampling.max_new_tokens,
             do_sample=sampling.temperature > 0,
             eos_token_id=list(sampling.stop_ids),
             pad_token_id=next(iter(sampling.stop_ids), 0) if pad is None else pad,
-            **(drawn if sampling.temperature > 0 else {}),
+            **(sampling_options if sampling.temperature > 0 else {}),
         )
 
     def _completion(

@@ -62,15 +62,15 @@ class VllmEngine:
         """
         # Not a generator itself: the start is no part of what the caller times and shows as progress.
         client, server = self._start()
-        return self._driven(client, server, prompts, sampling)
+        return self._completions(client, server, prompts, sampling)
 
-    def _driven(
+    def _completions(
         self, client: OpenAIEngine, server: VllmServer, prompts: Sequence[Prompt], sampling: Sampling
     ) -> Iterator[Completion]:
         try:
             yield from client.generate(prompts, sampling)
         except EngineError:
-            server.raise_if_dead()
+            server.raise_if_exited()
             raise
 
     def close(self) -> None:

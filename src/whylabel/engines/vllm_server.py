@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _POLL_SECONDS = 0.5
-_SAY_SECONDS = 15.0
+_REPORT_SECONDS = 15.0
 _GRACE_SECONDS = 10.0
 _LOG_LINES = 15
 _CPU_CACHE_GIB = "4"
@@ -67,22 +67,22 @@ class VllmServer:
     def wait(self, limit_seconds: float) -> None:
         """Wait until the server answers. Raises `EngineError` if it dies or takes longer."""
         say("  vllm: the server is starting; this can take minutes")
-        said = time.monotonic()
+        reported = time.monotonic()
         while not self._is_ready():
-            self.raise_if_dead()
+            self.raise_if_exited()
             now = time.monotonic()
             if now - self._started > limit_seconds:
                 raise self._failure(
                     f"vLLM did not answer within {duration(limit_seconds)}",
                     fix="allow it more time: augment.engine_options.start_seconds",
                 )
-            if now - said > _SAY_SECONDS:
+            if now - reported > _REPORT_SECONDS:
                 say(f"  vllm: still starting, {duration(now - self._started)}")
-                said = now
+                reported = now
             time.sleep(_POLL_SECONDS)
         say(f"  vllm: ready after {duration(time.monotonic() - self._started)}")
 
-    def raise_if_dead(self) -> None:
+    def raise_if_exited(self) -> None:
         """Raise `EngineError` with the last lines of the log if the server has ended by itself."""
         code = self._process.poll()
         if code is not None:
@@ -98,11 +98,11 @@ class VllmServer:
         self._closed = True
         atexit.unregister(self.close)
         try:
-            _signal(self._process.pid, signal.SIGTERM)
+            _send_signal(self._process.pid, signal.SIGTERM)
             self._wait_for_group()
         finally:
             # A second Ctrl-C comes here, too.
-            _signal(self._process.pid, signal.SIGKILL)
+            _send_signal(self._process.pid, signal.SIGKILL)
             self._process.wait()
         if not self._failed:
             self._log.unlink(missing_ok=True)
@@ -110,7 +110,7 @@ class VllmServer:
     def _wait_for_group(self) -> None:
         # For all of it, not the server alone: its last process frees the shared memory, hundreds of MB.
         deadline = time.monotonic() + _GRACE_SECONDS
-        while _is_at_work(self._process.pid):
+        while _has_live_process(self._process.pid):
             if time.monotonic() > deadline:
                 say("  vllm: the server does not end, so it is killed")
                 return
@@ -129,8 +129,8 @@ class VllmServer:
     def _failure(self, what: str, *, fix: str) -> EngineError:
         self._failed = True
         lines = self._log.read_text(encoding="utf-8", errors="replace").replace(self.key, "***").splitlines()
-        said = [f"    {line}" for line in lines if line.strip()][-_LOG_LINES:]
-        tail = "\n".join([f"{what}. Its last lines:", *said]) if said else f"{what}, without a word."
+        shown = [f"    {line}" for line in lines if line.strip()][-_LOG_LINES:]
+        tail = "\n".join([f"{what}. Its last lines:", *shown]) if shown else f"{what}, without a word."
         return EngineError(tail, where=str(self._log), fix=fix)
 
 
@@ -160,8 +160,8 @@ def _environment(key: str, device: torch.device, *, offline: bool) -> dict[str, 
         environment.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
     elif device.index is not None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        known = device.index < len(visible) and visible[device.index]
-        environment["CUDA_VISIBLE_DEVICES"] = known or str(device.index)
+        named = device.index < len(visible) and visible[device.index]
+        environment["CUDA_VISIBLE_DEVICES"] = named or str(device.index)
     return environment
 
 
@@ -171,7 +171,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _is_at_work(group: int) -> bool:
+def _has_live_process(group: int) -> bool:
     """Return whether the group has a process that has not ended; one that nobody has waited for yet has."""
     import psutil
 
@@ -182,6 +182,6 @@ def _is_at_work(group: int) -> bool:
     return False
 
 
-def _signal(group: int, number: int) -> None:
+def _send_signal(group: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
