@@ -1,7 +1,8 @@
-"""Engines that generate reasonings: the table of names, and how an outsider's engine joins it.
+"""Engines that generate reasonings: the table of names, and how another package adds an engine.
 
-An outsider adds an entry point in the group `whylabel.engines`: a callable `(model, options) -> Engine`, where
-`model` is a `ModelSource`: its `load()` gives the reasoner here, its `source` the folder for another program.
+Another package adds an entry point in the group `whylabel.engines`: a callable `(model, options) -> Engine`.
+`model` is a `ModelSource`: `load()` returns the reasoner in this process, `source` is its folder for another
+program.
 """
 
 from __future__ import annotations
@@ -73,19 +74,19 @@ def pick_engine(model: ModelSource) -> tuple[str, str]:
     from whylabel.engines.openvino_export import unsupported_reason
     from whylabel.models.load import pick_device
 
-    place = pick_device(model.device)
-    if place.type != "cpu":
-        return "transformers", f"the fastest on {place.type}"
-    found = unsupported_reason(model.config)
-    if found:
-        return "transformers", f"openvino cannot run this model: {found}"
+    device = pick_device(model.device)
+    if device.type != "cpu":
+        return "transformers", f"the fastest on {device.type}"
+    unsupported = unsupported_reason(model.config)
+    if unsupported:
+        return "transformers", f"openvino cannot run this model: {unsupported}"
     return "openvino", "the fastest on a CPU"
 
 
 def make_engine(name: str, model: ModelSource, options: Mapping[str, Any]) -> Engine:
-    """Return the named engine; for `auto`, the one that `pick_engine` picks, and say which and why.
+    """Return the named engine. For `auto`, use the one that `pick_engine` returns, and report which one and why.
 
-    Raises `EngineError` if the name is unknown or the engine does not take the options.
+    Raises `EngineError` if the name is unknown or the engine rejects the options.
     """
     if name == "auto":
         name, reason = pick_engine(model)
@@ -111,9 +112,9 @@ def find_factory(name: str) -> Factory:
 
 
 def spread(name: str, model: ModelSource, options: Mapping[str, Any], config: EngineConfig) -> Engine:
-    """Return the named engine in the workers of a cluster, where each of them makes it by `make_engine`.
+    """Return the named engine, run by the workers of a Ray cluster. Each worker calls `make_engine`.
 
-    Raises `EngineError` if there is no such cluster, or no room in it.
+    Raises `EngineError` if the cluster cannot be reached or has no free resources.
     """
     from whylabel.engines.ray import RayEngine
 

@@ -1,4 +1,4 @@
-"""Asynchronous work behind an ordinary iterator: an event loop in a thread of its own."""
+"""Run a coroutine in its own thread and iterate over its items in ordinary code."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _END = object()
 
 
 class Background(Generic[_Item]):
-    """Iterates over what a coroutine hands over while it runs.
+    """Iterates over the items that a coroutine produces while it runs.
 
-    `produce` is given a function that takes an item. Its error is raised after everything that it handed over
-    before. The loop has its own thread, as the caller may be inside another loop (a notebook is).
+    `produce` receives a function and calls it with each item. An error in `produce` is raised after the items that
+    were produced before it. The event loop has its own thread because the caller may run inside another event loop
+    (in a notebook, for example).
     """
 
     def __init__(self, produce: Callable[[Callable[[_Item], None]], Coroutine[Any, Any, None]]) -> None:
@@ -24,7 +25,7 @@ class Background(Generic[_Item]):
         self._loop = asyncio.new_event_loop()
         self._task = self._loop.create_task(produce(self._items.put))
         self._task.add_done_callback(lambda _task: self._items.put(_END))
-        # A daemon: where a second Ctrl-C breaks off `close`, the thread must not hold the process back.
+        # A daemon thread does not keep the process alive if a second Ctrl-C interrupts `close`.
         self._thread = threading.Thread(target=self._run, name="whylabel-background", daemon=True)
         self._thread.start()
 
@@ -35,7 +36,7 @@ class Background(Generic[_Item]):
             self._task.result()
 
     def close(self) -> None:
-        """Cancel what is in flight and wait for its end. It may be called twice."""
+        """Cancel the coroutine and wait until it has ended. It may be called twice."""
         if self._loop.is_closed():
             return
         self._loop.call_soon_threadsafe(self._task.cancel)
@@ -45,5 +46,5 @@ class Background(Generic[_Item]):
     def _run(self) -> None:
         self._loop.run_until_complete(asyncio.wait([self._task]))
         if not self._task.cancelled():
-            # Looked at here, so that asyncio does not complain where nobody iterates to the end.
+            # Retrieve the exception, or asyncio warns when nobody iterates to the end.
             self._task.exception()

@@ -1,4 +1,4 @@
-"""The engine protocol: prompts in, completions out as they finish, and no row can take the others down."""
+"""The engine protocol: prompts in, completions out as they finish. A failed row does not affect the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Finish = Literal["stop", "length", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How completions are drawn. `temperature` 0 is greedy; generation ends at any of `stop_ids`."""
+    """How tokens are sampled. `temperature` 0 is greedy; generation ends at any of `stop_ids`."""
 
     max_new_tokens: int
     stop_ids: tuple[int, ...]
@@ -24,11 +24,11 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What came of one prompt.
+    """The outcome of one prompt.
 
-    `index` is the prompt's place in the call. `finish` is `stop` where the model ended by itself, `length` at the
-    token limit, `error` where the row failed (`error` says why). `seconds` is the row's share of its batch, or how
-    long its request took.
+    `index` is the prompt's position in the call. `finish` is `stop` if the model ended by itself, `length` at the
+    token limit, `error` if the row failed (`error` is the reason). `seconds` is the row's share of the time of its
+    batch, or the duration of its request.
     """
 
     index: int
@@ -39,22 +39,22 @@ class Completion:
     seconds: float = 0.0
     error: str | None = None
     stop_id: int | None = None
-    """Which of the stop tokens ended it, where the engine knows."""
+    """The stop token that ended it, if the engine knows."""
     cost: float | None = None
-    """What it cost, where the engine's options give prices."""
+    """Its cost, if the engine's options give prices."""
 
 
 class Engine(Protocol):
-    """Generates text for prompts that are already rendered, so that no path can render them differently."""
+    """Generates text for prompts that are already rendered, so every engine gets the same prompts."""
 
     name: str
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
-        """Yield one completion per prompt, as they finish, in any order; a failed row is a completion too.
+        """Yield one completion per prompt, as they finish, in any order. A failed row is a completion too.
 
-        Prompts may be equal: where `sampling.temperature` is above 0, each is then drawn by itself.
-        Closing the iterator early ends the work on the rows that are left.
+        Equal prompts are sampled independently if `sampling.temperature` is above 0.
+        Closing the iterator early stops the work on the remaining rows.
         """
 
     def close(self) -> None:
-        """Free what the engine holds: a process, a connection, memory. It may be called twice."""
+        """Free the engine's process, connection or memory. It may be called twice."""

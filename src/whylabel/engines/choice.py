@@ -1,4 +1,4 @@
-"""Which engine a recipe means, and which of its options change what is written."""
+"""The engine that a recipe selects, and the options that change its output."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 from whylabel.recipe import Recipe
 
-# These run the same weights and differ by rounding alone; their options say how fast, not what.
+# These engines run the same weights and differ only by rounding; their options change the speed, not the output.
 _EQUIVALENT_ENGINES = ("auto", "transformers", "openvino", "vllm")
-# Options that change what is written; all of an outsider's engine may.
+# Options that change the output. For an engine of another package, every option counts.
 _OUTPUT_OPTIONS = {"openai": ("model", "api", "extra_body", "send_token_ids"), "scripted": ("answers",)}
 
 
 def chosen_engine(recipe: Recipe) -> tuple[str, dict[str, Any]]:
-    """Return the engine's name and options; an endpoint as reasoner is the engine `openai` with chat.
+    """Return the engine's name and options. `reasoner.endpoint` selects the engine `openai` with `api: chat`.
 
-    Where and on how many machines it runs (`distributed` and what belongs to it) is no part of either.
+    `augment.engine.distributed` and the settings of the cluster are not included.
     """
     reasoner, options = recipe.reasoner, recipe.augment.engine_options
     if reasoner.endpoint is None:
@@ -24,13 +24,13 @@ def chosen_engine(recipe: Recipe) -> tuple[str, dict[str, Any]]:
 
 
 def output_settings(recipe: Recipe) -> dict[str, Any]:
-    """Return what of the engine and its options is part of a reasoning's settings: what changes its words."""
+    """Return the engine and the options that change a reasoning: they are part of the settings in the row store."""
     name, options = chosen_engine(recipe)
     if name in _EQUIVALENT_ENGINES:
         return {}
     output_options = _OUTPUT_OPTIONS.get(name, tuple(options))
     settings = {key: options[key] for key in output_options if key in options}
     if name == "openai" and settings.get("api") == "chat":
-        # A chat is sent no ids, whatever this says.
+        # Chat requests never contain token ids.
         settings.pop("send_token_ids", None)
     return {"engine": name, **settings}

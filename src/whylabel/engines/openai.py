@@ -1,4 +1,4 @@
-"""The engine for OpenAI-compatible endpoints: vLLM, SGLang, llama.cpp's server, Ollama, hosted ones."""
+"""The engine for OpenAI-compatible endpoints: vLLM, SGLang, llama.cpp's server, Ollama, hosted services."""
 
 from __future__ import annotations
 
@@ -26,16 +26,15 @@ _PATHS = {"completions": "completions", "chat": "chat/completions"}
 _CONNECT_SECONDS = 10.0
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
-# A wrong address, key, bill or model: no row can succeed.
+# Wrong address, key or model, or payment required: no row can succeed.
 _FATAL_STATUSES = (301, 302, 307, 308, 401, 402, 404, 405)
-# An endpoint that is out of order fails row after row, each after all its retries, and one that does not take what it
-# is sent refuses row after row: stop, and go on another day.
+# If the endpoint is broken or rejects the request format, every row fails: stop instead of trying all rows.
 _MAX_FAILURES_IN_A_ROW = 20
 _SHOWN_CHARACTERS = 300
 
 
 class _RetryableError(Exception):
-    """A request that may succeed when it is sent again."""
+    """A failed request that may succeed if it is sent again."""
 
     def __init__(self, what: str, *, retry_after: float = 0.0, unreachable: bool = False) -> None:
         super().__init__(what)
@@ -44,11 +43,11 @@ class _RetryableError(Exception):
 
 
 class OpenAIEngine:
-    """Sends a request a row, `concurrency` at a time, and yields completions as the answers come.
+    """Sends one request per row, `concurrency` at a time, and yields completions as the answers arrive.
 
-    A row that the endpoint refuses, or that fails after all retries, is a failed completion. Where the endpoint
-    itself is gone (no connection, a wrong key, an unknown model) `generate` raises `EngineError` once everything
-    that was finished has been yielded. `key` is sent as bearer token; default: from the environment.
+    A row that the endpoint rejects, or that fails after all retries, is a failed completion. If no row can succeed
+    (no connection, a wrong key, an unknown model), `generate` raises `EngineError` after it has yielded the finished
+    rows. `key` is sent as bearer token; by default it comes from the environment.
     """
 
     name = "openai"
@@ -160,7 +159,7 @@ class OpenAIEngine:
         return self._failed_row(index, prompt, what)
 
     def _failed_row(self, index: int, prompt: Prompt, what: str) -> Completion:
-        # Once it has answered, the fault is the row's own: a text that is too long for it.
+        # After the first answer a rejection concerns one row only, for example a text that is too long.
         self._failed_in_a_row += not self._has_answered
         return _failed(index, prompt, what)
 
@@ -168,10 +167,10 @@ class OpenAIEngine:
         if self._failed_in_a_row >= _MAX_FAILURES_IN_A_ROW:
             what = f"The endpoint {self._options.base_url} failed on {self._failed_in_a_row} rows in a row"
             raise self._endpoint_error(
-                f"{what}: {last.error}", fix="mend what it says, or augment.engine_options"
+                f"{what}: {last.error}", fix="correct what the message names, or augment.engine_options"
             )
 
-    # -- what is sent, and what comes --------------------------------------------------------------------
+    # -- request bodies and answers ----------------------------------------------------------------------
 
     def _body(self, index: int, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         options = self._options
@@ -183,7 +182,7 @@ class OpenAIEngine:
             body["prompt"] = list(prompt.ids) if as_ids else prompt.rendered or prompt.text
         body["temperature"] = sampling.temperature
         if sampling.temperature > 0:
-            # A seed of its own for each row: equal prompts are to be drawn each by itself.
+            # Each row has its own seed, so equal prompts are sampled independently.
             body |= {"top_p": sampling.top_p, "seed": sampling.seed + index}
         if options.send_stop_token_ids and sampling.stop_ids:
             body["stop_token_ids"] = list(sampling.stop_ids)
@@ -222,7 +221,7 @@ class OpenAIEngine:
     # -- errors ------------------------------------------------------------------------------------------
 
     def _endpoint_error(
-        self, what: str, status: int | None = None, fix: str = "start the endpoint or mend its URL"
+        self, what: str, status: int | None = None, fix: str = "start the endpoint or correct its URL"
     ) -> EngineError:
         options = self._options
         if status == HTTPStatus.UNAUTHORIZED:
@@ -230,11 +229,11 @@ class OpenAIEngine:
         elif status is not None:
             fix = f"check the URL (most end in /v1), the model name {options.model!r} and api: {options.api}"
         return EngineError(
-            what.rstrip(".") + ".", fix=f"{fix}; what is finished is kept, run the same command again"
+            what.rstrip(".") + ".", fix=f"{fix}; finished rows are kept, run the same command again"
         )
 
     def _error_text(self, response: httpx2.Response) -> str:
-        # Redacted before it is cut: of a key across the cut, half would be left.
+        # Redact before shortening, or half of a key at the cut would remain.
         return self._redacted(_message(response))[:_SHOWN_CHARACTERS]
 
     def _redacted(self, text: str) -> str:
@@ -246,13 +245,13 @@ def _failed(index: int, prompt: Prompt, error: str) -> Completion:
 
 
 def _wait_seconds(attempt: int) -> float:
-    """Return a random wait that doubles with each attempt, so that the rows do not come back all at once."""
+    """Return a random wait in seconds that doubles with each attempt, so that not all rows retry at once."""
     longest: float = min(_FIRST_WAIT_SECONDS * 2**attempt, _LONGEST_WAIT_SECONDS)
     return longest * random.uniform(0.5, 1.0)
 
 
 def _retry_after(value: str) -> float:
-    """Return the seconds in a Retry-After header, which holds seconds or a date; 0 if it holds neither."""
+    """Return the seconds in a Retry-After header, which contains seconds or a date; 0 if it contains neither."""
     try:
         seconds = float(value)
     except ValueError:
@@ -266,7 +265,7 @@ def _retry_after(value: str) -> float:
 
 
 def _message(response: httpx2.Response) -> str:
-    """Return what an error response says: OpenAI's `error.message`, FastAPI's `detail`, or its first line."""
+    """Return the message of an error response: OpenAI's `error.message`, FastAPI's `detail`, or the text."""
     try:
         answer = response.json()
         message = answer.get("error") or answer.get("message") or answer.get("detail") or answer
@@ -277,5 +276,5 @@ def _message(response: httpx2.Response) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Return a text with `?` for what JSON can spell and no file can hold: half of a surrogate pair."""
+    """Return the text with `?` for lone surrogates: JSON can contain them, UTF-8 files cannot."""
     return text.encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""The settings of the `openai` engine, and how wrong ones are refused."""
+"""The options of the `openai` engine, and their validation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Options = TypeVar("_Options", bound=Section)
 DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
 """Environment variable that holds the API key."""
 
-# What came is not shown for these: a key may have been put there by mistake.
+# Errors do not show the values of these: they may contain a key by mistake.
 _PRIVATE = ("base_url", "api_key_variable", "extra_body")
 
 
@@ -26,11 +26,11 @@ class OpenAIOptions(Section):
     """`augment.engine_options` of the engine `openai`."""
 
     base_url: Annotated[str, AfterValidator(endpoint_url)]
-    """Where the endpoint is, as in `http://127.0.0.1:8000/v1`; without a path, `/v1` is added."""
+    """URL of the endpoint, as in `http://127.0.0.1:8000/v1`; without a path, `/v1` is added."""
     model: str = Field(min_length=1)
     """The name under which the endpoint serves the model."""
     api: Literal["completions", "chat"] = "completions"
-    """`completions`: prompts as rendered here; `chat`: one user message, which the server's template wraps."""
+    """`completions`: prompts rendered here; `chat`: one user message, rendered by the server's chat template."""
     concurrency: int = Field(16, ge=1)
     """Requests in flight at once."""
     timeout_seconds: float = Field(120.0, gt=0)
@@ -38,17 +38,17 @@ class OpenAIOptions(Section):
     max_retries: int = Field(5, ge=0)
     """How often a request is sent again after HTTP 429 or 5xx, a time-out or a lost connection."""
     api_key_variable: str = Field(DEFAULT_KEY_VARIABLE, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """The environment variable that holds the API key; the key itself never stands in a recipe."""
+    """The environment variable that holds the API key; a recipe never contains the key itself."""
     price_per_million_input_tokens: float | None = Field(None, ge=0)
-    """What a million prompt tokens cost, in any currency; with it the cost is counted."""
+    """Price of a million prompt tokens, in any currency; if given, the cost is reported."""
     price_per_million_output_tokens: float | None = Field(None, ge=0)
-    """What a million generated tokens cost."""
+    """Price of a million generated tokens."""
     send_token_ids: bool = True
-    """`completions`: send prompts as token ids where there are some (vLLM, SGLang, llama.cpp); False: as text."""
+    """`completions`: send prompts as token ids if a tokenizer is known (vLLM, SGLang, llama.cpp); False: as text."""
     send_stop_token_ids: bool = False
-    """Send the ids of the stop tokens, too: vLLM and SGLang take them, others may refuse them."""
+    """Also send the ids of the stop tokens: vLLM and SGLang accept them, other servers may not."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
-    """Further fields of every request (`reasoning_effort: low`); null leaves a field of ours out."""
+    """Additional fields of every request (`reasoning_effort: low`); null removes a field that is sent by default."""
 
     def cost(self, prompt_tokens: int, tokens: int) -> float | None:
         """Return what a request cost, or None where no price is given."""
@@ -58,9 +58,9 @@ class OpenAIOptions(Section):
         return (prompt_tokens * (prices[0] or 0) + tokens * (prices[1] or 0)) / 1e6
 
     def key(self) -> str | None:
-        """Return the API key from the environment, or None where there is none.
+        """Return the API key from the environment, or None if there is no key.
 
-        Raises `EngineError` if a variable was named that is not set, or its value is no key.
+        Raises `EngineError` if the named variable is not set, or its value cannot be a key.
         """
         key = os.environ.get(self.api_key_variable, "").strip()
         if not key:
@@ -75,18 +75,18 @@ class OpenAIOptions(Section):
             raise EngineError(
                 "The API key holds blanks or characters that no key has.",
                 where=f"environment variable {self.api_key_variable}",
-                fix="export the key again, alone",
+                fix="export the key again, without other text",
             )
         return key
 
     @property
     def is_local(self) -> bool:
-        """Whether the endpoint is on this machine: no proxy is asked then."""
+        """Whether the endpoint is on this machine; if so, no proxy is used."""
         return urlsplit(self.base_url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def read_options(kind: type[_Options], options: Mapping[str, Any]) -> _Options:
-    """Return an engine's options, checked. Raises `EngineError` naming the first wrong one."""
+    """Return an engine's validated options. Raises `EngineError` that names the first wrong option."""
     try:
         return kind.model_validate(dict(options))
     except ValidationError as error:

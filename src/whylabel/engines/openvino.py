@@ -1,7 +1,7 @@
-"""The fast engine of CPUs: OpenVINO GenAI on our own fp32 exports, with a prefix cache and continuous batching.
+"""The fast engine for CPUs: OpenVINO GenAI on our own fp32 exports, with a prefix cache and continuous batching.
 
-A model is exported on first use and kept in the cache folder under the fingerprint of its weights, but only if
-the export generates what the model itself does.
+A model is exported on first use. The export is kept in the cache folder under the fingerprint of the weights, but
+only if it generates the same tokens as the model.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 PACKAGES = ("openvino", "openvino-genai", "openvino-tokenizers")
 """What `pip install 'whylabel[openvino]'` installs."""
 
-# An export is as large as its model in fp32, and every training makes a new model.
+# An export is as large as its model in fp32, and every training produces a new model.
 _MAX_EXPORTS = 4
 _EXPORT = re.compile(r"[0-9a-f]{32}")
 _NEAR_TIE = 2e-4
-"""Two logits may change places by rounding alone where so small a part of all logits' span lies between them."""
+"""Rounding can swap two logits whose difference is below this share of the range of all logits."""
 
 
 class OpenVinoEngine:
-    """Generates in fp32 on the CPU, on all cores that this process may use unless `threads` says otherwise.
+    """Generates in fp32 on the CPU, with `threads` threads (default: all cores that this process may use).
 
-    `tokens_in_flight` bounds the prompt and new tokens of the rows that are computed together. Raises `EngineError`
-    if OpenVINO is not installed, or the model is not in fp32 on the CPU or cannot be exported.
+    `tokens_in_flight` limits the prompt and new tokens of the rows that are computed together. Raises `EngineError`
+    if OpenVINO is not installed, if the model is not in fp32 on the CPU, or if it cannot be exported.
     """
 
     name = "openvino"
@@ -107,9 +107,9 @@ def missing_packages() -> list[str]:
 
 
 def exported(model: PreTrainedModel) -> Path:
-    """Return the folder of the model's export, making it first if it is not there. One process at a time makes it.
+    """Return the folder of the model's export; create it if it does not exist. One process at a time creates it.
 
-    Raises `EngineError` if the model cannot be exported, or generates something else when it is.
+    Raises `EngineError` if the model cannot be exported, or if the export generates other tokens.
     """
     folder = cache_folder() / "openvino" / _fingerprint(model)
     with one_at_a_time(folder.parent):
@@ -124,7 +124,7 @@ def exported(model: PreTrainedModel) -> Path:
 
 
 def _fingerprint(model: PreTrainedModel) -> str:
-    """Return a hash of all that decides the export: config, weights in memory, exporter and converter."""
+    """Return a hash of everything that determines the export: config, weights in memory, exporter and converter."""
     digest = hashlib.sha256(model.config.to_json_string().encode())
     digest.update(f"{EXPORT_VERSION} {installed_version('openvino')}".encode())
     for name, tensor in sorted(model.state_dict().items()):
@@ -143,9 +143,9 @@ def _remove_old_exports(exports: Path) -> None:
 
 
 def _check_tokens(model: PreTrainedModel, folder: Path) -> None:
-    """Raise `EngineError` unless every token that the export generates is the model's own choice, or a near tie.
+    """Raise `EngineError` unless every token that the export generates is also the model's choice, or a near tie.
 
-    The prompts are of random tokens, shorter and longer than a cache block; two of them share a prefix.
+    The prompts are random tokens, shorter and longer than a cache block; two of them share a prefix.
     """
     import numpy as np
 
@@ -158,13 +158,13 @@ def _check_tokens(model: PreTrainedModel, folder: Path) -> None:
         if row.error or gap > _NEAR_TIE:
             raise EngineError(
                 "The model generates something else in OpenVINO: "
-                + (row.error or f"a token that lies {gap:.1%} of all logits' span below the best one."),
+                + (row.error or f"a token whose logit is {gap:.1%} of the logits' range below the best one."),
                 fix=USE_TRANSFORMERS,
             )
 
 
 def _largest_gap(model: PreTrainedModel, row: Row) -> float:
-    """Return how far a generated token's logit lies below the best one at most, as a part of the logits' span."""
+    """Return the largest gap from the best logit to a generated token's, as a share of the logits' range."""
     import torch
 
     if row.error:

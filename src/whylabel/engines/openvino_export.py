@@ -1,9 +1,9 @@
-"""From a transformers model in memory to an OpenVINO model on disk, in fp32, without optimum-intel.
+"""Export a transformers model in memory to an OpenVINO model on disk, in fp32, without optimum-intel.
 
-OpenVINO GenAI wants one stateful model: `input_ids`, `attention_mask`, `position_ids` and `beam_idx` in, `logits`
-out, keys and values as state. When it loads the model, it turns attention with such state into paged attention by
-recognising the shape of the graph. Where it does not recognise it, it computes something else without a word:
-so only models that were tried are exported, and the outcome of that turn is checked here.
+OpenVINO GenAI needs one stateful model: `input_ids`, `attention_mask`, `position_ids` and `beam_idx` in, `logits`
+out, keys and values as state. When it loads the model, it recognises attention by the shape of the graph and
+converts it to paged attention. If it does not recognise it, it computes something else and reports no error. So
+only model types that were tested are exported, and the result of the conversion is checked here.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 EXPORT_VERSION = 1
-"""Part of an export's fingerprint: raise it when the exported graph changes."""
+"""Part of an export's fingerprint: increase it when the exported graph changes."""
 MODEL_FILE = "openvino_model.xml"
 USE_TRANSFORMERS = "set augment.engine: transformers"
 
 _MODEL_TYPES = ("gemma3_text", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3")
-# Those whose frequencies do not depend on the length of the input: a trace would freeze them.
+# Rotary embeddings whose frequencies do not depend on the input length: tracing would freeze them.
 _ROPE_TYPES = ("default", "linear", "llama3", "yarn")
-# One mask for all layers, taken as it is; the others take one for each kind of layer.
+# These take one mask for all layers; the others take one mask for each kind of layer.
 _ONE_MASK = ("llama", "mistral", "phi3")
 _INPUTS = ("input_ids", "attention_mask", "position_ids", "beam_idx")
 _WINDOW_INPUT = 10
-"""Where a PagedAttentionExtension takes its sliding window (0: none)."""
+"""Input number of the sliding window of a PagedAttentionExtension (0: no window)."""
 
 
 def unsupported_reason(config: PreTrainedConfig) -> str | None:
@@ -48,16 +48,16 @@ def unsupported_reason(config: PreTrainedConfig) -> str | None:
 
 
 def export(model: PreTrainedModel, folder: Path) -> None:
-    """Write the model to `folder`. Raises `EngineError` if OpenVINO would not compute what the model computes.
+    """Write the model to `folder`. Raises `EngineError` if OpenVINO would not compute the same as the model.
 
-    The model must be in fp32 on the CPU; its weights are shared with the export, not copied, until it is written.
+    The model must be in fp32 on the CPU. The export shares its weights, without a copy, until it is written.
     """
     prepare_process()
     import openvino
 
-    found = unsupported_reason(model.config)
-    if found:
-        raise EngineError(f"This model cannot run in OpenVINO: {found}.", fix=USE_TRANSFORMERS)
+    unsupported = unsupported_reason(model.config)
+    if unsupported:
+        raise EngineError(f"This model cannot run in OpenVINO: {unsupported}.", fix=USE_TRANSFORMERS)
     try:
         exported = _stateful(_traced(model), model.config)
         _check_attention(exported.clone(), model.config)
@@ -71,14 +71,14 @@ def export(model: PreTrainedModel, folder: Path) -> None:
 
 
 def _rope_types(config: PreTrainedConfig) -> set[str]:
-    # Either one set of parameters, or one for each kind of layer.
+    # The config has one set of parameters, or one set for each kind of layer.
     parameters = config.rope_parameters or {}
     by_kind = parameters.values() if "rope_type" not in parameters else [parameters]
     return {values.get("rope_type", "default") for values in by_kind if isinstance(values, dict)}
 
 
 def _windows(config: PreTrainedConfig) -> list[int]:
-    """Return the sliding window of each layer in tokens, 0 where it sees everything before it."""
+    """Return the sliding window of each layer in tokens, 0 if the layer sees all earlier tokens."""
     if config.model_type == "llama":
         return [0] * config.num_hidden_layers
     window = config.sliding_window or 0
@@ -95,7 +95,7 @@ def _heads(config: PreTrainedConfig) -> tuple[int, int]:
 
 
 class _ConcatCache:
-    """A cache that appends, which is all that a trace should see of one."""
+    """A cache that only appends: the trace must not contain any other cache logic."""
 
     def __init__(self, past: list[torch.Tensor]) -> None:
         self.keys, self.values = past[0::2], past[1::2]
@@ -121,8 +121,8 @@ def _masks(
 ) -> torch.Tensor | dict[str, torch.Tensor]:
     """Return the additive masks, shape (rows, 1, queries, past + queries).
 
-    OpenVINO takes a window from the mask only if the mask is written as transformers writes it: the comparison
-    with `row + -window` inside three "and"s, then expand, where and slice. `_check_attention` sees if it did.
+    OpenVINO recognises a sliding window only if the mask is computed exactly as transformers computes it: the
+    comparison with `row + -window` inside three "and"s, then expand, where and slice. `_check_attention` checks it.
     """
     import torch
 
@@ -175,7 +175,7 @@ def _traced(model: PreTrainedModel) -> Any:
             )
             return (output.logits, *cache.flat())
 
-    # More than one query: attention takes another path for a single one, and a trace keeps the path it saw.
+    # More than one query: for a single query attention takes another code path, and a trace records only one path.
     rows, queries, before = 2, 2, 3
     heads, size = _heads(model.config)
     past = [torch.zeros(rows, heads, before, size) for _ in range(2 * model.config.num_hidden_layers)]
@@ -188,7 +188,7 @@ def _traced(model: PreTrainedModel) -> Any:
         *past,
     )
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's, of branches that are the same for every input
+        warnings.simplefilter("ignore")  # tracer warnings about branches that are the same for every input
         return openvino.convert_model(_Step(), example_input=inputs)
 
 
@@ -218,7 +218,7 @@ def _stateful(traced: Any, config: PreTrainedConfig) -> Any:
 
 
 def _check_attention(exported: Any, config: PreTrainedConfig) -> None:
-    """Turn `exported` into what the pipeline will run; every layer must be paged, with the window that it has."""
+    """Convert `exported` as the pipeline does. Raises `EngineError` if a layer is not paged or its window differs."""
     from openvino._offline_transformations import paged_attention_transformation
 
     paged_attention_transformation(exported)
@@ -236,7 +236,7 @@ def _check_attention(exported: Any, config: PreTrainedConfig) -> None:
 
 
 def _constant(node: Any) -> int | None:
-    """Return the value that a scalar node has whatever the input, or None (a window is -1 x -window)."""
+    """Return the constant value of a scalar node, or None if it depends on the input (a window is -1 x -window)."""
     kind = node.get_type_name()
     if kind == "Constant":
         return int(node.data.item())

@@ -1,10 +1,10 @@
 """Any engine, spread over the workers of a Ray cluster.
 
-Plain actors, not Ray Data. Where a worker dies, Ray Data runs its whole task again, trusting that the second run
-gives the same blocks in the same indices as the first: completions come in any indices. It does so without end, where
-one row kills every worker; and its blocks are made for throughput, not for rows that land as they come. Here the
-driver knows which rows it has, and hands out the others again. `begin` and `take` are plain calls and not one
-streaming generator, because `ray://` has no such generators.
+It uses plain actors, not Ray Data. When a worker dies, Ray Data runs its whole task again and expects the second
+run to give the same blocks in the same order, but completions come in any order. It also retries without end if one
+row kills every worker, and its blocks are made for throughput, not for storing each row as it finishes. Here the
+driver knows which rows are finished and assigns only the others again. `begin` and `take` are plain calls instead
+of one streaming generator because `ray://` does not support generators.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from whylabel.text.prompts import Prompt
 if TYPE_CHECKING:
     from whylabel.models.load import ModelSource
 
-# Once may be an accident. A row that was alone when its second worker died is to blame.
+# The first death may be an accident. A single row whose second worker also dies is considered the cause.
 _MAX_DEATHS_PER_TASK = 2
-# A node takes all of its workers along, so the limit grows with their number.
+# When a node dies, all of its workers die, so the limit grows with the number of workers.
 _MAX_DEATHS_IN_A_ROW_PER_WORKER = 10
-# An upper bound: the server of the engine vllm may take ten of them to end.
+# An upper bound: the server of the engine vllm may take ten seconds to end.
 _GRACE_SECONDS = 12.0
 _WAIT_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class _Task:
-    """Rows of a call (their indices) that no worker has delivered yet."""
+    """Rows of a call (their indices) that are not finished yet."""
 
     rows: list[int]
     deaths: int = 0
-    """How many workers have died over it."""
+    """How many workers have died while they worked on it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,15 +56,16 @@ class _Worker:
     started: Started | None = None
     task: _Task | None = None
     indices: Sequence[int] = ()
-    """The call's index for each prompt that it was handed."""
+    """The index in the call of each prompt that it was given."""
 
 
 class RayEngine:
-    """Runs the named engine in workers that each load the model once; rows come as they finish.
+    """Runs the named engine in workers that each load the model once; yields rows as they finish.
 
-    A worker that dies is replaced, and only the rows that it had not delivered run again. The cluster is one of our
-    own on this machine, ended in `close`, unless `config.address` names another, which is left as it was. Raises
-    `EngineError` if Ray is missing, the cluster does not answer or has no room, or workers die one after the other.
+    A worker that dies is replaced, and only its unfinished rows run again. Without `config.address` a cluster is
+    started on this machine and stopped in `close`; a cluster at `config.address` is left unchanged. Raises
+    `EngineError` if Ray is missing, if the cluster does not answer or has no free resources, or if worker after
+    worker dies.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class RayEngine:
             raise
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
-        """Yield completions as they come. An iterator that is closed early ends the workers."""
+        """Yield completions as they finish. Closing the iterator early stops the workers."""
         waiting = deque(_Task(rows) for rows in self._split_rows(len(prompts)))
         self._deaths_in_a_row = 0
         completed = False
@@ -102,7 +103,7 @@ class RayEngine:
                 self._stop_workers()
 
     def close(self) -> None:
-        """End the workers, and the cluster if it was started here; another one is left alone."""
+        """Stop the workers, and the cluster if it was started here."""
         self._stop_workers()
         if self._connected:
             self._connected = False
@@ -120,7 +121,7 @@ class RayEngine:
             rest = f" ({plan.room} have room now)" if plan.room < plan.workers else ""
             say(f"  ray: {plan.workers} workers of {plan.cpus} CPUs and {plan.gpus:g} GPUs{rest}")
         resources = {"num_cpus": self._layout.cpus, "num_gpus": self._layout.gpus}
-        # A worker that died is replaced here, where it is known what it had delivered.
+        # No restarts by Ray: dead workers are replaced here, where their finished rows are known.
         actor_class = ray.remote(EngineWorker).options(
             max_restarts=0, scheduling_strategy="SPREAD", **resources
         )
@@ -129,7 +130,7 @@ class RayEngine:
             self._workers.append(_Worker(actor, actor.start.remote()))
 
     def _stop_workers(self) -> None:
-        """End all workers, after a moment in which they may end what they have started (a server of vLLM)."""
+        """Stop all workers, after a short time in which they can stop their own processes (a vLLM server)."""
         workers, self._workers = self._workers, []
         if not workers:
             return
@@ -146,7 +147,7 @@ class RayEngine:
                 _kill_worker(worker)
 
     def _wait_for_results(self) -> list[tuple[_Worker, Any]]:
-        """Wait for answers, and return them: what was asked for, or the error."""
+        """Wait for results of calls, and return each worker with its result or error."""
         import ray
 
         pending = {worker.pending: worker for worker in self._workers if worker.pending is not None}
@@ -157,7 +158,7 @@ class RayEngine:
                 f"The Ray cluster is gone: {first_line(error)}", where="augment.engine"
             ) from error
         if not ready:
-            # Raises if the nodes that are left have no room for a worker: nothing would ever come.
+            # Raises if the remaining nodes have no room for a worker: it would wait forever.
             layout(self._config, self._plan.device, nodes())
             if not self._hosts and not self._wait_reported:
                 self._wait_reported = True
@@ -184,7 +185,7 @@ class RayEngine:
             if waiting and worker.started and worker.task is None:
                 worker.task = waiting.popleft()
                 worker.indices = tuple(worker.task.rows)
-                # Engines draw the rows of a call apart by their place in it, which begins at 0 in every task.
+                # Engines derive a row's seed from its position in the call, which starts at 0 in every task.
                 seed = int(fingerprint(sampling.seed, worker.indices[0])[:8], 16)
                 rows = [prompts[index] for index in worker.indices]
                 worker.pending = worker.actor.begin.remote(rows, replace(sampling, seed=seed))
@@ -192,7 +193,7 @@ class RayEngine:
     def _handle_results(
         self, results: Sequence[tuple[_Worker, Any]], waiting: deque[_Task], prompts: Sequence[Prompt]
     ) -> Iterator[Completion]:
-        """Yield what has come; an engine's error is raised after that."""
+        """Yield the finished completions, then raise the engine's error if there was one."""
         from ray.exceptions import RayTaskError
 
         failure: Exception | None = None
@@ -232,9 +233,9 @@ class RayEngine:
             yield replace(completion, index=index)
 
     def _replace_dead_worker(self, worker: _Worker, error: Exception, waiting: deque[_Task]) -> list[int]:
-        """Replace a worker that died, hand its rows back, and return those that are to blame.
+        """Replace a dead worker, assign its rows again, and return the rows that are considered the cause.
 
-        Raises `EngineError` if it could not even begin, or if workers die without delivering anything.
+        Raises `EngineError` if the worker could not start, or if workers keep dying without finishing a row.
         """
         self._workers.remove(worker)
         _kill_worker(worker)
@@ -250,7 +251,7 @@ class RayEngine:
                 f"Ray's workers die without finishing a row, {self._deaths_in_a_row} by now; the last: "
                 f"{first_line(error)}",
                 where="augment.engine",
-                fix="most often memory: fewer workers, or smaller batches in augment.engine_options",
+                fix="most often memory: use fewer workers, or smaller batches in augment.engine_options",
             )
         self._start_workers(1)
         return self._requeue_task(worker, waiting)
@@ -258,7 +259,7 @@ class RayEngine:
     def _requeue_task(self, worker: _Worker, waiting: deque[_Task]) -> list[int]:
         task = worker.task
         where = f" on {worker.started.host}" if worker.started else " before it was ready"
-        again = f"; {len(task.rows)} rows that it had not delivered run again" if task and task.rows else ""
+        again = f"; its {len(task.rows)} unfinished rows run again" if task and task.rows else ""
         say(f"  ray: a worker died{where}{again}")
         if task is None or not task.rows:
             return []
@@ -275,13 +276,13 @@ class RayEngine:
 def _worker_plan(
     name: str, model: ModelSource, options: Mapping[str, Any], room: Layout, *, elsewhere: bool
 ) -> WorkerPlan:
-    """Return what the workers build their engine from; on other machines a path must hold the same model."""
+    """Return the settings of the workers' engines. On other machines a model path must contain the same model."""
     from whylabel.models.fingerprint import model_fingerprint
     from whylabel.models.packaged import PACKAGED_MODELS
 
     device = model.device
     if device == "auto" or (room.gpus and device.startswith("cuda")):
-        # A worker sees the GPU that it has resources, and no other, as its first.
+        # A worker sees only the GPU that it has reserved, as its first GPU.
         device = "cuda" if room.gpus else "cpu"
     path = expanded(model.name)
     if model.name in PACKAGED_MODELS or not path.exists():
@@ -301,5 +302,5 @@ def _as_own_error(error: Exception) -> Exception:
 def _kill_worker(worker: _Worker) -> None:
     import ray
 
-    with contextlib.suppress(Exception):  # it may be dead, or the cluster gone
+    with contextlib.suppress(Exception):  # the worker may be dead, or the cluster stopped
         ray.kill(worker.actor)

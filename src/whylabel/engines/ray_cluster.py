@@ -1,4 +1,4 @@
-"""A Ray cluster: one of our own on this machine, or an existing one; and how many workers have room in it."""
+"""Connect to a Ray cluster, or start one on this machine; compute how many workers fit into it."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from whylabel.host.machine import installed_version, usable_cores
 from whylabel.host.runtime import first_line
 from whylabel.recipe import EngineConfig
 
-# Prompts and completions are small; Ray would set aside a third of the memory.
+# Prompts and completions are small; by default Ray would reserve a third of the memory.
 _OBJECT_STORE_BYTES = 128 * 2**20
 _CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How many workers, and what each of them reserves."""
+    """The number of workers, and the resources that each reserves."""
 
     workers: int
     cpus: int
     gpus: float
     room: int
-    """How many of such workers the nodes have room for."""
+    """How many such workers fit on the nodes."""
 
 
 def connect(address: str | None) -> bool:
     """Connect this process to a cluster, starting one if `address` is None.
 
-    Return whether to call `ray.shutdown` at the end, which ends a cluster that was started here and takes leave of
-    any other; a process that was connected before stays so. Raises `EngineError` if Ray is missing or nothing
-    answers.
+    Return whether to call `ray.shutdown` at the end: it stops a cluster that was started here and disconnects from
+    any other. If this process was already connected, it stays connected. Raises `EngineError` if Ray is missing or
+    the cluster does not answer.
     """
     if installed_version("ray") is None:
         raise EngineError("augment.engine.distributed: ray needs Ray.", fix="pip install 'whylabel[ray]'")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray announces with a long warning that it will leave CUDA_VISIBLE_DEVICES alone where no GPU is reserved.
+    # Avoids a long warning by Ray about CUDA_VISIBLE_DEVICES in workers that reserve no GPU.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # It also prints what its own processes report, deaths of workers say, to stdout: that is for data.
+    # Ray also prints reports of its processes (dead workers, for example) to stdout, which is for data only.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     import ray
 
@@ -70,16 +70,16 @@ def connect(address: str | None) -> bool:
             raise EngineError(
                 f"There is no connection to the Ray cluster {address!r}: {first_line(error)}",
                 where="augment.engine.address",
-                fix="start one (ray start --head), check the address, that Python and Ray are of the same version "
-                "there and, if the cluster wants a token, that RAY_AUTH_MODE=token is set here; or leave the address "
-                "out for a cluster on this machine",
+                fix="start one (ray start --head), check the address, check that the cluster has the same versions "
+                "of Python and Ray and, if it needs a token, that RAY_AUTH_MODE=token is set here; or remove the "
+                "address to use a cluster on this machine",
             ) from error
 
 
 def layout(config: EngineConfig, device: str, nodes: Sequence[Mapping[str, float]]) -> Layout:
-    """Return how many workers run and what each reserves, given each node's resources (`CPU`, `GPU`).
+    """Return the number of workers and what each reserves, given each node's resources (`CPU`, `GPU`).
 
-    Raises `EngineError` if no node has room for one.
+    Raises `EngineError` if no node has room for a worker.
     """
     gpus = config.gpus_per_worker
     if gpus is None:
@@ -106,14 +106,14 @@ def layout(config: EngineConfig, device: str, nodes: Sequence[Mapping[str, float
 
 
 def nodes() -> list[dict[str, float]]:
-    """Return the resources of each living node."""
+    """Return the resources of each node that is alive."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _check_reachable(address: str) -> None:
-    """Raise `OSError` if nothing listens there: Ray itself would try for minutes."""
+    """Raise `OSError` if nothing listens at the address: Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
@@ -121,7 +121,7 @@ def _check_reachable(address: str) -> None:
 
 @contextmanager
 def _keep_signal_handlers() -> Iterator[None]:
-    """Keep Ray from taking SIGTERM over: it would end the process without a word, and with another exit code."""
+    """Restore our SIGTERM handler: Ray's handler ends the process without a message and with another exit code."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What runs in every worker of a Ray cluster: the named engine with its own copy of the model."""
+"""The code of a Ray worker: it runs the named engine with its own copy of the model."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from whylabel.host.runtime import first_line
 from whylabel.text.prompts import Prompt
 from whylabel.version import __version__
 
-# A worker answers at least so often, so that it can be asked to stop.
+# Every call returns after this time at the latest, so that the worker can be stopped.
 _POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
-    """What a worker builds its engine from; it travels to the workers."""
+    """The settings of a worker's engine; Ray sends them to the worker."""
 
     engine: str
     model: str
@@ -30,15 +30,15 @@ class WorkerPlan:
     device: str
     options: Mapping[str, Any]
     cores: int
-    """CPU cores to compute with."""
+    """Number of CPU cores to use."""
     fingerprint: str | None = None
-    """The content hash that a model at a path must have; None: not looked at."""
+    """The content hash that a model at a path must have; None: not checked."""
     version: str = __version__
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A worker that is ready: the engine that it runs, where, and its process."""
+    """A worker that is ready: its engine, its host and its process id."""
 
     engine: str
     host: str
@@ -46,13 +46,13 @@ class Started:
 
 
 class EngineWorker:
-    """An actor: one call at a time, each of them short, while the engine works in a thread of its own.
+    """A Ray actor. The engine works in its own thread; every call to the actor is short.
 
-    `begin` hands it prompts, `take` gives what has finished since: Ray returns each answer as soon as it is there.
+    `begin` starts work on prompts, `take` returns the completions that have finished since the last call.
     """
 
     def __init__(self, plan: WorkerPlan) -> None:
-        # Nothing here may fail but the import of this module: an error of `start` arrives with its message whole.
+        # Nothing here may fail: an error in `start` reaches the driver with its full message, one here does not.
         self._plan = plan
         self._engine: Engine | None = None
         self._items: SimpleQueue[Completion | Exception | None] = SimpleQueue()
@@ -60,12 +60,12 @@ class EngineWorker:
         self._error: Exception | None = None
 
     def start(self) -> Started:
-        """Load the model and make the engine. Raises `WhylabelError` if that cannot be done on this node."""
+        """Load the model and create the engine. Raises `WhylabelError` if this node cannot do so."""
         from whylabel.engines import make_engine
         from whylabel.models.load import ModelSource
 
         plan = self._plan
-        # Before torch is imported: without this, each worker of a node would compute on all of its cores.
+        # Must be set before torch is imported, or each worker would use all cores of the node.
         os.environ["OMP_NUM_THREADS"] = str(plan.cores)
         _check_version(plan)
         _check_model(plan)
@@ -78,14 +78,14 @@ class EngineWorker:
         return Started(self._engine.name, _node_address(), os.getpid())
 
     def begin(self, prompts: Sequence[Prompt], sampling: Sampling) -> tuple[list[Completion], bool]:
-        """Start on these prompts, and `take`."""
+        """Start work on these prompts, and return the first result of `take`."""
         threading.Thread(target=self._work, args=(prompts, sampling), daemon=True).start()
         return self.take()
 
     def take(self) -> tuple[list[Completion], bool]:
-        """Return what has finished since the last call, and whether that was all; waits a moment for the first.
+        """Return the completions since the last call, and whether all are done. Waits a moment for the first one.
 
-        Raises the engine's error once everything that it had finished has been taken.
+        Raises the engine's error after all finished completions have been returned.
         """
         if self._error is not None:
             error, self._error = self._error, None
@@ -102,7 +102,7 @@ class EngineWorker:
         return completions, item is None
 
     def close(self) -> None:
-        """End the work, and free what the engine holds."""
+        """Stop the work and close the engine."""
         self._stopped.set()
         if self._engine is not None:
             self._engine.close()
@@ -129,7 +129,7 @@ def _check_version(plan: WorkerPlan) -> None:
 
 
 def _check_model(plan: WorkerPlan) -> None:
-    """Raise `EngineError` if a model that is a path is not here, or is another one."""
+    """Raise `EngineError` if the model path does not exist on this node or contains another model."""
     from whylabel.models.fingerprint import model_fingerprint
 
     if plan.fingerprint is None:

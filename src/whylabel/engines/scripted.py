@@ -1,4 +1,4 @@
-"""A fake engine that answers from a script, with delays, failures and cut-offs on demand: for rehearsals."""
+"""A fake engine that answers from a script, with delays, failures and cut-offs on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ScriptedEngine:
     """Answers prompt i with `answers[i % len(answers)]`, or with `answers(i)` if it is a function.
 
     Every `fail_every`-th row fails, every `cut_every`-th row is cut at the token limit (0: none), and each row
-    takes `delay_seconds`. `generated` counts the rows that were asked of this engine.
+    takes `delay_seconds`. `generated` counts the rows that this engine has received.
     """
 
     name = "scripted"
@@ -56,7 +56,7 @@ class ScriptedEngine:
             )
 
     def close(self) -> None:
-        """There is nothing to free."""
+        """Do nothing: this engine has nothing to free."""
 
 
 def _is_nth(index: int, every: int) -> bool:

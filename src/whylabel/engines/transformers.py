@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 _Ids = Sequence[int]
 
-# A shorter prefix is not worth the copies of its keys and values.
+# For a shorter prefix, copying its keys and values costs more than it saves.
 _LEAST_SHARED_TOKENS = 16
 _POLL_SECONDS = 0.5
-# Tokens and rows of a static batch. A GPU takes as long for a step of 64 rows as for one of 500 (benchmarks/gpu.py).
+# (tokens, rows) of a static batch. On a GPU a step of 64 rows takes as long as one of 500 (benchmarks/gpu.py).
 _CPU_BATCH = (8192, 64)
 _GPU_BATCH = (131_072, 1024)
 
@@ -27,11 +27,11 @@ _GPU_BATCH = (131_072, 1024)
 class TransformersEngine:
     """Static batches, left-padded, longest prompts first; or continuous batching over a paged cache.
 
-    `tokens_per_batch` bounds rows x (longest prompt + new tokens) of a static batch, `max_rows` its rows (default:
-    what the device is best at); what all its prompts begin with is computed once. A batch that fails is halved until
-    the row that is to blame stands alone; where memory was short, later ones are as small. `continuous` asks for the
-    other way, with `paging`, fields of transformers' `ContinuousBatchingConfig`: for long outputs of very different
-    lengths on a GPU.
+    `tokens_per_batch` limits rows x (longest prompt + new tokens) of a static batch, `max_rows` its rows (the
+    defaults depend on the device). The common prefix of a batch is computed once. A batch that fails is halved
+    until the row that causes the failure is alone; after an out-of-memory error later batches stay small.
+    `continuous` selects continuous batching, for long outputs of very different lengths on a GPU; `paging` sets
+    fields of transformers' `ContinuousBatchingConfig`.
     """
 
     name = "transformers"
@@ -53,19 +53,19 @@ class TransformersEngine:
         self._continuous = continuous
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
-        """Yield completions as their requests, or their batches, finish."""
+        """Yield completions when their request or their batch finishes."""
         ids = [prompt.ids for prompt in prompts]
         left = set(range(len(ids)))
         if self._continuous:
             for completion in self._generate_continuously(ids, sampling):
                 left.discard(completion.index)
                 yield completion
-        # What continuous batching has left undone, for a model that it cannot take, goes the plain way.
+        # Static batches compute the rows that continuous batching has not done: it does not support every model.
         for batch in self._batches(ids, sorted(left), sampling.max_new_tokens):
             yield from self._generate_batch(batch, ids, sampling)
 
     def close(self) -> None:
-        """The model belongs to the caller: there is nothing to free."""
+        """Do nothing: the model belongs to the caller."""
 
     # -- continuous batching -----------------------------------------------------------------------------
 
@@ -117,7 +117,7 @@ class TransformersEngine:
             if "out of memory" in str(error):
                 width = max(len(ids[index]) for index in batch) + sampling.max_new_tokens
                 self._tokens_per_batch = len(batch) * width // 2
-        # Not inside the handler: its traceback keeps the tensors of what has failed.
+        # Outside the handler: the traceback would keep the tensors of the failed batch alive.
         if failure is not None and len(batch) > 1:
             middle = len(batch) // 2
             yield from self._generate_batch(batch[:middle], ids, sampling)
@@ -134,12 +134,12 @@ class TransformersEngine:
         import torch
 
         longest = max(len(ids[index]) for index in batch)
-        # A sliding window counts the padding, too, and would lose the prefix behind it.
+        # A sliding window also counts padding, so the prefix would fall out of the window.
         window = self._loaded.window
         slides = window is not None and longest + sampling.max_new_tokens > window
         shared = 0 if slides else shared_prefix([ids[index] for index in batch])
         config = self._config(sampling)
-        # The prefix stands at the left of every row, the padding behind it.
+        # Every row: the prefix, then padding, then the rest of the prompt.
         inputs = torch.full((len(batch), longest), int(config.pad_token_id))
         mask = torch.zeros_like(inputs)
         inputs[:, :shared] = torch.tensor(ids[batch[0]][:shared], dtype=inputs.dtype)
@@ -169,7 +169,7 @@ class TransformersEngine:
         cache.batch_repeat_interleave(rows)
         return {"past_key_values": cache}
 
-    # -- both --------------------------------------------------------------------------------------------
+    # -- both ways ---------------------------------------------------------------------------------------
 
     def _config(self, sampling: Sampling) -> GenerationConfig:
         from transformers import GenerationConfig
@@ -201,7 +201,7 @@ class TransformersEngine:
 
 
 def shared_prefix(rows: Sequence[_Ids]) -> int:
-    """Return how many tokens all rows begin with, at least one of each row left; 0 where it is not worth it."""
+    """Return how many leading tokens all rows share, at most all but one; 0 if caching them does not pay off."""
     if len(rows) < 2:
         return 0
     first, last = min(map(tuple, rows)), max(map(tuple, rows))

@@ -1,4 +1,4 @@
-"""The engine that starts vLLM's own server for the reasoner, and drives it as an endpoint with token ids."""
+"""The engine that starts vLLM's own server for the reasoner and sends it requests with token ids."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ class VllmOptions(Section):
     """`augment.engine_options` of the engine `vllm`."""
 
     command: str = Field("vllm", min_length=1)
-    """vLLM's program: a name that is found in PATH, or a path; vLLM may live in an environment of its own."""
+    """vLLM's program: a name in PATH, or a path; vLLM may be installed in its own environment."""
     arguments: list[str] = Field(default_factory=list)
-    """Further arguments of `vllm serve`, as in `[--max-model-len, "2048"]`."""
+    """Additional arguments of `vllm serve`, as in `[--max-model-len, "2048"]`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Arithmetic; auto: bfloat16 on a GPU that computes it, else float32."""
+    """Arithmetic; auto: bfloat16 on a GPU that supports it, else float32."""
     concurrency: int = Field(64, ge=1)
     """Requests in flight at once; the server batches them."""
     start_seconds: float = Field(600.0, gt=0)
-    """Longest wait for the server's start."""
+    """Longest wait until the server has started."""
     timeout_seconds: float = Field(600.0, gt=0)
     """Longest wait for one answer."""
 
 
 class VllmEngine:
-    """Starts `vllm serve` with the first prompts and ends it in `close`. The weights are never loaded here."""
+    """Starts `vllm serve` in the first `generate`, stops it in `close`. This process never loads the weights."""
 
     name = "vllm"
 
@@ -58,9 +58,9 @@ class VllmEngine:
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
         """Start the server, then yield completions as they finish.
 
-        Raises `EngineError` if the server does not start, or while iterating if it dies.
+        Raises `EngineError` if the server does not start, or during iteration if it ends.
         """
-        # Not a generator itself: the start is no part of what the caller times and shows as progress.
+        # Not a generator itself, so the caller's progress and timing do not include the start of the server.
         client, server = self._start()
         return self._completions(client, server, prompts, sampling)
 
@@ -74,7 +74,7 @@ class VllmEngine:
             raise
 
     def close(self) -> None:
-        """End the server and all of its processes."""
+        """Stop the server and all of its processes."""
         if self._client is not None:
             self._client.close()
         if self._server is not None:
@@ -90,9 +90,9 @@ class VllmEngine:
         dtype = str(pick_dtype(options.dtype, device)[0]).removeprefix("torch.")
         command = [
             *(self._command, "serve", source, "--served-model-name", _SERVED_NAME, "--dtype", dtype),
-            # Never pickle, whatever else lies in the folder.
+            # Never load pickle files, even if the folder contains them.
             *("--load-format", "safetensors"),
-            # Without this the defaults in the model's generation_config.json (top_k, penalties) come in.
+            # Ignore the defaults in the model's generation_config.json (top_k, penalties).
             *("--generation-config", "vllm"),
             *options.arguments,
         ]

@@ -1,4 +1,4 @@
-"""vLLM's server as a process group of our own: started on a free loopback port, watched, and ended for certain."""
+"""vLLM's server in its own process group: started on a free loopback port, monitored, and always stopped."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _CPU_CACHE_GIB = "4"
 
 
 class VllmServer:
-    """A running `vllm serve`. It has its own process group, so that Ctrl-C reaches us first and all of it ends.
+    """A running `vllm serve`. It has its own process group, so Ctrl-C reaches only us and we stop the whole group.
 
-    Its log is a temporary file, which stays where the server failed. `key` is random and known to no one else.
-    `offline` keeps it from asking the hub: right for a model folder.
+    Its log is a temporary file, which is kept if the server fails. `key` is a random API key. `offline` prevents
+    requests to the hub, for models that are local folders.
     """
 
     def __init__(self, command: Sequence[str], device: torch.device, *, offline: bool) -> None:
@@ -65,7 +65,7 @@ class VllmServer:
         atexit.register(self.close)
 
     def wait(self, limit_seconds: float) -> None:
-        """Wait until the server answers. Raises `EngineError` if it dies or takes longer."""
+        """Wait until the server answers. Raises `EngineError` if it ends or takes longer than the limit."""
         say("  vllm: the server is starting; this can take minutes")
         reported = time.monotonic()
         while not self._is_ready():
@@ -92,7 +92,7 @@ class VllmServer:
             )
 
     def close(self) -> None:
-        """End the whole process group: politely, and after a grace time for certain. It may be called twice."""
+        """Stop the whole process group: SIGTERM first, SIGKILL after a grace time. It may be called twice."""
         if self._closed:
             return
         self._closed = True
@@ -101,14 +101,14 @@ class VllmServer:
             _send_signal(self._process.pid, signal.SIGTERM)
             self._wait_for_group()
         finally:
-            # A second Ctrl-C comes here, too.
+            # Also reached after a second Ctrl-C.
             _send_signal(self._process.pid, signal.SIGKILL)
             self._process.wait()
         if not self._failed:
             self._log.unlink(missing_ok=True)
 
     def _wait_for_group(self) -> None:
-        # For all of it, not the server alone: its last process frees the shared memory, hundreds of MB.
+        # Wait for the whole group, not only the server: its last process frees hundreds of MB of shared memory.
         deadline = time.monotonic() + _GRACE_SECONDS
         while _has_live_process(self._process.pid):
             if time.monotonic() > deadline:
@@ -130,18 +130,18 @@ class VllmServer:
         self._failed = True
         lines = self._log.read_text(encoding="utf-8", errors="replace").replace(self.key, "***").splitlines()
         shown = [f"    {line}" for line in lines if line.strip()][-_LOG_LINES:]
-        tail = "\n".join([f"{what}. Its last lines:", *shown]) if shown else f"{what}, without a word."
+        tail = "\n".join([f"{what}. Its last lines:", *shown]) if shown else f"{what}; its log is empty."
         return EngineError(tail, where=str(self._log), fix=fix)
 
 
 def find_command(command: str) -> str:
-    """Return the path of vLLM's program. Raises `EngineError` if there is none."""
+    """Return the path of vLLM's program. Raises `EngineError` if it does not exist."""
     found = shutil.which(str(expanded(command)) if os.sep in command else command)
     if found is None:
         raise EngineError(
             f"There is no program {command!r}.",
             where="augment.engine_options.command",
-            fix="install vLLM (an environment of its own is best) and name its program: "
+            fix="install vLLM (best in its own environment) and name its program: "
             "augment.engine_options.command=/path/to/bin/vllm",
         )
     return found
@@ -172,7 +172,7 @@ def _free_port() -> int:
 
 
 def _has_live_process(group: int) -> bool:
-    """Return whether the group has a process that has not ended; one that nobody has waited for yet has."""
+    """Return whether the process group has a process that still runs. A zombie process has ended."""
     import psutil
 
     for process in psutil.process_iter(["status"]):
