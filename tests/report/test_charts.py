@@ -6,7 +6,7 @@ import pytest
 
 from whylabel.evaluation.predictions import PredictionRow
 from whylabel.report.charts import axis_over, difference_plot, score_plots
-from whylabel.report.examples import shown_predictions, taking_turns
+from whylabel.report.examples import round_robin, shown_predictions
 from whylabel.types import Prediction
 
 
@@ -61,5 +61,5 @@ def test_without_a_classifier_the_baseline_is_shown() -> None:
 
 
 def test_groups_take_turns() -> None:
-    assert taking_turns("aaabbc", lambda letter: letter, 5) == ("a", "b", "c", "a", "b")
-    assert taking_turns("ab", lambda letter: letter, 0) == ()
+    assert round_robin("aaabbc", lambda letter: letter, 5) == ("a", "b", "c", "a", "b")
+    assert round_robin("ab", lambda letter: letter, 0) == ()

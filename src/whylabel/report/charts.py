@@ -1,4 +1,4 @@
-"""Where the marks of the interval plots and bars stand; the templates only draw them."""
+"""Positions of the marks in interval plots and of bars; the templates only draw them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class IntervalPlot:
 
 @dataclass(frozen=True, slots=True)
 class ClassBars:
-    """F1 of one label for both models, None where a model is absent."""
+    """F1 of one label for both models, None if a model was not evaluated."""
 
     label: str
     support: int
@@ -66,7 +66,7 @@ class ClassBars:
 
 
 def axis_over(values: Sequence[float], lowest: float, highest: float) -> Axis:
-    """Return the tightest axis of round steps over the values, inside `lowest` to `highest`."""
+    """Return the shortest axis with round steps that contains the values, within `lowest` to `highest`."""
     span = max(values) - min(values)
     step = next((step for step in _STEPS if span / step <= _MOST_TICKS - 2), _STEPS[-1])
     first, last = math.floor(min(values) / step + 1e-9), math.ceil(max(values) / step - 1e-9)
@@ -79,14 +79,14 @@ def axis_over(values: Sequence[float], lowest: float, highest: float) -> Axis:
 
 
 def models_of(evaluation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the floors, the baseline and the classifier by name, as far as they were evaluated."""
+    """Return the evaluated models by name: floors, baseline and classifier."""
     models = {**(evaluation.get("floors") or {})}
     models |= {name: evaluation.get(name) for name in ("baseline", "classifier")}
     return {name: model for name, model in models.items() if model}
 
 
 def modes_of(evaluation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the classifier's scores by mode, its default first; nothing where it was evaluated in one alone."""
+    """Return the classifier's scores by mode, the default first; empty if only one mode was evaluated."""
     modes = dict(evaluation.get("modes") or {})
     if len(modes) < 2:
         return {}
@@ -100,7 +100,7 @@ def _cost(model: Mapping[str, Any]) -> float:
 
 
 def score_plots(evaluation: Mapping[str, Any]) -> tuple[IntervalPlot, ...]:
-    """Return the plots of accuracy, or of micro-F1 where a text may have several labels, and of macro-F1."""
+    """Return the plots of macro-F1 and of accuracy (micro-F1 if a text may have several labels)."""
     plots = []
     for title, key in (("Accuracy", "accuracy"), ("Micro-F1", "micro_f1"), ("Macro-F1", "macro_f1")):
         marks = [
@@ -112,7 +112,7 @@ def score_plots(evaluation: Mapping[str, Any]) -> tuple[IntervalPlot, ...]:
 
 
 def difference_plot(evaluation: Mapping[str, Any]) -> IntervalPlot | None:
-    """Return the plot of classifier minus baseline, zero always on its axis; None if not compared."""
+    """Return the plot of classifier minus baseline, with zero on its axis; None if they were not compared."""
     paired = evaluation.get("paired") or {}
     marks = [
         _mark("Accuracy", "classifier", paired.get("difference"), paired.get("ci95")),
@@ -133,7 +133,7 @@ def difference_plot(evaluation: Mapping[str, Any]) -> IntervalPlot | None:
 
 
 def class_bars(evaluation: Mapping[str, Any]) -> tuple[ClassBars, ...]:
-    """Return each label's scores, in label order; of many labels, the largest differences first."""
+    """Return each label's scores, in label order; with many labels, the largest differences first."""
     per_model = {
         name: (evaluation.get(name) or {}).get("per_class") or {} for name in ("baseline", "classifier")
     }
@@ -159,8 +159,8 @@ def _mark(name: str, kind: str, value: Any, interval: Any) -> Mark | None:
 def _plot(
     title: str, marks: Sequence[Mark | None], lowest: float, highest: float, *shown: float
 ) -> IntervalPlot | None:
-    there = tuple(mark for mark in marks if mark)
-    if not there:
+    present = tuple(mark for mark in marks if mark)
+    if not present:
         return None
-    values = [*shown, *(x for mark in there for x in (mark.value, mark.low, mark.high))]
-    return IntervalPlot(title, axis_over(values, lowest, highest), there)
+    values = [*shown, *(x for mark in present for x in (mark.value, mark.low, mark.high))]
+    return IntervalPlot(title, axis_over(values, lowest, highest), present)

@@ -1,4 +1,4 @@
-"""Which labels are taken for which: a heat table, or the most frequent confusions of many labels."""
+"""Confusions between labels: a heat table, or the most frequent confusions if there are many labels."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from whylabel.report.charts import MANY_LABELS
 
-_LISTED = 20
+_MAX_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Rows with one gold and one predicted label; `share` is of the gold label's rows in the table."""
+    """The number of rows with one gold and one predicted label, and its `share` of the gold label's rows."""
 
     gold: str
     predicted: str
@@ -23,7 +23,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """One model's confusions: all cells by gold label if the labels are few, else only `frequent`."""
+    """One model's confusions: all cells by gold label if there are few labels, else only `frequent`."""
 
     model: str
     labels: tuple[str, ...]
@@ -32,7 +32,7 @@ class Confusion:
 
 
 def confusions(evaluation: Mapping[str, Any]) -> tuple[Confusion, ...]:
-    """Return the confusions of baseline and classifier, as far as they were evaluated."""
+    """Return the confusions of baseline and classifier, if they were evaluated."""
     labels = tuple(evaluation.get("labels") or ())
     found = []
     for model in ("baseline", "classifier"):
@@ -53,4 +53,4 @@ def _confusion(model: str, labels: tuple[str, ...], matrix: list[list[int]]) -> 
     wrong = [cell for row in rows for cell in row if cell.count and cell.gold != cell.predicted]
     wrong.sort(key=lambda cell: (-cell.count, -cell.share))
     few = len(labels) <= MANY_LABELS
-    return Confusion(model, labels, rows if few else (), () if few else tuple(wrong[:_LISTED]))
+    return Confusion(model, labels, rows if few else (), () if few else tuple(wrong[:_MAX_LISTED]))

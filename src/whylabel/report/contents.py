@@ -1,4 +1,4 @@
-"""What a run folder holds, read once; a part that is not there is empty. Of the reasonings a few are kept."""
+"""Read the contents of a run folder once. Missing files give empty values; only a sample of reasonings is kept."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ class RunContents:
     classifier: dict[str, Any]
     evaluation: dict[str, Any]
     kept: tuple[ReasonedExample, ...]
-    """Those that are shown, as `dropped` is."""
+    """A sample to show, like `dropped`."""
     dropped: tuple[Dropped, ...]
     predictions: tuple[PredictionRow, ...]
 
     @property
     def stages(self) -> dict[str, dict[str, Any]]:
-        """What `run.json` says of each stage, in the order in which they run."""
+        """The entry of each stage in `run.json`, in the order in which the stages run."""
         stages = self.manifest.get("stages") or {}
         ordered = [name for name in STAGES if name in stages]
         return {name: stages[name] for name in [*ordered, *sorted(stages.keys() - set(ordered))]}
 
 
 def read_run(run: RunFolder) -> RunContents:
-    """Read what there is. Raises `RunFolderError` if there is no such folder or a file is damaged."""
+    """Read the existing files. Raises `RunFolderError` if the folder does not exist or a file is damaged."""
     if not run.path.is_dir():
         raise RunFolderError(
             f"There is no run folder at {str(run.path)!r}.",

@@ -1,4 +1,4 @@
-"""Which predictions and reasonings the report shows: chosen by rule, so that nobody can pick cherries."""
+"""Which predictions and reasonings the report shows: selected by a fixed rule, without cherry-picking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class ShownPrediction:
-    """One prediction beside what the baseline said; `probability` is that of the predicted label, if it is one."""
+    """A prediction with the baseline's; `probability` is that of the predicted label, None with several labels."""
 
     row: PredictionRow
     probability: float | None
@@ -25,7 +25,7 @@ class ShownPrediction:
 
     @property
     def disagrees(self) -> bool:
-        """Whether the baseline said something else."""
+        """Whether the baseline predicted another label."""
         return self.baseline is not None and (self.baseline.prediction.label != self.row.prediction.label)
 
 
@@ -42,9 +42,9 @@ class ShownPredictions:
 def shown_predictions(
     rows: Sequence[PredictionRow], shown: int, *, several_labels: bool = False
 ) -> ShownPredictions | None:
-    """Choose up to `shown` right and as many wrong predictions of the classifier, else of the baseline.
+    """Select up to `shown` right and up to `shown` wrong predictions of the classifier, else of the baseline.
 
-    Rows where the other model disagrees come first; within each group the gold labels take turns.
+    Rows where the other model disagrees come first; within each group gold labels alternate (`round_robin`).
     Returns None if neither model has predictions.
     """
     by_model = {name: _by_id(rows, name) for name in ("classifier", "baseline")}
@@ -62,36 +62,36 @@ def shown_predictions(
 
 
 def sample_reasonings(kept: Iterable[ReasonedExample]) -> tuple[ReasonedExample, ...]:
-    """Choose kept reasonings, the labels taking turns."""
-    return taking_turns(kept, lambda row: row.label, REASONINGS_SHOWN)
+    """Select kept reasonings, one label after the other."""
+    return round_robin(kept, lambda row: row.label, REASONINGS_SHOWN)
 
 
 def sample_dropped(dropped: Iterable[Dropped]) -> tuple[Dropped, ...]:
-    """Choose dropped reasonings, the reasons taking turns."""
-    return taking_turns(dropped, lambda item: item.reason, REASONINGS_SHOWN)
+    """Select dropped reasonings, one reason after the other."""
+    return round_robin(dropped, lambda item: item.reason, REASONINGS_SHOWN)
 
 
-def taking_turns(items: Iterable[Item], group: Callable[[Item], str], shown: int) -> tuple[Item, ...]:
-    """Return up to `shown` items, one of each group in turn, groups and items in their order."""
+def round_robin(items: Iterable[Item], group: Callable[[Item], str], shown: int) -> tuple[Item, ...]:
+    """Return up to `shown` items, one from each group in turn, in the order of groups and items."""
     queues: dict[str, list[Item]] = {}
     for item in items:
         queue = queues.setdefault(group(item), [])
-        # No group can be shown more often: items may be many, and read from disk as they come.
+        # More items of a group are never shown; `items` may be a long stream from disk.
         if len(queue) < shown:
             queue.append(item)
     longest = max((len(queue) for queue in queues.values()), default=0)
-    turns = (queue[turn] for turn in range(longest) for queue in queues.values() if turn < len(queue))
-    return tuple(item for item, _ in zip(turns, range(shown), strict=False))
+    ordered = (queue[place] for place in range(longest) for queue in queues.values() if place < len(queue))
+    return tuple(item for item, _ in zip(ordered, range(shown), strict=False))
 
 
 def _disagreeing_first(items: Sequence[ShownPrediction], shown: int) -> tuple[ShownPrediction, ...]:
-    first = taking_turns((i for i in items if i.disagrees), lambda item: item.row.gold, shown)
+    first = round_robin((i for i in items if i.disagrees), lambda item: item.row.gold, shown)
     rest = (item for item in items if not item.disagrees)
-    return first + taking_turns(rest, lambda item: item.row.gold, shown - len(first))
+    return first + round_robin(rest, lambda item: item.row.gold, shown - len(first))
 
 
 def _by_id(rows: Sequence[PredictionRow], model: str) -> dict[str, PredictionRow]:
-    # Where a model was evaluated in several modes, the one with reasonings is worth reading.
+    # If a model was evaluated in several modes, show the mode with reasonings.
     mine = [row for row in rows if row.model == model]
     mine.sort(key=lambda row: row.prediction.mode == "reasoned")
     return {row.prediction.id: row for row in mine}

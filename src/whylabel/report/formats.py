@@ -1,4 +1,4 @@
-"""Numbers as people read them; what is not a number becomes a dash."""
+"""Format numbers for people; other values become a dash."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 
 def decimal(value: object, digits: int = 3) -> str:
-    """Return 0.123; a true minus sign where negative."""
+    """Return a text like 0.123, with a true minus sign for negative values."""
     if not is_number(value):
         return MISSING
     return f"{value:,.{digits}f}".replace("-", _MINUS)
 
 
 def count(value: object) -> str:
-    """Return 12,345."""
+    """Return a text like 12,345."""
     return decimal(value, 0)
 
 
 def percent(value: object, digits: int = 1) -> str:
-    """Return 61.1 % of a share."""
-    text = decimal(_hundredfold(value), digits)
+    """Return a share in percent, like 61.1 %."""
+    text = decimal(_as_percent(value), digits)
     return text if text == MISSING else f"{text}{_NO_BREAK}%"
 
 
 def points(value: object) -> str:
-    """Return a difference of shares in percentage points, always with its sign: +2.2."""
-    text = decimal(_hundredfold(value), 1)
+    """Return a difference of shares in percentage points, with its sign, like +2.2."""
+    text = decimal(_as_percent(value), 1)
     if text == MISSING:
         return text
     if text.lstrip(_MINUS) == "0.0":
@@ -46,14 +46,14 @@ def points(value: object) -> str:
 
 
 def p_value(value: object) -> str:
-    """Return "p = 0.52", or "p < 0.001" where it is smaller."""
+    """Return a text like "p = 0.52", or "p < 0.001" for smaller values."""
     if not is_number(value):
         return f"p = {MISSING}"
     return "p < 0.001" if value < 0.001 else f"p = {value:.{2 if value >= 0.1 else 3}f}"
 
 
 def duration(value: object) -> str:
-    """Return seconds as people say them; below a tenth of a second in milliseconds."""
+    """Return a duration given in seconds; below 0.1 seconds in milliseconds."""
     if not is_number(value):
         return MISSING
     if value < 0.1:
@@ -66,7 +66,7 @@ def duration(value: object) -> str:
 
 
 def shortened(value: object, length: int = 400) -> str:
-    """Return the beginning of a long text, cut at a blank where there is one."""
+    """Return the beginning of a long text, cut at a blank if possible."""
     text = str(value)
     if len(text) <= length:
         return text
@@ -74,5 +74,5 @@ def shortened(value: object, length: int = 400) -> str:
     return head.rsplit(" ", 1)[0] if " " in head[length // 2 :] else head
 
 
-def _hundredfold(value: object) -> object:
+def _as_percent(value: object) -> object:
     return value * 100 if is_number(value) else None

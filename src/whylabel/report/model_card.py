@@ -1,4 +1,4 @@
-"""The model card: what a stranger needs to know before using the trained classifier."""
+"""The model card: what a new user must know before using the trained classifier."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _results(contents: RunContents) -> dict[str, Any] | None:
 def _base_model(recipe: Mapping[str, Any]) -> str:
     name = str(recipe.get("base_model") or "unknown")
     name = _HUB_IDS.get(name, name)
-    # Only the name of a local file: where it lay on the trainer's disk is nobody's business.
+    # Only the name of a local file: the card must not reveal paths on the disk of whoever trained the model.
     local = name.startswith((".", "/", "~")) or name.endswith(".gguf") or Path(name).exists()
     return Path(name).name if local else name
 

@@ -1,4 +1,4 @@
-"""What is said of an evaluation in which every label was decided by itself: F1 in place of accuracy."""
+"""The verdict if a text may have several labels: F1 instead of accuracy."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from whylabel.report.verdict import Verdict, interval_of, rate_notes, seed_note,
 
 
 def decides_by_label(evaluation: Mapping[str, Any]) -> bool:
-    """Return whether `evaluation/metrics.json` is of a task in which a text may have several labels."""
+    """Return whether `evaluation/metrics.json` is from a task with several labels per text."""
     return any("micro_f1" in model for model in models_of(evaluation).values())
 
 
 def verdict_of(evaluation: Mapping[str, Any]) -> Verdict:
-    """Return the verdict of `evaluation/metrics.json`, of either kind of task."""
+    """Return the verdict of `evaluation/metrics.json`, for both types of task."""
     return _verdict(evaluation) if decides_by_label(evaluation) else verdict(evaluation)
 
 
 def _verdict(evaluation: Mapping[str, Any]) -> Verdict:
-    """Return the verdict by micro-F1; its paired bootstrap interval decides what counts as shown."""
+    """Return the verdict by micro-F1. A difference counts as shown if its paired bootstrap interval excludes 0."""
     models = {name: evaluation.get(name) or {} for name in ("classifier", "baseline")}
     paired = evaluation.get("paired") or {}
     notes = tuple(_notes(evaluation))
@@ -59,11 +59,11 @@ def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     floors = evaluation.get("floors") or {}
     models = [evaluation[name] for name in ("baseline", "classifier") if evaluation.get(name)]
     best = max((model.get("micro_f1") or 0.0 for model in models), default=None)
-    for name, said in (
+    for name, sentence in (
         ("tfidf", "TF-IDF with a logistic regression for each label reaches"),
         ("majority", "Always giving the most frequent labels reaches"),
     ):
         floor = (floors.get(name) or {}).get("micro_f1")
         if best is not None and is_number(floor) and floor >= best:
-            yield f"{said} micro-F1 {percent(floor)}, no less than the language models."
+            yield f"{sentence} micro-F1 {percent(floor)}, no less than the language models."
     yield from rate_notes(evaluation)

@@ -1,4 +1,4 @@
-"""The two template environments, HTML and Markdown: every value is escaped for where it will stand."""
+"""The two template environments, HTML and Markdown: every value is escaped for its output format."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from whylabel.report import formats
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-# HTML forbids control characters other than tab and line ends; a NUL would end some parsers' text.
+# HTML forbids control characters other than tab and line ends; a NUL ends the text in some parsers.
 _CONTROLS = {code: "\ufffd" for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r"}
 
 
-# What could start markup, HTML or a table cell in GitHub's and Hugging Face's Markdown.
+# Characters that can start markup, HTML or a table cell in GitHub's and Hugging Face's Markdown.
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|#&~$])")
 
 
 def render_html(template: str, **values: Any) -> str:
     """Render a template of this package as HTML; missing values render as nothing."""
-    return _environment(_readable, autoescape=True).get_template(template).render(**values)
+    return _environment(_replace_controls, autoescape=True).get_template(template).render(**values)
 
 
 def render_markdown(template: str, **values: Any) -> str:
-    """Render a template of this package as Markdown; a value stands on one line and starts no markup.
+    """Render a template of this package as Markdown; values are on one line and contain no markup.
 
-    What is `Markup` already stays as it is.
+    Values of the type `Markup` are not changed.
     """
-    return _environment(_one_line, autoescape=False).get_template(template).render(**values)
+    return _environment(_escape_markdown, autoescape=False).get_template(template).render(**values)
 
 
 def _environment(finalize: Callable[[Any], Any], *, autoescape: bool) -> Environment:
@@ -51,11 +51,11 @@ def _environment(finalize: Callable[[Any], Any], *, autoescape: bool) -> Environ
     return environment
 
 
-def _readable(value: Any) -> Any:
+def _replace_controls(value: Any) -> Any:
     return value.translate(_CONTROLS) if isinstance(value, str) else value
 
 
-def _one_line(value: Any) -> Any:
+def _escape_markdown(value: Any) -> Any:
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return _MARKDOWN.sub(r"\\\1", _readable(re.sub(r"[\r\n\t]+", " ", value)))
+    return _MARKDOWN.sub(r"\\\1", _replace_controls(re.sub(r"[\r\n\t]+", " ", value)))

@@ -1,4 +1,4 @@
-"""The report: everything a run found, on one page that needs nothing else."""
+"""The report: all results of a run on one self-contained page."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from whylabel.run_folder import RunFolder
 def write_report(run: RunFolder) -> Path:
     """Write `report.html` from the files of the run folder, and return its path.
 
-    Parts of the run that are not there are left out. Raises `RunFolderError` if there is no run folder or
-    a file in it is damaged.
+    Missing parts of the run are omitted. Raises `RunFolderError` if the run folder does not exist or a file in it is
+    damaged.
     """
     write_text(run.report, render_report(read_run(run)))
     return run.report
 
 
 def render_report(contents: RunContents) -> str:
-    """Return the page: no script, no network, everything from data escaped."""
+    """Return the page: no script, no network, all data escaped."""
     evaluation = contents.evaluation
     by_label = decides_by_label(evaluation)
     return render_html(
@@ -68,7 +68,7 @@ def _shown(recipe: Mapping[str, Any]) -> int:
 
 
 def _lineage(manifest: Mapping[str, Any]) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
-    """Yield (group, its (name, value) pairs): what stands in run.json beside the stages."""
+    """Yield (group, its (name, value) pairs): the content of run.json without the stages."""
     plain = []
     for name, value in manifest.items():
         if name == "stages":

@@ -1,4 +1,4 @@
-"""What the evaluation says, in plain sentences that claim no more than the numbers carry."""
+"""The results of the evaluation in sentences that claim no more than the numbers support."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MODE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`claim` and `figures` make one sentence; `notes` say what else a reader must know."""
+    """`claim` and `figures` form one sentence; `notes` are further sentences that a reader must know."""
 
     claim: str
     figures: str
@@ -43,14 +43,14 @@ class Verdict:
 
 
 def model_name(name: str, model: Mapping[str, Any]) -> str:
-    """Return what a reader calls a model; the classifier with how it answered."""
+    """Return the display name of a model; for the classifier with its mode."""
     mode = MODE_NAMES.get(model.get("mode") or "") if name == "classifier" else None
     names = {**MODEL_NAMES, **_BY_LABEL_NAMES} if "micro_f1" in model else MODEL_NAMES
     return f"{names.get(name, name)} ({mode})" if mode else names.get(name, name)
 
 
 def verdict(evaluation: Mapping[str, Any]) -> Verdict:
-    """Return the verdict of `evaluation/metrics.json`; McNemar's test decides what counts as shown."""
+    """Return the verdict of `evaluation/metrics.json`; McNemar's test decides if a difference counts as shown."""
     baseline, classifier = evaluation.get("baseline") or {}, evaluation.get("classifier") or {}
     paired = evaluation.get("paired") or {}
     notes = tuple(_notes(evaluation))
@@ -112,8 +112,10 @@ def _paired_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
 
 
 def seed_note() -> str:
-    """Return what one training of each model leaves open."""
-    return "Both models were trained once, with one seed; the intervals do not cover what another seed would change."
+    """Return the note that one training per model does not show the effect of the seed."""
+    return (
+        "Both models were trained once, with one seed; the intervals do not cover the effect of another seed."
+    )
 
 
 def _floor_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
@@ -151,13 +153,13 @@ def _cost_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
 
 
 def rate_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the shares of rows by status say, where there are any."""
+    """Yield a sentence for every status with a share above 0."""
     for name in ("baseline", "classifier"):
         rates = (evaluation.get(name) or {}).get("rates") or {}
         if rates.get("reasoning_cut"):
             yield (
                 f"{percent(rates['reasoning_cut'])} of the {name}'s reasonings reached their token limit:"
-                " they were closed, and the label was scored after what there was."
+                " they were ended there, and the label was scored after the part that was written."
             )
         if rates.get("truncated"):
             yield f"{percent(rates['truncated'])} of the texts were trimmed to fit the {name}."
@@ -166,6 +168,6 @@ def rate_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
 
 
 def interval_of(values: Mapping[str, Any], key: str) -> tuple[float | None, float | None]:
-    """Return the bounds that stand under a key, None where there are none."""
+    """Return the bounds of the interval at a key, None if it is missing."""
     interval = values.get(key)
     return (interval[0], interval[1]) if isinstance(interval, list) and len(interval) == 2 else (None, None)
