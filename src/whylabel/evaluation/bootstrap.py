@@ -1,4 +1,4 @@
-"""Bootstrap over test rows: percentile intervals of scores that depend on how often each outcome occurs."""
+"""Bootstrap over test rows: percentile intervals of scores that are functions of the counts of outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CELLS_AT_ONCE = 4_000_000
 
 
 def distinct_outcomes(*columns: Ints) -> tuple[tuple[Ints, ...], Ints]:
-    """Return the distinct rows of equally long columns, again as columns, and how often each occurs."""
+    """Return the distinct rows of equally long columns, again as columns, and the count of each."""
     rows, counts = np.unique(np.stack(columns, axis=1), axis=0, return_counts=True)
     return tuple(rows.T), counts.astype(np.int64)
 
@@ -26,11 +26,11 @@ def percentile_intervals(
 ) -> list[Interval]:
     """Return the 95 % percentile interval of each value of `statistic` (Efron & Tibshirani 1993, ch. 13).
 
-    `counts` says how many rows had each distinct outcome; `statistic` maps resampled counts, shape
+    `counts` is the number of rows with each distinct outcome; `statistic` maps resampled counts, shape
     (m, outcomes), to values, shape (m, values). The same seed gives the same intervals.
     """
-    # Drawing n rows with replacement is a multinomial draw over the distinct outcomes, of which there
-    # are far fewer than rows.
+    # Sampling n rows with replacement equals a multinomial sample over the distinct outcomes, which are far fewer
+    # than the rows.
     rng = np.random.default_rng(seed)
     total = int(counts.sum())
     shares: Any = counts / total

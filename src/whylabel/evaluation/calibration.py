@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say."""
+"""Measures of calibration: how well probabilities match accuracy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BINS = 15
 def negative_log_likelihood(probabilities: Floats, gold: Ints) -> float:
     """Return the mean of -ln p(gold label) in nats; `probabilities` has shape (n, labels).
 
-    A probability of 0 counts as the smallest float64 step above 0 next to 1 (2.2e-16), as in scikit-learn.
+    A probability of 0 is replaced by the float64 machine epsilon (2.2e-16), as in scikit-learn.
     """
     given = probabilities[np.arange(len(gold)), gold]
     return float(-np.log(np.clip(given, np.finfo(np.float64).eps, 1.0)).mean() + 0.0)

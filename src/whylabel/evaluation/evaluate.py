@@ -1,4 +1,4 @@
-"""The stage: floors, scores of every model, and the paired comparison, from predictions alone."""
+"""The evaluation: floors, scores of every model, and the paired comparison, computed from predictions only."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Score(Protocol):
 
     @property
     def mode(self) -> Mode:
-        """How the model answered."""
+        """The mode in which the model answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What is measured for a kind of task: the floors, one model, and two of them on the same rows.
+    """The measures for one type of task: floors, the score of one model, and the comparison of two models.
 
-    `score` and `compare` take what `metrics.score` and `paired.compare_pair` take.
+    `score` and `compare` have the parameters of `metrics.score` and `paired.compare_pair`.
     """
 
     floors: Mapping[str, Floor]
@@ -46,8 +46,8 @@ SINGLE_LABEL = Measures(FLOORS, score, compare_pair)
 class Evaluation:
     """All scores on the test rows; `rows` are the predictions behind them, floors included.
 
-    `classifier` is scored in its default mode, and in `modes` in every mode that was evaluated, that one included.
-    `baseline`, `classifier` and `paired` are None where a model was not evaluated.
+    `classifier` is the score in the default mode; `modes` has the scores of all evaluated modes, including the
+    default. `baseline`, `classifier` and `paired` are None if a model was not evaluated.
     """
 
     labels: tuple[str, ...]
@@ -59,9 +59,9 @@ class Evaluation:
     rows: tuple[PredictionRow, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what stands in `evaluation/metrics.json`: plain JSON values, without the rows."""
+        """Return the content of `evaluation/metrics.json`: JSON values, without the rows."""
         return {
-            name: _plain(getattr(self, name))
+            name: _to_json(getattr(self, name))
             for name in ("labels", "baseline", "classifier", "modes", "floors", "paired")
         }
 
@@ -79,8 +79,8 @@ def evaluate(
 ) -> Evaluation:
     """Score `models` (`baseline`, `classifier` or both) and the floors, and compare the two models by row.
 
-    `modes` are the classifier's predictions in every mode; default: those in `models` alone.
-    Without train rows there are no floors. Raises `DataError` if a model's ids are not the test rows'.
+    `modes` are the classifier's predictions in every mode; by default only those in `models`.
+    Without train rows there are no floors. Raises `DataError` if a model's ids differ from those of the test rows.
     """
     for name in models:
         if name not in MODELS:
@@ -126,11 +126,11 @@ def evaluate(
     )
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: _to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: _to_json(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [_to_json(item) for item in value]
     return value

@@ -1,4 +1,4 @@
-"""Floors: simple models without a language model, beside which the others must stand."""
+"""Floors: simple models without a language model, which the others must beat."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Floor = Callable[[Sequence[Example], Sequence[Example], LabelSet, int], tuple[Pr
 def majority(
     train: Sequence[Example], test: Sequence[Example], label_set: LabelSet, seed: int = 0
 ) -> tuple[Prediction, ...]:
-    """Predict the most frequent train label everywhere; probabilities are the train shares.
+    """Predict the most frequent train label for every row; probabilities are the shares in train.
 
-    Of equally frequent labels the first in label order is taken. Raises `DataError` without train rows.
+    Of equally frequent labels, the first in label order is predicted. Raises `DataError` without train rows.
     """
     require_rows(train)
     counts = Counter(row.label for row in train)
@@ -34,8 +34,8 @@ def tfidf(
 ) -> tuple[Prediction, ...]:
     """Predict with logistic regression on TF-IDF of words and word pairs, untuned.
 
-    A label that is absent from train gets probability 0. Train rows of a single label leave nothing to fit:
-    then this is `majority`. Raises `DataError` without train rows.
+    A label without train rows gets probability 0. If all train rows have the same label, this equals `majority`.
+    Raises `DataError` without train rows.
     """
     require_rows(train)
     if len({row.label for row in train}) < 2 or not test:
@@ -44,7 +44,7 @@ def tfidf(
 
     model = make_pipeline(word_features(), regression(seed))
     with warnings.catch_warnings():
-        # scikit-learn doubts many labels for few rows; `inspect` says it better.
+        # scikit-learn warns about many labels for few rows; `inspect` has a better message.
         warnings.simplefilter("ignore", UserWarning)
         model.fit([row.text for row in train], [row.label for row in train])
     started = time.perf_counter()
@@ -60,19 +60,19 @@ def tfidf(
 
 
 def word_features() -> Any:
-    """Return the TF-IDF of words and word pairs, to be fitted."""
+    """Return an unfitted TF-IDF vectorizer of words and word pairs."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    # Runs of signs are words too: texts of emoji alone would otherwise have no features.
+    # Runs of symbols also count as words, or texts that consist of emoji would have no features.
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\w+|[^\w\s]+")
 
 
 def regression(seed: int) -> Any:
-    """Return logistic regression, to be fitted to such features."""
+    """Return an unfitted logistic regression for these features."""
     from sklearn.linear_model import LogisticRegression
 
-    # C=10: at the default 1.0 the unit-length rows are over-regularised and the floor is too low. SAGA: the default
-    # solver takes minutes for tens of thousands of texts with many labels, to the same end.
+    # C=10: with the default 1.0 the unit-length rows are over-regularised and the floor is too low. SAGA: the default
+    # solver takes minutes for tens of thousands of texts with many labels and gives the same result.
     return LogisticRegression(C=10.0, solver="saga", max_iter=1000, random_state=seed)
 
 
@@ -81,6 +81,6 @@ FLOORS: dict[str, Floor] = {"majority": majority, "tfidf": tfidf}
 
 
 def require_rows(train: Sequence[Example]) -> None:
-    """Raise `DataError` if there is nothing to learn from."""
+    """Raise `DataError` if there are no train rows."""
     if not train:
         raise DataError("A floor needs train rows, and there are none.", fix="give a train split")

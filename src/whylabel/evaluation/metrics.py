@@ -22,14 +22,14 @@ from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Mode, Prediction
 
 NO_LABEL = -1
-"""Stands for the label of a failed prediction, which equals no gold label."""
+"""Label index of a failed prediction; it equals no gold label."""
 
 _THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One label: `support` gold rows, `predicted` rows; a ratio with nothing below it is 0."""
+    """One label: `support` gold rows, `predicted` rows; a ratio with denominator 0 is 0."""
 
     precision: float
     recall: float
@@ -40,7 +40,7 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Shares of all rows by status; after `reasoning_cut` and `label_forced` the label had to be forced."""
+    """Shares of all rows by status; `reasoning_cut` and `label_forced`: the model did not write the label marker."""
 
     reasoning_cut: float
     label_forced: float
@@ -50,7 +50,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What prediction took; tokens are generated tokens."""
+    """Time and generated tokens of the predictions."""
 
     seconds_per_row: float
     tokens_per_row: float
@@ -59,9 +59,9 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """What abstaining below a probability does: `coverage` is the share of all rows that still get a label.
+    """The effect of abstaining below a probability: `coverage` is the share of all rows that still get a label.
 
-    `accuracy` is that of these rows, None where there are none. A failed row is never covered.
+    `accuracy` is the accuracy on these rows, None if there are none. Failed rows are never covered.
     """
 
     threshold: float
@@ -73,11 +73,10 @@ class Covered:
 class ModelScore:
     """One model on the test rows. A failed prediction counts as wrong.
 
-    `accuracy_ci95` is Wilson's score interval, `macro_f1_ci95` a bootstrap percentile interval; with only a
-    handful of rows per label, resampled F1 runs low, and so does the latter.
-    `confusion_matrix` has gold labels as rows and predicted labels as columns, in label order; failed
-    predictions stand in no column. The two calibration figures leave failed rows out, and are None
-    where no row has probabilities.
+    `accuracy_ci95` is Wilson's score interval, `macro_f1_ci95` a bootstrap percentile interval. With few rows per
+    label, resampled F1 and its interval are biased low. `confusion_matrix` has gold labels as rows and predicted
+    labels as columns, in label order, without failed predictions. The two calibration figures exclude failed rows,
+    and are None if no row has probabilities.
     """
 
     n: int
@@ -133,12 +132,12 @@ def score(
 
 
 def mode_of(predictions: Sequence[Prediction]) -> Mode:
-    """Return the one mode of a model's predictions. Raises `DataError` if they are of several."""
+    """Return the common mode of a model's predictions. Raises `DataError` if they have several modes."""
     modes = {prediction.mode for prediction in predictions}
     if len(modes) > 1:
         raise DataError(
-            f"One model's predictions are of several modes: {', '.join(sorted(modes))}.",
-            fix="evaluate each mode by itself",
+            f"The predictions of one model have several modes: {', '.join(sorted(modes))}.",
+            fix="evaluate each mode separately",
         )
     return modes.pop()
 
@@ -153,10 +152,10 @@ def in_test_order(test: Sequence[Example], predictions: Sequence[Prediction]) ->
             "There are no test rows to evaluate on.", fix="give a test split, or data.test_fraction"
         )
     for kind, ids in (("test rows", [row.id for row in test]), ("predictions", [p.id for p in predictions])):
-        twice = [name for name, count in Counter(ids).items() if count > 1]
-        if twice:
+        repeated = [name for name, count in Counter(ids).items() if count > 1]
+        if repeated:
             raise DataError(
-                f"{len(twice)} ids occur more than once among the {kind}: {_some(twice)}.",
+                f"{len(repeated)} ids occur more than once among the {kind}: {_first_ids(repeated)}.",
                 fix="give every row its own id",
             )
     by_id = {prediction.id: prediction for prediction in predictions}
@@ -165,7 +164,7 @@ def in_test_order(test: Sequence[Example], predictions: Sequence[Prediction]) ->
     if missing or foreign:
         raise DataError(
             f"Predictions and test rows differ: {len(missing)} rows without a prediction"
-            f" ({_some(missing)}), {len(foreign)} predictions without a row ({_some(foreign)}).",
+            f" ({_first_ids(missing)}), {len(foreign)} predictions without a row ({_first_ids(foreign)}).",
             fix="predict exactly the test rows, and compare by the same ids",
         )
     return tuple(by_id[row.id] for row in test)
@@ -210,7 +209,7 @@ def macro_f1(weights: Floats, gold: Ints, predicted: Ints, labels: int) -> Float
 
 
 def coverage_curve(predictions: Sequence[Prediction], right: NDArray[np.bool_]) -> tuple[Covered, ...]:
-    """Return coverage and accuracy where predictions less probable than a threshold are left out."""
+    """Return coverage and accuracy at each threshold, without the predictions below it."""
     best = np.array([max(row.probabilities, default=-1.0) for row in predictions])
     curve = []
     for threshold in _THRESHOLDS:
@@ -221,7 +220,7 @@ def coverage_curve(predictions: Sequence[Prediction], right: NDArray[np.bool_]) 
 
 
 def confusion_matrix(gold: Ints, predicted: Ints, labels: int) -> NDArray[np.int64]:
-    """Return counts, shape (labels, labels): gold rows, predicted columns, failed rows left out."""
+    """Return counts, shape (labels, labels): gold labels in rows, predicted labels in columns, no failed rows."""
     matrix = np.zeros((labels, labels), dtype=np.int64)
     done = predicted != NO_LABEL
     np.add.at(matrix, (gold[done], predicted[done]), 1)
@@ -241,7 +240,7 @@ def _macro_f1_with_interval(
 
 
 def _per_class(confusion: NDArray[np.int64], gold: Ints, label_set: LabelSet) -> dict[str, ClassScore]:
-    # Support comes from the gold labels: rows whose prediction failed are not in the matrix.
+    # Support is counted from the gold labels: rows with a failed prediction are not in the matrix.
     supports = np.bincount(gold, minlength=len(label_set))
     scores = {}
     for position, name in enumerate(label_set.names):
@@ -288,12 +287,12 @@ def rates_of(predictions: Sequence[Prediction]) -> Rates:
 
 
 def cost_of(predictions: Sequence[Prediction]) -> Cost:
-    """Return what the predictions took."""
+    """Return the time and tokens of the predictions."""
     seconds = float(sum(prediction.seconds for prediction in predictions))
     tokens = sum(prediction.tokens for prediction in predictions)
     n = len(predictions)
     return Cost(seconds_per_row=seconds / n, tokens_per_row=tokens / n, seconds_total=seconds)
 
 
-def _some(ids: Sequence[str]) -> str:
+def _first_ids(ids: Sequence[str]) -> str:
     return ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "") if ids else "none"

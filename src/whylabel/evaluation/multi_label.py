@@ -1,4 +1,4 @@
-"""The comparison where a text may have several labels: F1 over single decisions, as no label alone is right."""
+"""Evaluation if a text may have several labels: F1 over single decisions."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from whylabel.types import Example, Mode, Prediction
 Bools = NDArray[np.bool_]
 
 _HELD_OUT = 0.2
-# Below it, thresholds are not worth the rows that they cost.
+# With fewer rows, holding rows out for thresholds costs more than the thresholds gain.
 _LEAST_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class MultiLabelScore:
-    """One model on the test rows, by decisions: does this label apply to this text?
+    """One model on the test rows, scored by decisions: does this label apply to this text?
 
-    `micro_f1` is over all decisions, `macro_f1` the mean over labels; a label that no row has or was given is left
-    out of it, as scikit-learn does with `zero_division=nan`. The intervals are bootstrap percentiles over texts.
-    `subset_accuracy` is the share of texts with exactly their gold labels, `hamming_loss` that of wrong decisions.
-    A failed prediction misses its gold labels, and all its decisions are wrong.
+    `micro_f1` is over all decisions, `macro_f1` the mean over labels. Labels without gold and predicted rows are
+    excluded from the mean, as in scikit-learn with `zero_division=nan`. The intervals are bootstrap percentiles
+    over texts. `subset_accuracy` is the share of texts with exactly their gold labels, `hamming_loss` the share of
+    wrong decisions. A failed prediction has none of its gold labels, and all its decisions count as wrong.
     """
 
     n: int
@@ -67,7 +67,7 @@ class PairedF1:
 
 
 def measures_by_label(separator: Separator) -> Measures:
-    """Return what `evaluate` measures where a text may have several labels."""
+    """Return the measures for `evaluate` if a text may have several labels."""
     return Measures(
         floors={"majority": partial(frequent, separator), "tfidf": partial(tfidf, separator)},
         score=partial(score, separator),
@@ -89,12 +89,15 @@ def score(
     Raises `DataError` if the ids are not those of the test rows, `LabelError` if a label is outside the set.
     """
     predictions = in_test_order(test, predictions)
-    gold, said = _gold(separator, test, label_set), _said(separator, predictions, label_set)
+    gold, predicted = (
+        _gold_matrix(separator, test, label_set),
+        _predicted_matrix(separator, predictions, label_set),
+    )
     failed = np.array([prediction.status == "failed" for prediction in predictions])
-    wrong = (gold != said) | failed[:, None]
+    wrong = (gold != predicted) | failed[:, None]
 
     def statistic(weights: Floats) -> Floats:
-        return f1_scores(weights, gold, said)
+        return f1_scores(weights, gold, predicted)
 
     micro_ci95, macro_ci95 = percentile_intervals(_ones(test), statistic, bootstrap_samples, seed)
     micro, macro = statistic(np.ones((1, len(test))))[0]
@@ -107,9 +110,9 @@ def score(
         macro_f1_ci95=macro_ci95,
         subset_accuracy=float((~wrong.any(axis=1)).mean()),
         hamming_loss=float(wrong.mean()),
-        labels_per_text=float(said.sum(axis=1).mean()),
+        labels_per_text=float(predicted.sum(axis=1).mean()),
         gold_labels_per_text=float(gold.sum(axis=1).mean()),
-        per_class=_per_class(gold, said, label_set),
+        per_class=_per_class(gold, predicted, label_set),
         rates=rates_of(predictions),
         cost=cost_of(predictions),
     )
@@ -129,8 +132,10 @@ def compare_pair(
 
     Raises `DataError` if the two do not hold exactly the ids of the test rows.
     """
-    gold = _gold(separator, test, label_set)
-    base, ours = (_said(separator, in_test_order(test, rows), label_set) for rows in (baseline, classifier))
+    gold = _gold_matrix(separator, test, label_set)
+    base, ours = (
+        _predicted_matrix(separator, in_test_order(test, rows), label_set) for rows in (baseline, classifier)
+    )
 
     def differences(weights: Floats) -> Floats:
         return f1_scores(weights, gold, ours) - f1_scores(weights, gold, base)
@@ -140,10 +145,10 @@ def compare_pair(
     return PairedF1(len(test), float(micro), micro_ci95, float(macro), macro_ci95)
 
 
-def f1_scores(weights: Floats, gold: Bools, said: Bools) -> Floats:
-    """Return (micro-F1, macro-F1) for each row of `weights`, shape (m, texts): how often each text counts."""
-    both = weights @ (gold & said)
-    either = weights @ (gold.astype(float) + said)
+def f1_scores(weights: Floats, gold: Bools, predicted: Bools) -> Floats:
+    """Return (micro-F1, macro-F1) for each row of `weights`, shape (m, texts): the count of each text."""
+    both = weights @ (gold & predicted)
+    either = weights @ (gold.astype(float) + predicted)
     present = either > 0
     by_label = np.divide(2 * both, either, out=np.zeros_like(either), where=present)
     macro = by_label.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
@@ -158,12 +163,12 @@ def frequent(
     label_set: LabelSet,
     seed: int = 0,
 ) -> tuple[Prediction, ...]:
-    """Predict the most frequent train labels everywhere: as many as train texts have on average, one at least.
+    """Predict the most frequent train labels for every row: as many as train texts have on average, at least one.
 
-    Probabilities are the train shares. Raises `DataError` without train rows.
+    Probabilities are the shares in train. Raises `DataError` without train rows.
     """
     require_rows(train)
-    shares = _gold(separator, train, label_set).mean(axis=0)
+    shares = _gold_matrix(separator, train, label_set).mean(axis=0)
     most = max(1, round(float(shares.sum())))
     chosen = sorted(np.argsort(-shares, kind="stable")[:most].tolist())
     label = separator.join(label_set.names[place] for place in chosen)
@@ -179,8 +184,8 @@ def tfidf(
 ) -> tuple[Prediction, ...]:
     """Predict with a logistic regression for each label on TF-IDF of words and word pairs, untuned.
 
-    Its thresholds are chosen as the models' are, on a fifth of the train rows that a first fit has not seen; below
-    100 train rows they are 0.5. Raises `DataError` without train rows.
+    Its thresholds are fitted like those of the models, on a fifth of the train rows that a first fit has not used.
+    With fewer than 100 train rows they are 0.5. Raises `DataError` without train rows.
     """
     require_rows(train)
     held_out = set(random.Random(seed).sample(range(len(train)), round(_HELD_OUT * len(train))))
@@ -188,10 +193,10 @@ def tfidf(
     if len(train) >= _LEAST_ROWS:
         seen = [row for place, row in enumerate(train) if place not in held_out]
         unseen = [row for place, row in enumerate(train) if place in held_out]
-        model = _one_vs_rest(seen, _gold(separator, seen, label_set), seed)
+        model = _one_vs_rest(seen, _gold_matrix(separator, seen, label_set), seed)
         found = model.predict_proba([row.text for row in unseen])
-        thresholds = fit_thresholds(found, _gold(separator, unseen, label_set))
-    model = _one_vs_rest(train, _gold(separator, train, label_set), seed)
+        thresholds = fit_thresholds(found, _gold_matrix(separator, unseen, label_set))
+    model = _one_vs_rest(train, _gold_matrix(separator, train, label_set), seed)
     started = time.perf_counter()
     probabilities = model.predict_proba([row.text for row in test])
     seconds = (time.perf_counter() - started) / max(1, len(test))
@@ -203,23 +208,23 @@ def tfidf(
 
 
 def _one_vs_rest(train: Sequence[Example], gold: Bools, seed: int) -> Any:
-    """Return a fitted pipeline; a label that train lacks gets probability 0 from it."""
+    """Return a fitted pipeline; a label without train rows gets probability 0."""
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
 
     model = make_pipeline(word_features(), OneVsRestClassifier(regression(seed)))
     with warnings.catch_warnings():
-        # A label that all rows or none have: no news here.
+        # scikit-learn warns about labels that all rows or no rows have; that is expected here.
         warnings.simplefilter("ignore", UserWarning)
         model.fit([row.text for row in train], gold.astype(int))
     return model
 
 
-def _gold(separator: Separator, rows: Sequence[Example], label_set: LabelSet) -> Bools:
+def _gold_matrix(separator: Separator, rows: Sequence[Example], label_set: LabelSet) -> Bools:
     return separator.matrix([row.label for row in rows], label_set)
 
 
-def _said(separator: Separator, predictions: Sequence[Prediction], label_set: LabelSet) -> Bools:
+def _predicted_matrix(separator: Separator, predictions: Sequence[Prediction], label_set: LabelSet) -> Bools:
     # A failed prediction has an empty label.
     return separator.matrix([prediction.label for prediction in predictions], label_set)
 
@@ -228,16 +233,16 @@ def _ones(test: Sequence[Example]) -> Ints:
     return np.ones(len(test), dtype=np.int64)
 
 
-def _per_class(gold: Bools, said: Bools, label_set: LabelSet) -> dict[str, ClassScore]:
+def _per_class(gold: Bools, predicted: Bools, label_set: LabelSet) -> dict[str, ClassScore]:
     scores = {}
     for place, name in enumerate(label_set.names):
-        right = int((gold[:, place] & said[:, place]).sum())
-        support, predicted = int(gold[:, place].sum()), int(said[:, place].sum())
+        right = int((gold[:, place] & predicted[:, place]).sum())
+        support, count = int(gold[:, place].sum()), int(predicted[:, place].sum())
         scores[name] = ClassScore(
-            precision=right / predicted if predicted else 0.0,
+            precision=right / count if count else 0.0,
             recall=right / support if support else 0.0,
-            f1=2 * right / (support + predicted) if support + predicted else 0.0,
+            f1=2 * right / (support + count) if support + count else 0.0,
             support=support,
-            predicted=predicted,
+            predicted=count,
         )
     return scores

@@ -1,4 +1,4 @@
-"""Whether classifier and baseline differ on the same rows, beyond chance."""
+"""Paired comparison: do classifier and baseline differ on the same rows by more than chance?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from whylabel.types import Example, Prediction
 
 @dataclass(frozen=True, slots=True)
 class Discordant:
-    """Rows that only one of the two got right."""
+    """Rows that only one of the two models labelled correctly."""
 
     classifier_only_right: int
     baseline_only_right: int
@@ -67,24 +67,24 @@ def compare_pair(
         return np.stack([weights @ gains / len(gold), f1_ours - f1_base], axis=1)
 
     accuracy_ci95, macro_f1_ci95 = percentile_intervals(counts, differences, bootstrap_samples, seed)
-    seen = differences(counts[None, :].astype(float))[0]
+    observed = differences(counts[None, :].astype(float))[0]
     discordant = Discordant(
         classifier_only_right=int(((ours == gold) & (base != gold)).sum()),
         baseline_only_right=int(((ours != gold) & (base == gold)).sum()),
     )
     return PairedComparison(
         n=len(gold),
-        difference=float(seen[0]),
+        difference=float(observed[0]),
         ci95=accuracy_ci95,
         mcnemar_p=mcnemar_p(discordant.classifier_only_right, discordant.baseline_only_right),
         discordant=discordant,
-        macro_f1_difference=float(seen[1]),
+        macro_f1_difference=float(observed[1]),
         macro_f1_difference_ci95=macro_f1_ci95,
     )
 
 
 def mcnemar_p(first_only_right: int, second_only_right: int) -> float:
-    """Return the exact two-sided p-value of McNemar's test: the discordant rows as fair coin flips.
+    """Return the exact two-sided p-value of McNemar's test, which treats discordant rows as fair coin flips.
 
     1 if no row is discordant. Source: McNemar 1947, Psychometrika 12:153, in its binomial form.
     """

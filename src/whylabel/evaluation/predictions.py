@@ -1,4 +1,4 @@
-"""`evaluation/predictions.parquet`: a row per test row, model and mode."""
+"""`evaluation/predictions.parquet`: one row per test row, model and mode."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class PredictionRow:
-    """What `model` (`baseline`, `classifier` or a floor) said of one test row."""
+    """The prediction of `model` (`baseline`, `classifier` or a floor) for one test row."""
 
     model: str
     text: str
@@ -45,7 +45,7 @@ class PredictionRow:
 def prediction_rows(
     model: str, test: Sequence[Example], predictions: Sequence[Prediction]
 ) -> tuple[PredictionRow, ...]:
-    """Join predictions to their test rows, both in the same order."""
+    """Combine predictions with their test rows; both must be in the same order."""
     return tuple(
         PredictionRow(model, row.text, row.label, prediction)
         for row, prediction in zip(test, predictions, strict=True)
@@ -53,7 +53,7 @@ def prediction_rows(
 
 
 def write_predictions(path: Path, rows: Sequence[PredictionRow]) -> None:
-    """Write the rows as Parquet, whole or not at all."""
+    """Write the rows as Parquet, completely or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -69,7 +69,7 @@ def write_predictions(path: Path, rows: Sequence[PredictionRow]) -> None:
 
 
 def read_predictions(path: Path) -> tuple[PredictionRow, ...]:
-    """Read the rows back. Raises `DataError` if the file is missing, no Parquet or lacks a column."""
+    """Read the rows. Raises `DataError` if the file is missing, is not Parquet or lacks a column."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
