@@ -74,7 +74,9 @@ def train_classifier(
     )
     ids, examples = zip(*shown.every(), strict=True) if rows else ((), ())
     checked = audit(examples, ids, prompts, training.max_length)
-    say(f"  {checked['rows']:,} examples, {checked['tokens']:,} tokens; trained is what stands in ⟦ ⟧:")
+    say(
+        f"  {checked['rows']:,} examples, {checked['tokens']:,} tokens; the model is trained on the text in ⟦ ⟧:"
+    )
     say(f"  {checked['example']!r}")
     reasonings, modes = shown.reasonings(), MODES[target]
     if not reasonings and "fast" in modes:

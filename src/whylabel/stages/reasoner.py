@@ -1,4 +1,4 @@
-"""Stage 1: a model that writes a reasoning given a question and its answer, and what it shows on held-out rows."""
+"""Stage 1: train a model to write a reasoning from a question and its answer, and test it on held-out rows."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def train_reasoner(
     seed: int,
     checkpoints: Path,
 ) -> dict[str, Any]:
-    """Fine-tune the model in place, with the loss on the reasoning alone; return figures of the training."""
+    """Fine-tune the model in place, with the loss on the reasoning only; return figures of the training."""
     prepare_for_training(loaded)
     examples = [prompts.reasoner_example(row.question, row.answer, row.reasoning) for row in rows]
     section = "reasoner.training"
     checked = audit(examples, [row.id for row in rows], prompts, config.training.max_length, section=section)
-    say(f"  {checked['rows']:,} rows, {checked['tokens']:,} tokens; trained is what stands in ⟦ ⟧:")
+    say(f"  {checked['rows']:,} rows, {checked['tokens']:,} tokens; the model is trained on the text in ⟦ ⟧:")
     say(f"  {checked['example']!r}")
     result = train(
         loaded,
@@ -59,7 +59,7 @@ def train_reasoner(
 def write_reasonings(
     engine: Engine, prompts: Prompts, rows: Sequence[QuestionAnswer], sampling: Sampling
 ) -> list[tuple[QuestionAnswer, str, bool]]:
-    """Return (row, written reasoning, whether it stopped by itself) for held-out rows, in order."""
+    """Return (row, written reasoning, whether it ended by itself) for held-out rows, in order."""
     inputs = [Prompt(tuple(prompts.reasoner(row.question, row.answer))) for row in rows]
     written: dict[int, tuple[QuestionAnswer, str, bool]] = {}
     with progress("gate: reasonings", total=len(rows)) as bar:
@@ -77,10 +77,10 @@ def gate(
     *,
     max_new_tokens: int,
 ) -> tuple[dict[str, Any], list[tuple[QuestionAnswer, str, bool]]]:
-    """Return what the reasoner's own weights show on held-out rows, and the reasonings that it wrote.
+    """Return the reasoner's metrics on held-out rows, and the reasonings that it wrote.
 
-    Held-out loss is the mean negative log-likelihood per token of the reference reasonings (nats); perplexity is
-    its exponential; quantiles are words of the written reasonings.
+    Held-out loss is the mean negative log-likelihood per token of the reference reasonings (nats). Perplexity is its
+    exponential. Quantiles are of the lengths of the written reasonings, in words.
     """
     examples = [prompts.reasoner_example(row.question, row.answer, row.reasoning) for row in rows]
     loss, tokens = 0.0, 0
@@ -113,11 +113,11 @@ def gate(
 def answer_recovery(
     base: LoadedModel, prompts: Prompts, written: Sequence[tuple[QuestionAnswer, str, bool]], *, seed: int
 ) -> dict[str, Any]:
-    """Return how often the base model tells the answer from three rivals, with the reasoning and without it.
+    """Return how often the base model ranks the answer above three rivals, with the reasoning and without it.
 
-    The answer's words and their relatives are masked in the reasoning, and rivals are answers of other rows, so
-    what is measured is whether the reasoning leads to its answer, not whether it names it. Candidates are ranked
-    by mean log-probability per token, since answers differ in length. Chance is 0.25.
+    The answer's words and their relatives are masked in the reasoning, and rivals are answers of other rows. So this
+    measures whether the reasoning leads to its answer, not whether it names it. Candidates are ranked by mean
+    log-probability per token because answers differ in length. Chance is 0.25.
     """
     draw = random.Random(seed)
     answers = sorted({row.answer for row, _, _ in written})

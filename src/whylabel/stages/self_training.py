@@ -1,7 +1,7 @@
-"""Rounds of self-training: the classifier writes its own reasonings, and learns from those that led it to the label.
+"""Self-training: the classifier writes its own reasonings, and learns from those that led it to the gold label.
 
-A reasoning that was written from the text alone is one that the model can write at test time, too. This is STaR
-(Zelikman et al. 2022, arXiv 2203.14465) without its rationalisation, which the reasoner has done before.
+It writes these reasonings from the text only, so it can write similar ones at test time. This is STaR (Zelikman et
+al. 2022, arXiv 2203.14465) without rationalisation, which the reasoner has already done.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from whylabel.types import Example, Prediction, ReasonedExample
 
 @dataclass(frozen=True, slots=True)
 class OwnReasonings:
-    """What a round has written: `kept` led to the gold label and passed the filters; `refused` counts the others."""
+    """The result of a round: `kept` led to the gold label and passed the filters; `refused` counts the others."""
 
     kept: tuple[ReasonedExample, ...]
     refused: Counter[str]
@@ -37,9 +37,9 @@ class OwnReasonings:
 def write_own(
     model: TrainedClassifier, rows: Sequence[Example], filters: FilterConfig, *, title: str
 ) -> OwnReasonings:
-    """Let the model reason about training texts without their labels, and keep what leads to the gold label."""
+    """Let the model reason about training texts without labels; keep the reasonings that lead to the gold label."""
     refused: Counter[str] = Counter()
-    right: list[ReasonedExample] = []
+    correct: list[ReasonedExample] = []
     with progress(title, total=len(rows)) as bar:
         found = model.predict([(row.id, row.text) for row in rows], "reasoned")
         for row, prediction in zip(rows, found, strict=True):
@@ -49,12 +49,12 @@ def write_own(
                 refused[reason] += 1
                 continue
             text = prediction.reasoning or ""
-            right.append(
+            correct.append(
                 ReasonedExample(
                     row.id, row.text, row.label, text, "self", condition="free", candidates=(text,)
                 )
             )
-    result = apply_filters(right, filters)
+    result = apply_filters(correct, filters)
     refused.update(item.reason for item in result.dropped)
     reasons = "".join(f", {count:,} {reason}" for reason, count in refused.most_common())
     say(
@@ -66,9 +66,9 @@ def write_own(
 def joined(
     rows: Sequence[Example | ReasonedExample], own: Sequence[ReasonedExample]
 ) -> list[Example | ReasonedExample]:
-    """Return the rows with the own reasonings first among their candidates; rows that had none get theirs.
+    """Return the rows with the model's own reasoning first among their candidates.
 
-    Rows that were not there join at the end.
+    Own reasonings of texts that are not in `rows` are appended.
     """
     by_id = {row.id: row for row in own}
     found = [_with_own(row, by_id.pop(row.id, None)) for row in rows]

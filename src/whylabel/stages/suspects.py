@@ -1,7 +1,7 @@
-"""Suspect labels: rows whose gold label contradicts what a baseline that has not seen them says. Never relabelled.
+"""Suspect labels: rows whose gold label a baseline that was not trained on them contradicts. No label is changed.
 
 Out-of-fold probabilities come from one baseline per fold; confident learning (Northcutt et al. 2021, arXiv
-1911.00068, through cleanlab) tells a likely label error from a hard text.
+1911.00068, through cleanlab) distinguishes likely label errors from hard texts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FEWEST_FOLDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A row whose label is doubtful: what the baseline gives its label, and the label that it suggests instead."""
+    """A row with a doubtful label: the baseline's probability of it, and the label that the baseline suggests."""
 
     id: str
     text: str
@@ -49,10 +49,10 @@ def out_of_fold(
     fit_predict: FitPredict,
     scratch: Path,
 ) -> Floats:
-    """Return each row's probabilities by a model that was not trained on it, shape (rows, labels).
+    """Return each row's probabilities from a model that was not trained on it, shape (rows, labels).
 
-    There are no more folds than the most frequent label has rows. A finished fold is kept in `scratch`, so that an
-    interrupted call goes on with the next one. Raises `DataError` if every label has one row.
+    There are at most as many folds as the most frequent label has rows. Finished folds are stored in `scratch`, so an
+    interrupted call continues with the next one. Raises `DataError` if every label has only one row.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -73,7 +73,7 @@ def out_of_fold(
 
 
 def find_suspects(examples: Sequence[Example], probabilities: Floats, labels: LabelSet) -> list[Suspect]:
-    """Return the rows with a likely label error, the most doubtful first. Raises `ModelError` without cleanlab."""
+    """Return rows with a likely label error, most doubtful first. Raises `ModelError` if cleanlab is missing."""
     try:
         from cleanlab.filter import find_label_issues
     except ImportError as error:
@@ -91,7 +91,7 @@ def find_suspects(examples: Sequence[Example], probabilities: Floats, labels: La
 
 
 def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
-    """Write the list as Parquet, whole or not at all."""
+    """Write the list as Parquet, completely or not at all."""
     import pyarrow
     import pyarrow.parquet
 
@@ -103,7 +103,7 @@ def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
 
 
 def read_suspects(path: Path) -> list[Suspect]:
-    """Read the list back. Raises `RunFolderError` if the file is damaged."""
+    """Read the list. Raises `RunFolderError` if the file is damaged."""
     import pyarrow.parquet
 
     try:
