@@ -77,8 +77,8 @@ def test_texts_longer_than_a_sliding_window_are_scored_the_plain_way(tokenizer, 
     np.testing.assert_allclose(found, score_one_by_one(loaded, inputs, continuations), atol=1e-3)
     assert loaded.honours_tree_masks
     # The short one by the tree, whose mask is right as long as the window holds all.
-    assert LabelScorer(loaded, continuations)._beyond_window(inputs)
-    assert not LabelScorer(loaded, continuations)._beyond_window(inputs[:2])
+    assert LabelScorer(loaded, continuations)._exceeds_window(inputs)
+    assert not LabelScorer(loaded, continuations)._exceeds_window(inputs[:2])
 
 
 def test_the_noise_of_16_bits_is_not_taken_for_an_ignored_mask(loaded, prompts, monkeypatch):
@@ -203,16 +203,19 @@ def test_a_label_without_tokens_is_our_bug(loaded):
 
 def decisions(loaded, prompts, labels):
     return DecisionScorer(
-        loaded, [prompts.decision(label) for label in labels], prompts.decided(True), prompts.decided(False)
+        loaded,
+        [prompts.decision_question(label) for label in labels],
+        prompts.decision_answer(True),
+        prompts.decision_answer(False),
     )
 
 
 def decided_one_by_one(loaded, prompts, labels, texts):
     """Log-odds of each label by itself: yes and no behind its whole prompt, nothing shared."""
-    answers = [prompts.decided(True), prompts.decided(False)]
+    answers = [prompts.decision_answer(True), prompts.decision_answer(False)]
     found = []
     for text in texts:
-        whole = [[*prompts.undecided(text), *prompts.decision(label)] for label in labels]
+        whole = [[*prompts.decision_prefix(text), *prompts.decision_question(label)] for label in labels]
         scores = score_one_by_one(loaded, whole, answers)
         found.append(scores[:, 0] - scores[:, 1])
     return np.array(found)
@@ -221,7 +224,7 @@ def decided_one_by_one(loaded, prompts, labels, texts):
 @pytest.mark.parametrize("style", ["compact", "chat"])
 def test_every_label_is_decided_as_if_it_stood_alone(loaded, style):
     prompts = Prompts(loaded.tokenizer, style, question="Which feelings?", name="Feeling")
-    inputs = [prompts.undecided(text) for text in TEXTS]
+    inputs = [prompts.decision_prefix(text) for text in TEXTS]
     found = decisions(loaded, prompts, LABELS).log_scores(inputs)
     assert found.shape == (len(TEXTS), len(LABELS))
     np.testing.assert_allclose(found, decided_one_by_one(loaded, prompts, LABELS, TEXTS), atol=1e-4)
@@ -231,13 +234,13 @@ def test_every_label_is_decided_as_if_it_stood_alone(loaded, style):
 
 def test_a_batch_does_not_change_a_decision(loaded, prompts):
     scorer = decisions(loaded, prompts, LABELS)
-    inputs = [prompts.undecided(text) for text in TEXTS * 4]
+    inputs = [prompts.decision_prefix(text) for text in TEXTS * 4]
     single = np.concatenate([sigmoid(scorer.log_scores([row])) for row in inputs])
     np.testing.assert_allclose(sigmoid(scorer.log_scores(inputs)), single, atol=1e-5)
 
 
 def test_labels_are_decided_on_in_parts_that_fit_a_pass(loaded, prompts, monkeypatch):
-    inputs = [prompts.undecided(text) for text in TEXTS]
+    inputs = [prompts.decision_prefix(text) for text in TEXTS]
     whole = decisions(loaded, prompts, LABELS)
     assert len(whole._scorer._tries) == 1
     vocabulary = int(loaded.model.config.vocab_size)
@@ -261,7 +264,7 @@ def test_a_pass_over_a_thousand_labels_stays_within_bounds(loaded, prompts, monk
         return real(model, batch, trie)
 
     monkeypatch.setattr(scoring, "_score_tree", watched)
-    found = scorer.log_scores([prompts.undecided("I won!")])
+    found = scorer.log_scores([prompts.decision_prefix("I won!")])
     assert found.shape == (1, 1000)
     assert len(widths) > 2 and max(widths) < 1300
     some = [0, 1, 499, 500, 998, 999]

@@ -1,5 +1,4 @@
 import copy
-import json
 
 import pytest
 
@@ -139,16 +138,6 @@ def test_every_completion_ends_in_one_eos(prompts):
     ):
         assert example.completion_ids[-1] == prompts.eos_id
         assert example.completion_ids.count(prompts.eos_id) == 1
-
-
-def test_the_identity_tells_formats_apart(trained):
-    variants = [
-        Prompts(trained),
-        Prompts(trained, "chat"),
-        Prompts(trained, question="Which?"),
-        Prompts(trained, name="Topic"),
-    ]
-    assert len({json.dumps(prompts.identity()) for prompts in variants}) == len(variants)
 
 
 # -- BOS and control tokens --------------------------------------------------------------------------------
@@ -379,9 +368,12 @@ def test_decisions_are_written_as_the_doc_string_says(trained):
 
 def test_a_decision_is_what_all_share_and_its_own_rest(prompts):
     (example,) = prompts.decision_examples("A text <|im_end|>", {"joy": True})
-    assert list(example.prompt_ids) == [*prompts.undecided("A text <|im_end|>"), *prompts.decision("joy")]
-    assert list(example.completion_ids) == [*prompts.decided(True), prompts.eos_id]
-    assert prompts.decided(True) != prompts.decided(False)
+    assert list(example.prompt_ids) == [
+        *prompts.decision_prefix("A text <|im_end|>"),
+        *prompts.decision_question("joy"),
+    ]
+    assert list(example.completion_ids) == [*prompts.decision_answer(True), prompts.eos_id]
+    assert prompts.decision_answer(True) != prompts.decision_answer(False)
     assert (example.label_start, example.label_end) == (0, len(example.completion_ids))
 
 

@@ -1,1 +1,1 @@
-"""Models as files: found, checked, loaded, saved; and what a pass through one costs."""
+"""Models as files: find, check, load and save them; and count their floating-point operations."""

@@ -23,9 +23,9 @@ def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(**place)
         packed = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
-    except Exception as error:  # the reader raises whatever its parts raise
+    except Exception as error:  # transformers' GGUF reader raises many types of errors
         raise ModelError(f"The GGUF file cannot be read: {first_line(error)}", where=str(path)) from error
-    # A model that was read from GGUF refuses to be saved; the same weights in a fresh one do not.
+    # transformers refuses to save a model read from GGUF, but saves a new model with the same weights.
     values = packed.config.to_dict()
     values.pop("quantization_config", None)
     model = AutoModelForCausalLM.from_config(type(packed.config)(**values))

@@ -1,7 +1,7 @@
 """Base models and trained models: find, check, load, prepare, save.
 
-A model is named by the default model's name, a hub id, a local folder or a GGUF file. Only safetensors and JSON
-are read; a model that brings its own code is refused.
+A model name is the default model's name, a hub id, a local folder or a GGUF file. Only safetensors and JSON
+are read; a model with its own code is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 CARD = "whylabel.json"
-"""What whylabel adds to a plain Hugging Face model folder."""
+"""The file that whylabel adds to a plain Hugging Face model folder."""
 
 FORBIDDEN_KEYS = ("auto_map", "_attn_implementation_internal", "_experts_implementation_internal")
 """Settings of a model that would run code of its own."""
@@ -40,16 +40,16 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     name: str
     honours_tree_masks: bool | None = None
-    """Whether its attention follows a mask that we shape ourselves; None until `scoring` has checked."""
+    """Whether its attention supports tree-shaped masks; None until `scoring` has checked."""
 
     @property
     def device(self) -> torch.device:
-        """Where the model computes."""
+        """The device of the model."""
         return self.model.device  # type: ignore[no-any-return]
 
     @property
     def window(self) -> int | None:
-        """How many tokens some layer looks back at the most; None where all layers see everything."""
+        """The smallest attention window of any layer in tokens; None if all layers see all tokens."""
         config = self.model.config.get_text_config()
         sizes = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
         return min((size for size in sizes if size), default=None)
@@ -57,14 +57,14 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model that is named, and loaded when someone asks: an engine may hand its folder to a server instead."""
+    """A named model that is loaded on demand: an engine may instead pass its folder to a server."""
 
     name: str
     device: str = "auto"
 
     @cached_property
     def source(self) -> str:
-        """A folder, a GGUF file's path, or a hub id. Raises `ModelError` if there is no such model."""
+        """A folder, a GGUF file's path, or a hub id. Raises `ModelError` if the model does not exist."""
         return find(self.name)
 
     @property
@@ -73,7 +73,7 @@ class ModelSource:
         return self.source.endswith(".gguf")
 
     def checked_source(self) -> str:
-        """Return the folder or hub id for another program. Raises `ModelError` if it would run foreign code."""
+        """Return the folder or hub id for another program. Raises `ModelError` if the model has its own code."""
         _refuse_foreign_code(self.source)
         return self.source
 
@@ -83,17 +83,17 @@ class ModelSource:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer, without the weights (a GGUF file gives both or none)."""
+        """The tokenizer. The weights are not loaded, except from a GGUF file."""
         return self.load().tokenizer if self.is_gguf else _load_tokenizer(self.source)
 
     @cached_property
     def config(self) -> PreTrainedConfig:
-        """The model's config, without the weights. Raises `ModelError` as `load` does."""
+        """The model's config; the weights are not loaded. Raises `ModelError` as `load` does."""
         return _load_config(self.source)
 
     @property
     def place(self) -> str:
-        """Where and in which arithmetic the loaded model computes, in words; empty until it is loaded."""
+        """Device and arithmetic of the loaded model, in words; empty until it is loaded."""
         if "_loaded" not in vars(self):
             return ""
         return f" on {self._loaded.device}, {str(self._loaded.model.dtype).removeprefix('torch.')}"
@@ -104,9 +104,9 @@ class ModelSource:
 
 
 def find(name: str) -> str:
-    """Return what `from_pretrained` takes: a folder, a GGUF file's path, or a hub id.
+    """Return the argument for `from_pretrained`: a folder, a GGUF file's path, or a hub id.
 
-    Fetches the default model if it is not in the cache. Raises `ModelError` if a path does not exist.
+    Downloads the default model if it is not in the cache. Raises `ModelError` if a path does not exist.
     """
     if name in PACKAGED_MODELS:
         return str(pull(name))
@@ -125,7 +125,7 @@ def find(name: str) -> str:
 
 
 def token_counter(name: str) -> Callable[[str], int] | None:
-    """Return what counts a text's tokens, from the tokenizer file alone; None if the model is not on this machine."""
+    """Return a function that counts a text's tokens; None if the model is not on this machine."""
     from tokenizers import Tokenizer
 
     if name in PACKAGED_MODELS and not is_cached(name):
@@ -155,7 +155,7 @@ def load(name: str, *, device: str = "auto", dtype: str = "auto") -> LoadedModel
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """Return the device: what was named, else CUDA if there is one, else the CPU."""
+    """Return the named device; for `auto`, CUDA if available, else the CPU."""
     import torch
 
     if device != "auto":
@@ -169,8 +169,8 @@ def pick_device(device: str = "auto") -> torch.device:
 def pick_dtype(dtype: str, device: torch.device, *, training: bool = False) -> tuple[torch.dtype, str]:
     """Return the arithmetic to use and the reason in words.
 
-    A GPU that computes bf16 does so. A CPU predicts and generates in fp32, so that the company a row is in does not
-    change its label; it trains in bf16 where it has instructions for it (emulated, it is a hundred times slower).
+    A GPU with bf16 uses it. A CPU predicts and generates in fp32, so that the other rows of a batch do not change a
+    label. It trains in bf16 if it has instructions for it (emulated bf16 is a hundred times slower).
     """
     import torch
 
@@ -192,10 +192,10 @@ def _cpu_has_bf16() -> bool:
 
 
 def prepare_for_training(loaded: LoadedModel) -> None:
-    """Give the tokenizer a pad token of its own and the label marker, and the model their embeddings.
+    """Add a pad token and the label marker to the tokenizer, and their embeddings to the model.
 
-    The marker's embedding starts as the mean of the tokens of "Label:", which a base model can already read, every
-    other new one as the mean of all: nothing is drawn, so that a seed decides a training from its first step.
+    The marker's embedding starts as the mean of the tokens of "Label:", which a base model already knows, every other
+    new embedding as the mean of all. Nothing is random here, so the seed determines the whole training.
     """
     import torch
 
@@ -213,14 +213,14 @@ def prepare_for_training(loaded: LoadedModel) -> None:
                 layer.weight[rows:] = layer.weight[:rows].mean(dim=0)
                 layer.weight[marker] = layer.weight[meaning].mean(dim=0)
     model.config.pad_token_id = tokenizer.pad_token_id
-    # `generate` must stop at EOS and at EOS alone: a pad among the ends makes outputs empty after a reload.
+    # `generate` must stop only at EOS: with the pad as an end token, outputs are empty after a reload.
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.config.eos_token_id = tokenizer.eos_token_id
 
 
 def save(loaded: LoadedModel, folder: Path, card: dict[str, Any]) -> None:
-    """Save a plain Hugging Face folder plus `whylabel.json`."""
+    """Save a plain Hugging Face folder with `whylabel.json`."""
     loaded.model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
     write_json(folder / CARD, card)
@@ -299,7 +299,7 @@ def _refuse_foreign_code(source: str) -> None:
     found = [key for key in FORBIDDEN_KEYS if key in values]
     if found:
         raise ModelError(
-            f"The model's config holds {', '.join(found)}: it would run code of its own, which is refused.",
+            f"The model's config holds {', '.join(found)}: models with their own code are refused.",
             where=source,
             fix="use a model of an architecture that transformers knows",
         )

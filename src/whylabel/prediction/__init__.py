@@ -1,1 +1,1 @@
-"""What a trained model says of a text, in each of its modes, and how sure it is."""
+"""Prediction with a trained model: labels and probabilities in each of its modes."""

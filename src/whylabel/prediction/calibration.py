@@ -1,7 +1,7 @@
-"""Probabilities that mean what they say: a temperature for each mode, and what else is chosen on validation rows.
+"""Calibrated probabilities: a temperature for each mode, and the other settings that are fitted on validation rows.
 
-Source of the temperature: Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv 1706.04599. Everything
-here is about arrays of log-scores, labels in the last axis; a row that could not be scored is NaN.
+Source of the temperature: Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv 1706.04599. All functions
+take arrays of log-scores with labels in the last axis; a row without scores is NaN.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LEAST_ROWS = 20
-"""Nothing is chosen on fewer validation rows."""
+"""Nothing is fitted on fewer validation rows."""
 
 _LOG_TEMPERATURES = (-3.0, 3.0)
 _BY_COST: tuple[Mode, ...] = ("fast", "reasoned", "blend")
@@ -28,9 +28,10 @@ _BY_COST: tuple[Mode, ...] = ("fast", "reasoned", "blend")
 
 @dataclass(frozen=True, slots=True)
 class Temperature:
-    """p is proportional to exp(log-score / temperature); the likelihoods are those of the `n` rows it was fitted on.
+    """The fitted temperature: p is proportional to exp(log-score / temperature).
 
-    `nll_before` and `nll_after` are mean negative log-likelihoods in nats, at temperature 1 and at this one.
+    `nll_before` and `nll_after` are the mean negative log-likelihoods in nats of the `n` rows that it was fitted
+    on, at temperature 1 and at this one.
     """
 
     temperature: float
@@ -41,7 +42,7 @@ class Temperature:
 
 @dataclass(frozen=True, slots=True)
 class Adaptive:
-    """`adaptive` reasons where the two best labels are less than `threshold` apart: a `share` of validation."""
+    """`adaptive` reasons if the two best labels differ by less than `threshold`: a `share` of the validation rows."""
 
     threshold: float
     share: float
@@ -49,20 +50,20 @@ class Adaptive:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was chosen on validation rows. Empty: nothing was, and every temperature is 1."""
+    """The settings fitted on validation rows. If empty, nothing was fitted and every temperature is 1."""
 
     temperatures: Mapping[Mode, Temperature] = field(default_factory=dict)
     adaptive: Adaptive | None = None
     blend_weight: float | None = None
-    """Weight of the reasoned log-probabilities in `blend`; that of the fast ones is the rest."""
+    """Weight of the reasoned log-probabilities in `blend`; the fast ones have 1 minus this weight."""
 
     def log_probabilities(self, mode: Mode, log_scores: Floats) -> Floats:
-        """Return the mode's calibrated log-probabilities of the closed set: the order of labels never changes."""
+        """Return the mode's calibrated log-probabilities over the closed set; the ranking of labels never changes."""
         fitted = self.temperatures.get(mode)
         return tempered(log_scores, fitted.temperature if fitted else 1.0)
 
     def blended(self, fast: Floats, reasoned: Floats) -> Floats:
-        """Return the log-scores of `blend`: the calibrated log-probabilities of both, interpolated."""
+        """Return the log-scores of `blend`: the interpolated calibrated log-probabilities of both."""
         assert self.blend_weight is not None
         return interpolated(
             self.log_probabilities("fast", fast),
@@ -71,12 +72,12 @@ class Calibration:
         )
 
     def is_close(self, fast: Floats) -> NDArray[np.bool_]:
-        """Return where `adaptive` reasons: the calibrated probabilities of the two best labels are close."""
+        """Return the rows where `adaptive` reasons: the calibrated probabilities of the two best labels are close."""
         assert self.adaptive is not None
         return np.asarray(margins(self.log_probabilities("fast", fast)) < self.adaptive.threshold)
 
     def to_json(self) -> dict[str, Any] | None:
-        """Return what stands under `calibration` in `whylabel.json`: an entry for each mode."""
+        """Return the value of `calibration` in `whylabel.json`: an entry for each mode."""
         found: dict[str, dict[str, Any]] = {mode: asdict(fit) for mode, fit in self.temperatures.items()}
         if self.adaptive is not None:
             found["adaptive"] = asdict(self.adaptive)
@@ -86,7 +87,7 @@ class Calibration:
 
     @classmethod
     def from_json(cls, entries: Mapping[str, Mapping[str, Any]] | None) -> Calibration:
-        """Read it back. Raises `KeyError`, `TypeError` or `ValueError` if it is something else."""
+        """Read it back. Raises `KeyError`, `TypeError` or `ValueError` if the value is invalid."""
         temperatures: dict[Mode, Temperature] = {}
         adaptive, weight = None, None
         for mode, entry in (entries or {}).items():
@@ -114,22 +115,22 @@ def interpolated(fast: Floats, reasoned: Floats, weight: float) -> Floats:
 
 
 def margins(log_probabilities: Floats) -> Floats:
-    """Return by how much the most probable label is more probable than the second."""
+    """Return the probability of the best label minus that of the second best."""
     best = np.sort(np.exp(log_probabilities), axis=-1)
     return np.asarray(best[..., -1] - best[..., -2])
 
 
 def calibrate(scores: Mapping[Mode, Floats], gold: Ints, adaptive_share: float) -> Calibration:
-    """Choose a temperature for every mode, and for `blend` and `adaptive` where there are fast and reasoned scores.
+    """Fit a temperature for every mode; with fast and reasoned scores, also fit `blend` and `adaptive`.
 
-    `scores` are the log-scores of validation rows, shape (rows, labels); those of a mode may be of the first rows
-    alone. `gold` are the rows' labels. A mode with fewer than `LEAST_ROWS` rows that could be scored gets none.
+    `scores` are the log-scores of validation rows, shape (rows, labels); a mode may have only the first rows. `gold`
+    are the rows' labels. A mode with fewer than `LEAST_ROWS` scored rows gets no temperature.
     """
     temperatures = {}
     for mode, rows in scores.items():
-        there = _scored(rows)
-        if there.sum() >= LEAST_ROWS:
-            temperatures[mode] = fit_temperature(rows[there], gold[: len(rows)][there])
+        scored = _scored(rows)
+        if scored.sum() >= LEAST_ROWS:
+            temperatures[mode] = fit_temperature(rows[scored], gold[: len(rows)][scored])
     found = Calibration(temperatures)
     if not {"fast", "reasoned"} <= temperatures.keys():
         return found
@@ -145,10 +146,11 @@ def calibrate(scores: Mapping[Mode, Floats], gold: Ints, adaptive_share: float) 
 
 
 def default_mode(calibration: Calibration, scores: Mapping[Mode, Floats], gold: Ints) -> Mode:
-    """Return the mode of fast, reasoned and blend that makes the validation labels most likely after calibration.
+    """Return the mode (fast, reasoned or blend) with the highest likelihood of the validation labels after
+    calibration.
 
-    A mode that costs more must win by more than one standard error of the difference: `blend` can imitate the other
-    two, so it is never behind on the rows that it was fitted on.
+    A more expensive mode must win by more than one standard error of the difference: `blend` can imitate the other
+    two, so it never loses on the rows that it was fitted on.
     """
     both = _scored(scores["fast"]) & _scored(scores["reasoned"])
     rows: dict[Mode, Floats] = {
@@ -157,7 +159,8 @@ def default_mode(calibration: Calibration, scores: Mapping[Mode, Floats], gold: 
         "blend": calibration.blended(scores["fast"][both], scores["reasoned"][both]),
     }
     losses = {
-        mode: -_of_gold(calibration.log_probabilities(mode, rows[mode]), gold[both]) for mode in _BY_COST
+        mode: -_log_probability_of_gold(calibration.log_probabilities(mode, rows[mode]), gold[both])
+        for mode in _BY_COST
     }
     best: Mode = "fast"
     for mode in _BY_COST[1:]:
@@ -168,9 +171,10 @@ def default_mode(calibration: Calibration, scores: Mapping[Mode, Floats], gold: 
 
 
 def fit_temperature(log_scores: Floats, gold: Ints) -> Temperature:
-    """Return the temperature that makes the gold labels most likely.
+    """Return the temperature with the highest likelihood of the gold labels.
 
-    ln T has the prior N(0, 1), worth about one row: a few rows that are all right would else make it endless.
+    ln T has the prior N(0, 1), which counts like one row. Without it, T would go to 0 if all of a few rows are
+    correct.
     """
 
     def loss(log_temperature: float) -> float:
@@ -185,21 +189,21 @@ def fit_temperature(log_scores: Floats, gold: Ints) -> Temperature:
 
 
 def fit_weight(fast: Floats, reasoned: Floats, gold: Ints) -> float:
-    """Return the weight of the reasoned log-probabilities that makes the gold labels most likely; it is convex."""
+    """Return the weight of the reasoned log-probabilities with the highest likelihood (a convex problem)."""
     return _minimum(lambda weight: nll(tempered(interpolated(fast, reasoned, weight), 1.0), gold), 0.0, 1.0)
 
 
 def fit_adaptive(fast: Floats, reasoned: Floats, gold: Ints, share: float) -> Adaptive:
-    """Return the margin below which rows are reasoned about: the fewest of those with the best accuracy.
+    """Return the margin below which `adaptive` reasons: the one with the best accuracy, then with the fewest rows.
 
-    At most `share` of the rows are; rows with the same margin go together.
+    At most `share` of the rows are below it; rows with the same margin are treated alike.
     """
-    apart = margins(fast)
-    order = np.argsort(apart, kind="stable")
+    gaps = margins(fast)
+    order = np.argsort(gaps, kind="stable")
     gains = (reasoned.argmax(axis=-1) == gold).astype(int) - (fast.argmax(axis=-1) == gold)
     gained = np.concatenate([[0], np.cumsum(gains[order])])
-    # Between two neighbours the threshold is half-way; no margin is below 0 or above 1.
-    edges = np.concatenate([[-1.0], apart[order], [2.0]])
+    # The threshold lies midway between two neighbours; margins are between 0 and 1.
+    edges = np.concatenate([[-1.0], gaps[order], [2.0]])
     allowed = [m for m in range(int(share * len(gold)) + 1) if edges[m] < edges[m + 1]]
     most = max(allowed, key=lambda m: (gained[m], -m))
     threshold = 0.0 if most == 0 else float((edges[most] + edges[most + 1]) / 2)
@@ -208,10 +212,10 @@ def fit_adaptive(fast: Floats, reasoned: Floats, gold: Ints, share: float) -> Ad
 
 def nll(log_probabilities: Floats, gold: Ints) -> float:
     """Return the mean negative log-likelihood of the gold labels, in nats."""
-    return float(-_of_gold(log_probabilities, gold).mean())
+    return float(-_log_probability_of_gold(log_probabilities, gold).mean())
 
 
-def _of_gold(log_probabilities: Floats, gold: Ints) -> Floats:
+def _log_probability_of_gold(log_probabilities: Floats, gold: Ints) -> Floats:
     return np.asarray(log_probabilities[np.arange(len(gold)), gold])
 
 

@@ -1,10 +1,10 @@
-"""How a trained model reads texts in each of its modes: scores of the closed set, and what they cost.
+"""The modes of a trained model: each gives scores over the closed set, with its cost.
 
-- `fast`: the label is scored straight after the prompt, in one pass;
+- `fast`: the label is scored directly after the prompt, in one pass;
 - `reasoned`: a reasoning is written, then the label is scored after it;
-- `vote`: several reasonings are drawn, and the probabilities after each are averaged;
+- `vote`: several reasonings are sampled, and the probabilities after each are averaged;
 - `blend`: the log-probabilities of fast and reasoned are interpolated;
-- `adaptive`: fast; and where its two best labels are close, reasoned instead.
+- `adaptive`: fast, but reasoned if the two best labels of fast are close.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from whylabel.prediction.scoring import DecisionScorer, LabelScorer, probabiliti
 from whylabel.text.prompts import Prompt, Prompts
 from whylabel.types import Form, Mode, Status
 
-_LEAST = 1e-300
+_SMALLEST_PROBABILITY = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one text: `log_scores` of the labels in their order, before the mode's temperature.
+    """The result for one text: `log_scores` of the labels in label order, before the mode's temperature.
 
-    Where a text may have several labels, they are the log-odds of each.
-    None where the text could not be read; `error` says why.
+    If a text may have several labels, they are the log-odds of each label.
+    `log_scores` is None if the text could not be scored; `error` is the reason.
     """
 
     log_scores: NDArray[np.float64] | None
@@ -44,14 +44,14 @@ class Answer:
 
 
 class Reader:
-    """Reads texts in any of the model's modes; no text can take the others down."""
+    """Scores texts in any of the model's modes. A failed text does not affect the others."""
 
     def __init__(self, loaded: LoadedModel, card: ModelCard, prompts: Prompts, engine: Engine) -> None:
         self._card, self._prompts, self._engine = card, prompts, engine
         self._scorer, self._prompt = _scoring(loaded, card, prompts)
 
     def read(self, texts: Sequence[str], modes: Collection[Mode]) -> dict[Mode, list[Answer]]:
-        """Return an answer for every mode and text; what two modes need is computed once."""
+        """Return an answer for every mode and text; results that several modes need are computed once."""
         asked = set(modes)
         found: dict[Mode, list[Answer]] = {}
         if asked & {"fast", "blend", "adaptive"}:
@@ -103,7 +103,7 @@ class Reader:
             again = self._reasoned([texts[place] for place in close])
         else:
             again = [reasoned[place] for place in close]
-        # What is compared with other rows, and given out, are probabilities of one kind: calibrated ones.
+        # The mode mixes rows of two modes, so all of them use calibrated probabilities.
         found = [self._calibrated("fast", answer) for answer in fast]
         for place, answer in zip(close, again, strict=True):
             spent = fast[place].seconds + answer.seconds
@@ -154,7 +154,7 @@ class Reader:
         ]
 
     def _rows(self, prompts: Sequence[Sequence[int]]) -> list[NDArray[np.float64] | str]:
-        """Return the log-scores of every prompt, or why it has none."""
+        """Return the log-scores of every prompt, or the reason why it has none."""
         if not prompts:
             return []
         try:
@@ -176,28 +176,28 @@ class Reader:
 def _scoring(
     loaded: LoadedModel, card: ModelCard, prompts: Prompts
 ) -> tuple[LabelScorer | DecisionScorer, Callable[[str], list[int]]]:
-    """Return what scores the labels, and the prompt of a text that it does so behind."""
+    """Return the scorer of the labels, and the function that renders its prompt for a text."""
     names = card.labels.names
     if card.multi_label is not None:
-        questions = [prompts.decision(name) for name in names]
-        yes, no = prompts.decided(True), prompts.decided(False)
-        return DecisionScorer(loaded, questions, yes, no), prompts.undecided
+        questions = [prompts.decision_question(name) for name in names]
+        yes, no = prompts.decision_answer(True), prompts.decision_answer(False)
+        return DecisionScorer(loaded, questions, yes, no), prompts.decision_prefix
     form: Form = "label_reasoning" if card.target == "label_reasoning" else "label"
     scorer = LabelScorer(loaded, [prompts.label_ids(name, form) for name in names])
     return scorer, lambda text: prompts.classifier(text, form)
 
 
 def averaged(votes: Sequence[Answer]) -> Answer:
-    """Return the log of the mean probabilities of several answers to one text; those that failed do not vote.
+    """Return the log of the mean probabilities of several answers to one text, without the failed ones.
 
-    The reasoning is that of the vote with the highest probability of the label that wins.
+    The reasoning is that of the answer with the highest probability of the winning label.
     """
     seconds, tokens = sum(vote.seconds for vote in votes), sum(vote.tokens for vote in votes)
-    cast = [(vote, probabilities(vote.log_scores)) for vote in votes if vote.log_scores is not None]
-    if not cast:
+    counted = [(vote, probabilities(vote.log_scores)) for vote in votes if vote.log_scores is not None]
+    if not counted:
         return replace(votes[0], seconds=seconds, tokens=tokens)
-    mean = np.mean([row for _, row in cast], axis=0)
+    mean = np.mean([row for _, row in counted], axis=0)
     winner = int(mean.argmax())
-    spokesman, _ = max(cast, key=lambda item: float(item[1][winner]))
-    log_scores = np.log(np.maximum(mean, _LEAST))
-    return replace(spokesman, log_scores=log_scores, seconds=seconds, tokens=tokens)
+    representative, _ = max(counted, key=lambda item: float(item[1][winner]))
+    log_scores = np.log(np.maximum(mean, _SMALLEST_PROBABILITY))
+    return replace(representative, log_scores=log_scores, seconds=seconds, tokens=tokens)

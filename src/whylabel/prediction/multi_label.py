@@ -1,4 +1,4 @@
-"""Several labels of a text: which of them apply, by their scores."""
+"""Tasks with several labels per text: choose the labels that apply, by their scores."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ DEFAULT_THRESHOLD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class MultiLabel:
-    """How a model decides on each label by itself: the label applies where its probability reaches its threshold.
+    """A separate decision on each label: the label applies if its probability reaches its threshold.
 
-    `thresholds` are in label order; empty: `DEFAULT_THRESHOLD` for all, since there was nothing to fit them on.
+    `thresholds` are in label order. If empty, no thresholds were fitted and `DEFAULT_THRESHOLD` is used for all
+    labels.
     """
 
     separator: Separator = field(default_factory=Separator)
     thresholds: tuple[float, ...] = ()
 
     def answer(self, labels: LabelSet, log_odds: Floats) -> tuple[str, Floats]:
-        """Return the labels that apply, joined, and the probability of each, which do not sum to 1."""
+        """Return the labels that apply, joined, and the probability of every label; they do not sum to 1."""
         probabilities = sigmoid(log_odds)
         return self.decided(labels, probabilities), probabilities
 
@@ -45,7 +46,7 @@ class MultiLabel:
         )
 
     def to_json(self, labels: LabelSet) -> dict[str, float] | None:
-        """Return what stands under `thresholds` in `whylabel.json`: that of each label."""
+        """Return the value of `thresholds` in `whylabel.json`: the threshold of each label."""
         return dict(zip(labels.names, self.thresholds, strict=True)) if self.thresholds else None
 
     @classmethod
@@ -58,7 +59,7 @@ class MultiLabel:
 
 
 def multi_label_of(task: TaskConfig) -> MultiLabel | None:
-    """Return how labels are decided on before thresholds are chosen; None where each text has one label."""
+    """Return the decisions before thresholds are fitted; None if each text has exactly one label."""
     return MultiLabel(Separator(task.label_separator)) if task.type == "multi_label" else None
 
 

@@ -1,9 +1,9 @@
 """Closed-set scores: log p(label | prompt) for every label, so that a label outside the set cannot happen.
 
-A label's score is the sum of the log-probabilities of its tokens and its end (the end keeps a label that starts
-another one comparable). All labels of a row are computed in one forward pass: the tokens that they share form a
-trie behind the prompt, and a tree-shaped attention mask lets each node see the prompt and its own ancestors. Of very
-many labels several tries are made, so that memory stays bounded.
+A label's score is the sum of the log-probabilities of its tokens and its end token (the end token makes a label
+comparable with a longer label that starts with it). All labels of a row are computed in one forward pass: their
+common prefixes form a trie after the prompt, and a tree-shaped attention mask lets each node attend to the prompt
+and to its own ancestors. Very many labels are divided into several tries to limit memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LOGITS_PER_BATCH = 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Trie:
-    """The distinct proper prefixes of the continuations. Node 0 is the prompt's end; parents come first."""
+    """The distinct proper prefixes of the continuations. Node 0 is the end of the prompt; parents come first."""
 
     tokens: tuple[int, ...]
     """Input token of node i + 1."""
@@ -36,7 +36,7 @@ class _Trie:
     """Parent of node i + 1."""
     depths: tuple[int, ...]
     edges: tuple[tuple[tuple[int, int], ...], ...]
-    """Per continuation: (node whose output is read, token that is scored)."""
+    """For each continuation: (node whose output is read, token that is scored)."""
 
     @classmethod
     def of(cls, continuations: Sequence[Sequence[int]]) -> _Trie:
@@ -57,7 +57,7 @@ class _Trie:
 
     @property
     def visible(self) -> NDArray[np.bool_]:
-        """Which node (row) sees which node (column), without the prompt: itself and its ancestors."""
+        """Which nodes (columns) each node (row) attends to, without the prompt: itself and its ancestors."""
         size = len(self.tokens)
         seen = np.eye(size, dtype=bool)
         for node, parent in enumerate(self.parents):
@@ -67,7 +67,7 @@ class _Trie:
 
 
 class LabelScorer:
-    """Scores a fixed set of continuations behind any prompt."""
+    """Scores a fixed set of continuations after any prompt."""
 
     def __init__(self, loaded: LoadedModel, continuations: Sequence[Sequence[int]]) -> None:
         if not continuations or any(not ids for ids in continuations):
@@ -91,25 +91,25 @@ class LabelScorer:
     def _score(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         if self._loaded.honours_tree_masks is None:
             self._loaded.honours_tree_masks = self._check_tree_masks()
-        if not self._loaded.honours_tree_masks or self._beyond_window(prompts):
+        if not self._loaded.honours_tree_masks or self._exceeds_window(prompts):
             return score_one_by_one(self._loaded, prompts, self._continuations)
         scores = np.empty((len(prompts), len(self._continuations)))
         for places, trie in self._tries:
             scores[:, places] = _score_tree(self._loaded, prompts, trie)
         return scores
 
-    def _beyond_window(self, prompts: Sequence[Sequence[int]]) -> bool:
-        # A mask of our own takes the place of the model's, and lets every layer see the whole text.
+    def _exceeds_window(self, prompts: Sequence[Sequence[int]]) -> bool:
+        # Our mask replaces the model's own mask, so it would disable the sliding window.
         window = self._loaded.window
         return window is not None and max(map(len, prompts)) + self._longest > window
 
     def _check_tree_masks(self) -> bool:
-        # A few labels tell; the longest make the deepest branches.
-        some = sorted(self._continuations, key=len)[-_LABELS_CHECKED:]
-        honoured = _honours_tree_masks(self._loaded, [some[0][:1] * 3], some)
+        # A few labels are enough for the check; the longest have the deepest branches.
+        sample = sorted(self._continuations, key=len)[-_LABELS_CHECKED:]
+        honoured = _honours_tree_masks(self._loaded, [sample[0][:1] * 3], sample)
         if not honoured:
             say(
-                "  this model takes no tree-shaped mask: every label is a pass of its own, which is far slower"
+                "  this model supports no tree-shaped mask: every label takes its own pass, which is far slower"
             )
         return honoured
 
@@ -119,7 +119,7 @@ class LabelScorer:
         on_gpu = self._loaded.device.type == "cuda"
         most_tokens = _GPU_TOKENS_PER_BATCH if on_gpu else _CPU_TOKENS_PER_BATCH
         batch: list[int] = []
-        # Longest first: memory is at its peak in the first batch, not after an hour.
+        # Longest first: peak memory is then reached in the first batch, not after an hour.
         for index in sorted(range(len(prompts)), key=lambda index: -len(prompts[index])):
             width = len(prompts[batch[0]] if batch else prompts[index]) + nodes
             if batch and (len(batch) == most_rows or (len(batch) + 1) * width > most_tokens):
@@ -131,7 +131,7 @@ class LabelScorer:
 
 
 def _groups(continuations: Sequence[tuple[int, ...]], most_nodes: int) -> Iterator[list[int]]:
-    """Yield the places of continuations in groups whose tries have so many nodes at most, like beside like."""
+    """Yield groups of continuation indices; a group's trie has at most `most_nodes` nodes, similar ones together."""
     group: list[int] = []
     nodes: set[tuple[int, ...]] = {()}
     for place in sorted(range(len(continuations)), key=lambda place: continuations[place]):
@@ -146,9 +146,9 @@ def _groups(continuations: Sequence[tuple[int, ...]], most_nodes: int) -> Iterat
 
 
 class DecisionScorer:
-    """Scores yes against no behind each of a fixed set of questions, which follow any prompt.
+    """Scores yes against no after each of a fixed set of questions, after any prompt.
 
-    A question is part of both continuations, so that its own score cancels.
+    A question is part of both continuations, so its own score cancels out.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ def probabilities(log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
 def score_one_by_one(
     loaded: LoadedModel, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
 ) -> NDArray[np.float64]:
-    """Return the same scores with one plain pass per prompt and continuation: slow, the reference."""
+    """Return the same scores with one ordinary pass per prompt and continuation: the slow reference."""
     import torch
 
     scores = np.zeros((len(prompts), len(continuations)))
@@ -210,12 +210,12 @@ def _score_tree(loaded: LoadedModel, prompts: Sequence[Sequence[int]], trie: _Tr
 def _honours_tree_masks(
     loaded: LoadedModel, prompts: Sequence[Sequence[int]], continuations: Sequence[tuple[int, ...]]
 ) -> bool:
-    """Return whether a tree's scores are those of plain passes.
+    """Return whether the tree's scores equal those of ordinary passes.
 
-    Some attention variants (linear attention) ignore a mask that we shape ourselves. To see it, every branch is
-    scored once more among others: what a mask hides changes nothing, to the last bit in any arithmetic. The plain
-    passes tell the rest, roughly in 16 bits: there the same sum in another order moves the score of an unlikely label
-    by a nat or more.
+    Some attention variants (linear attention) ignore our mask. To detect this, every branch is scored again with
+    different tokens in the other branches: masked tokens must not change its score, in any arithmetic. The comparison
+    with ordinary passes finds other faults, with a wide tolerance in 16 bits: there a different order of summation
+    changes the score of an unlikely label by a nat or more.
     """
     import torch
 
@@ -226,7 +226,7 @@ def _honours_tree_masks(
     expected = score_one_by_one(loaded, prompts, continuations)
     if not np.allclose(expected, found, atol=absolute, rtol=relative):
         return False
-    # What ends a label stands nowhere inside one, so that every token of the others becomes another one.
+    # The end token occurs inside no label, so every token of the other branches is replaced by a different one.
     end = continuations[0][-1]
     for column, edges in enumerate(trie.edges):
         own = {node for node, _ in edges}
@@ -242,7 +242,7 @@ def _tree_inputs(
 ) -> tuple[torch.Tensor, torch.Tensor, Any]:
     """Return input ids and positions, shape (rows, width), and the additive mask (rows, 1, width, width).
 
-    Prompts are padded on the left, so that the nodes stand in the same columns of every row.
+    Prompts are padded on the left, so the nodes are in the same columns of every row.
     """
     import torch
 
@@ -261,7 +261,7 @@ def _tree_inputs(
         allowed[row, 0, start:longest, start:longest] = np.tri(len(prompt), dtype=bool)
         allowed[row, 0, longest:, start:longest] = True
     allowed[:, 0, longest:, longest:] = trie.visible
-    # A padding position must see something, or its softmax is 0/0.
+    # A padding position must attend to something, or its softmax is 0/0.
     allowed[:, 0, np.arange(width), np.arange(width)] = True
     device, dtype = loaded.device, loaded.model.dtype
     mask = torch.zeros(allowed.shape, dtype=dtype, device=device)

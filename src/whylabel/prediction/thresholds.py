@@ -1,6 +1,6 @@
-"""From which probability on a label applies: chosen on validation rows, for each label by itself.
+"""The probability threshold from which a label applies, fitted on validation rows for each label separately.
 
-Everything here is about arrays of shape (rows, labels): probabilities, and which labels the rows have.
+All functions take arrays of shape (rows, labels): the probabilities, and which labels the rows have.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 LEAST_POSITIVES = 10
-"""A label that fewer rows have gets the threshold that serves all labels together best."""
+"""A label with fewer rows gets the threshold that is best for all labels together."""
 
 
 def fit_thresholds(probabilities: Floats, gold: Bools) -> tuple[float, ...]:
-    """Return for each label the threshold with the best F1 on the rows.
+    """Return the threshold with the best F1 for each label.
 
-    For labels that fewer than `LEAST_POSITIVES` rows have, it is the one with the best micro-F1 over all labels.
+    A label with fewer than `LEAST_POSITIVES` rows gets the threshold with the best micro-F1 over all labels.
     """
     common, _ = best_threshold(probabilities.ravel(), gold.ravel())
     return tuple(
@@ -32,17 +32,17 @@ def fit_thresholds(probabilities: Floats, gold: Bools) -> tuple[float, ...]:
 
 
 def best_threshold(probabilities: Floats, gold: Bools) -> tuple[float, float]:
-    """Return the threshold with the best F1 of decisions, and that F1; of equals the highest.
+    """Return the threshold with the best F1 of decisions, and that F1; of equally good ones, the highest threshold.
 
-    It lies half-way between two probabilities. Without any positive it is `DEFAULT_THRESHOLD`, with F1 0.
+    It lies midway between two probabilities. Without positive rows it is `DEFAULT_THRESHOLD`, with F1 0.
     """
     if not gold.any():
         return DEFAULT_THRESHOLD, 0.0
     order = np.argsort(-probabilities, kind="stable")
     ordered = probabilities[order]
-    said = np.arange(1, len(ordered) + 1)
-    f1 = 2 * np.cumsum(gold[order]) / (said + gold.sum())
-    # Decisions with the same probability go together.
+    predicted = np.arange(1, len(ordered) + 1)
+    f1 = 2 * np.cumsum(gold[order]) / (predicted + gold.sum())
+    # Rows with the same probability get the same decision.
     ends = np.flatnonzero(np.append(ordered[1:] < ordered[:-1], True))
     best = int(ends[f1[ends].argmax()])
     above, below = ordered[best], ordered[best + 1] if best + 1 < len(ordered) else 0.0

@@ -1,4 +1,4 @@
-"""A trained model in use: labels texts, with the probability of every label and the reasoning."""
+"""Prediction with a trained model: labels, the probability of every label, and reasonings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from whylabel.text.prompts import Prompts
 from whylabel.text.words import is_broken
 from whylabel.types import Mode, Prediction, Status
 
-# Rows that are read together: a GPU wants many, and a person at a CPU wants to see that it goes on.
+# Rows that are computed together: large for the speed of a GPU, small for frequent progress on a CPU.
 _GPU_CHUNK_ROWS, _CPU_CHUNK_ROWS = 512, 128
 _BLANK = Answer(None, error="the text is blank")
 _UNREADABLE = Answer(
@@ -28,7 +28,7 @@ _UNREADABLE = Answer(
 )
 
 Rows = Sequence[tuple[str, str | None]]
-"""(id, text); None stands for a text that could not be read."""
+"""(id, text); None for a text that could not be read."""
 
 
 class TrainedClassifier:
@@ -59,11 +59,12 @@ class TrainedClassifier:
     def predict(
         self, rows: Rows, mode: Mode | None = None, *, abstain_below: float = 0.0
     ) -> Iterator[Prediction]:
-        """Yield a prediction for every (id, text), in order; a blank or unreadable text fails alone.
+        """Yield a prediction for every (id, text), in order. A blank or unreadable text fails without affecting
+        others.
 
         `mode` None is the model's default. A prediction whose best probability is below `abstain_below` has the
-        status `abstained`. Raises `ModelError` for a mode that the model has not, and for abstaining where each
-        label is decided by itself.
+        status `abstained`. Raises `ModelError` if the model does not have the mode, and for abstaining if each
+        label is decided separately.
         """
         mode = mode or self.mode
         found = self.predict_in_modes(rows, (mode,), abstain_below=abstain_below)
@@ -72,7 +73,7 @@ class TrainedClassifier:
     def predict_in_modes(
         self, rows: Rows, modes: Sequence[Mode], *, abstain_below: float = 0.0
     ) -> Iterator[dict[Mode, Prediction]]:
-        """Yield for every row its prediction in each of the modes, as `predict` would; nothing is computed twice."""
+        """Yield every row's prediction in each mode, as `predict` does; nothing is computed twice."""
         for mode in modes:
             self.card.check_mode(mode)
         if abstain_below > 0:
@@ -80,17 +81,17 @@ class TrainedClassifier:
         return self._predict(rows, modes, abstain_below)
 
     def log_scores(self, rows: Rows, modes: Sequence[Mode]) -> dict[Mode, NDArray[np.float64]]:
-        """Return for each mode the log-scores before any temperature, shape (rows, labels).
+        """Return the log-scores of each mode before any temperature, shape (rows, labels).
 
-        Where a text may have several labels they are the log-odds of each. A row that could not be read is NaN.
+        If a text may have several labels, they are log-odds. A row that could not be scored is NaN.
         """
-        nothing = np.full(len(self.labels), np.nan)
+        missing = np.full(len(self.labels), np.nan)
         found: dict[Mode, list[NDArray[np.float64]]] = {mode: [] for mode in modes}
         for start in range(0, len(rows), self._chunk_rows):
             answers, _ = self._read(rows[start : start + self._chunk_rows], modes)
             for mode in modes:
                 found[mode] += [
-                    nothing if answer.log_scores is None else answer.log_scores for answer in answers[mode]
+                    missing if answer.log_scores is None else answer.log_scores for answer in answers[mode]
                 ]
         return {mode: np.array(scores).reshape(len(rows), len(self.labels)) for mode, scores in found.items()}
 
@@ -144,7 +145,7 @@ class TrainedClassifier:
 
 
 def _refusal(text: str | None) -> Answer | None:
-    """Return what is answered to a text that no model is asked about, else None."""
+    """Return the answer for a blank or unreadable text, which no model scores; else None."""
     if text is None or is_broken(text):
         return _UNREADABLE
     return None if text.strip() else _BLANK

@@ -1,1 +1,1 @@
-"""Words and what is made of them: labels, prompts, cells of tables."""
+"""Text formats: labels, prompts, words, and cells of tables."""

@@ -28,7 +28,7 @@ class LabelSet:
         for name in self.names:
             if not name.strip():
                 raise LabelError("A label is empty.", fix="give every label a name")
-            # Labels are written into prompts trimmed, so two that differ in outer blanks alone are one.
+            # Prompts contain trimmed labels, so labels that differ only in outer blanks are the same.
             if name.strip() in seen:
                 raise LabelError(f"Label {name!r} occurs twice in the label set.")
             seen.add(name.strip())

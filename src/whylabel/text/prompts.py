@@ -1,7 +1,7 @@
-"""The only home of text formats: how a question, a text, a reasoning and a label become token ids, and back.
+"""All text formats: how a question, a text, a reasoning and a label become token ids, and back.
 
-Every path (training, augmentation, prediction, serving) renders through `Prompts`, so a model always sees the
-format that it was trained on. Formats, with `·` for a control token:
+Training, augmentation, prediction and serving all render through `Prompts`, so a model always sees the format that it
+was trained on. Formats, with `·` for a control token:
 
     compact   reasoner          Question: TEXT⏎QUESTION⏎Answer: LABEL⏎Reasoning:|  REASONING·eos
               label             TEXT⏎NAME:|  LABEL·eos
@@ -11,14 +11,14 @@ format that it was trained on. Formats, with `·` for a control token:
               decision          TEXT⏎NAME: LABEL?|  yes·eos   or   TEXT⏎NAME: LABEL?|  no·eos
     chat      the same contents as one user turn of the model's chat template, the answer as the model's turn
 
-Where a text may have several labels, a `decision` on each takes the place of the form `label`; in chats the user's
-turn is TEXT⏎⏎QUESTION NAME: LABEL? Answer yes or no. The reasoner then sees all labels, joined, or that none applies.
+If a text may have several labels, a `decision` on each label replaces the form `label`; in chats the user's turn is
+TEXT⏎⏎QUESTION NAME: LABEL? Answer yes or no. The reasoner then sees all labels, joined, or `none of them`.
 
-A *form* is how one training example is written; a *target* is the forms that a model is trained on. The prompt's last
-words tell a model of several forms which one is wanted.
+A *form* is the format of one training example; a *target* is the set of forms that a model is trained on. The end
+of the prompt shows a model of several forms which form to write.
 
-User text is encoded by a tokenizer that knows no control tokens, so `<|im_end|>` or the label marker inside a
-text stays text.
+User text is encoded by a tokenizer without control tokens, so `<|im_end|>` or the label marker in a text remain plain
+characters.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FORMAT_VERSION = 1
-"""Part of every fingerprint: raise it when a format below changes."""
+"""Part of every fingerprint: increase it when a format below changes."""
 
 LABEL_MARKER = "<|label|>"
 """The control token between a reasoning and its label."""
 PAD_TOKEN = "<|whylabel_pad|>"
-"""A pad token of our own: where pad equals EOS, the end is masked away and never learnt."""
+"""A separate pad token: if pad equals EOS, the end is masked and never learnt."""
 
 PromptStyle = Literal["compact", "chat"]
 FORMS: dict[Target, tuple[Form, ...]] = {
@@ -51,7 +51,7 @@ FORMS: dict[Target, tuple[Form, ...]] = {
     "dual": ("label", "reasoning_label"),
     "multi_task": ("label", "reasoning"),
 }
-"""What a model of each target is trained on: the form that answers at once first, where there is one.
+"""The forms of each target; a form without a reasoning comes first.
 
 `multi_task` is Distilling Step-by-Step (Hsieh et al. 2023, arXiv 2305.02301): label and reasoning are two tasks.
 """
@@ -63,12 +63,12 @@ _REQUESTS: dict[Form, str] = {
     "reasoning": "Reason briefly.",
 }
 
-_DECIDE = "Answer yes or no."
+_DECISION_REQUEST = "Answer yes or no."
 _NO_LABEL = "none of them"
-"""What the reasoner is shown in place of a label where none applies."""
+"""Shown to the reasoner instead of a label if no label applies."""
 
 _SLOT = "\ue000content\ue000"
-# Some templates print today's date: a model must not see another prompt tomorrow.
+# Some templates print today's date; a fixed date keeps the prompt the same every day.
 _TEMPLATE_VALUES = {"date_string": "01 Jan 2025", "enable_thinking": False}
 _DATE_PARTS = {
     "%d": "01",
@@ -79,9 +79,9 @@ _DATE_PARTS = {
     "%y": "25",
     "%A": "Wednesday",
 }
-# Transformers hands no functions to a template, so the clock is stopped in the template itself. The line break
-# behind the macro is the one that Jinja drops after a block.
-_STOPPED_CLOCK = (
+# Transformers passes no functions to a template, so this macro in the template replaces `strftime_now`. Jinja drops
+# the line break after the macro.
+_FIXED_CLOCK = (
     "{% macro strftime_now(format) %}{{ format"
     + "".join(f"|replace('{code}', '{value}')" for code, value in _DATE_PARTS.items())
     + " }}{% endmacro %}\n"
@@ -90,10 +90,10 @@ _STOPPED_CLOCK = (
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A training example as token ids; the loss is taken on the completion alone.
+    """A training example as token ids; the loss is computed on the completion only.
 
     The label, with the token that ends it, is `completion_ids[label_start:label_end]`; the rest is reasoning.
-    `weight` is how much the example counts in the loss.
+    `weight` is the weight of the example in the loss.
     """
 
     prompt_ids: tuple[int, ...]
@@ -103,16 +103,16 @@ class Rendered:
     weight: float = 1.0
 
     def __len__(self) -> int:
-        """Return the tokens of prompt and completion."""
+        """Return the number of tokens in prompt and completion."""
         return len(self.prompt_ids) + len(self.completion_ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What an engine is asked: as token ids, and as plain text for an endpoint that applies its own template.
+    """The input of an engine: token ids, and plain text for endpoints that apply their own template.
 
-    `rendered` is the text of `ids`, for an endpoint that takes no ids and applies no template; without the BOS, which
-    its tokenizer adds. `ids` and `rendered` are empty where the model behind an endpoint has no tokenizer here.
+    `rendered` is the text of `ids`, for endpoints that accept no ids and apply no template. It has no BOS, which the
+    endpoint's tokenizer adds. `ids` and `rendered` are empty if the tokenizer of the endpoint's model is not known.
     """
 
     ids: tuple[int, ...]
@@ -132,11 +132,11 @@ class Prompts:
     # -- prompts -----------------------------------------------------------------------------------------
 
     def reasoner(self, question: str, answer: str | None) -> list[int]:
-        """Return the prompt that asks for a reasoning from a question to its answer (None: to any answer)."""
+        """Return the prompt that asks for a reasoning from a question to an answer (None: to any answer)."""
         return self._prompt(reasoner_request(question, answer, self.style))
 
     def reasoner_for_text(self, text: str, label: str | None) -> Prompt:
-        """Return what the reasoner is asked about a text, with its label in hand or without (None)."""
+        """Return the reasoner's prompt for a text, with its label or without (None)."""
         request = reasoner_request(f"{text}\n{self.question}", label, self.style)
         asked = endpoint_prompt(text, self.question, label).text
         return Prompt(tuple(self._prompt(request)), asked, self._rendered(request))
@@ -147,22 +147,22 @@ class Prompts:
             return self._prompt(f"{text}\n{self.name if form.startswith('label') else 'Reasoning'}:")
         return self._prompt(f"{text}\n\n{self.question} {_REQUESTS[form]}")
 
-    def undecided(self, text: str) -> list[int]:
-        """Return the beginning that the prompts of all decisions about a text share."""
+    def decision_prefix(self, text: str) -> list[int]:
+        """Return the common prefix of the prompts of all decisions about a text."""
         if self.style == "compact":
             return self.classifier(text, "label")
         before, _ = self._frame
         return [*before, *self._plain(f"{text}\n\n{self.question}")]
 
-    def decision(self, label: str) -> list[int]:
-        """Return the rest of a decision's prompt, which asks whether a label applies."""
+    def decision_question(self, label: str) -> list[int]:
+        """Return the rest of a decision's prompt: the question whether a label applies."""
         if self.style == "compact":
             return self._plain(f" {label.strip()}?")
         _, after = self._frame
-        return [*self._plain(f" {self.name}: {label.strip()}? {_DECIDE}"), *after]
+        return [*self._plain(f" {self.name}: {label.strip()}? {_DECISION_REQUEST}"), *after]
 
     def after_reasoning(self, text: str, reasoning: str) -> list[int]:
-        """Return the prompt up to the label, with the reasoning closed by the label marker."""
+        """Return the prompt up to the label: text, reasoning and label marker."""
         return [*self.classifier(text, "reasoning_label"), *self._reasoning(reasoning)]
 
     def recovery(self, question: str, reasoning: str) -> list[int]:
@@ -173,15 +173,15 @@ class Prompts:
 
     def reasoner_example(self, question: str, answer: str, reasoning: str) -> Rendered:
         """Return a training example of stage 1."""
-        completion = [*self._plain(self._lead(reasoning)), self.eos_id]
+        completion = [*self._plain(self._with_leading_blank(reasoning)), self.eos_id]
         return Rendered(tuple(self.reasoner(question, answer)), tuple(completion))
 
     def classifier_example(
         self, text: str, label: str, reasoning: str | None, form: Form | None = None, weight: float = 1.0
     ) -> Rendered:
-        """Return a training example of stage 2, by default with the reasoning, if there is one, before the label.
+        """Return a training example of stage 2. By default the reasoning, if given, comes before the label.
 
-        Raises `ValueError` for a form that needs a reasoning where there is none.
+        Raises `ValueError` if the form needs a reasoning and `reasoning` is None.
         """
         form = form or ("label" if reasoning is None else "reasoning_label")
         prompt, answer = tuple(self.classifier(text, form)), self.label_ids(label, form)
@@ -192,35 +192,35 @@ class Prompts:
         if form == "reasoning_label":
             before = self._reasoning(reasoning)
             return Rendered(prompt, (*before, *answer), len(before), len(before) + len(answer), weight)
-        written = (*self._plain(self._lead(reasoning)), self.eos_id)
+        written = (*self._plain(self._with_leading_blank(reasoning)), self.eos_id)
         if form == "reasoning":
             return Rendered(prompt, written, weight=weight)
         return Rendered(prompt, (*answer, *written), 0, len(answer), weight)
 
     def decision_examples(self, text: str, applies: Mapping[str, bool]) -> list[Rendered]:
-        """Return a training example for each decision on a label of a text."""
-        beginning = self.undecided(text)
+        """Return one training example per label: the decision whether it applies to the text."""
+        prefix = self.decision_prefix(text)
         examples = []
         for label, yes in applies.items():
-            answer = [*self.decided(yes), self.eos_id]
-            prompt = (*beginning, *self.decision(label))
+            answer = [*self.decision_answer(yes), self.eos_id]
+            prompt = (*prefix, *self.decision_question(label))
             examples.append(Rendered(prompt, tuple(answer), 0, len(answer)))
         return examples
 
-    def decided(self, applies: bool) -> list[int]:
-        """Return the answer of a decision, without an end: neither answer starts the other."""
-        return self._plain(self._lead("yes" if applies else "no"))
+    def decision_answer(self, applies: bool) -> list[int]:
+        """Return the answer of a decision, without an end token: neither answer is a prefix of the other."""
+        return self._plain(self._with_leading_blank("yes" if applies else "no"))
 
     def label_ids(self, label: str, form: Form = "label") -> list[int]:
-        """Return the label with its end, so that a label that starts another one can still be told apart.
+        """Return the label with its end token, which distinguishes it from a longer label with the same beginning.
 
-        It ends with the completion, or with the label marker where a reasoning follows.
+        The end token is EOS, or the label marker if a reasoning follows.
         """
-        end = self.eos_id if form != "label_reasoning" else self._marker()
-        return [*self._plain(self._lead(label)), end]
+        end = self.eos_id if form != "label_reasoning" else self._required_marker_id()
+        return [*self._plain(self._with_leading_blank(label)), end]
 
     def answer_ids(self, answer: str) -> list[int]:
-        """Return a free answer without an end, for an untrained model."""
+        """Return an answer without an end token, for scoring with an untrained model."""
         return self._plain(f" {answer.strip()}")
 
     def parse_reasoning(self, ids: Sequence[int]) -> str:
@@ -233,7 +233,7 @@ class Prompts:
 
     @property
     def eos_id(self) -> int:
-        """The end of every completion."""
+        """The token that ends every completion."""
         eos = self.tokenizer.eos_token_id
         if eos is None:
             raise ModelError("The tokenizer has no end-of-sequence token.", fix="choose another base model")
@@ -246,7 +246,7 @@ class Prompts:
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
-        """Tokens that end a reasoning."""
+        """The tokens that end a reasoning."""
         return frozenset(token for token in (self.eos_id, self.marker_id) if token is not None)
 
     def count(self, text: str) -> int:
@@ -258,28 +258,20 @@ class Prompts:
         if self.count(text) <= max_tokens:
             return text
         ends = [end for _, end in self._plain_tokenizer.encode(text, add_special_tokens=False).offsets]
-        # A token inside an emoji ends where the emoji ends, and its other bytes may be too many: step back.
+        # A token inside an emoji ends where the emoji ends; with the emoji's other tokens it may be too long, so
+        # step back.
         cuts = (text[:end] for end in reversed(ends[:max_tokens]))
         return next((cut for cut in cuts if self.count(cut) <= max_tokens), "")
 
     def mark(self, example: Rendered) -> str:
-        """Return a decoded example with the trained tokens between ⟦ and ⟧, for people."""
+        """Return a decoded example for display, with the trained tokens between ⟦ and ⟧."""
         prompt = self.tokenizer.decode(list(example.prompt_ids))
         return f"{prompt}⟦{self.tokenizer.decode(list(example.completion_ids))}⟧"
 
-    def identity(self) -> dict[str, Any]:
-        """Return what the rendered ids depend on besides the tokenizer."""
-        return {
-            "format": FORMAT_VERSION,
-            "style": self.style,
-            "question": self.question,
-            "name": self.name,
-        }
-
     def _reasoning(self, reasoning: str) -> list[int]:
-        return [*self._plain(self._lead(reasoning)), self._marker()]
+        return [*self._plain(self._with_leading_blank(reasoning)), self._required_marker_id()]
 
-    def _marker(self) -> int:
+    def _required_marker_id(self) -> int:
         if self.marker_id is None:
             raise ModelError(
                 f"This model's tokenizer has no {LABEL_MARKER} token: it was not trained to reason.",
@@ -287,8 +279,8 @@ class Prompts:
             )
         return self.marker_id
 
-    def _lead(self, text: str) -> str:
-        # In running text a word begins with its blank; a chat turn begins without one.
+    def _with_leading_blank(self, text: str) -> str:
+        # In compact prompts a word starts with a blank, as in running text; a chat turn starts without one.
         return f" {text.strip()}" if self.style == "compact" else text.strip()
 
     def _prompt(self, content: str, style: PromptStyle | None = None) -> list[int]:
@@ -299,7 +291,7 @@ class Prompts:
         if self.style == "compact":
             return content
         before, after = self._turn
-        # The template may write the BOS, too: with that of the server's tokenizer there would be two.
+        # If the template writes the BOS, remove it: the server's tokenizer adds one.
         before = before.removeprefix(str(self.tokenizer.bos_token)) if self._bos else before
         return f"{before}{content}{after}"
 
@@ -314,7 +306,7 @@ class Prompts:
             raise ModelError("This model has no chat template.", fix="set prompt_style: compact")
         turn = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": _SLOT}],
-            chat_template=_STOPPED_CLOCK + self.tokenizer.get_chat_template(),
+            chat_template=_FIXED_CLOCK + self.tokenizer.get_chat_template(),
             tokenize=False,
             add_generation_prompt=True,
             **_TEMPLATE_VALUES,
@@ -331,7 +323,7 @@ class Prompts:
         before, after = self._turn
         encode = self.tokenizer.encode
         before_ids = list(encode(before, add_special_tokens=False))
-        # The template may or may not write the BOS itself; exactly one is wanted.
+        # Exactly one BOS is needed; some templates write it themselves.
         bos = [] if before_ids[:1] == self._bos else self._bos
         return [*bos, *before_ids], list(encode(after, add_special_tokens=False))
 
@@ -339,7 +331,7 @@ class Prompts:
         ids = list(self._plain_tokenizer.encode(text, add_special_tokens=False).ids)
         if self._control_ids.isdisjoint(ids):
             return ids
-        # A vocabulary that spells a control token as one ordinary piece: single characters cannot.
+        # This vocabulary has an ordinary piece equal to a control token. Encoding single characters avoids it.
         return [
             token
             for character in text
@@ -359,7 +351,7 @@ class Prompts:
 
     @cached_property
     def _control_tokens(self) -> dict[str, int]:
-        # Not all that is added is one: Gemma's line breaks are words of its vocabulary, too.
+        # Not every added token is a control token: Gemma adds line breaks, which are ordinary words.
         added = self.tokenizer.added_tokens_decoder
         return {token.content: number for number, token in added.items() if token.special}
 
@@ -369,7 +361,7 @@ class Prompts:
 
 
 def reasoner_request(question: str, answer: str | None, style: PromptStyle) -> str:
-    """Return the content of the reasoner's prompt as text, control tokens and template aside."""
+    """Return the content of the reasoner's prompt as text, without control tokens and template."""
     given = "" if answer is None else f"\nAnswer: {answer or _NO_LABEL}"
     if style == "compact":
         return f"Question: {question}{given}\nReasoning:"
@@ -378,5 +370,5 @@ def reasoner_request(question: str, answer: str | None, style: PromptStyle) -> s
 
 
 def endpoint_prompt(text: str, question: str, label: str | None) -> Prompt:
-    """Return what a model behind a chat endpoint is asked about a labelled text: the user's turn, without ids."""
+    """Return the reasoner's prompt for a chat endpoint: the text of the user's turn, without ids."""
     return Prompt((), reasoner_request(f"{text}\n{question}", label, "chat"))

@@ -1,7 +1,7 @@
-"""Texts with several labels: how the labels of a text stand in one string.
+"""Texts with several labels: the labels of a text as one string.
 
-`Example.label` holds all labels of a text, joined in the order of the label set (`joy, love`); of none, nothing.
-So whatever takes a label for one string (stores, reasonings, files) needs to know nothing of this module.
+`Example.label` contains all labels of a text, joined in the order of the label set (`joy, love`). It is empty if no
+label applies. So code that handles a label as one string (stores, reasonings, files) does not need this module.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ SEPARATOR = ","
 
 @dataclass(frozen=True, slots=True)
 class Separator:
-    """What stands between the labels of a text; no label may contain it. Blanks around it do not count."""
+    """The string between the labels of a text; no label may contain it. Blanks around it are ignored."""
 
     text: str = SEPARATOR
 
     @property
     def core(self) -> str:
-        """What labels are told apart by: the text without outer blanks, if it is more than blanks."""
+        """The separator without outer blanks; unchanged if it consists of blanks."""
         return self.text.strip() or self.text
 
     def check(self, names: Iterable[str]) -> None:
-        """Raise `LabelError` if a label contains the separator: it could not be told from two."""
+        """Raise `LabelError` if a label contains the separator: it would be read as two labels."""
         for name in names:
             if self.core in name:
                 raise LabelError(
-                    f"Label {name!r} contains the separator {self.core!r} of labels.",
-                    fix="set task.label_separator to what stands in no label, for example '|'",
+                    f"Label {name!r} contains the separator {self.core!r}.",
+                    fix="set task.label_separator to a string that no label contains, for example '|'",
                 )
 
     def split(self, joined: str) -> tuple[str, ...]:
-        """Return the labels in a string, trimmed; between two separators there is none."""
+        """Return the labels in a string, trimmed, without empty ones."""
         return tuple(part.strip() for part in joined.split(self.core) if part.strip())
 
     def join(self, names: Iterable[str]) -> str:
@@ -52,7 +52,7 @@ class Separator:
         return (f"{core} " if core in ",;" else f" {core} ").join(names)
 
     def matrix(self, joined: Sequence[str], labels: LabelSet) -> NDArray[numpy.bool_]:
-        """Return which labels each string holds, shape (strings, labels). Raises `LabelError` for a foreign one."""
+        """Return which labels each string contains, shape (strings, labels). Raises `LabelError` if unknown."""
         import numpy as np
 
         found = np.zeros((len(joined), len(labels)), dtype=bool)
@@ -63,9 +63,9 @@ class Separator:
 
 
 def rarest(sets: Sequence[Sequence[str]], rows: Sequence[int]) -> list[str]:
-    """Return of each set of labels the one that the fewest rows have; empty where there is none.
+    """Return the rarest label of each set of labels; an empty string for an empty set.
 
-    `rows` says how many rows have each set. Of equally rare labels the first in the alphabet is taken.
+    `rows` is the number of rows with each set. Of equally rare labels, the first in alphabetical order is returned.
     """
     counts: dict[str, int] = {}
     for names, number in zip(sets, rows, strict=True):
@@ -75,9 +75,9 @@ def rarest(sets: Sequence[Sequence[str]], rows: Sequence[int]) -> list[str]:
 
 
 def elements(cell: Any, separator: Separator) -> list[Any] | None:
-    """Return the single labels of a cell, unread: of a list its items, of anything else the parts between separators.
+    """Return the single labels of a cell, not yet converted: the items of a list, or the parts between separators.
 
-    None where the cell is neither: an object, or bytes.
+    Returns None if the cell cannot contain labels (an object or bytes).
     """
     if isinstance(cell, (list, tuple)):
         return list(cell)

@@ -1,18 +1,18 @@
-"""Text cells that a spreadsheet shows as they are, and back."""
+"""Protect text cells from being read as formulas by a spreadsheet, and undo it."""
 
 from __future__ import annotations
 
 import re
 
-# A formula's first sign; behind quotes, it may be text that was made harmless.
+# The first character of a formula. After quotes it may be text that `harmless` has changed.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def harmless(text: str) -> str:
-    """Return a cell that a spreadsheet does not take for a formula."""
+    """Return the text so that a spreadsheet does not read it as a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def restored(text: str) -> str:
-    """Return what `harmless` was given."""
+    """Return the text that `harmless` was given."""
     return text.removeprefix("'") if _FORMULA.match(text) else text

@@ -1,4 +1,4 @@
-"""What of a model is trained: all of it, or low-rank adapters (PEFT) over its weights as they are, or in 4 bits."""
+"""Which weights of a model are trained: all, or low-rank adapters (PEFT) over base weights, optionally in 4 bits."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def prepared(loaded: LoadedModel, config: TrainingConfig, arithmetic: torch.dtype | None) -> Any:
-    """Return the model as it is trained: with adapters or checkpointed gradients as wanted.
+    """Return the model to train, with adapters and gradient checkpointing if the config asks for them.
 
-    `arithmetic` is what weights in 4 bits are computed in (default: float32).
+    `arithmetic` is the data type for computing with 4-bit weights (default: float32).
     """
     model: Any = loaded.model
     if config.method == "lora":
@@ -30,7 +30,7 @@ def prepared(loaded: LoadedModel, config: TrainingConfig, arithmetic: torch.dtyp
 
 
 def merged(model: Any, loaded: LoadedModel, config: TrainingConfig) -> Any:
-    """Return the plain model that was trained. Adapters over 4 bits are merged into the weights as they were."""
+    """Return the trained model without adapters. Adapters over 4-bit weights are merged into the original weights."""
     if config.method == "full":
         return model
     if config.method == "lora":
@@ -45,7 +45,7 @@ def merged(model: Any, loaded: LoadedModel, config: TrainingConfig) -> Any:
 def _quantised(model: Any, arithmetic: torch.dtype | None) -> Any:
     """Return a copy with its linear layers in 4 bits (NF4, Dettmers et al. 2023, arXiv 2305.14314).
 
-    The model itself makes room: it waits in the CPU's memory.
+    The model itself is moved to the CPU to free memory on the device.
     """
     import torch
     from peft import prepare_model_for_kbit_training
@@ -77,14 +77,14 @@ def _with_adapters(model: Any, loaded: LoadedModel, config: TrainingConfig) -> A
         lora_alpha=config.lora.lora_alpha,
         lora_dropout=config.lora.lora_dropout,
         target_modules=config.lora.target_modules,
-        # Adapters leave embeddings alone, but the label marker is new and must be learnt.
+        # Adapters do not train embeddings, but the label marker is new and must be learnt.
         trainable_token_indices={name: [marker] for name in _embeddings(model)},
     )
     return get_peft_model(model, adapters)
 
 
 def _embeddings(model: Any) -> list[str]:
-    """Return the names of the layers with a row for each token: one, or two where input and output are not tied."""
+    """Return the names of the embedding layers: one, or two if input and output embeddings are not tied."""
     layers = [model.get_input_embeddings()]
     if model.get_output_embeddings().weight is not layers[0].weight:
         layers.append(model.get_output_embeddings())

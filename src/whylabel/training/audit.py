@@ -1,4 +1,4 @@
-"""What is checked before a single step is trained; each check stands for a way in which training fails silently."""
+"""Checks before the first training step. Each finds a fault that would make training fail silently."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def audit(
     *,
     section: str = "training",
 ) -> dict[str, Any]:
-    """Check training examples and return figures and one decoded example with its trained tokens marked.
+    """Check training examples; return counts and one decoded example with its trained tokens marked.
 
-    Raises `AuditError`, naming the rows, on: no rows, pad equal to EOS, an empty loss mask, a completion that
-    does not end in EOS, a pad inside a row, more than one BOS, a row longer than `max_length` (a field of the
-    recipe's `section`).
+    Raises `AuditError`, naming the rows, if there are no rows, pad equals EOS, the loss mask is empty, a completion
+    does not end in EOS, a row contains a pad token or more than one BOS, or a row is longer than `max_length` (a
+    field of the recipe's `section`).
     """
     tokenizer = prompts.tokenizer
     if not examples:
@@ -56,11 +56,11 @@ def audit(
 def audit_texts(
     texts: Iterable[tuple[str, str]], count_tokens: Callable[[str], int], max_length: int
 ) -> None:
-    """Check, before a reasoning is written, that no text (behind its row id) is too long by itself.
+    """Check (row id, text) pairs before any reasoning is written.
 
-    Raises `AuditError`, naming the rows, where a text has more tokens than `training.max_length`.
+    Raises `AuditError`, naming the rows, if a text alone has more tokens than `training.max_length`.
     """
-    # A token is a byte or more: what has fewer bytes need not be counted.
+    # A token has at least one byte, so texts with fewer bytes need not be tokenized.
     long = ((row_id, text) for row_id, text in texts if len(text.encode()) > max_length)
     _check_lengths(((row_id, count_tokens(text)) for row_id, text in long), max_length, "training")
 
@@ -70,7 +70,7 @@ def _check_lengths(lengths: Iterable[tuple[str, int]], max_length: int, section:
     if not long:
         return
     longest = max(length for _, length in long)
-    # Two examples of a text have one id.
+    # Two examples of one text have the same id.
     ids = list(dict.fromkeys(row_id for row_id, _ in long))
     raise AuditError(
         f"Training rows longer than {section}.max_length={max_length} tokens (the longest has {longest}): "
@@ -84,7 +84,7 @@ def _check_lengths(lengths: Iterable[tuple[str, int]], max_length: int, section:
 
 def _count_bos(row: Rendered, prompts: Prompts) -> int:
     bos = prompts.tokenizer.bos_token_id
-    # SmolLM2's chat format opens every turn with its BOS token: only doubled starts are a fault.
+    # SmolLM2's chat format starts every turn with its BOS token: only a doubled BOS at the start is a fault.
     start = row.prompt_ids[:2]
     return sum(token == bos for token in start) if bos is not None else 0
 

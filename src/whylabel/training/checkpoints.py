@@ -1,7 +1,7 @@
-"""Checkpoints that count only when whole: weights and optimizer as safetensors, the rest as JSON, no pickle.
+"""Checkpoints: weights and optimizer as safetensors, the rest as JSON, no pickle. Only complete ones are used.
 
-A checkpoint is written aside and renamed when it is complete; its `complete.json` holds the hash of every file, so
-that one that was damaged later is not used either.
+A checkpoint is written to a temporary folder and renamed when it is complete. Its `complete.json` contains the hash
+of every file, so damaged checkpoints are not used either.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.safetensors", "
 
 @dataclass
 class Checkpoint:
-    """How far a training has come, besides weights and optimizer."""
+    """The state of a training, without weights and optimizer."""
 
     step: int = 0
     loss_sum: float = 0.0
@@ -37,15 +37,15 @@ class Checkpoint:
     flops: float = 0.0
     seconds: float = 0.0
     processes: int = 1
-    """Those that the training was begun with: a step has as many more rows."""
+    """The number of processes when training began; the rows of a step grow with it."""
     evaluations: list[dict[str, float]] = field(default_factory=list)
-    """The looks at the validation rows: `step` and `accuracy`."""
+    """The evaluations on validation rows: `step` and `accuracy`."""
 
 
 def save_checkpoint(
     folder: Path, state: Checkpoint, model: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Write `checkpoint-STEP` into the folder; older ones go when it is there."""
+    """Write `checkpoint-STEP` into the folder, then remove the older checkpoints."""
     import torch
     from safetensors.torch import save_file
 
@@ -76,7 +76,7 @@ def save_checkpoint(
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint, removing those that are torn or damaged."""
+    """Return the newest complete checkpoint; remove those that are incomplete or damaged."""
     whole = []
     for path in _checkpoints(folder):
         if _is_whole(path):
@@ -94,7 +94,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Checkpoint:
-    """Put weights, optimizer and random state back in place and return the rest."""
+    """Restore weights, optimizer and random state; return the rest of the state."""
     import torch
     from safetensors.torch import load_file
 
@@ -120,14 +120,14 @@ def _random_states() -> dict[str, torch.Tensor]:
 
 
 def save_parameters(model: torch.nn.Module, file: Path) -> None:
-    """Write the weights that are trained."""
+    """Write the trained weights."""
     from safetensors.torch import save_file
 
     save_file(_cpu(trained_parameters(model)), file)
 
 
 def load_parameters(model: torch.nn.Module, file: Path) -> None:
-    """Read the weights that are trained, in place."""
+    """Read the trained weights into the model."""
     import torch
     from safetensors.torch import load_file
 
@@ -138,7 +138,7 @@ def load_parameters(model: torch.nn.Module, file: Path) -> None:
 
 
 def trained_parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """Return the parameters that are trained, each once, by name."""
+    """Return the trainable parameters by name, each once."""
     return {name: value for name, value in model.named_parameters() if value.requires_grad}
 
 

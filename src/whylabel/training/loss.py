@@ -1,7 +1,7 @@
 """Cross-entropy over the supervised tokens of a step, weighted by segment and example.
 
-A step's coefficients sum to 1, however long its rows are and in however many parts it is computed, so that the
-learning rate means the same for every target.
+The coefficients of a step sum to 1, whatever the length of its rows and the number of its batches. So the learning
+rate has the same meaning for every target.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ def coefficients(
 ) -> list[NDArray[np.float64]]:
     """Return the coefficient of each completion token, per row of a step; all of a step sum to 1.
 
-    With example weights w and segment weights s (label, reasoning), `token` gives w s / Σ w s to each token, and
-    `segment` gives s / Σ s to each segment, shared among its tokens as w / Σ w. `label_only` leaves reasoning out
-    where the step has labels.
+    With example weights w and segment weights s (label, reasoning), `token` gives w s / Σ w s to each token.
+    `segment` gives s / Σ s to each segment and divides it among the segment's tokens as w / Σ w. With `label_only`,
+    reasoning has weight 0 if the step has labels.
     """
     is_label = [_label_tokens(row) for row in rows]
     of_label = np.concatenate(is_label)
     example = np.concatenate([np.full(len(row.completion_ids), row.weight) for row in rows])
     reasoning_weight = config.reasoning_weight
     if not of_label.any():
-        reasoning_weight = 1.0  # stage 1 writes reasonings alone
+        reasoning_weight = 1.0  # stage 1 trains on reasonings only
     elif label_only:
         reasoning_weight = 0.0
     segment = np.where(of_label, config.label_weight, reasoning_weight)
@@ -55,14 +55,14 @@ def _label_tokens(row: Rendered) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """A batch as tensors: what the model is given, and which of its outputs count how much.
+    """A batch as tensors: the inputs of the model, and the targets and weights of its outputs.
 
-    `model` holds `input_ids` (rows, length), and `position_ids` and more where examples share a row. `targets` and
-    `weights` have one entry for each True in `at`, shape (rows, length), in order.
+    `model` contains `input_ids` (rows, length), and also `position_ids` if examples share a row. `targets` and
+    `weights` have one entry for each True in `supervised`, shape (rows, length), in order.
     """
 
     model: dict[str, Any]
-    at: torch.Tensor
+    supervised: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
 
@@ -70,32 +70,32 @@ class Inputs:
 def padded(
     rows: Sequence[Rendered], weights: Sequence[NDArray[np.float64]], pad_id: int, device: torch.device
 ) -> Inputs:
-    """Return rows padded on the right. No mask is needed: nothing that counts stands behind the padding."""
+    """Return rows padded on the right. No mask is needed: no supervised token comes after the padding."""
     width = max(len(row) for row in rows)
     ids = np.full((len(rows), width), pad_id, dtype=np.int64)
-    at = np.zeros((len(rows), width), dtype=bool)
+    supervised = np.zeros((len(rows), width), dtype=bool)
     for place, row in enumerate(rows):
         ids[place, : len(row)] = (*row.prompt_ids, *row.completion_ids)
         # The output before a token predicts it.
-        at[place, len(row.prompt_ids) - 1 : len(row) - 1] = True
-    return _inputs({"input_ids": ids}, at, rows, weights, device)
+        supervised[place, len(row.prompt_ids) - 1 : len(row) - 1] = True
+    return _inputs({"input_ids": ids}, supervised, rows, weights, device)
 
 
 def packed(rows: Sequence[Rendered], weights: Sequence[NDArray[np.float64]], device: torch.device) -> Inputs:
-    """Return the examples one behind the other in a single row; positions that start anew keep them apart."""
+    """Return the examples concatenated in a single row; positions restart at 0 for each example."""
     ids = np.concatenate([[*row.prompt_ids, *row.completion_ids] for row in rows])[None]
     positions = np.concatenate([np.arange(len(row)) for row in rows])[None]
-    at = np.zeros(ids.shape, dtype=bool)
+    supervised = np.zeros(ids.shape, dtype=bool)
     start = 0
     for row in rows:
-        at[0, start + len(row.prompt_ids) - 1 : start + len(row) - 1] = True
+        supervised[0, start + len(row.prompt_ids) - 1 : start + len(row) - 1] = True
         start += len(row)
-    return _inputs({"input_ids": ids, "position_ids": positions}, at, rows, weights, device)
+    return _inputs({"input_ids": ids, "position_ids": positions}, supervised, rows, weights, device)
 
 
 def _inputs(
     model: dict[str, NDArray[np.int64]],
-    at: NDArray[np.bool_],
+    supervised: NDArray[np.bool_],
     rows: Sequence[Rendered],
     weights: Sequence[NDArray[np.float64]],
     device: torch.device,
@@ -105,7 +105,7 @@ def _inputs(
     targets = np.concatenate([np.asarray(row.completion_ids, dtype=np.int64) for row in rows])
     return Inputs(
         {name: torch.from_numpy(values).to(device) for name, values in model.items()},
-        torch.from_numpy(at).to(device),
+        torch.from_numpy(supervised).to(device),
         torch.from_numpy(targets).to(device),
         torch.from_numpy(np.concatenate(weights).astype(np.float32)).to(device),
     )
@@ -114,7 +114,7 @@ def _inputs(
 def weighted_loss(model: Any, head: torch.nn.Module, inputs: Inputs, label_smoothing: float = 0.0) -> Any:
     """Return the weighted sum of the negative log-likelihoods (nats) of the supervised tokens, a scalar tensor.
 
-    The LM head, a fifth of a small model's arithmetic, is computed at supervised positions alone. `head` is the
+    The LM head, a fifth of a small model's arithmetic, is computed only at supervised positions. `head` is the
     output embedding inside `model`.
     """
     return (token_losses(model, head, inputs, label_smoothing) * inputs.weights).sum()
@@ -125,7 +125,7 @@ def token_losses(model: Any, head: torch.nn.Module, inputs: Inputs, label_smooth
     from torch.nn.functional import cross_entropy
 
     def select(_head: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return (arguments[0][inputs.at],)
+        return (arguments[0][inputs.supervised],)
 
     hook = head.register_forward_pre_hook(select)
     try:

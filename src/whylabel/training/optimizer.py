@@ -1,4 +1,4 @@
-"""The optimizer, by its Hugging Face name, and its learning rate over the steps."""
+"""The optimizer, by its Hugging Face name, and its learning rate at each step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_bitsandbytes(config: TrainingConfig) -> None:
-    """Raise `ModelError` where the package is asked for and is not there."""
+    """Raise `ModelError` if the config needs the package bitsandbytes and it is not installed."""
     if importlib.util.find_spec("bitsandbytes"):
         return
     if re.search("8bit|4bit|bnb", config.optim):
@@ -36,7 +36,7 @@ def check_bitsandbytes(config: TrainingConfig) -> None:
 def optimizer_class(
     model: PreTrainedModel, config: TrainingConfig, folder: Path
 ) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """Return the optimizer of that Hugging Face name, and its settings."""
+    """Return the class of the optimizer `config.optim` (a Hugging Face name), and its settings."""
     from transformers import Trainer, TrainingArguments
 
     arguments = TrainingArguments(
@@ -55,7 +55,7 @@ def optimizer_of(
     kind: type[torch.optim.Optimizer],
     settings: dict[str, Any],
 ) -> torch.optim.Optimizer:
-    """Return the optimizer over what is trained; norms and biases are not decayed."""
+    """Return the optimizer of the trainable parameters; norms and biases have no weight decay."""
     parameters = list(trained_parameters(model).values())
     groups = [
         {"params": [value for value in parameters if value.ndim >= 2], "weight_decay": config.weight_decay},
@@ -65,7 +65,7 @@ def optimizer_of(
 
 
 def schedule(config: TrainingConfig, total: int) -> Callable[[int], float]:
-    """Return the learning rate of each step (from 0) as a share of its peak."""
+    """Return a function from the step (from 0) to the learning rate as a share of its peak."""
     import torch
     from transformers import get_scheduler
 

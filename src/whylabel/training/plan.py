@@ -1,7 +1,7 @@
-"""Which rows each optimizer step sees, decided before the first one by the seed and the budget alone.
+"""Which rows each optimizer step uses: determined before the first step, by the seed and the budget only.
 
-A step's rows are fixed, whatever the memory and the number of processes: `tokens_per_batch` and the processes only
-say in which parts it is computed.
+`tokens_per_batch` and the number of processes do not change the rows of a step. They only determine how the rows are
+divided into batches.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from whylabel.text.prompts import Rendered
 from whylabel.training.row_order import RowOrder
 
 Epochs = Callable[[int], Sequence[Rendered]]
-"""The examples of each epoch, from 0; they may be others in each."""
+"""Returns the examples of an epoch, from 0; they may differ between epochs."""
 
 Batch = tuple[Rendered, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The examples of an optimizer step, in the parts that are computed together."""
+    """The examples of an optimizer step, divided into the batches that are computed together."""
 
     epoch: int
     batches: tuple[Batch, ...]
@@ -45,26 +45,26 @@ class Plan:
     flops: Flops
     processes: int = 1
     padded: bool = True
-    """Whether the rows of a batch are filled up to the longest."""
+    """Whether the rows of a batch are padded to the longest row."""
 
     def count(self) -> int:
         """Return the number of steps."""
         return sum(1 for _ in self.steps())
 
     def steps(self, start: int = 0) -> Iterator[Step]:
-        """Yield the steps from number `start` on until the budget is spent, at least one."""
+        """Yield the steps from number `start` until the budget is spent, at least one step."""
         config = self.config
         by_epochs = not (config.max_steps or config.max_supervised_tokens or config.max_train_flops)
-        least = config.min_steps or 0
+        min_steps = config.min_steps or 0
         number, supervised, spent = 0, 0, 0.0
         for epoch in count():
-            if by_epochs and epoch >= config.num_train_epochs and number >= least:
+            if by_epochs and epoch >= config.num_train_epochs and number >= min_steps:
                 return
             rows = self.examples(epoch)
             groups = self._groups(rows, epoch)
             if by_epochs and config.num_train_epochs < epoch + 1:
                 left = math.ceil((config.num_train_epochs - epoch) * len(groups))
-                groups = groups[: max(left, least - number)]
+                groups = groups[: max(left, min_steps - number)]
             for group in groups:
                 if number >= start:
                     yield Step(epoch, self._batches(group))
@@ -85,7 +85,7 @@ class Plan:
             len(row),
             len(row.completion_ids),
             adapters=self.config.method != "full",
-            again=self.config.gradient_checkpointing,
+            gradient_checkpointing=self.config.gradient_checkpointing,
         )
 
     def _groups(self, rows: Sequence[Rendered], epoch: int) -> list[list[Batch]]:
@@ -107,9 +107,9 @@ class Plan:
         batch: list[Rendered] = []
         for row in rows:
             width = len(batch[0] if batch and self.padded else row)
-            held = width * len(batch) if self.padded else sum(map(len, batch))
+            batch_tokens = width * len(batch) if self.padded else sum(map(len, batch))
             full = len(batch) == self.config.per_device_train_batch_size
-            if batch and (full or held + width > self.config.tokens_per_batch):
+            if batch and (full or batch_tokens + width > self.config.tokens_per_batch):
                 batches.append(tuple(batch))
                 batch = []
             batch.append(row)

@@ -1,8 +1,9 @@
 """The processes of one training under `accelerate launch`.
 
-A script of one's own calls `train` in every process alike. On the command line (`accelerate launch -m whylabel ...`)
-the first process runs the stages; the others serve: they wait for a training, do their share of its steps, and wait
-for the next one. They read the model where the first process has put it, so that several machines need a common disk.
+A user's script calls `train` in every process. On the command line (`accelerate launch -m whylabel ...`) the first
+process runs the stages. The other processes serve: they wait for a training, compute their share of its steps, and
+wait for the next one. They read the model from the folder where the first process has saved it, so several machines
+need a shared disk.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
-# The others wait as long as a stage without training may take.
-_PATIENCE = timedelta(weeks=4)
+# The other processes wait as long as a stage without training may take.
+_TIMEOUT = timedelta(weeks=4)
 _START = "start"
 
 _others_serve = False
@@ -31,7 +32,7 @@ _others_serve = False
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A call of `train`, as it is sent to a process that serves."""
+    """A call of `train`, sent to the serving processes."""
 
     model: Path
     arguments: tuple[Any, ...]
@@ -39,30 +40,30 @@ class Job:
 
 
 def accelerator(device: torch.device) -> Accelerator:
-    """Return what knows of the other processes. Arithmetic is this package's own business."""
+    """Return the object that connects the processes. This package sets the arithmetic itself."""
     from accelerate import Accelerator, InitProcessGroupKwargs
 
-    patience = InitProcessGroupKwargs(timeout=_PATIENCE)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[patience])
+    timeout_setting = InitProcessGroupKwargs(timeout=_TIMEOUT)
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[timeout_setting])
 
 
 def from_first(value: Any) -> Any:
-    """Return what the first process has: all processes call this."""
+    """Return the value of the first process. All processes must call this."""
     from accelerate.utils import broadcast_object_list
 
     return broadcast_object_list([value])[0]
 
 
 def is_first() -> bool:
-    """Return whether this process is the first of those that were launched."""
+    """Return whether this is the first of the launched processes."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager
 def others_serving() -> Iterator[None]:
-    """Share every training inside the block with the other processes, which `serve`; they end with it.
+    """Share every training inside the block with the other processes, which call `serve`. They end with the block.
 
-    Where the block raises they are left waiting: a launcher ends them when this process has failed.
+    If the block raises, they keep waiting; the launcher stops them when this process has failed.
     """
     global _others_serve
     here = accelerator(pick_device())
@@ -72,14 +73,14 @@ def others_serving() -> Iterator[None]:
     finally:
         _others_serve = False
     from_first(None)
-    _part(here)
+    _leave(here)
 
 
 @contextmanager
 def shared(
     loaded: LoadedModel, folder: Path, arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> Iterator[None]:
-    """Let the processes that serve make the same call of `train`, on the model as it is now; `folder` is its own."""
+    """Make the serving processes call `train` with the same arguments; they load the model from `folder`."""
     if not _others_serve:
         yield
         return
@@ -91,16 +92,16 @@ def shared(
 
 
 def serve(train: Callable[..., Any]) -> None:
-    """Take part in every training of the first process, in silence, until it ends."""
+    """Take part in every training of the first process, without output, until that process ends."""
     here = accelerator(pick_device())
     while (job := from_first(None)) is not None:
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
             loaded = load(str(job.model), device=str(pick_device()), dtype="float32")
             train(loaded, *job.arguments, **job.named)
-    _part(here)
+    _leave(here)
 
 
-def _part(here: Accelerator) -> None:
-    """Leave the others in good order: one that finds its neighbour gone while it still listens is aborted."""
+def _leave(here: Accelerator) -> None:
+    """Disconnect after all processes are ready: a process whose peer disappears while it still waits is aborted."""
     here.wait_for_everyone()
     here.end_training()

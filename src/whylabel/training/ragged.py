@@ -1,7 +1,8 @@
-"""Examples without padding: linear layers see all tokens of a batch in one row, attention each one.
+"""Examples without padding: linear layers process all tokens of a batch as one row, attention each example
+separately.
 
-Attention, a small part of the work, is computed for all examples of equal length at once, so that no mask is needed.
-Whether a model honours it is tried out first.
+Attention is a small part of the work. It is computed for all examples of equal length together, so no mask is needed.
+A test shows first whether a model supports this.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ _NAME = "whylabel_ragged"
 _TOLERANCE = 1e-3
 
 Groups = tuple[tuple[int, int], ...]
-"""(examples, length of each) in the order in which they stand in the row."""
+"""(number of examples, length of each) in their order in the row."""
 
 
 def ragged(rows: Sequence[Rendered], weights: Sequence[Any], device: torch.device) -> Inputs:
-    """Return the examples one behind the other in a single row, with the groups that attention keeps apart."""
+    """Return the examples concatenated in a single row, with the groups for attention."""
     inputs = packed(rows, weights, device)
     inputs.model["example_groups"] = tuple(
         (len(list(group)), length) for length, group in groupby(rows, key=len)
@@ -39,7 +40,7 @@ def ragged(rows: Sequence[Rendered], weights: Sequence[Any], device: torch.devic
 
 @contextmanager
 def attention(model: PreTrainedModel, name: str) -> Iterator[None]:
-    """Let a model attend by another implementation of transformers."""
+    """Use another attention implementation of transformers inside the block."""
     before = model.config._attn_implementation
     model.set_attn_implementation(name)
     try:
@@ -49,7 +50,7 @@ def attention(model: PreTrainedModel, name: str) -> Iterator[None]:
 
 
 def ragged_attention(model: PreTrainedModel) -> AbstractContextManager[None]:
-    """Let a model attend within the groups that `ragged` gives it."""
+    """Compute attention within the groups of `ragged` inside the block."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(_NAME, _attend)
@@ -57,27 +58,27 @@ def ragged_attention(model: PreTrainedModel) -> AbstractContextManager[None]:
 
 
 def ragged_pays(device: torch.device) -> bool:
-    """Return whether padding costs more than it spares: a GPU computes it faster than it starts more kernels."""
+    """Return whether this is faster than padding. On a GPU more kernels cost more than computing the padding."""
     return device.type != "cuda"
 
 
 def honours_ragged(model: PreTrainedModel, rows: Sequence[Rendered], pad_id: int) -> bool:
-    """Return whether the model gives rows the losses that padding gives them.
+    """Return whether the model computes the same losses without padding as with padding.
 
-    A sliding window shorter than a row, a soft cap or attention of its own make it say no.
+    It does not with a sliding window shorter than a row, a soft cap, or its own attention code.
     """
     import torch
 
     by_length = sorted(rows, key=len)
-    some = [by_length[-1], by_length[len(by_length) // 2], by_length[0], by_length[0]]
-    weights = coefficients(some, LossConfig())
+    sample = [by_length[-1], by_length[len(by_length) // 2], by_length[0], by_length[0]]
+    weights = coefficients(sample, LossConfig())
     head, device = model.get_output_embeddings(), model.device
     with torch.no_grad():
-        expected = token_losses(model, head, padded(some, weights, pad_id, device))
+        expected = token_losses(model, head, padded(sample, weights, pad_id, device))
         try:
             with ragged_attention(model):
-                found = token_losses(model, head, ragged(some, weights, device))
-        except Exception:  # whatever a model says to an argument that it does not know
+                found = token_losses(model, head, ragged(sample, weights, device))
+        except Exception:  # a model may raise anything for an unknown argument
             return False
     return bool(torch.allclose(found, expected, atol=_TOLERANCE, rtol=_TOLERANCE))
 
@@ -99,7 +100,7 @@ def _attend(
     from torch.nn.functional import scaled_dot_product_attention
 
     sizes = [count * length for count, length in example_groups]
-    # `split`, unlike a slice for each group, has a backward pass that copies everything once.
+    # The backward pass of `split` copies everything once; slices would copy it once per group.
     split = (torch.functional.split(states[0], sizes, dim=1) for states in (query, key, value))
     parts = zip(example_groups, *split, strict=True)
     grouped = key.shape[1] < query.shape[1]

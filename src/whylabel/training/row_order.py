@@ -1,4 +1,4 @@
-"""The order in which training rows are seen: decided by the seed and the epoch alone."""
+"""The order of training rows: it depends only on the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _BATCHES_SORTED_TOGETHER = 16
 class RowOrder:
     """A sampler that shuffles, then puts rows of similar length into the same batch to save padding.
 
-    Lengths are those of the prompts: texts then come in the same order whatever is written after them, so that
-    classifier and baseline see the same batches. A resumed run sees the order of an uninterrupted one.
+    Lengths are those of the prompts, without completions, so classifier and baseline get the same batches. A resumed
+    run has the same order as an uninterrupted one.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
@@ -22,7 +22,7 @@ class RowOrder:
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; every one has an order of its own."""
+        """Choose the epoch; every epoch has a different order."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -37,7 +37,7 @@ class RowOrder:
         for start in range(0, len(rows), together):
             group = sorted(rows[start : start + together], key=lambda row: -self._lengths[row])
             batches += [group[at : at + self._batch_size] for at in range(0, len(group), self._batch_size)]
-        # A short batch must stay last, or the ones after it would be cut anew across it.
+        # A short batch must stay last, or it would shift the boundaries of the batches after it.
         short = [batches.pop()] if len(batches[-1]) < self._batch_size else []
         draw.shuffle(batches)
         for batch in [*batches, *short]:

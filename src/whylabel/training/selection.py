@@ -1,4 +1,4 @@
-"""Model selection on the task: the weights that label validation rows best are kept, and training may stop early."""
+"""Model selection: keep the weights that label validation rows best, and stop training early."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from whylabel.training.checkpoints import Checkpoint
 
 @dataclass(frozen=True)
 class Selection:
-    """`measure` says how well the weights as they are label validation rows, every `steps` optimizer steps.
+    """Every `steps` optimizer steps, `measure` scores the current weights on validation rows (higher is better).
 
-    `metric` is its name, under which `evaluations` keep what it said.
+    `metric` is the name of the score in `Checkpoint.evaluations`. Training stops after `patience` evaluations without
+    an improvement.
     """
 
     measure: Callable[[], float]
@@ -21,26 +22,26 @@ class Selection:
     metric: str = "accuracy"
 
     def is_due(self, step: int, last: int) -> bool:
-        """Return whether a look is due after this step; the last one always is."""
+        """Return whether to evaluate after this step; always true after the last step."""
         return step % self.steps == 0 or step == last
 
     def is_over(self, state: Checkpoint) -> bool:
-        """Return whether so many looks in a row were no better than the best one before them."""
+        """Return whether none of the last `patience` evaluations was better than the best one before them."""
         if self.patience is None or len(state.evaluations) <= self.patience:
             return False
-        found = self.found(state)
-        return max(found[: -self.patience]) >= max(found[-self.patience :])
+        scores = self._scores(state)
+        return max(scores[: -self.patience]) >= max(scores[-self.patience :])
 
     def is_best(self, state: Checkpoint) -> bool:
-        """Return whether the last look is better than all before: of equals the first is kept."""
-        *before, last = self.found(state)
+        """Return whether the last evaluation is better than all before; of equal ones the first wins."""
+        *before, last = self._scores(state)
         return all(last > other for other in before)
 
     def best_step(self, state: Checkpoint) -> int:
-        """Return the step of the best look; without any, the last step."""
-        found = self.found(state)
-        return int(state.evaluations[found.index(max(found))]["step"]) if found else state.step
+        """Return the step of the best evaluation; without evaluations, the last step."""
+        scores = self._scores(state)
+        return int(state.evaluations[scores.index(max(scores))]["step"]) if scores else state.step
 
-    def found(self, state: Checkpoint) -> list[float]:
-        """Return what all looks have found."""
-        return [look[self.metric] for look in state.evaluations]
+    def _scores(self, state: Checkpoint) -> list[float]:
+        """Return the scores of all evaluations."""
+        return [evaluation[self.metric] for evaluation in state.evaluations]

@@ -1,6 +1,6 @@
-"""What stage 2 shows a model in each epoch: which rows, in which form, with which of their reasonings.
+"""The training examples of stage 2 in each epoch: which rows, in which form, with which of their reasonings.
 
-Everything is decided by the seed and the epoch. A row is rendered once for each form and reasoning, and kept.
+They depend only on the seed and the epoch. Each (row, form, reasoning) is rendered once and cached.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Row = Example | ReasonedExample
 
 
 class TrainingSet:
-    """The examples of a target over labelled rows, with their reasonings where they have some.
+    """The training examples of a target, from labelled rows with or without reasonings.
 
-    A target of one form: every row once an epoch. `dual` and `multi_task`: every row at once (`label`), and beside
-    them as many with a reasoning as make up `reasoned_share`; above one half, all with a reasoning and fewer of these
-    at once.
-    Of a row's acceptable reasonings the first `reasonings_per_text` take turns, one in each epoch.
+    A target with one form uses every row once per epoch. `dual` and `multi_task` use every row in the form `label`,
+    and as many rows in the form with a reasoning as `reasoned_share` needs. Above one half, they use every row with
+    a reasoning, and fewer of these rows in the form `label`. Each epoch uses the next of a row's first
+    `reasonings_per_text` acceptable reasonings.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class TrainingSet:
         places = self._balanced(draw) if self._training.balanced_sampling else list(range(len(self._rows)))
         if len(self._forms) == 1:
             return [example for place in places for example in self._examples(place, self._forms[0], number)]
-        at_once, with_reasoning = self._forms
+        label_form, reasoning_form = self._forms
         reasoned = [place for place in places if isinstance(self._rows[place], ReasonedExample)]
         share = self._config.reasoned_share
         if share > 0.5:
@@ -61,40 +61,40 @@ class TrainingSet:
         else:
             reasoned = draw.sample(reasoned, min(len(reasoned), round(len(places) * share / (1 - share))))
         return [
-            *(example for place in places for example in self._examples(place, at_once, number)),
-            *(example for place in reasoned for example in self._examples(place, with_reasoning, number)),
+            *(example for place in places for example in self._examples(place, label_form, number)),
+            *(example for place in reasoned for example in self._examples(place, reasoning_form, number)),
         ]
 
     def every(self) -> list[tuple[str, Rendered]]:
-        """Return every example that any epoch may show, with its row's id."""
+        """Return every example that any epoch may contain, with the id of its row."""
         return [
-            (row.id, self._example(place, form, turn))
+            (row.id, self._example(place, form, number))
             for place, row in enumerate(self._rows)
             for form in self._forms
             if form == "label" or isinstance(row, ReasonedExample) or len(self._forms) == 1
-            for turn in range(1 if form == "label" else len(self._reasonings(row)))
+            for number in range(1 if form == "label" else len(self._reasonings(row)))
         ]
 
     def reasonings(self) -> list[str]:
-        """Return every reasoning that any epoch may show."""
+        """Return every reasoning that any epoch may contain."""
         return [
             text for row in self._rows for text in self._reasonings(row) if isinstance(row, ReasonedExample)
         ]
 
     def _examples(self, place: int, form: Form, epoch: int) -> list[Rendered]:
-        """Return how a row is shown in a form."""
+        """Return the examples of a row in a form."""
         return [self._example(place, form, epoch)]
 
     def _example(self, place: int, form: Form, epoch: int) -> Rendered:
         row = self._rows[place]
         texts = self._reasonings(row)
-        turn = 0 if form == "label" else epoch % len(texts)
-        key = (place, form, turn)
+        number = 0 if form == "label" else epoch % len(texts)
+        key = (place, form, number)
         if key not in self._rendered:
             weight = self._label_weights[row.label]
             if form != "label" and isinstance(row, ReasonedExample):
                 weight *= row.weight
-            reasoning = texts[turn] if isinstance(row, ReasonedExample) else None
+            reasoning = texts[number] if isinstance(row, ReasonedExample) else None
             self._rendered[key] = self._prompts.classifier_example(
                 row.text, row.label, reasoning, form, weight
             )
@@ -118,9 +118,9 @@ class TrainingSet:
 
 
 class DecisionSet(TrainingSet):
-    """The same where a text may have several labels: what it is shown at once are decisions on single labels.
+    """The training examples if a text may have several labels: the form `label` is a decision on each single label.
 
-    In every epoch these are all labels that apply to a text, and `negatives` others, drawn anew.
+    In every epoch a text has decisions on all labels that apply, and on `negatives` other labels, sampled anew.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class DecisionSet(TrainingSet):
     ) -> None:
         super().__init__(prompts, rows, target, config, training, seed)
         self._labels, self._separator = labels, separator
-        self._longest = max(labels.names, key=lambda name: len(prompts.decision(name)))
+        self._longest = max(labels.names, key=lambda name: len(prompts.decision_question(name)))
 
     def _examples(self, place: int, form: Form, epoch: int) -> list[Rendered]:
         if form != "label":
@@ -153,7 +153,7 @@ class DecisionSet(TrainingSet):
     def _example(self, place: int, form: Form, epoch: int) -> Rendered:
         if form != "label":
             return super()._example(place, form, epoch)
-        # What is checked before the training: of a text's decisions, the longest stands for all.
+        # Only used by the checks before training: the longest decision represents all decisions of a text.
         row = self._rows[place]
         applies = self._longest in self._separator.split(row.label)
         (example,) = self._prompts.decision_examples(row.text, {self._longest: applies})
