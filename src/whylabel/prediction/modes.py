@@ -52,17 +52,17 @@ class Reader:
 
     def read(self, texts: Sequence[str], modes: Collection[Mode]) -> dict[Mode, list[Answer]]:
         """Return an answer for every mode and text; results that several modes need are computed once."""
-        asked = set(modes)
+        requested = set(modes)
         found: dict[Mode, list[Answer]] = {}
-        if asked & {"fast", "blend", "adaptive"}:
+        if requested & {"fast", "blend", "adaptive"}:
             found["fast"] = self._fast(texts)
-        if asked & {"reasoned", "blend"}:
+        if requested & {"reasoned", "blend"}:
             found["reasoned"] = self._reasoned(texts)
-        if "vote" in asked:
+        if "vote" in requested:
             found["vote"] = self._vote(texts)
-        if "blend" in asked:
+        if "blend" in requested:
             found["blend"] = list(map(self._blend, found["fast"], found["reasoned"]))
-        if "adaptive" in asked:
+        if "adaptive" in requested:
             found["adaptive"] = self._adaptive(texts, found["fast"], found.get("reasoned"))
         return {mode: found[mode] for mode in modes}
 

@@ -119,13 +119,13 @@ def answer_recovery(
     measures whether the reasoning leads to its answer, not whether it names it. Candidates are ranked by mean
     log-probability per token because answers differ in length. Chance is 0.25.
     """
-    draw = random.Random(seed)
+    rng = random.Random(seed)
     answers = sorted({row.answer for row, _, _ in written})
     hits = {"with_reasoning": 0, "without_reasoning": 0}
     with progress("gate: answer recovery", total=len(written)) as bar:
         for row, reasoning, _ in written:
             others = [answer for answer in answers if answer.casefold() != row.answer.casefold()]
-            candidates = [row.answer, *draw.sample(others, min(_RIVALS, len(others)))]
+            candidates = [row.answer, *rng.sample(others, min(_RIVALS, len(others)))]
             ids = [prompts.answer_ids(candidate) for candidate in candidates]
             scorer = LabelScorer(base, ids)
             texts = {"with_reasoning": mask_words(reasoning, [row.answer]), "without_reasoning": ""}

@@ -1,4 +1,4 @@
-"""All text formats: how a question, a text, a reasoning and a label become token ids, and back.
+"""All text formats: how a question, a text, a reasoning and a label become token ids.
 
 Training, augmentation, prediction and serving all render through `Prompts`, so a model always sees the format that it
 was trained on. Formats, with `·` for a control token:
@@ -24,7 +24,7 @@ characters.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -122,7 +122,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Prompts:
-    """Renders and parses every format for one tokenizer, style and task."""
+    """Renders every format for one tokenizer, style and task."""
 
     tokenizer: PreTrainedTokenizerBase
     style: PromptStyle = "compact"
@@ -138,8 +138,8 @@ class Prompts:
     def reasoner_for_text(self, text: str, label: str | None) -> Prompt:
         """Return the reasoner's prompt for a text, with its label or without (None)."""
         request = reasoner_request(f"{text}\n{self.question}", label, self.style)
-        asked = endpoint_prompt(text, self.question, label).text
-        return Prompt(tuple(self._prompt(request)), asked, self._rendered(request))
+        plain_text = endpoint_prompt(text, self.question, label).text
+        return Prompt(tuple(self._prompt(request)), plain_text, self._rendered(request))
 
     def classifier(self, text: str, form: Form) -> list[int]:
         """Return the prompt that asks for a text's label, reasoning, or both, in the order of the form."""
@@ -222,12 +222,6 @@ class Prompts:
     def answer_ids(self, answer: str) -> list[int]:
         """Return an answer without an end token, for scoring with an untrained model."""
         return self._plain(f" {answer.strip()}")
-
-    def parse_reasoning(self, ids: Sequence[int]) -> str:
-        """Return the reasoning in generated ids: everything before the label marker or the end."""
-        stops = self.stop_ids
-        end = next((place for place, token in enumerate(ids) if token in stops), len(ids))
-        return str(self.tokenizer.decode(list(ids[:end]), skip_special_tokens=True)).strip()
 
     # -- tokens ------------------------------------------------------------------------------------------
 

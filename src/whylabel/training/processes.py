@@ -66,14 +66,14 @@ def others_serving() -> Iterator[None]:
     If the block raises, they keep waiting; the launcher stops them when this process has failed.
     """
     global _others_serve
-    here = accelerator(pick_device())
+    process = accelerator(pick_device())
     _others_serve = True
     try:
         yield
     finally:
         _others_serve = False
     from_first(None)
-    _leave(here)
+    _disconnect(process)
 
 
 @contextmanager
@@ -93,15 +93,15 @@ def shared(
 
 def serve(train: Callable[..., Any]) -> None:
     """Take part in every training of the first process, without output, until that process ends."""
-    here = accelerator(pick_device())
+    process = accelerator(pick_device())
     while (job := from_first(None)) is not None:
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
             loaded = load(str(job.model), device=str(pick_device()), dtype="float32")
             train(loaded, *job.arguments, **job.named)
-    _leave(here)
+    _disconnect(process)
 
 
-def _leave(here: Accelerator) -> None:
+def _disconnect(process: Accelerator) -> None:
     """Disconnect after all processes are ready: a process whose peer disappears while it still waits is aborted."""
-    here.wait_for_everyone()
-    here.end_training()
+    process.wait_for_everyone()
+    process.end_training()

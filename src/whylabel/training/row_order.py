@@ -29,9 +29,9 @@ class RowOrder:
         return len(self._lengths)
 
     def __iter__(self) -> Iterator[int]:
-        draw = random.Random(f"{self._seed}-{self._epoch}")
+        rng = random.Random(f"{self._seed}-{self._epoch}")
         rows = list(range(len(self._lengths)))
-        draw.shuffle(rows)
+        rng.shuffle(rows)
         together = self._batch_size * _BATCHES_SORTED_TOGETHER
         batches = []
         for start in range(0, len(rows), together):
@@ -39,6 +39,6 @@ class RowOrder:
             batches += [group[at : at + self._batch_size] for at in range(0, len(group), self._batch_size)]
         # A short batch must stay last, or it would shift the boundaries of the batches after it.
         short = [batches.pop()] if len(batches[-1]) < self._batch_size else []
-        draw.shuffle(batches)
+        rng.shuffle(batches)
         for batch in [*batches, *short]:
             yield from batch

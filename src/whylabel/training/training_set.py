@@ -47,8 +47,8 @@ class TrainingSet:
 
     def epoch(self, number: int) -> list[Rendered]:
         """Return the examples of an epoch, from 0."""
-        draw = random.Random(f"{self._seed}-{number}-rows")
-        places = self._balanced(draw) if self._training.balanced_sampling else list(range(len(self._rows)))
+        rng = random.Random(f"{self._seed}-{number}-rows")
+        places = self._balanced(rng) if self._training.balanced_sampling else list(range(len(self._rows)))
         if len(self._forms) == 1:
             return [example for place in places for example in self._examples(place, self._forms[0], number)]
         label_form, reasoning_form = self._forms
@@ -57,9 +57,9 @@ class TrainingSet:
         if share > 0.5:
             bare = [place for place in places if not isinstance(self._rows[place], ReasonedExample)]
             both = max(0, round(len(reasoned) * (1 - share) / share) - len(bare))
-            places = [*bare, *draw.sample(reasoned, both)]
+            places = [*bare, *rng.sample(reasoned, both)]
         else:
-            reasoned = draw.sample(reasoned, min(len(reasoned), round(len(places) * share / (1 - share))))
+            reasoned = rng.sample(reasoned, min(len(reasoned), round(len(places) * share / (1 - share))))
         return [
             *(example for place in places for example in self._examples(place, label_form, number)),
             *(example for place in reasoned for example in self._examples(place, reasoning_form, number)),
@@ -105,7 +105,7 @@ class TrainingSet:
             return ("",)
         return (row.candidates or (row.reasoning,))[: self._config.reasonings_per_text]
 
-    def _balanced(self, draw: random.Random) -> list[int]:
+    def _balanced(self, rng: random.Random) -> list[int]:
         by_label: dict[str, list[int]] = defaultdict(list)
         for place, row in enumerate(self._rows):
             by_label[row.label].append(place)
@@ -113,7 +113,7 @@ class TrainingSet:
         found: list[int] = []
         for places in by_label.values():
             whole, rest = divmod(most, len(places))
-            found += places * whole + draw.sample(places, rest)
+            found += places * whole + rng.sample(places, rest)
         return sorted(found)
 
 
@@ -145,8 +145,8 @@ class DecisionSet(TrainingSet):
         row = self._rows[place]
         apply = set(self._separator.split(row.label))
         others = [name for name in self._labels.names if name not in apply]
-        draw = random.Random(f"{self._seed}-{epoch}-{place}-negatives")
-        shown = apply | set(draw.sample(others, min(self._config.negatives, len(others))))
+        rng = random.Random(f"{self._seed}-{epoch}-{place}-negatives")
+        shown = apply | set(rng.sample(others, min(self._config.negatives, len(others))))
         decisions = {name: name in apply for name in self._labels.names if name in shown}
         return self._prompts.decision_examples(row.text, decisions)
 
