@@ -52,7 +52,7 @@ class _Task:
 class _Worker:
     actor: Any
     pending: Any
-    """The reference to the result of its last call; None where it is idle."""
+    """The reference to the result of its last call; None if it is idle."""
     started: Started | None = None
     task: _Task | None = None
     indices: Sequence[int] = ()

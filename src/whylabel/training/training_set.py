@@ -41,9 +41,9 @@ class TrainingSet:
         self._config, self._training = config, training
         self._rendered: dict[tuple[int, Form, int], Rendered] = {}
         counts = Counter(row.label for row in rows)
-        even = len(rows) / len(counts) if counts else 1.0
+        mean_count = len(rows) / len(counts) if counts else 1.0
         balanced = training.class_weight == "balanced"
-        self._label_weights = {label: even / n if balanced else 1.0 for label, n in counts.items()}
+        self._label_weights = {label: mean_count / n if balanced else 1.0 for label, n in counts.items()}
 
     def epoch(self, number: int) -> list[Rendered]:
         """Return the examples of an epoch, from 0."""
@@ -55,9 +55,11 @@ class TrainingSet:
         reasoned = [place for place in places if isinstance(self._rows[place], ReasonedExample)]
         share = self._config.reasoned_share
         if share > 0.5:
-            bare = [place for place in places if not isinstance(self._rows[place], ReasonedExample)]
-            both = max(0, round(len(reasoned) * (1 - share) / share) - len(bare))
-            places = [*bare, *rng.sample(reasoned, both)]
+            without_reasoning = [
+                place for place in places if not isinstance(self._rows[place], ReasonedExample)
+            ]
+            in_both_forms = max(0, round(len(reasoned) * (1 - share) / share) - len(without_reasoning))
+            places = [*without_reasoning, *rng.sample(reasoned, in_both_forms)]
         else:
             reasoned = rng.sample(reasoned, min(len(reasoned), round(len(places) * share / (1 - share))))
         return [
