@@ -44,6 +44,7 @@ def command(
             print_json(stages)
         else:
             click.echo("\n".join(pipeline.plan()))
+        pipeline.say_time()
         return 0
     with run.locked():
         pipeline.run_all()

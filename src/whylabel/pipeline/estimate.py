@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 # Shares of the machine's rate that were measured on CPUs, with 135 M parameters.
-_SHARE_IN_TRAINING, _SHARE_IN_GENERATION = 0.5, 0.25
+_SHARE_IN_TRAINING, _SHARE_IN_GENERATION = 0.3, 0.3
 _SAMPLE = 200
 _PROMPT_TOKENS = 12
 """What a compact prompt and a label take beside the text."""

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from whylabel.stages.augment import Rehearsal, Retry
 
 
+_WORTH_SAYING_SECONDS = 60.0
+
+
 class Pipeline:
     """One recipe in one run folder, over its data set or a given one. Hold `run.locked()` while stages run."""
 
@@ -63,6 +66,7 @@ class Pipeline:
     def run_all(self) -> None:
         """Run every stage, then write the report."""
         self.begin(evaluated=True)
+        self.say_time()
         if self._reasoned:
             self.train_reasoner()
             self.augment()
@@ -111,6 +115,17 @@ class Pipeline:
             except StageNotCurrentError as error:
                 found[stage] = f"after {error.stage}"
         return found
+
+    def say_time(self) -> None:
+        """Say about how long the stages that would run will take on this machine, if that is worth a word."""
+        from whylabel.pipeline.estimate import estimated_seconds
+
+        stages = [stage for stage, reason in self.would_run().items() if reason is not None]
+        seconds = estimated_seconds(self.inputs, stages) if stages else None
+        if seconds is not None and seconds > _WORTH_SAYING_SECONDS:
+            say(
+                f"time: about {duration(seconds)} on this machine, by its size alone; half or twice that may be true"
+            )
 
     def _order(self) -> dict[str, Callable[[], Key]]:
         """Return the stages that the recipe asks for in their order, each with what computes its key."""
