@@ -5,18 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from whylabel.evaluation.evaluate import evaluate
 from whylabel.evaluation.predictions import write_predictions
 from whylabel.host.atomic import write_json
+from whylabel.reasonings.files import dropped_rows, kept_rows
 from whylabel.recipe import EvaluationConfig, Recipe
 from whylabel.run_folder import STAGES, RunFolder
 from whylabel.text.labels import LabelSet
-from whylabel.types import Example, Mode, Prediction
+from whylabel.types import Dropped, Example, Mode, Prediction, ReasonedExample
 
 MakeRun = Callable[..., RunFolder]
 EMOTIONS = ("sadness", "joy", "love", "anger", "fear", "surprise")
@@ -98,20 +95,16 @@ def write_evaluation(
 
 
 def write_reasonings(run: RunFolder, labels: Sequence[str], text: str, reasoning: str) -> None:
-    rows: list[dict[str, Any]] = [
-        {
-            "id": row.id,
-            "text": row.text,
-            "label": row.label,
-            "reasoning": f"{reasoning} {row.text}.",
-            "reasoner": "smollm2-135m-instruct",
-        }
+    rows = [
+        ReasonedExample(row.id, row.text, row.label, f"{reasoning} {row.text}.", "smollm2-135m-instruct")
         for row in examples("train", labels, text, 5)
     ]
-    run.kept.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), run.kept)
-    dropped = [{**row, "reason": ("unfinished", "copy")[i % 2]} for i, row in enumerate(rows[:4])]
-    pq.write_table(pa.Table.from_pylist(dropped), run.dropped)
+    with kept_rows(run.kept) as keep:
+        for row in rows:
+            keep(row)
+    with dropped_rows(run.dropped) as drop:
+        for number, row in enumerate(rows[:4]):
+            drop(Dropped(row, ("unfinished", "copy")[number % 2]))
 
 
 def write_stage_metrics(run: RunFolder) -> None:

@@ -7,6 +7,7 @@ import pytest
 from pyarrow import parquet
 
 from whylabel.data import delimited, readers, table
+from whylabel.data import parquet as parquet_reader
 from whylabel.data.readers import read_lines, read_table, stream_table
 from whylabel.errors import DataError
 
@@ -237,7 +238,7 @@ def test_lines_of_a_text_file(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 def test_a_stream_is_read_in_pieces_from_its_start_every_time(tmp_path, monkeypatch, suffix):
-    for module in (readers, delimited):
+    for module in (readers, delimited, parquet_reader):
         monkeypatch.setattr(module, "PIECE_ROWS", 2)
     monkeypatch.setattr(table, "HEAD_ROWS", 3)
     path = write_texts(tmp_path, suffix)

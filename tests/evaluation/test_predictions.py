@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from whylabel.errors import DataError
+from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import (
     COLUMNS,
     PredictionRow,
@@ -59,12 +59,12 @@ def test_an_unreadable_file_is_one_clear_error(tmp_path: Path, content: bytes | 
     path = tmp_path / "predictions.parquet"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(RunFolderError, match="cannot be read"):
         read_predictions(path)
 
 
 def test_a_missing_column_is_one_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "predictions.parquet"
     pq.write_table(pa.table({"model": ["baseline"]}), path)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(RunFolderError, match="cannot be read"):
         read_predictions(path)

@@ -98,3 +98,17 @@ def test_without_cleanlab_the_cure_is_named(monkeypatch):
     with pytest.raises(ModelError, match="cleanlab") as caught:
         find_suspects(examples(), confident(examples(), lambda row: row.label), LABELS)
     assert "whylabel[suspects]" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "fold", [b"PAR1 torn", pyarrow.table({"x": [1]}), pyarrow.table({"probabilities": [[1.0]]})]
+)
+def test_a_damaged_fold_is_told(tmp_path, fold):
+    file = tmp_path / "fold-0.parquet"
+    if isinstance(fold, bytes):
+        file.write_bytes(fold)
+    else:
+        pyarrow.parquet.write_table(fold, file)
+    with pytest.raises(RunFolderError, match="A fold of the suspect labels cannot be read") as raised:
+        out_of_fold(examples(), LABELS, 3, 7, lambda *_: pytest.fail("it was trained"), tmp_path)
+    assert raised.value.where == str(file) and "remove the file" in raised.value.fix

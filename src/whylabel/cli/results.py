@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from whylabel.evaluation.predictions import read_predictions
 from whylabel.host.atomic import as_written, read_json
 from whylabel.host.terminal import print_json, printable
 from whylabel.prediction.card import REASONS
@@ -125,22 +126,22 @@ def _explaining_mode(metrics: dict[str, Any]) -> str:
 
 def _predictions(run: RunFolder, metrics: dict[str, Any]) -> list[str]:
     """Return a few of the classifier's predictions, in a mode that says why if one was evaluated."""
-    import pyarrow.parquet
-
-    columns = ["model", "mode", "text", "gold", "label", "reasoning", "probabilities", "status"]
-    table = pyarrow.parquet.read_table(run.predictions, columns=columns)
     modes = list(metrics.get("modes", {}))
     shown = _explaining_mode(metrics)
-    rows = [row for row in table.to_pylist() if row["model"] == "classifier" and row["mode"] == shown]
+    rows = [
+        row
+        for row in read_predictions(run.predictions)
+        if row.model == "classifier" and row.prediction.mode == shown
+    ]
     several_labels = decides_by_label(metrics)
     lines = [f"in mode {shown}:"] if len(modes) > 1 else []
     for row in rows[:_SHOWN]:
-        right = row["label"] == row["gold"] and row["status"] != "failed"
-        verdict = "right" if right else f"wrong, gold is {row['gold'] or 'nothing'}"
-        lines.append(f"• {shortened(' '.join(row['text'].split()), 140)}")
-        if row["reasoning"] is not None:
-            lines.append(f"    why:   {shortened(' '.join(row['reasoning'].split()), 220)}")
-        top = max(row["probabilities"], default=0.0)
+        said = row.prediction
+        verdict = "right" if row.right else f"wrong, gold is {row.gold or 'nothing'}"
+        lines.append(f"• {shortened(' '.join(row.text.split()), 140)}")
+        if said.reasoning is not None:
+            lines.append(f"    why:   {shortened(' '.join(said.reasoning.split()), 220)}")
+        top = max(said.probabilities, default=0.0)
         sure = "" if several_labels else f"{top:.0%}; "
-        lines.append(f"    label: {row['label'] or 'nothing'} ({sure}{verdict})")
+        lines.append(f"    label: {said.label or 'nothing'} ({sure}{verdict})")
     return lines

@@ -10,11 +10,10 @@ from typing import Any
 
 from whylabel.data.delimited import read_csv, read_tsv
 from whylabel.data.encoding import decoded_text, require_file, text_lines
-from whylabel.data.table import PIECE_ROWS, Pieces, Stream, Table, column_names, joined, stream
+from whylabel.data.parquet import read_parquet
+from whylabel.data.table import PIECE_ROWS, Pieces, Stream, Table, joined, stream
 from whylabel.errors import DataError
 from whylabel.host.paths import expanded
-
-_BUFFER_BYTES = 1 << 20
 
 
 def read_table(path: str | Path) -> Table:
@@ -160,56 +159,6 @@ def _columns(rows: Sequence[dict[str, Any]], wanted: Collection[str] | None) -> 
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-# -- Parquet -----------------------------------------------------------------------------------------------
-
-
-def _read_parquet(path: Path, columns: Collection[str] | None) -> Iterator[Table]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        # With a buffer a column is read bit by bit, without one a whole row group at once.
-        with parquet.ParquetFile(path, page_checksum_verification=True, buffer_size=_BUFFER_BYTES) as file:
-            given = file.schema_arrow.names
-            names = dict(zip(given, column_names(given, str(path)), strict=True))
-            wanted = [raw for raw, name in names.items() if columns is None or name in columns]
-            class_names = _class_names(file.schema_arrow.metadata)
-            start = 1
-            for batch in file.iter_batches(PIECE_ROWS, columns=wanted):
-                content = {names[raw]: batch.column(raw).to_pylist() for raw in wanted}
-                places = range(start, start + batch.num_rows)
-                yield Table(str(path), content, places, class_names=class_names)
-                start += batch.num_rows
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        if getattr(error, "errno", None) is not None:
-            raise  # the file system's own trouble, not the content's
-        problem = str(error).strip().split("\n")[0].rstrip(".")
-        raise DataError(
-            f"The file is not readable as Parquet: {problem}.",
-            where=str(path),
-            fix="write it again, or rename it to what it holds",
-        ) from None
-
-
-def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
-    """Return the class names that the `datasets` library leaves in the Parquet files it writes."""
-    try:
-        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
-        # Of a list of labels, the names are those of its items.
-        items = {
-            name: feature.get("feature", feature)
-            for name, feature in features.items()
-            if isinstance(feature, dict)
-        }
-        return {
-            name: tuple(feature["names"])
-            for name, feature in items.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-        }
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return {}
-
-
 _Reader = Callable[[Path, Collection[str] | None], Iterator[Table]]
 """Yields the rows of a file in pieces; with or without the columns that are not wanted (None: all are)."""
 
@@ -219,5 +168,5 @@ _READERS: dict[str, _Reader] = {
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
     ".json": _read_json,
-    ".parquet": _read_parquet,
+    ".parquet": read_parquet,
 }

@@ -7,24 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whylabel.errors import DataError
-from whylabel.host.atomic import whole_file
+from whylabel.data.parquet import Kind, read_rows
+from whylabel.data.writers import parquet_file
 from whylabel.types import Example, Prediction
 
-COLUMNS = (
-    "model",
-    "mode",
-    "id",
-    "text",
-    "gold",
-    "label",
-    "probabilities",
-    "reasoning",
-    "status",
-    "seconds",
-    "tokens",
-    "error",
-)
+_SCHEMA: dict[str, Kind] = {
+    "model": "text",
+    "mode": "text",
+    "id": "text",
+    "text": "text",
+    "gold": "text",
+    "label": "text",
+    "probabilities": "numbers",
+    "reasoning": "text",
+    "status": "text",
+    "seconds": "number",
+    "tokens": "whole",
+    "error": "text",
+}
+COLUMNS = tuple(_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +54,22 @@ def prediction_rows(
 
 
 def write_predictions(path: Path, rows: Sequence[PredictionRow]) -> None:
-    """Write the rows as Parquet, completely or not at all."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    types = {
-        "probabilities": pa.list_(pa.float64()),
-        "seconds": pa.float64(),
-        "tokens": pa.int64(),
-    }
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
-    table = pa.Table.from_pylist([_columns(row) for row in rows], schema=schema)
-    with whole_file(path) as aside:
-        pq.write_table(table, aside)
+    """Write the rows as Parquet, whole or not at all."""
+    with parquet_file(path, _SCHEMA) as write:
+        for row in rows:
+            write(_columns(row))
 
 
 def read_predictions(path: Path) -> tuple[PredictionRow, ...]:
-    """Read the rows. Raises `DataError` if the file is missing, is not Parquet or lacks a column."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        records = pq.read_table(path, columns=list(COLUMNS)).to_pylist()
-        return tuple(_row(record) for record in records)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise DataError(
-            f"The predictions cannot be read: {str(error).splitlines()[0]}.",
-            where=str(path),
-            fix="remove the file, then: whylabel evaluate RECIPE",
-        ) from None
+    """Read the rows back. Raises `RunFolderError` if the file is missing, damaged or lacks a column."""
+    records = read_rows(
+        path,
+        _SCHEMA,
+        what="The predictions",
+        fix="remove the file, then: whylabel evaluate RECIPE",
+        optional=("reasoning", "error"),
+    )
+    return tuple(_row(record) for record in records)
 
 
 def _columns(row: PredictionRow) -> dict[str, Any]:
@@ -106,7 +94,7 @@ def _row(record: dict[str, Any]) -> PredictionRow:
     prediction = Prediction(
         id=record["id"],
         label=record["label"],
-        probabilities=tuple(record["probabilities"] or ()),
+        probabilities=tuple(record["probabilities"]),
         reasoning=record["reasoning"],
         mode=record["mode"],
         status=record["status"],

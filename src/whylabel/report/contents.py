@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ import yaml
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import PredictionRow, read_predictions
 from whylabel.host.atomic import check_kinds, read_json
+from whylabel.reasonings.files import iterate_dropped, iterate_kept
 from whylabel.report.examples import sample_dropped, sample_reasonings
 from whylabel.run_folder import STAGES, RunFolder
 from whylabel.types import Dropped, ReasonedExample
-
-_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +65,8 @@ def read_run(run: RunFolder) -> RunContents:
             **dict.fromkeys(("baseline", "classifier", "floors", "modes", "paired"), dict),
             labels=list,
         ),
-        kept=sample_reasonings(map(_reasoned, _rows(run.kept))),
-        dropped=sample_dropped(
-            Dropped(_reasoned(row), row.get("reason") or "unknown") for row in _rows(run.dropped)
-        ),
+        kept=sample_reasonings(iterate_kept(run.kept) if run.kept.exists() else ()),
+        dropped=sample_dropped(iterate_dropped(run.dropped) if run.dropped.exists() else ()),
         predictions=read_predictions(run.predictions) if run.predictions.exists() else (),
     )
 
@@ -88,29 +84,6 @@ def _json(path: Path, **kinds: type) -> dict[str, Any]:
     values: dict[str, Any] = read_json(path, dict) if path.exists() else {}
     check_kinds(path, values, kinds)
     return values
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not path.exists():
-        return
-    wanted = ("id", "text", "label", "reasoning", "reasoner", "reason")
-    try:
-        with pq.ParquetFile(path) as file:
-            present = [name for name in wanted if name in file.schema_arrow.names]
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=present):
-                yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(path, error) from None
-
-
-def _reasoned(row: dict[str, Any]) -> ReasonedExample:
-    text, label, reasoning, reasoner = (
-        str(row.get(name) or "") for name in ("text", "label", "reasoning", "reasoner")
-    )
-    return ReasonedExample(str(row.get("id") or ""), text, label, reasoning, reasoner)
 
 
 def _damaged(path: Path, error: Exception) -> RunFolderError:

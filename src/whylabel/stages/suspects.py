@@ -9,14 +9,15 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whylabel.data.parquet import Kind, read_rows
+from whylabel.data.writers import parquet_file
 from whylabel.errors import DataError, ModelError, RunFolderError
-from whylabel.host.atomic import whole_file
 from whylabel.host.progress import say
 from whylabel.text.labels import LabelSet
 from whylabel.types import Example
@@ -25,7 +26,15 @@ Floats = NDArray[np.float64]
 FitPredict = Callable[[Sequence[Example], Sequence[Example], int], Floats]
 """From (rows to train on, rows held out, number of the fold) to probabilities, shape (held out, labels)."""
 
-_COLUMNS = ("id", "text", "label", "probability", "suggested", "suggested_probability")
+_SUSPECT: dict[str, Kind] = {
+    "id": "text",
+    "text": "text",
+    "label": "text",
+    "probability": "number",
+    "suggested": "text",
+    "suggested_probability": "number",
+}
+_FOLD: dict[str, Kind] = {"probabilities": "numbers"}
 _FEWEST_FOLDS = 2
 
 
@@ -68,7 +77,7 @@ def out_of_fold(
         if not file.exists():
             train, unseen = ([examples[int(at)] for at in rows] for rows in (seen, held_out))
             _write_fold(file, fit_predict(train, unseen, number))
-        found[held_out] = _read_fold(file)
+        found[held_out] = _read_fold(file, (len(held_out), len(labels)))
     return found
 
 
@@ -91,30 +100,18 @@ def find_suspects(examples: Sequence[Example], probabilities: Floats, labels: La
 
 
 def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
-    """Write the list as Parquet, completely or not at all."""
-    import pyarrow
-    import pyarrow.parquet
-
-    types = {"probability": pyarrow.float64(), "suggested_probability": pyarrow.float64()}
-    schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in _COLUMNS])
-    rows = [{name: getattr(row, name) for name in _COLUMNS} for row in suspects]
-    with whole_file(path) as aside:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), aside)
+    """Write the list as Parquet, whole or not at all."""
+    with parquet_file(path, _SUSPECT) as write:
+        for row in suspects:
+            write(asdict(row))
 
 
 def read_suspects(path: Path) -> list[Suspect]:
-    """Read the list. Raises `RunFolderError` if the file is damaged."""
-    import pyarrow.parquet
-
-    try:
-        rows = pyarrow.parquet.read_table(path, columns=list(_COLUMNS)).to_pylist()
-        return [Suspect(**row) for row in rows]
-    except (OSError, TypeError, pyarrow.ArrowException) as error:
-        raise RunFolderError(
-            f"The suspect labels cannot be read: {str(error).splitlines()[0]}.",
-            where=str(path),
-            fix="remove the file, then: whylabel run RECIPE",
-        ) from None
+    """Read the list back. Raises `RunFolderError` if the file is damaged."""
+    rows = read_rows(
+        path, _SUSPECT, what="The suspect labels", fix="remove the file, then: whylabel run RECIPE"
+    )
+    return [Suspect(**row) for row in rows]
 
 
 def _folds(gold: Sequence[int], wanted: int) -> int:
@@ -143,14 +140,17 @@ def _suspect(row: Example, probabilities: Floats, labels: LabelSet) -> Suspect:
 
 
 def _write_fold(path: Path, probabilities: Floats) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    with whole_file(path) as aside:
-        pyarrow.parquet.write_table(pyarrow.table({"probabilities": probabilities.tolist()}), aside)
+    with parquet_file(path, _FOLD) as write:
+        for row in probabilities.tolist():
+            write({"probabilities": row})
 
 
-def _read_fold(path: Path) -> Floats:
-    import pyarrow.parquet
-
-    return np.array(pyarrow.parquet.read_table(path).column("probabilities").to_pylist(), dtype=np.float64)
+def _read_fold(path: Path, shape: tuple[int, int]) -> Floats:
+    """Return the probabilities of a finished fold. Raises `RunFolderError` if the file holds none of this shape."""
+    what, fix = "A fold of the suspect labels", "remove the file, then: whylabel run RECIPE"
+    rows = [row["probabilities"] for row in read_rows(path, _FOLD, what=what, fix=fix)]
+    if (len(rows), {len(row) for row in rows}) != (shape[0], {shape[1]}):
+        raise RunFolderError(
+            f"{what} cannot be read: it is of other rows or labels.", where=str(path), fix=fix
+        )
+    return np.array(rows, dtype=np.float64)

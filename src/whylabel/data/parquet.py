@@ -1,0 +1,160 @@
+"""Parquet files: those of others as tables, those that whylabel has written as typed rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from whylabel.data.table import PIECE_ROWS, Table, column_names
+from whylabel.errors import DataError, RunFolderError
+from whylabel.host.runtime import first_line
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Kind = Literal["text", "whole", "number", "truth", "texts", "numbers"]
+Schema = Mapping[str, Any]
+"""The columns of a table in their order: of each its `Kind`, or a type of pyarrow."""
+
+_BUFFER_BYTES = 1 << 20
+# What pyarrow raises for damaged files: the last two where text or figures inside a page are damaged.
+_DAMAGE = (OSError, KeyError, ValueError, OverflowError)
+
+
+def arrow_schema(schema: Schema) -> pyarrow.Schema:
+    """Return the schema as pyarrow has it; every column may have empty cells."""
+    import pyarrow
+
+    kinds = {
+        "text": pyarrow.string(),
+        "whole": pyarrow.int64(),
+        "number": pyarrow.float64(),
+        "truth": pyarrow.bool_(),
+        "texts": pyarrow.list_(pyarrow.string()),
+        "numbers": pyarrow.list_(pyarrow.float64()),
+    }
+    return pyarrow.schema(
+        [(name, kinds[kind] if isinstance(kind, str) else kind) for name, kind in schema.items()]
+    )
+
+
+def column_types(path: Path) -> dict[str, pyarrow.DataType]:
+    """Return the type of every column. Raises `DataError` as `read_parquet` does."""
+    with _table_file(path) as file:
+        schema = file.schema_arrow
+        return dict(zip(column_names(schema.names, str(path)), schema.types, strict=True))
+
+
+def read_parquet(path: Path, columns: Collection[str] | None) -> Iterator[Table]:
+    """Yield a table piece by piece. Raises `DataError` if the file is not readable as Parquet."""
+    with _table_file(path) as file:
+        given = file.schema_arrow.names
+        names = dict(zip(given, column_names(given, str(path)), strict=True))
+        wanted = [raw for raw, name in names.items() if columns is None or name in columns]
+        class_names = _class_names(file.schema_arrow.metadata)
+        start = 1
+        for batch in _batches(file, wanted):
+            content = {names[raw]: batch.column(raw).to_pylist() for raw in wanted}
+            places = range(start, start + batch.num_rows)
+            yield Table(str(path), content, places, class_names=class_names)
+            start += batch.num_rows
+
+
+def read_rows(
+    path: Path, schema: Schema, *, what: str, fix: str, optional: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file of a run, with the columns of the schema, a few thousand in memory at a time.
+
+    Other columns are passed over; only `optional` ones may have empty cells. Raises `RunFolderError` if the file is
+    missing, damaged, or does not have these columns; `what` names its content (`The reasonings`).
+    """
+    import pyarrow
+
+    expected = arrow_schema(schema)
+    try:
+        with _open(path) as file:
+            missing = [name for name in schema if name not in file.schema_arrow.names]
+            if missing:
+                raise KeyError(f"there is no column {missing[0]!r}")
+            for batch in _batches(file, list(schema)):
+                table = pyarrow.Table.from_batches([batch]).select(list(schema)).cast(expected)
+                _require_cells(table, optional)
+                yield from table.to_pylist()
+    except (*_DAMAGE, pyarrow.ArrowException) as error:
+        problem = str(error.args[0]) if isinstance(error, KeyError) else first_line(error)
+        raise RunFolderError(
+            f"{what} cannot be read: {problem.rstrip('.')}.", where=str(path), fix=fix
+        ) from None
+
+
+def _require_cells(table: pyarrow.Table, optional: Collection[str]) -> None:
+    """Raise `ValueError` for an empty cell, or one with an empty item, in a column that is not optional."""
+    import pyarrow.compute
+    import pyarrow.types
+
+    for name in table.column_names:
+        column = table.column(name)
+        empty = column.null_count
+        if pyarrow.types.is_list(column.type):
+            empty += pyarrow.compute.list_flatten(column).null_count
+        if empty and name not in optional:
+            raise ValueError(f"column {name!r} has empty cells")
+
+
+def _open(path: Path) -> Any:
+    from pyarrow import parquet
+
+    # With a buffer a column is read bit by bit, without one a whole row group at once.
+    return parquet.ParquetFile(path, page_checksum_verification=True, buffer_size=_BUFFER_BYTES)
+
+
+def _batches(file: Any, columns: list[str]) -> Iterator[pyarrow.RecordBatch]:
+    """Yield all rows of the columns. Raises `OSError` if there are fewer than the file says: damage may hide rows."""
+    rows = 0
+    for batch in file.iter_batches(PIECE_ROWS, columns=columns):
+        rows += batch.num_rows
+        yield batch
+    # Of no columns there are no rows.
+    if columns and rows != file.metadata.num_rows:
+        raise OSError(f"it has {rows} rows of {file.metadata.num_rows}")
+
+
+@contextmanager
+def _table_file(path: Path) -> Iterator[Any]:
+    """Yield a file that a user has named, what is wrong with its content made a `DataError`."""
+    import pyarrow
+
+    try:
+        with _open(path) as file:
+            yield file
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # the file system's own trouble, not the content's
+        problem = str(error).strip().split("\n")[0].rstrip(".")
+        raise DataError(
+            f"The file is not readable as Parquet: {problem}.",
+            where=str(path),
+            fix="write it again, or rename it to what it holds",
+        ) from None
+
+
+def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
+    """Return the class names that the `datasets` library leaves in the Parquet files it writes."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        # Of a list of labels, the names are those of its items.
+        items = {
+            name: feature.get("feature", feature)
+            for name, feature in features.items()
+            if isinstance(feature, dict)
+        }
+        return {
+            name: tuple(feature["names"])
+            for name, feature in items.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
