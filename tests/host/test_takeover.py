@@ -43,6 +43,9 @@ def test_a_file_is_no_folder_and_a_folder_no_file(tmp_path):
         check(tmp_path / "file")
     with pytest.raises(UsageError, match="needs a file"):
         check_file(tmp_path, is_note, wanted="A table", fix="")
+    (tmp_path / "link").symlink_to("/dev/null")
+    with pytest.raises(UsageError, match="needs a file, and this is a device"):
+        check_file(tmp_path / "link", is_note, wanted="A table", fix="")
 
 
 def test_a_file_is_not_written_over_what_it_is_made_from(tmp_path):

@@ -44,6 +44,8 @@ def check_file(
     """
     if file.is_dir():
         raise UsageError(f"{wanted} needs a file, and this is a folder.", where=str(file), fix=fix)
+    if file.exists() and not file.is_file():
+        raise UsageError(f"{wanted} needs a file, and this is a device or a pipe.", where=str(file), fix=fix)
     for source in sources:
         if file.exists() and source.exists() and file.samefile(source):
             raise UsageError(f"{wanted} would replace what it is made from.", where=str(file), fix=fix)
