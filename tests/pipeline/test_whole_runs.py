@@ -38,6 +38,12 @@ def test_the_manifest_says_what_ran(finished, recipe):
     assert len(manifest["base_model"]["fingerprint"]) == 64
 
 
+def test_the_models_know_the_columns_of_their_training_data(finished):
+    for folder in (finished.classifier_model, finished.baseline_model):
+        columns = json.loads((folder / "whylabel.json").read_text())["columns"]
+        assert columns == {"text": "text", "label": "label", "id": "id"}
+
+
 def test_rows_in_are_rows_out(finished):
     metrics = json.loads(finished.augment_metrics.read_text())
     assert metrics["rows"] == 24 == metrics["kept"] + metrics["dropped"] + metrics["failed"]

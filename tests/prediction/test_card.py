@@ -7,7 +7,7 @@ import pytest
 
 from whylabel.errors import ModelError
 from whylabel.prediction.calibration import Adaptive, Calibration, Temperature
-from whylabel.prediction.card import MODES, ModelCard, Vote
+from whylabel.prediction.card import MODES, ModelCard, TrainingColumns, Vote
 from whylabel.prediction.multi_label import MultiLabel
 from whylabel.text.labels import LabelSet
 from whylabel.text.several_labels import Separator
@@ -48,7 +48,9 @@ def test_a_mode_that_is_not_there_is_refused_with_a_way_out():
     card("label").check_mode("fast")
 
 
-@pytest.mark.parametrize("change", [{"labels": 3}, {"calibration": {"fast": {"x": 1}}}, {"modes": None}])
+@pytest.mark.parametrize(
+    "change", [{"labels": 3}, {"calibration": {"fast": {"x": 1}}}, {"modes": None}, {"columns": {"txt": "a"}}]
+)
 def test_a_damaged_card_is_one_clear_error(change):
     with pytest.raises(ModelError):
         ModelCard.from_json({**card("dual").to_json(), **change}, Path("m"))
@@ -78,3 +80,13 @@ def test_what_scores_speak_for():
     assert label == "b" and probabilities.sum() == pytest.approx(1)
     label, probabilities = card("label", multi_label=MultiLabel()).answer("fast", np.array([1.0, 2.0]))
     assert label == "a, b" and probabilities.sum() > 1.5
+
+
+def test_the_columns_of_the_training_data_come_back():
+    for columns in (None, TrainingColumns("body"), TrainingColumns("body", "topic", "ref")):
+        mine = card("label", columns=columns)
+        assert ModelCard.from_json(json.loads(json.dumps(mine.to_json())), Path("m")) == mine
+    assert mine.to_json()["columns"] == {"text": "body", "label": "topic", "id": "ref"}
+    assert card("label").to_json()["columns"] is None
+    older = {key: value for key, value in mine.to_json().items() if key != "columns"}
+    assert ModelCard.from_json(older, Path("m")).columns is None

@@ -9,8 +9,9 @@ from typing import Any
 from whylabel.data import load_dataset, load_reasoning
 from whylabel.errors import DataError
 from whylabel.models.fingerprint import model_fingerprint
+from whylabel.prediction.card import TrainingColumns
 from whylabel.prediction.multi_label import MultiLabel, multi_label_of
-from whylabel.recipe import FilterConfig, Recipe
+from whylabel.recipe import DataConfig, FilterConfig, Recipe
 from whylabel.text.hashes import fingerprint, rows_fingerprint
 from whylabel.text.labels import LabelSet
 from whylabel.types import Dataset, QuestionAnswer
@@ -67,6 +68,17 @@ class Inputs:
     def multi_label(self) -> MultiLabel | None:
         """How several labels of a text are told apart; None where each text has one."""
         return multi_label_of(self.recipe.task)
+
+    @property
+    def columns(self) -> TrainingColumns | None:
+        """The columns of the labelled texts, named or recognised; None where these were given without any."""
+        named = self.recipe.data if self._given is None else DataConfig()
+        found = self.dataset.inferred
+        text = named.text_column or found.get("text_column")
+        if text is None:
+            return None
+        label = named.label_column or found.get("label_column")
+        return TrainingColumns(text, label, named.id_column or found.get("id_column"))
 
     def _labels_of_rows(self) -> set[str]:
         held = {row.label for row in chain.from_iterable(self.dataset.splits().values())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from whylabel.host.atomic import read_json, whole_folder, write_json
@@ -91,6 +92,7 @@ def _train(
         validation=job.inputs.dataset.validation,
         training=training,
     )
+    card = replace(card, columns=job.inputs.columns)
     with whole_folder(folder) as aside:
         save_checked(loaded, card, rows, aside)
     write_json(metrics, trained)

@@ -30,8 +30,8 @@ MODES: dict[Target, tuple[Mode, ...]] = {
 _CHOSEN_ON_VALIDATION: tuple[Mode, ...] = ("adaptive", "blend")
 CALIBRATED = ("modes", "calibration", "thresholds", "vote", "max_reasoning_tokens")
 """The entries of `whylabel.json` that calibration writes: how a trained model answers."""
-DESCRIBING = ("whylabel", "lineage", "label_descriptions")
-"""The entries that decide no answer: they say where a model comes from and what its labels mean."""
+DESCRIBING = ("whylabel", "lineage", "label_descriptions", "columns")
+"""The entries that decide no answer: they say where a model comes from, of which data, and what its labels mean."""
 REASONS: tuple[Mode, ...] = ("reasoned", "vote", "blend")
 """The modes that write a reasoning for every text."""
 
@@ -43,6 +43,15 @@ class Vote:
     reasonings: int = 5
     temperature: float = 0.7
     seed: int = 13
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingColumns:
+    """The columns that the model's training data had, named or recognised."""
+
+    text: str
+    label: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,8 @@ class ModelCard:
     vote: Vote = field(default_factory=Vote)
     multi_label: MultiLabel | None = None
     """How labels are decided on where a text may have several; None: it has one."""
+    columns: TrainingColumns | None = None
+    """None where the model was trained on texts without columns, or before these were noted."""
 
     @property
     def mode(self) -> Mode:
@@ -117,6 +128,7 @@ class ModelCard:
             "prompt_style": self.prompt_style,
             "max_text_tokens": self.max_text_tokens,
             "max_reasoning_tokens": self.max_reasoning_tokens,
+            "columns": asdict(self.columns) if self.columns else None,
             "lineage": self.lineage,
         }
 
@@ -144,6 +156,7 @@ class ModelCard:
                 calibration=Calibration.from_json(card["calibration"]),
                 vote=Vote(**(card.get("vote") or {})),
                 multi_label=_multi_label(card, labels),
+                columns=TrainingColumns(**card["columns"]) if card.get("columns") else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
