@@ -1,46 +1,19 @@
 import csv
 import io
 import json
+import shutil
 from functools import partial
 
 import pandas as pd
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from whylabel.cli.main import main
-from whylabel.models.load import load
+from whylabel.cli.prediction_files import PREDICTED, output_names
 from whylabel.prediction.trained import TrainedClassifier
-from whylabel.recipe import Recipe, override_recipe
-from whylabel.stages.classifier import save_checked, train_classifier
-from whylabel.text.labels import LabelSet
-from whylabel.types import ReasonedExample
 
 TEXTS = ['She said "no, thanks", twice', "two\nlines", "=SUM(A1)", "🎉 emoji", "the <|label|> and <|im_end|>"]
-
-
-@pytest.fixture(scope="module")
-def model(tiny_model_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    loaded = load(str(tiny_model_folder), device="cpu")
-    rows = [
-        ReasonedExample(
-            str(number), f"a text of number {number}", ("=odd", "even")[number % 2], "It says so."
-        )
-        for number in range(8)
-    ]
-    recipe = override_recipe(Recipe(name="t"), training__max_steps=6, training__learning_rate=1e-2)
-    labels = LabelSet(("=odd", "even"))
-    card, _ = train_classifier(
-        loaded,
-        rows,
-        labels,
-        recipe,
-        target="reasoning_label",
-        title="t",
-        checkpoints=folder / "checkpoints",
-        lineage={},
-    )
-    save_checked(loaded, card, rows, folder / "model")
-    return folder / "model"
 
 
 @pytest.fixture
@@ -92,6 +65,7 @@ def test_lines_on_stdin_become_jsonl_on_stdout(model, monkeypatch, capsys):
     assert run(model) == 4
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert [row["text"] for row in rows] == ["first line", "", "third line"]
     assert [row["status"] == "failed" for row in rows] == [False, True, False]
     assert rows[1]["error"] == "the text is blank"
 
@@ -149,9 +123,10 @@ def test_the_folders_of_an_output_are_made(model, texts, tmp_path):
     assert (tmp_path / "a" / "b" / "out.csv").exists()
 
 
-def test_a_failure_in_the_middle_leaves_no_half_file(model, texts, tmp_path, monkeypatch):
+def test_a_failure_before_the_first_row_leaves_no_half_file(model, texts, tmp_path, monkeypatch, capsys):
     output = tmp_path / "out.jsonl"
-    output.write_text("what was there before\n")
+    assert run(model, *options(texts), "--output", output) == 0
+    before = output.read_text()
 
     def dies(self, rows, mode, abstain_below):
         raise KeyboardInterrupt
@@ -159,8 +134,9 @@ def test_a_failure_in_the_middle_leaves_no_half_file(model, texts, tmp_path, mon
 
     monkeypatch.setattr(TrainedClassifier, "predict", dies)
     assert run(model, *options(texts), "--output", output) == 130
-    assert output.read_text() == "what was there before\n"
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert output.read_text() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.jsonl"}
+    assert "Interrupted. No row was finished yet" in capsys.readouterr().err
 
 
 def test_a_mode_is_asked_for_and_one_that_the_model_has_not_is_refused(model, texts, tmp_path, capsys):
@@ -181,3 +157,164 @@ def test_unsure_rows_abstain_and_keep_their_label(model, texts, capsys):
     assert {row["label"] for row in rows} <= {"=odd", "even"}
     assert "5 of 5 rows are below 1: abstained." in said.err
     assert run(model, *options(texts), "--abstain-below", "1.5") == 2
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_the_columns_of_the_input_come_first_and_none_is_lost_or_confused(model, tmp_path, suffix, capsys):
+    gold = [
+        {"region": "=north", "label": "even", "ID": at, "text": f"text {at}", "status": 3.5} for at in (7, 8)
+    ]
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in gold))
+    output = tmp_path / f"out.{suffix}"
+    assert run(model, "--input", path, "--output", output) == 0
+    found = read(output)
+    names = ["region", "input_label", "id", "text", "input_status", "label"]
+    assert list(found.columns)[:6] == names and len(set(found.columns)) == len(found.columns)
+    assert list(found["id"]) == [7, 8] and list(found["input_label"]) == ["even", "even"]
+    assert list(found["input_status"]) == [3.5, 3.5]
+    assert list(found["region"]) == (["'=north"] if suffix == "csv" else ["=north"]) * 2
+    said = capsys.readouterr().err
+    assert (
+        "column 'label' of the input is 'input_label' in the output" in said
+        and "'ID'" not in said.split("ids:")[0]
+    )
+    assert run(model, "--input", path, "--output", output, "--columns", "none") == 0
+    plain = {
+        "jsonl": ["id", "label", "probabilities", "reasoning", "mode", "status"],
+        "csv": ["id", "label", "p(=odd)", "p(even)", "reasoning", "status", "error"],
+        "parquet": ["id", "label", "probabilities", "reasoning", "mode", "status", "error"],
+    }
+    assert list(read(output).columns) == plain[suffix]
+
+
+def read(path):
+    readers = {".jsonl": partial(pd.read_json, lines=True, dtype=False), ".csv": pd.read_csv}
+    return readers.get(path.suffix, pd.read_parquet)(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (["text", "p(even)", "mode", "labels"], ["text", "input_p(even)", "input_mode", "input_labels"]),
+        (["P(Even)", "idea", "errors"], ["input_P(Even)", "idea", "errors"]),
+        (["label", "Label"], ["input_label", "input_input_Label"]),
+        (["label", "input_label"], ["input_input_label", "input_label"]),
+        (["Input_Label", "label"], ["Input_Label", "input_input_label"]),
+        (["Id", "id"], ["id", "input_id"]),
+    ],
+)
+def test_names_stay_apart_whatever_their_case(columns, expected):
+    found = output_names(tuple(columns), "Id", {*PREDICTED, "p(even)"})
+    assert list(found.items()) == list(zip(columns, expected, strict=True))
+
+
+def test_a_column_id_that_is_not_the_id_is_kept_beside_it(model, tmp_path, capsys):
+    path = tmp_path / "in.csv"
+    path.write_text("id,ref,text\n1,a,x\n1,b,y\n")
+    assert run(model, "--input", path, "--id-column", "ref") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [list(row)[:5] for row in rows] == [["input_id", "ref", "text", "id", "label"]] * 2
+    assert [(row["input_id"], row["id"]) for row in rows] == [("1", "a"), ("1", "b")]
+    assert run(model, "--input", path) == 2
+    assert "The id '1' occurs twice." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_rows_without_an_id_get_one(model, tmp_path, suffix):
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"id": 7, "text": "x"}\n{"id": null, "text": "y"}\n')
+    assert run(model, "--input", path, "--output", tmp_path / f"out.{suffix}") == 0
+    first, second = map(str, read(tmp_path / f"out.{suffix}")["id"])
+    assert first == "7" and len(second) == 12
+
+
+def test_parquet_keeps_the_types_of_the_input(model, tmp_path):
+    table = pyarrow.table(
+        {
+            "id": pyarrow.array([1, 2], pyarrow.int32()),
+            "text": ["x", "y"],
+            "when": pyarrow.array([1, None], pyarrow.timestamp("ns")),
+            "nested": [{"a": [1], "b": "\N{SNOWMAN}"}, None],
+            "kind": pyarrow.array(["x", "y"]).dictionary_encode(),
+            "label": pyarrow.array([0, 1], pyarrow.int8()),
+        }
+    )
+    parquet.write_table(table, tmp_path / "in.parquet")
+    assert run(model, "--input", tmp_path / "in.parquet", "--output", tmp_path / "out.parquet") == 0
+    found = parquet.read_table(tmp_path / "out.parquet")
+    for name in table.column_names:
+        other = "input_label" if name == "label" else name
+        assert found[other].type == table[name].type and found[other].to_pylist() == table[name].to_pylist()
+
+
+def test_other_inputs_have_the_types_of_their_cells_in_parquet(model, tmp_path):
+    rows = [
+        {
+            "text": "x",
+            "n": 1,
+            "f": 1,
+            "b": True,
+            "s": "x",
+            "l": ["a"],
+            "o": {"a": 1},
+            "m": 1,
+            "e": {},
+            "z": None,
+        },
+        {"text": "y", "n": None, "f": 0.5, "b": False, "s": None, "l": [], "o": {"b": "x"}, "m": "one"},
+    ]
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(model, "--input", path, "--output", tmp_path / "out.parquet") == 0
+    found = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["f"] for row in found] == [1.0, 0.5]
+    assert (
+        found[0] | {"n": 1, "b": True, "l": ["a"], "o": {"a": 1, "b": None}, "m": "1", "e": "{}"} == found[0]
+    )
+    assert found[1] | {"n": None, "s": None, "l": [], "m": "one", "z": None} == found[1]
+
+
+def test_the_text_column_of_the_training_is_taken_where_the_file_has_it(model, tmp_path, capsys):
+    trained = shutil.copytree(model, tmp_path / "model")
+    card = json.loads((trained / "whylabel.json").read_text())
+    card["columns"] = {"text": "title", "label": "topic", "id": "ref"}
+    (trained / "whylabel.json").write_text(json.dumps(card))
+    path = tmp_path / "in.csv"
+    path.write_text("ref,title,text\nr1,,a text with some words\n")
+
+    def said(*arguments):
+        run(trained, "--input", path, *arguments)
+        found = capsys.readouterr()
+        return json.loads(found.out), found.err
+
+    row, err = said()
+    assert row["error"] == "the text is blank" and row["id"] == "r1"
+    assert "texts: column 'title', the model was trained on it" in err
+    assert "ids: column 'ref', the training data had it" in err
+    row, err = said("--text-column", "text")
+    assert row["status"] != "failed" and "texts: column 'text', named with --text-column" in err
+    path.write_text("text\nwords\n")
+    row, err = said()
+    assert row["status"] != "failed"
+    assert "column 'text', recognised, for the file lacks 'title', which the model was trained on" in err
+
+
+def test_a_refused_output_is_refused_before_the_model_is_loaded(model, texts, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(TrainedClassifier, "from_folder", lambda *_, **__: pytest.fail("it was loaded"))
+    before = texts.read_bytes()
+    (tmp_path / "notes.csv").write_text("note\ncall Ada\n")
+    for output in (texts, tmp_path / "notes.csv", model / "out.csv"):
+        assert run(model, *options(texts), "--output", output) == 2
+    assert texts.read_bytes() == before and (tmp_path / "notes.csv").read_text() == "note\ncall Ada\n"
+    said = capsys.readouterr().err
+    assert "would replace what it is made from" in said and "among the files of the model" in said
+
+
+def test_no_lines_are_a_file_of_no_rows(model, tmp_path, monkeypatch):
+    for suffix in ("jsonl", "csv", "parquet"):
+        monkeypatch.setattr("sys.stdin", stdin_of(b""))
+        assert run(model, "--output", tmp_path / f"out.{suffix}") == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+    assert list(read(tmp_path / "out.csv").columns[:3]) == ["id", "text", "label"]
+    assert len(read(tmp_path / "out.parquet")) == 0

@@ -6,7 +6,7 @@ import datasets
 import pandas
 import pytest
 
-from whylabel.data import dataset_from_frame, fingerprint, load_dataset, load_reasoning, load_texts
+from whylabel.data import dataset_from_frame, fingerprint, load_dataset, load_reasoning
 from whylabel.errors import DataError, LabelError
 from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
 from whylabel.text.hashes import text_hash
@@ -209,49 +209,6 @@ def test_frame_with_a_column_twice_or_no_rows():
         dataset_from_frame(frame, DataConfig(), TaskConfig(), seed=1)
     with pytest.raises(DataError, match="no rows"):
         dataset_from_frame(frame.iloc[:0, :1], DataConfig(), TaskConfig(), seed=1)
-
-
-def test_texts_to_predict(tmp_path):
-    path = tmp_path / "d.csv"
-    path.write_text('anything\n"a, b"\n\nc\na\na\n')
-    rows = load_texts(path)
-    assert [text for _, text in rows] == ["a, b", "", "c", "a", "a"]
-    assert rows[4][0] == f"{rows[3][0]}-2"
-
-
-def test_texts_with_ids(tmp_path):
-    path = tmp_path / "d.jsonl"
-    path.write_text('{"id": 7, "message": "x"}\n{"id": 8, "message": null}\n')
-    assert load_texts(path) == [("7", "x"), ("8", "")]
-    assert load_texts(path, text_column="id", id_column="message")[0] == ("x", "7")
-    with pytest.raises(DataError, match="Did you mean 'message'"):
-        load_texts(path, text_column="mesage")
-
-
-def test_texts_with_an_id_twice(tmp_path):
-    path = tmp_path / "d.jsonl"
-    path.write_text('{"id": 7, "message": "x"}\n{"id": 7, "message": "y"}\n')
-    with pytest.raises(DataError, match="'7' occurs twice") as caught:
-        load_texts(path)
-    assert "line 1 and line 2" in caught.value.where
-
-
-def test_texts_and_ids_that_are_not_readable_have_no_text(source):
-    rows = [
-        {"id": "1", "text": "half \ud800"},
-        {"id": "2", "text": ["a", "b"]},
-        {"id": "3", "text": "nul \0"},
-        {"id": "\ud800\0", "text": "x"},
-        {"id": "5", "text": 7},
-    ]
-    expected = [("1", None), ("2", None), ("3", None), ("\\ud800\\x00", None), ("5", "7")]
-    assert load_texts(source(rows)) == expected
-
-
-def test_texts_of_plain_lines(tmp_path):
-    path = tmp_path / "d.txt"
-    path.write_text("a, b\n\nc\n")
-    assert [text for _, text in load_texts(path)] == ["a, b", "", "c"]
 
 
 REASONING = [{"q": f"q{at // 2}", "answer": "a", "reasoning": f"because {at}"} for at in range(40)]

@@ -16,6 +16,7 @@ import traceback
 
 import click
 
+from whylabel.cli.interrupts import interruption
 from whylabel.host.terminal import prepare_streams, printable_lines
 
 VERBS = {
@@ -33,9 +34,6 @@ VERBS = {
     "recipe": "Explain every field of the recipe.",
     "completion": "Print the shell completion script.",
 }
-
-RESUMED = frozenset({"run", "train-reasoner", "augment", "train", "evaluate"})
-"""Verbs that go on where they were interrupted; the others begin anew."""
 
 _SHOWN = 20
 
@@ -100,8 +98,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result = _run(arguments)
         return result if isinstance(result, int) else 0
-    except (KeyboardInterrupt, click.Abort):
-        _tell(_interrupted(arguments))
+    except (KeyboardInterrupt, click.Abort) as error:
+        _tell(interruption(error))
         return 130
     except click.ClickException as error:
         shown = io.StringIO()
@@ -163,12 +161,6 @@ def _report(error: Exception, *, debug: bool) -> int:
 
 def _around(error: UnicodeEncodeError) -> str:
     return ascii(error.object[max(0, error.start - _SHOWN) : error.end + _SHOWN])
-
-
-def _interrupted(arguments: list[str]) -> str:
-    verb = next((argument for argument in arguments if argument in VERBS), "")
-    resumed = "goes on where this one stopped" if verb in RESUMED else "begins anew"
-    return f"Interrupted. The same command {resumed}."
 
 
 def _is_of_the_disk(error: Exception) -> bool:

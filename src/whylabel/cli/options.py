@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+
+from whylabel.cli.interrupts import if_interrupted
 
 if TYPE_CHECKING:
     from whylabel.pipeline import Pipeline
@@ -17,7 +20,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def recipe_arguments(command: _Command) -> _Command:
-    """Add RECIPE [KEY=VALUE ...] and the options of every verb over a recipe."""
+    """Add RECIPE [KEY=VALUE ...] and the options of every verb over a recipe; what it has done outlives it."""
     for decorate in (
         debug_option,
         json_option,
@@ -33,9 +36,21 @@ def recipe_arguments(command: _Command) -> _Command:
         ),
         click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
         click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path)),
+        _resumable,
     ):
         command = decorate(command)
     return command
+
+
+def _resumable(command: _Command) -> _Command:
+    """Say, where the verb is interrupted, that it goes on."""
+
+    @functools.wraps(command)
+    def resumable(*values: Any, **named: Any) -> Any:
+        with if_interrupted(lambda: "The same command goes on where this one stopped."):
+            return command(*values, **named)
+
+    return cast(_Command, resumable)
 
 
 def json_option(command: _Command) -> _Command:

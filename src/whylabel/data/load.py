@@ -1,10 +1,9 @@
-"""Labelled texts, texts to label, and reasoning data, from wherever the recipe says they are."""
+"""Labelled texts and reasoning data, from wherever the recipe says they are."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whylabel.data.cells import is_missing, is_scalar, normalise_text, text_of
@@ -12,12 +11,10 @@ from whylabel.data.collect import collect_rows, row_ids
 from whylabel.data.columns import (
     columns_of_splits,
     recognise_id_column,
-    recognise_text_column,
     require_column,
 )
 from whylabel.data.examples import Examples
 from whylabel.data.findings import rows_inside_texts
-from whylabel.data.readers import read_lines, read_table
 from whylabel.data.rows import refuse_bad_rows
 from whylabel.data.sources import Source, read_source, read_splits, with_extra_files
 from whylabel.data.split import balanced, complete_splits, subsample
@@ -51,45 +48,6 @@ def dataset_from_frame(
     """Return a DataFrame's labelled texts as `load_dataset` would those of a file; `source` is not read."""
     source = with_extra_files(Source({"train": stream_of_frame(frame)}), config)
     return _dataset(source, config, task, seed, None)
-
-
-def load_texts(
-    path: str | Path, *, text_column: str | None = None, id_column: str | None = None
-) -> list[tuple[str, str | None]]:
-    """Return (id, text) for each row of a file to predict; labels may be absent, blank texts stay.
-
-    The text is None where it or its id is not readable as text; such ids are escaped. A `.txt` file has one text a
-    line. Raises `DataError` if the file cannot be read, a named column is missing, the text column is not clear or an
-    id occurs twice.
-    """
-    path = Path(path)
-    if path.suffix.lower() == ".txt":
-        lines = read_lines(path)
-        table = Table(str(path), {"text": list(lines)}, range(1, len(lines) + 1), "line")
-    else:
-        table = read_table(path)
-    for name, setting in ((text_column, "text column"), (id_column, "id column")):
-        if name is not None:
-            require_column(table, name, setting)
-    text = text_column or recognise_text_column(table)
-    identifier = id_column or recognise_id_column(table, (text,))
-    cells = table.columns[text]
-    texts = [text_of(cell) for cell in cells]
-    ids = row_ids(table, identifier, texts, {})
-    first: dict[str, int] = {}
-    for at, row_id in enumerate(ids):
-        if row_id in first:
-            raise DataError(
-                f"The id {row_id!r} occurs twice.",
-                where=f"{table.place(first[row_id])} and {table.unit} {table.places[at]}",
-                fix="make the ids unique, or name another id column",
-            )
-        first[row_id] = at
-    rows = zip(ids, cells, texts, table.column(identifier), strict=True)
-    return [
-        (row_id, content if is_scalar(cell) and not is_broken(content + text_of(own_id)) else None)
-        for row_id, cell, content, own_id in rows
-    ]
 
 
 def load_reasoning(config: ReasonerConfig, *, seed: int) -> tuple[Pairs, Pairs]:

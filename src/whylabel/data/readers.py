@@ -68,9 +68,7 @@ def _pieces(path: Path) -> Pieces:
                 f"The file cannot be read: {problem}.", where=str(path), fix="check the path and its rights"
             ) from None
         if not rows:
-            raise DataError(
-                "The file has no rows below its header.", where=str(path), fix="add labelled rows to it"
-            )
+            raise DataError("The file has no rows below its header.", where=str(path), fix="add rows to it")
 
     return pieces
 

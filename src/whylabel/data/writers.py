@@ -16,6 +16,7 @@ from whylabel.data.cells import escaped
 from whylabel.data.parquet import Schema, arrow_schema
 from whylabel.errors import UsageError
 from whylabel.host.atomic import whole_file
+from whylabel.host.terminal import json_text
 from whylabel.text.spreadsheet import harmless
 from whylabel.text.words import is_broken
 
@@ -93,9 +94,9 @@ def arrow_column(cells: list[Any], kind: Any) -> Any:
     return pyarrow.array([_encodable(cell) for cell in cells], kind)
 
 
-def json_line(row: Row) -> str:
-    """Return a row as a line of JSON; what JSON does not know becomes text, and NaN null."""
-    return json.dumps({name: _json_value(cell) for name, cell in row.items()}, ensure_ascii=False) + "\n"
+def json_line(row: Row, encoding: str | None = "utf-8") -> str:
+    """Return a row as a line of JSON for a stream of this encoding."""
+    return json_text({name: _json_value(cell) for name, cell in row.items()}, encoding=encoding) + "\n"
 
 
 def as_text(cell: Any) -> str:
@@ -130,7 +131,7 @@ def json_writer(stream: IO[str]) -> Write:
     """Return a function that writes rows to an open stream as lines of JSON, each at once."""
 
     def write(row: Row) -> None:
-        stream.write(json_line(row))
+        stream.write(json_line(row, getattr(stream, "encoding", None)))
         stream.flush()
 
     return write

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -35,6 +36,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def remove_asides(path: Path) -> None:
+    """Remove what killed processes have left of `whole_file`; for a process that alone may write `path`."""
+    for aside in path.parent.glob(f".{glob.escape(path.stem)}{_ASIDE}-*{glob.escape(path.suffix)}"):
+        if aside.name.removesuffix(path.suffix).rpartition("-")[2].isdecimal():
+            aside.unlink(missing_ok=True)
 
 
 @contextmanager

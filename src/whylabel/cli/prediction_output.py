@@ -1,0 +1,116 @@
+"""Where predictions may be written: nothing that anybody misses is replaced."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from whylabel.data.encoding import text_lines
+from whylabel.data.parquet import column_types
+from whylabel.data.writers import require_format
+from whylabel.errors import DataError, UsageError
+from whylabel.host.paths import expanded
+from whylabel.host.takeover import check_file
+from whylabel.prediction.journal import is_journal, journal_path
+from whylabel.prediction.trained import model_folder
+from whylabel.run_folder import RunFolder
+from whylabel.text.spreadsheet import restored
+
+_FIX = "name another file: --output FILE"
+# The file is first written beside itself, under a longer name.
+_LONGER_NAME = ".partial-1234567"
+
+
+def checked_output(output: Path, model: str, sources: Sequence[Path]) -> Path:
+    """Return the file that a path of predictions stands for, links followed.
+
+    `sources` are the files that they are made from. Raises `UsageError` if the suffix is unknown, no file can be
+    written there, or it would replace something else than earlier predictions; `ModelError` if there is no model.
+    """
+    require_format(output, "Predictions")
+    file = Path(os.path.realpath(expanded(output)))
+    require_format(file, "Predictions")
+    _require_writable(file, output)
+    for folder in _own_folders(model_folder(model)):
+        if file.is_relative_to(folder.resolve()):
+            raise UsageError(
+                "Predictions are not written among the files of the model and its run.",
+                where=f"--output {output}",
+                fix=_FIX,
+            )
+    check_file(file, _is_of_predictions, wanted="A file of predictions", fix=_FIX, sources=sources)
+    partial = journal_path(file)
+    check_file(
+        partial,
+        is_journal,
+        wanted=f"{partial.name}, which grows beside the output,",
+        fix=_FIX,
+        sources=sources,
+    )
+    return file
+
+
+def _require_writable(file: Path, output: Path) -> None:
+    try:
+        if file.is_dir():
+            raise UsageError(
+                "This is a folder, not a file.",
+                where=f"--output {output}",
+                fix=f"name a file in it: --output {output / 'predictions.jsonl'}",
+            )
+        file.with_name(f"{file.name}{_LONGER_NAME}").exists()
+        # Missing folders are made when there is something to write.
+        folder = next(parent for parent in file.parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"No file can be written there: {error.strerror}.",
+            where=f"--output {output}",
+            fix="name a file in a folder that you may write to",
+        ) from None
+
+
+def _own_folders(model: Path) -> list[Path]:
+    """Return the folders in which a model and its run keep what is theirs."""
+    folder = model.resolve()
+    run = RunFolder(folder.parent.parent)
+    if folder not in [path.resolve() for path in (run.classifier_model, run.baseline_model)]:
+        return [folder]
+    files = (run.reasoner_model, run.store, run.classifier_model, run.baseline_model, run.predictions)
+    return [path.parent for path in files]
+
+
+def _is_of_predictions(file: Path) -> bool:
+    """Return whether whylabel has written a file of predictions: its last columns tell."""
+    last = {".csv": _last_of_csv, ".jsonl": _last_of_jsonl, ".parquet": _last_of_parquet}
+    try:
+        return last[file.suffix.lower()](file)
+    except (DataError, OSError, ValueError, StopIteration, csv.Error):
+        return False
+
+
+def _last_of_csv(file: Path) -> bool:
+    names = [restored(name) for name in next(csv.reader(text_lines(file, "")))]
+    while names[-4:-3] and names[-4].startswith("p(") and names[-4].endswith(")"):
+        del names[-4]
+    return "id" in names and names[-4:] == ["label", "reasoning", "status", "error"]
+
+
+def _last_of_jsonl(file: Path) -> bool:
+    record = json.loads(next(text_lines(file, "\n")))
+    return isinstance(record, dict) and _ends_like_ours([name for name in record if name != "error"])
+
+
+def _last_of_parquet(file: Path) -> bool:
+    names = list(column_types(file))
+    return names[-1:] == ["error"] and _ends_like_ours(names[:-1])
+
+
+def _ends_like_ours(names: list[str]) -> bool:
+    ending = [name for name in names if name != "labels"][-5:]
+    return "id" in names and ending == ["label", "probabilities", "reasoning", "mode", "status"]
