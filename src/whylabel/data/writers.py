@@ -143,10 +143,10 @@ def _is_number(cell: Any) -> bool:
 
 def _json_value(cell: Any) -> Any:
     """Return a cell in the types of JSON."""
-    if isinstance(cell, float) and not math.isfinite(cell):
-        return None if math.isnan(cell) else str(cell)
     if isinstance(cell, str):
         return escaped(cell) if is_broken(cell) else cell
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return None if math.isnan(cell) else str(cell)
     if type(cell) in _PLAIN:
         return cell
     if isinstance(cell, Mapping):

@@ -12,7 +12,8 @@ import os
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,8 @@ from whylabel.types import Prediction
 
 _START = b'{"whylabel": "predictions in progress", '
 _NOWHERE = -1
+_FIELDS = tuple(field.name for field in fields(Prediction))
+_VALUES = attrgetter(*_FIELDS)
 
 
 def journal_path(output: Path) -> Path:
@@ -63,7 +66,8 @@ class Journal:
     def add(self, number: int, prediction: Prediction) -> None:
         """Keep a row's prediction; once this returns, it outlives the process."""
         place = self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps({"row": number, "prediction": asdict(prediction)}).encode() + b"\n")
+        values = dict(zip(_FIELDS, _VALUES(prediction), strict=True))
+        self._file.write(json.dumps({"row": number, "prediction": values}).encode() + b"\n")
         self._file.flush()
         self._places[number] = place
         self.finished += prediction.status != "failed"

@@ -1,0 +1,41 @@
+import pytest
+
+from whylabel.cli.interrupts import if_interrupted
+from whylabel.cli.main import main
+
+
+def interrupted(*_values, **_named):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("verb", ["run", "train-reasoner", "augment", "train", "evaluate"])
+def test_a_verb_over_a_recipe_goes_on_and_says_so(verb, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("whylabel.recipe.load_recipe", interrupted)
+    assert main([verb, str(tmp_path / "recipe.yaml")]) == 130
+    said = capsys.readouterr().err.strip()
+    assert said == "Interrupted. The same command goes on where this one stopped."
+
+
+@pytest.mark.parametrize(
+    "arguments", [["init", "d.csv"], ["inspect", "d.csv"], ["reasonings", "run"], ["doctor"]]
+)
+def test_a_verb_that_keeps_nothing_promises_nothing(arguments, monkeypatch, capsys):
+    monkeypatch.setattr("whylabel.data.inspect_dataset", interrupted)
+    monkeypatch.setattr("whylabel.data.inspect.inspect_dataset", interrupted)
+    monkeypatch.setattr("whylabel.reasonings.review.review_rows", interrupted)
+    monkeypatch.setattr("whylabel.cli.diagnosis.diagnose", interrupted, raising=False)
+    code = main(arguments)
+    said = capsys.readouterr().err.strip()
+    assert (code, said) == (130, "Interrupted.")
+
+
+def test_what_is_said_is_found_out_at_the_interruption():
+    rows = []
+    with (
+        pytest.raises(KeyboardInterrupt, match="2 rows are kept"),
+        if_interrupted(lambda: f"{len(rows)} rows are kept"),
+    ):
+        rows += [1, 2]
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError), if_interrupted(lambda: pytest.fail("it was not interrupted")):
+        raise ValueError
