@@ -3,7 +3,15 @@ import json
 import pytest
 
 from whylabel.errors import RunFolderError
-from whylabel.host.atomic import as_written, read_json, whole_file, whole_folder, write_json, write_text
+from whylabel.host.atomic import (
+    as_written,
+    read_json,
+    remove_asides,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_text,
+)
 
 
 def names(folder):
@@ -108,6 +116,22 @@ def test_json_is_sorted_utf8_and_without_nan(tmp_path):
 def test_line_ends_stay_as_they_are(tmp_path):
     write_text(tmp_path / "t", "a\nb\r\nc")
     assert (tmp_path / "t").read_bytes() == b"a\nb\r\nc"
+
+
+def test_what_killed_writers_have_left_is_removed_and_nothing_else(tmp_path):
+    left = [".a.partial-12.csv", ".a.partial-3456.csv"]
+    others = [
+        "a.csv",
+        ".a.partial-12.jsonl",
+        ".ab.partial-12.csv",
+        ".a.partial-x.csv",
+        ".a.partial",
+        "a.partial-12.csv",
+    ]
+    for name in (*left, *others):
+        (tmp_path / name).touch()
+    remove_asides(tmp_path / "a.csv")
+    assert names(tmp_path) == sorted(others)
 
 
 # -- JSON, back again --------------------------------------------------------------------------------------
