@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,6 +158,18 @@ def test_another_input_begins_anew_and_says_so(model, texts, tmp_path, monkeypat
     assert len(asked) == ROWS
     assert "was made with other settings (input): it begins anew" in capsys.readouterr().err
     assert output.read_bytes().count(b"\n") == ROWS
+
+
+@pytest.mark.parametrize("file", ["whylabel.json", "generation_config.json"])
+def test_another_model_begins_anew_and_says_so(model, texts, tmp_path, monkeypatch, asked, capsys, file):
+    model, output = shutil.copytree(model, tmp_path / "model"), tmp_path / "out.jsonl"
+    interrupt(model, texts, output, monkeypatch, 5)
+    values = json.loads((model / file).read_text())
+    (model / file).write_text(json.dumps({**values, "max_reasoning_tokens": 3, "temperature": 0.5}))
+    asked.clear()
+    assert main(arguments(model, texts, output)) == 4
+    assert len(asked) == ROWS
+    assert "was made with other settings (model): it begins anew" in capsys.readouterr().err
 
 
 def test_an_input_that_changes_meanwhile_leaves_no_output(model, texts, tmp_path, monkeypatch, capsys):
