@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from whylabel.errors import DataError
+from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.models.load import read_card
 from whylabel.pipeline import Pipeline
@@ -137,7 +137,7 @@ def test_a_lost_output_is_made_again(finished, recipe, changed_stages):
 def test_damaged_predictions_are_made_again_as_the_error_advises(finished, recipe):
     before = read_predictions(finished.predictions)
     finished.predictions.write_bytes(b"torn")
-    with pytest.raises(DataError, match="The predictions cannot be read") as caught:
+    with pytest.raises(RunFolderError, match="The predictions cannot be read") as caught:
         Pipeline(recipe, finished).evaluate()
     assert caught.value.fix == "remove the file, then: whylabel evaluate RECIPE"
     finished.predictions.unlink()
