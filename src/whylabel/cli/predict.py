@@ -242,7 +242,7 @@ def _settings(asked: _Asked, layout: Layout) -> dict[str, Any]:
     """Return all that must be the same for predictions to stand in one file."""
     from whylabel.models.fingerprint import model_fingerprint
     from whylabel.prediction.trained import model_folder
-    from whylabel.run_folder import fingerprint
+    from whylabel.text.hashes import fingerprint
     from whylabel.version import __version__
 
     weights = model_fingerprint(str(model_folder(asked.model)))

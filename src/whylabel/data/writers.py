@@ -95,7 +95,7 @@ def arrow_column(cells: list[Any], kind: Any) -> Any:
 
 
 def json_line(row: Row, encoding: str | None = "utf-8") -> str:
-    """Return a row as a line of JSON for a stream of this encoding; what JSON does not know becomes text, NaN null."""
+    """Return a row as a line of JSON in an encoding; what JSON does not know becomes text, NaN null."""
     return json_text({name: _json_value(cell) for name, cell in row.items()}, encoding=encoding) + "\n"
 
 
