@@ -139,10 +139,10 @@ def test_a_file_in_the_place_of_the_folder(run):
 
 
 def test_a_folder_that_cannot_be_written(run, monkeypatch):
-    def refuse(*_arguments):
+    def refuse(*_arguments, **_named):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("os.open", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(RunFolderError, match="cannot be written: Permission denied") as caught, run.locked():
         pass
     assert "--output" in caught.value.fix

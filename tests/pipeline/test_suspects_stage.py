@@ -34,7 +34,10 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     wrong = {row.id for row in pipeline.dataset.train[:3]}
     listing(monkeypatch, wrong)
     pipeline.begin()
-    assert pipeline.plan()[:2] == ["suspects: would run", "augment: would run"]
+    assert pipeline.plan()[:2] == [
+        "suspects: would run, it has not run yet",
+        "augment: would run, after suspects",
+    ]
     pipeline.augment()
     assert all("skipped" in line for line in pipeline.plan()[:2])
     # Rows that are left out are no work.
