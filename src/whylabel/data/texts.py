@@ -57,6 +57,10 @@ class Texts:
     def __len__(self) -> int:
         return self.count
 
+    def __iter__(self) -> Iterator[tuple[str, str | None]]:
+        """Yield id and text of every row."""
+        return ((row.id, row.text) for rows in self.pieces() for row in rows)
+
     @property
     def name(self) -> str:
         """What error messages call the file."""
@@ -64,7 +68,7 @@ class Texts:
 
     def pieces(self) -> Iterator[list[TextRow]]:
         """Yield the rows, some thousands at a time. Raises `DataError` if the file is not what it was."""
-        reading = _Reading(self.text_column, self.id_column)
+        reading = _RowReader(self.text_column, self.id_column)
         for table in self.stream.pieces(None):
             rows = reading.rows(table, self.columns)
             if reading.count > self.count:
@@ -78,7 +82,7 @@ class Texts:
             )
 
 
-class _Reading:
+class _RowReader:
     """What is known of the rows from the first one on, while they pass by."""
 
     def __init__(self, text: Choice, identifier: Choice) -> None:
@@ -170,7 +174,7 @@ def _id_column(head: Table, named: str | None, trained: str | None, text: Choice
 
 def _counted(stream: Stream, text: Choice, identifier: Choice) -> Texts:
     """Return the rows of a stream, each looked at once."""
-    reading = _Reading(text, identifier)
+    reading = _RowReader(text, identifier)
     columns: dict[str, None] = {}
     first: dict[str, int] = {}
     all_have_ids = identifier.name is not None
