@@ -24,6 +24,7 @@ DROPPED = [
 def run(tmp_path):
     """A run of three kept rows, three dropped ones and a failed one."""
     run = RunFolder(tmp_path / "run")
+    run.update_manifest()
     with kept_rows(run.kept) as keep, dropped_rows(run.dropped) as drop:
         for name, label in KEPT:
             keep(ReasonedExample(name, f"Text of {name}", label, REASON, "reasoner"))
@@ -130,3 +131,19 @@ def test_control_characters_do_not_reach_the_terminal(run, monkeypatch, capsys):
     assert "text: a\ufffd[2J" in shown and "why: \ufffdb" in shown
     assert "decided: edited by \ufffdd, now: \ufffdc" in shown
     assert not {"\x1b", "\x07"} & set(shown)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_an_export_replaces_an_export_and_nothing_else(run, tmp_path, capsys, suffix):
+    path = tmp_path / f"all{suffix}"
+    for _ in range(2):
+        assert main(["reasonings", str(run.path), "--export", str(path)]) == 0
+    mine = tmp_path / f"mine{suffix}"
+    if suffix == ".parquet":
+        mine.write_bytes(run.kept.read_bytes())
+    else:
+        mine.write_text("id,text,label\n1,my only copy,joy\n")
+    before = mine.read_bytes()
+    assert main(["reasonings", str(run.path), "--export", str(mine)]) == 2
+    assert "would replace a file that whylabel has not written" in capsys.readouterr().err
+    assert mine.read_bytes() == before

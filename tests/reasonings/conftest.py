@@ -24,6 +24,7 @@ EXAMPLES = [
 def sort(tokenizer, tmp_path):
     """Return a function that augments (row 1 too short, row 5 failed) and returns the run."""
     folder = RunFolder(tmp_path / "run")
+    folder.update_manifest()
 
     def run(
         answers=lambda index: "short" if index == 1 else REASON,

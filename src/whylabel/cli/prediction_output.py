@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from whylabel.data.encoding import text_lines
-from whylabel.data.parquet import column_types
-from whylabel.data.writers import require_format
-from whylabel.errors import DataError, UsageError
+from whylabel.data.writers import require_format, written_columns
+from whylabel.errors import UsageError
 from whylabel.host.paths import expanded
 from whylabel.host.takeover import check_file
 from whylabel.prediction.journal import is_journal, journal_path
 from whylabel.prediction.trained import model_folder
 from whylabel.run_folder import RunFolder
-from whylabel.text.spreadsheet import restored
 
 _FIX = "name another file: --output FILE"
 # The file is first written beside itself, under a longer name.
@@ -87,30 +82,11 @@ def _own_folders(model: Path) -> list[Path]:
 
 def _is_of_predictions(file: Path) -> bool:
     """Return whether whylabel has written a file of predictions: its last columns tell."""
-    last = {".csv": _last_of_csv, ".jsonl": _last_of_jsonl, ".parquet": _last_of_parquet}
-    try:
-        return last[file.suffix.lower()](file)
-    except (DataError, OSError, ValueError, StopIteration, csv.Error):
-        return False
-
-
-def _last_of_csv(file: Path) -> bool:
-    names = [restored(name) for name in next(csv.reader(text_lines(file, "")))]
-    while names[-4:-3] and names[-4].startswith("p(") and names[-4].endswith(")"):
-        del names[-4]
-    return "id" in names and names[-4:] == ["label", "reasoning", "status", "error"]
-
-
-def _last_of_jsonl(file: Path) -> bool:
-    record = json.loads(next(text_lines(file, "\n")))
-    return isinstance(record, dict) and _ends_like_ours([name for name in record if name != "error"])
-
-
-def _last_of_parquet(file: Path) -> bool:
-    names = list(column_types(file))
-    return names[-1:] == ["error"] and _ends_like_ours(names[:-1])
-
-
-def _ends_like_ours(names: list[str]) -> bool:
-    ending = [name for name in names if name != "labels"][-5:]
+    names = written_columns(file)
+    if file.suffix.lower() == ".csv":
+        while names[-4:-3] and names[-4].startswith("p(") and names[-4].endswith(")"):
+            del names[-4]
+        return "id" in names and names[-4:] == ["label", "reasoning", "status", "error"]
+    # A line of JSON has an error only where there is one.
+    ending = [name for name in names if name not in ("labels", "error")][-5:]
     return "id" in names and ending == ["label", "probabilities", "reasoning", "mode", "status"]

@@ -6,15 +6,26 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from whylabel.data.writers import require_format, table_file
+from whylabel.data.writers import require_format, table_file, written_columns
+from whylabel.host.takeover import check_file
 from whylabel.reasonings.review import ReviewRow
 
 _SCHEMA = {field.name: "number" if field.name == "margin" else "text" for field in fields(ReviewRow)}
 
 
 def write_rows(path: Path, rows: Sequence[ReviewRow]) -> None:
-    """Write the rows, whole or not at all. Raises `UsageError` if the suffix is unknown."""
+    """Write the rows, whole or not at all.
+
+    Raises `UsageError` if the suffix is unknown, or the file holds something else than exported reasonings.
+    """
     require_format(path, "Reasonings")
+    check_file(path, _is_exported, wanted="An export of reasonings", fix="name another file: --export FILE")
     with table_file(path, _SCHEMA) as write:
         for row in rows:
             write(asdict(row))
+
+
+def _is_exported(file: Path) -> bool:
+    """Return whether a file holds exported reasonings: its first columns tell."""
+    first = list(_SCHEMA)[:5]
+    return written_columns(file)[: len(first)] == first

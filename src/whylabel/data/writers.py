@@ -6,18 +6,19 @@ import base64
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import IO, Any
 
 from whylabel.data.cells import escaped
-from whylabel.data.parquet import Schema, arrow_schema
-from whylabel.errors import UsageError
+from whylabel.data.encoding import text_lines
+from whylabel.data.parquet import Schema, arrow_schema, column_types
+from whylabel.errors import DataError, UsageError
 from whylabel.host.atomic import whole_file
 from whylabel.host.terminal import json_text
-from whylabel.text.spreadsheet import harmless
+from whylabel.text.spreadsheet import harmless, restored
 from whylabel.text.words import is_broken
 
 Row = Mapping[str, Any]
@@ -44,6 +45,24 @@ def require_format(path: Path, what: str) -> None:
             where=str(path),
             fix=f"name a file that ends in {', '.join(_WRITERS)}",
         )
+
+
+def written_columns(path: Path) -> list[str]:
+    """Return the columns of a file that `table_file` may have written, by its head; none where it cannot be read."""
+    heads = {".csv": _head_of_csv, ".jsonl": _head_of_jsonl, ".parquet": column_types}
+    try:
+        return list(heads[path.suffix.lower()](path))
+    except (KeyError, DataError, OSError, ValueError, StopIteration, csv.Error):
+        return []
+
+
+def _head_of_csv(path: Path) -> Iterable[str]:
+    return map(restored, next(csv.reader(text_lines(path, ""))))
+
+
+def _head_of_jsonl(path: Path) -> Iterable[str]:
+    record = json.loads(next(text_lines(path, "\n")))
+    return record if isinstance(record, dict) else ()
 
 
 @contextmanager
