@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -19,6 +20,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # With tokens, Ray would write one into the home folder of whoever runs the tests.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
+# Property tests: a few quick examples, the same ones wherever tests must not depend on luck.
+settings.register_profile(
+    "whylabel",
+    max_examples=50,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("whylabel")
 
 CHATML = (
     "{% for message in messages %}"

@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from whylabel.errors import DataError, LabelError
@@ -43,6 +45,22 @@ def scored(gold: str, labels: str, label_set: LabelSet = LABELS) -> ModelScore:
 )
 def test_wilson_interval(right: int, n: int, low: float, high: float) -> None:
     assert wilson_interval(right, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_an_interval_holds_the_share_rises_with_it_and_narrows_with_more_rows(
+    counts: tuple[int, int],
+) -> None:
+    right, n = counts
+    low, high = wilson_interval(right, n)
+    assert 0 <= low <= right / n <= high <= 1 and low < high
+    mirrored = wilson_interval(n - right, n)
+    assert mirrored == pytest.approx((1 - high, 1 - low))
+    if right < n:
+        above = wilson_interval(right + 1, n)
+        assert above[0] > low and above[1] > high
+    narrower = wilson_interval(10 * right, 10 * n)
+    assert narrower[1] - narrower[0] < high - low
 
 
 def test_scores_by_hand() -> None:

@@ -98,7 +98,8 @@ def test_adaptive_reasons_about_the_close_rows_alone(scripted):
     np.testing.assert_allclose(scores(found), expected)
     assert [answer.reasoning is None for answer in found] == [False, False, True, False]
     assert [answer.tokens for answer in found] == [3, 3, 0, 3]
-    assert found[2].seconds < 0.001 < found[0].seconds
+    # Both took part in the same fast pass; only the second waited for a reasoning.
+    assert found[2].seconds + 0.001 <= found[0].seconds
 
 
 def test_what_several_modes_need_is_computed_once(scripted):

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import MistralConfig, MistralForCausalLM
 
 from whylabel.models.load import load, prepare_for_training
@@ -42,6 +44,41 @@ def test_a_label_that_starts_another_one_is_scored_with_its_end(loaded, prompts)
     alone = LabelScorer(loaded, [joy]).log_scores([prompt])
     np.testing.assert_allclose(both[0, 0], alone[0, 0], atol=1e-5)
     assert joy[-1] == joyful[-1] == prompts.eos_id
+
+
+END = 2
+labels_of_few_tokens = st.lists(
+    st.lists(st.integers(5, 7), max_size=4).map(lambda ids: (*ids, END)), min_size=1, max_size=6
+)
+
+
+@settings(max_examples=20)
+@given(
+    labels_of_few_tokens,
+    st.lists(st.lists(st.integers(3, 60), min_size=1, max_size=6), min_size=1, max_size=3),
+)
+def test_labels_that_share_first_tokens_or_start_one_another_are_scored_as_if_alone(loaded, labels, prompts):
+    found = LabelScorer(loaded, labels).log_scores(prompts)
+    np.testing.assert_allclose(found, score_one_by_one(loaded, prompts, labels), atol=1e-4)
+
+
+@given(labels_of_few_tokens)
+def test_a_node_sees_the_tokens_before_it_in_its_own_labels_and_no_others(labels):
+    trie = scoring._Trie.of(labels)
+    paths = [()]
+    for token, parent in zip(trie.tokens, trie.parents, strict=True):
+        paths.append((*paths[parent], token))
+    # Each proper beginning of a label has one node.
+    assert sorted(paths) == sorted({label[:end] for label in labels for end in range(len(label))})
+    assert trie.depths == tuple(map(len, paths[1:]))
+    for label, edges in zip(labels, trie.edges, strict=True):
+        assert [(*paths[node], token) for node, token in edges] == [
+            label[: end + 1] for end in range(len(label))
+        ]
+    seen = [[paths[1:][column] for column in np.flatnonzero(row)] for row in trie.visible]
+    assert [sorted(row, key=len) for row in seen] == [
+        [path[:end] for end in range(1, len(path) + 1)] for path in paths[1:]
+    ]
 
 
 def test_a_batch_does_not_change_a_score(loaded, prompts):

@@ -1,6 +1,8 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from whylabel.reasonings.near_duplicates import NearDuplicates
 
@@ -53,6 +55,21 @@ def test_pairs_above_the_limit_are_found_and_those_below_are_kept(limit):
         else:
             assert not repeats
     assert above >= 30 and found >= 0.98 * above
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcd"), min_size=3, max_size=9), max_size=8),
+    st.sampled_from([0.3, 0.5, 0.75, 0.9, 1.0]),
+)
+def test_what_is_taken_for_a_repetition_is_one_and_equal_texts_always_are(texts, limit):
+    earlier, kept = NearDuplicates(limit), []
+    for words in texts:
+        repeats = earlier.repeats(" ".join(words))
+        most = max((similarity(words, other) for other in kept), default=0.0)
+        assert not repeats or most > limit
+        assert repeats or most < 1 or limit == 1
+        if not repeats:
+            kept.append(words)
 
 
 def test_what_repeats_is_not_remembered():

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from whylabel.errors import LabelError
 from whylabel.text.labels import LabelSet
@@ -15,6 +17,24 @@ def test_labels_that_are_joined_come_apart_again(text):
         if text.isspace() and "very sad" in names and text == " ":
             continue
         assert separator.split(separator.join(names)) == names
+
+
+@given(
+    st.text(min_size=1, max_size=3),
+    st.lists(st.text(max_size=6).map(str.strip).filter(bool), max_size=4, unique=True).map(tuple),
+)
+def test_whatever_labels_a_separator_allows_come_apart_as_they_were_joined(text, names):
+    separator = Separator(text)
+    try:
+        separator.check(names)
+    except LabelError:
+        assert any(separator.core in name for name in names)
+        return
+    assert not any(separator.core in name for name in names)
+    # Where an end of a label and the separator make a separator too early, nobody can tell them apart.
+    joined = separator.join(names)
+    assume(joined.count(separator.core) == max(len(names) - 1, 0))
+    assert separator.split(joined) == names
 
 
 def test_labels_are_joined_as_people_write_them():

@@ -1,0 +1,129 @@
+"""Which rows decide which stage: a row that changes runs those stages again, and no others."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whylabel.pipeline import Pipeline
+from whylabel.pipeline.inputs import Inputs
+from whylabel.pipeline.keys import StageKeys
+from whylabel.reasonings.store import Decision, open_store
+from whylabel.recipe import build_recipe, override_recipe
+from whylabel.run_folder import RunFolder
+from whylabel.types import Dataset, Example, QuestionAnswer
+
+LABELS = ("joy", "fear")
+STAGES = ("reasoner", "suspects", "augment", "baseline", "classifier", "evaluate")
+COVERED = {
+    "train": {"suspects", "augment", "baseline", "classifier", "evaluate"},
+    "validation": {"suspects", "baseline", "classifier"},
+    "test": {"evaluate"},
+}
+"""The stages that each split decides by itself, the content of earlier stages aside."""
+
+REASONING = tuple(QuestionAnswer(str(n), f"question {n}", "yes", "because") for n in range(3))
+
+examples = st.builds(Example, st.text(min_size=1), st.text(min_size=1), st.sampled_from(LABELS))
+splits = st.lists(examples, min_size=1, max_size=4, unique_by=lambda row: row.id).map(tuple)
+datasets = st.builds(Dataset, train=splits, validation=splits, test=splits, labels=st.just(LABELS))
+
+
+def keys_of(recipe, dataset, folder="none", reasoning=(REASONING[:2], REASONING[2:])) -> dict[str, str]:
+    """Return the keys of all stages, as if every stage before had made the same once more."""
+    inputs = Inputs(recipe, dataset)
+    # Both would be read from files, the same ones for all examples.
+    inputs.__dict__ |= {"reasoning_rows": reasoning, "base_fingerprint": "base"}
+    keys = StageKeys(inputs, RunFolder(folder))
+    keys._content = lambda stage, key: stage
+    return {stage: getattr(keys, stage)() for stage in STAGES}
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {stage for stage in STAGES if before[stage] != after[stage]}
+
+
+def other(label: str) -> str:
+    return LABELS[1 - LABELS.index(label)]
+
+
+CHANGES = {
+    "another id": lambda rows, at: (*rows[:at], replace(rows[at], id=rows[at].id + "'"), *rows[at + 1 :]),
+    "another text": lambda rows, at: (
+        *rows[:at],
+        replace(rows[at], text=rows[at].text + " "),
+        *rows[at + 1 :],
+    ),
+    "another label": lambda rows, at: (
+        *rows[:at],
+        replace(rows[at], label=other(rows[at].label)),
+        *rows[at + 1 :],
+    ),
+    "a row less": lambda rows, at: rows[:at] + rows[at + 1 :],
+    "a row more": lambda rows, at: (*rows, Example("new", "text", "joy")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@given(datasets, st.sampled_from(sorted(COVERED)), st.data())
+def test_a_row_that_changes_runs_again_what_its_split_decides_and_no_more(
+    recipe, change, dataset, split, data
+):
+    rows = getattr(dataset, split)
+    at = data.draw(st.integers(0, len(rows) - 1))
+    mended = replace(dataset, **{split: CHANGES[change](rows, at)})
+    assert changed(keys_of(recipe, dataset), keys_of(recipe, mended)) == COVERED[split]
+
+
+@given(datasets)
+def test_the_same_rows_give_the_same_keys(recipe, dataset):
+    again = Dataset(dataset.train, dataset.validation, dataset.test, LABELS)
+    assert keys_of(recipe, dataset) == keys_of(build_recipe(recipe.model_dump()), again)
+    assert keys_of(recipe, dataset) == keys_of(override_recipe(recipe, name="another"), again)
+
+
+@pytest.mark.parametrize(
+    "reasoning", [(REASONING[:1], REASONING[2:]), (REASONING[:2], ()), (REASONING[1::-1], REASONING[2:])]
+)
+def test_reasoning_rows_decide_the_reasoner_and_nothing_else(recipe, reasoning):
+    dataset = Dataset((Example("1", "text", "joy"),), labels=LABELS)
+    before = keys_of(recipe, dataset)
+    assert changed(before, keys_of(recipe, dataset, reasoning=reasoning)) == {"reasoner"}
+
+
+def test_what_people_decide_sorts_the_reasonings_anew_and_runs_nothing_else(recipe, tmp_path):
+    dataset = Dataset((Example("1", "text", "joy"),), labels=LABELS)
+    run = RunFolder(tmp_path)
+    before = keys_of(recipe, dataset, tmp_path)
+    with open_store(run.store) as store:
+        assert keys_of(recipe, dataset, tmp_path) == before
+        store.put_decisions([Decision("row", "rejected", "", "Ada", "2026-01-01T00:00:00Z")])
+    after = keys_of(recipe, dataset, tmp_path)
+    assert changed(before, after) == {"augment"}
+    with open_store(run.store) as store:
+        # The same decision once more is a new one: it may be on a row that was edited meanwhile.
+        store.put_decisions([Decision("row", "rejected", "", "Ada", "2026-01-01T00:00:00Z")])
+    assert changed(after, keys_of(recipe, dataset, tmp_path)) == {"augment"}
+
+
+def test_a_stage_that_made_something_else_runs_those_after_it(recipe):
+    dataset = Dataset((Example("1", "text", "joy"),), labels=LABELS)
+    made: dict[str, str] = {}
+
+    def keys() -> dict[str, str]:
+        inputs = Pipeline(recipe, RunFolder("none"), dataset).inputs
+        stage_keys = StageKeys(inputs, RunFolder("none"))
+        stage_keys._content = lambda stage, key: made.get(stage, stage)
+        return {stage: getattr(stage_keys, stage)() for stage in STAGES}
+
+    before = keys()
+    for stage, after in {
+        "train-reasoner": {"augment"},
+        "augment": {"classifier"},
+        "train-baseline": {"evaluate"},
+        "train-classifier": {"evaluate"},
+    }.items():
+        made[stage] = "something else"
+        assert changed(before, keys()) == after
+        made.clear()
