@@ -62,3 +62,46 @@ def test_lists_of_labels_make_a_recipe_for_several_labels(tmp_path, monkeypatch)
     assert (recipe.task.type, recipe.classifier.target) == ("multi_label", "label")
     assert recipe.task.question == "Which labels fit the text?"
     assert load_dataset(recipe.data, recipe.task, seed=recipe.seed).labels == ("joy", "love")
+
+
+def test_columns_that_are_named_are_those_of_the_recipe(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"text {at},note {at},mood {at % 2},topic {at % 4},key {at},{at}" for at in range(40)]
+    (tmp_path / "many.csv").write_text("\n".join(["text,note,label,topic,key,id", *lines]) + "\n")
+    named = ["--text-column", "note", "--label-column", "topic", "--id-column", "key"]
+    assert main(["init", "many.csv", *named]) == 0
+    recipe = load_recipe(tmp_path / "many.yaml")
+    assert recipe.data.source == "many.csv"
+    assert (recipe.data.text_column, recipe.data.label_column, recipe.data.id_column) == (
+        "note",
+        "topic",
+        "key",
+    )
+    row = load_dataset(recipe.data, recipe.task, seed=recipe.seed).test[0]
+    assert row.text.startswith("note") and row.label.startswith("topic") and row.id.startswith("key")
+    said = capsys.readouterr().err
+    assert "Wrote many.yaml: text 'note', label 'topic', train " in said and " · test " in said
+
+
+def test_what_is_merely_worth_knowing_is_not_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"text {at},label {min(at % 20, 1)}" for at in range(60)]
+    (tmp_path / "rare.csv").write_text("\n".join(["text,label", *rows, "text 1,label 1"]) + "\n")
+    assert main(["inspect", "rare.csv", "--json"]) == 0
+    found = {
+        finding["severity"]: finding["message"] for finding in json.loads(capsys.readouterr().out)["findings"]
+    }
+    assert main(["init", "rare.csv"]) == 0
+    said = capsys.readouterr().err
+    for severity, message in found.items():
+        assert (f"{severity}: {message}\n  fix: " in said) == (severity != "info")
+    assert "info:" not in said
+
+
+def test_data_of_one_label_is_refused_with_its_first_error(data, tmp_path, capsys):
+    data.write_text("text,label\n" + "".join(f"text {at},a\n" for at in range(9)))
+    assert main(["init", data.name]) == 2
+    said = capsys.readouterr().err
+    assert f"where: {data.name}\n  fix: " in said
+    data.write_text("text,label\n" + "".join(f"text {at},{'ab'[at % 2]}\n" for at in range(9)))
+    assert main(["init", data.name]) == 0

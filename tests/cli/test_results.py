@@ -1,8 +1,11 @@
+import io
 import json
 
-from whylabel.cli.results import _paired, print_results
+from rich.console import Console
+
+from whylabel.cli.results import _comparison, _paired, _predictions, print_results
 from whylabel.evaluation.evaluate import evaluate
-from whylabel.evaluation.predictions import write_predictions
+from whylabel.evaluation.predictions import PredictionRow, write_predictions
 from whylabel.recipe import EvaluationConfig
 from whylabel.run_folder import RunFolder
 from whylabel.text.labels import LabelSet
@@ -75,3 +78,109 @@ def test_the_predictions_shown_say_why_where_a_mode_does(tmp_path, capsys):
     assert "classifier, fast" in shown and "in mode reasoned:" in shown
     assert f"whylabel predict --model {run.path} --mode reasoned" in shown
     assert shown.count("why:   for") == 4 and shown.count("label: a") == 4
+
+
+def figures(accuracy, mode="fast", interval=True, key="accuracy"):
+    between = [accuracy - 0.125, accuracy + 0.125] if interval else None
+    return {
+        key: accuracy,
+        f"{key}_ci95": between,
+        "macro_f1": accuracy / 2,
+        "macro_f1_ci95": between,
+        "mode": mode,
+        "n": int(1000 * accuracy) + 1000,
+        "cost": {"seconds_per_row": accuracy / 10, "tokens_per_row": accuracy * 10},
+    }
+
+
+def cells(metrics):
+    """Return the title and the rows of the table."""
+    console = Console(width=200, file=io.StringIO())
+    table = _comparison(metrics)
+    console.print(table)
+    lines = console.file.getvalue().splitlines()
+    rows = [line.replace("┃", "│").strip("│ ").split("│") for line in lines if "│" in line or "┃" in line]
+    assert [column.justify for column in table.columns] == ["left", *["right"] * 4]
+    return table.title, [[cell.strip() for cell in row] for row in rows]
+
+
+def test_every_number_of_the_comparison_stands_in_its_cell():
+    one = {
+        "baseline": figures(0.5),
+        "classifier": figures(0.625),
+        "floors": {"majority": figures(0.25, interval=False)},
+    }
+    title, rows = cells(one)
+    assert title == "test split, 1,625 rows, 95 % intervals"
+    assert rows == [
+        ["model", "accuracy", "macro-F1", "seconds/row", "tokens/row"],
+        ["majority", "25.0 %", "12.5 %", "0.025", "2.5"],
+        ["baseline", "50.0 %  [37.5, 62.5]", "25.0 %  [37.5, 62.5]", "0.050", "5.0"],
+        ["classifier", "62.5 %  [50.0, 75.0]", "31.2 %  [50.0, 75.0]", "0.062", "6.2"],
+    ]
+
+
+def test_modes_follow_the_default_one():
+    modes = {"fast": figures(0.375), "reasoned": figures(0.625, "reasoned"), "blend": figures(0.75, "blend")}
+    title, rows = cells({"classifier": figures(0.625, "reasoned"), "baseline": None, "modes": modes})
+    assert title.endswith("95 % intervals; the default mode first")
+    assert [row[:2] for row in rows[1:]] == [
+        ["classifier, reasoned", "62.5 %  [50.0, 75.0]"],
+        ["classifier, fast", "37.5 %  [25.0, 50.0]"],
+        ["classifier, blend", "75.0 %  [62.5, 87.5]"],
+    ]
+    # One mode alone is no choice of several.
+    title, rows = cells({"classifier": figures(0.5), "modes": {"fast": figures(0.5)}})
+    assert "default" not in title and [row[0] for row in rows[1:]] == ["classifier"]
+
+
+def test_where_labels_are_decided_one_by_one_f1_takes_the_place_of_accuracy():
+    _, rows = cells({"classifier": figures(0.5, key="micro_f1"), "baseline": figures(0.25, key="micro_f1")})
+    assert rows[0][1] == "micro-F1"
+    assert [row[:2] for row in rows[1:]] == [
+        ["baseline", "25.0 %  [12.5, 37.5]"],
+        ["classifier", "50.0 %  [37.5, 62.5]"],
+    ]
+    line = _paired({"micro_f1_difference": 0.25, "micro_f1_difference_ci95": [0.125, 0.375]})
+    assert line == "classifier − baseline: +25.0 points of micro-F1, 95 % interval +12.5 to +37.5"
+    line = _paired({"difference": 0.25, "ci95": [0.125, 0.375], "mcnemar_p": 0.25})
+    assert line == (
+        "classifier − baseline: +25.0 points of accuracy, 95 % interval +12.5 to +37.5, exact McNemar p = 0.25"
+    )
+
+
+def test_a_few_predictions_are_shown_with_what_is_wrong_with_them(tmp_path):
+    run = RunFolder(tmp_path)
+    said = [
+        ("a  text\nof lines", "joy", Prediction("1", "joy", (0.75, 0.25), "so\nit  is", "reasoned")),
+        ("long " * 60, "joy", Prediction("2", "fear", (0.25, 0.75), "why " * 80, "reasoned")),
+        ("failed", "", Prediction("3", "", (), mode="reasoned", status="failed", error="lost")),
+        ("none fits", "joy", Prediction("4", "", (0.1, 0.2), "", "reasoned")),
+        ("all", "fear", Prediction("5", "fear", (0.0, 1.0), None, "reasoned")),
+        ("one more", "fear", Prediction("6", "fear", (0.0, 1.0), None, "reasoned")),
+    ]
+    rows = [
+        PredictionRow(model, text, gold, prediction)
+        for model in ("baseline", "classifier")
+        for text, gold, prediction in said
+    ]
+    write_predictions(run.predictions, rows)
+    metrics = {"classifier": figures(0.5, "reasoned")}
+    assert _predictions(run, metrics) == [
+        "• a text of lines",
+        "    why:   so it is",
+        "    label: joy (75%; right)",
+        f"• {'long ' * 28}".rstrip(),
+        f"    why:   {'why ' * 55}".rstrip(),
+        "    label: fear (75%; wrong, gold is joy)",
+        "• failed",
+        "    label: nothing (0%; wrong, gold is nothing)",
+        "• none fits",
+        "    why:   ",
+        "    label: nothing (20%; wrong, gold is joy)",
+        "• all",
+        "    label: fear (100%; right)",
+    ]
+    several = {"classifier": figures(0.5, "reasoned", key="micro_f1"), "modes": {"fast": {}, "reasoned": {}}}
+    lines = _predictions(run, several)
+    assert lines[0] == "in mode reasoned:" and "    label: joy (right)" in lines
