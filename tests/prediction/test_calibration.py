@@ -166,3 +166,54 @@ def test_the_default_mode_is_the_likeliest_and_a_dearer_one_must_earn_it():
     assert chosen(scores, noise) == "fast"
     assert chosen(noise, scores) == "reasoned"
     assert chosen(scores + noise, scores - noise) == "blend"
+
+
+def test_the_default_mode_is_chosen_on_the_rows_that_both_ways_could_score():
+    scores, gold = drawn(1.0, rows=400)
+    noise = np.random.default_rng(3).normal(size=scores.shape) * 3
+    fast, reasoned = scores.copy(), noise.copy()
+    fast[:150] = reasoned[250:] = NAN
+    by_mode = {"fast": fast, "reasoned": reasoned}
+    found = calibrate(by_mode, gold, 0.3)
+    assert found.blend_weight is not None
+    whole = {mode: rows[150:250] for mode, rows in by_mode.items()}
+    assert default_mode(found, by_mode, gold) == default_mode(found, whole, gold[150:250]) == "fast"
+    # The other way round it is the dearer one that is right.
+    swapped = {"fast": noise.copy(), "reasoned": scores.copy()}
+    swapped["fast"][:150] = swapped["reasoned"][250:] = NAN
+    assert default_mode(calibrate(swapped, gold, 0.3), swapped, gold) == "reasoned"
+
+
+def test_exactly_enough_rows_are_enough():
+    scores, gold = drawn(2.0, rows=LEAST_ROWS)
+    found = calibrate({"fast": scores, "reasoned": scores * 2}, gold, 0.3)
+    assert set(found.temperatures) == {"fast", "reasoned", "blend"} and found.adaptive is not None
+    assert found.temperatures["blend"].n == LEAST_ROWS
+    less = {"fast": scores[:-1], "reasoned": scores}
+    assert set(calibrate(less, gold, 0.3).temperatures) == {"reasoned"}
+
+
+def test_only_reasoned_scores_make_no_blend():
+    scores, gold = drawn(2.0, rows=60)
+    found = calibrate({"reasoned": scores, "vote": scores}, gold, 0.3)
+    assert set(found.temperatures) == {"reasoned", "vote"}
+    assert (found.adaptive, found.blend_weight) == (None, None)
+
+
+def test_a_temperature_is_kept_within_bounds_and_never_makes_labels_less_likely():
+    certain = np.eye(4)[np.arange(400) % 4] / 5
+    found = fit_temperature(certain, np.arange(400) % 4)
+    assert np.exp(-3) <= found.temperature < 0.06
+    wrong = fit_temperature(np.eye(4)[np.arange(400) % 4] * 50, (np.arange(400) + 1) % 4)
+    assert 19 < wrong.temperature <= np.exp(3)
+    assert wrong.nll_after < wrong.nll_before
+
+
+def test_an_uncalibrated_mode_has_temperature_one():
+    scores = np.array([[2.0, 1.0]])
+    np.testing.assert_allclose(Calibration().log_probabilities("fast", scores), tempered(scores, 1.0))
+
+
+def test_margins_are_between_the_two_best_wherever_they_stand():
+    log_probabilities = np.log([[0.1, 0.6, 0.3], [0.5, 0.5, 1e-9], [0.3, 0.1, 0.6]])
+    np.testing.assert_allclose(margins(log_probabilities), [0.3, 0.0, 0.3])

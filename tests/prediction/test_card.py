@@ -7,10 +7,11 @@ import pytest
 
 from whylabel.errors import ModelError
 from whylabel.prediction.calibration import Adaptive, Calibration, Temperature
-from whylabel.prediction.card import MODES, ModelCard, TrainingColumns, Vote
+from whylabel.prediction.card import MODES, ModelCard, TrainingColumns, Vote, check_modes
 from whylabel.prediction.multi_label import MultiLabel
 from whylabel.text.labels import LabelSet
 from whylabel.text.several_labels import Separator
+from whylabel.version import __version__
 
 FIT = Temperature(1.5, 40, 0.7, 0.6)
 BOTH = Calibration({"fast": FIT, "reasoned": FIT, "blend": FIT}, Adaptive(0.2, 0.3), 0.4)
@@ -90,3 +91,93 @@ def test_the_columns_of_the_training_data_come_back():
     assert card("label").to_json()["columns"] is None
     older = {key: value for key, value in mine.to_json().items() if key != "columns"}
     assert ModelCard.from_json(older, Path("m")).columns is None
+
+
+def test_the_first_mode_that_reasons_explains():
+    assert card("dual").explaining_mode == "reasoned"
+    assert card("dual").calibrated(BOTH, "adaptive").explaining_mode == "reasoned"
+    assert card("dual").calibrated(BOTH, "blend").explaining_mode == "blend"
+    assert replace(card("dual"), modes=("fast", "vote")).explaining_mode == "vote"
+    assert card("reasoning_label").explaining_mode == "reasoned"
+    assert card("label").explaining_mode == "fast"
+
+
+def test_a_model_that_kept_no_reasoning_gets_no_mode_that_needs_one():
+    fast = replace(card("dual"), modes=("fast",))
+    assert fast.calibrated(Calibration({"fast": FIT}), "fast").modes == ("fast",)
+    with pytest.raises(ModelError, match="It can: fast") as caught:
+        fast.check_mode("reasoned")
+    assert "augment kept none" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("target", "can"),
+    [
+        ("label", ["fast"]),
+        ("multi_task", ["fast"]),
+        ("label_reasoning", ["fast"]),
+        ("reasoning_label", ["reasoned", "vote"]),
+        ("dual", ["fast", "reasoned", "vote", "adaptive", "blend"]),
+    ],
+)
+def test_what_a_target_can_ever_answer_in(target, can):
+    check_modes(target, can)
+    for mode in {"fast", "reasoned", "vote", "adaptive", "blend"} - set(can):
+        with pytest.raises(
+            ModelError, match=f"A model of target {target} cannot answer in mode '{mode}'"
+        ) as caught:
+            check_modes(target, [*can, mode])
+        assert f"It can: {', '.join(can)}." in str(caught.value)
+        needed = caught.value.fix.rpartition("classifier.target: ")[2]
+        # What the cure names has the mode.
+        named = needed.replace("(or ", "").replace(")", "").split()
+        for each in named:
+            check_modes(each, [mode])
+
+
+def test_a_model_of_several_labels_cannot_abstain():
+    card("label").check_abstaining()
+    with pytest.raises(ModelError, match="cannot abstain"):
+        card("label", multi_label=MultiLabel()).check_abstaining()
+
+
+def test_a_card_without_modes_has_those_of_its_target():
+    said = {**card("dual").to_json(), "modes": []}
+    assert ModelCard.from_json(said, Path("m")).modes == MODES["dual"]
+
+
+def test_each_mode_has_its_own_temperature():
+    scores = np.array([1.0, 2.0])
+    mine = card("dual", calibration=Calibration({"fast": FIT}))
+    cold = np.exp([1.0, 2.0]) / np.exp([1.0, 2.0]).sum()
+    warm = np.exp(scores / 1.5) / np.exp(scores / 1.5).sum()
+    np.testing.assert_allclose(mine.answer("fast", scores)[1], warm)
+    np.testing.assert_allclose(mine.answer("reasoned", scores)[1], cold)
+
+
+def test_the_file_says_all_there_is():
+    said = card("dual", calibration=BOTH, vote=Vote(3, 0.5, 1)).to_json()
+    assert said == {
+        "format": 1,
+        "whylabel": __version__,
+        "task": {"type": "single_label", "question": "Which?", "name": "Kind"},
+        "labels": ["a", "b"],
+        "label_descriptions": {"a": "first"},
+        "target": "dual",
+        "modes": ["fast", "reasoned", "vote"],
+        "calibration": BOTH.to_json(),
+        "thresholds": None,
+        "vote": {"reasonings": 3, "temperature": 0.5, "seed": 1},
+        "prompt_style": "compact",
+        "max_text_tokens": 64,
+        "max_reasoning_tokens": 16,
+        "lineage": {"seed": 1},
+    }
+    several = card("label", multi_label=MultiLabel(Separator("|"))).to_json()
+    assert several["task"] == {
+        "type": "multi_label",
+        "question": "Which?",
+        "name": "Kind",
+        "label_separator": "|",
+    }
+    assert several["vote"] is None

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -209,6 +211,41 @@ def test_very_many_labels_are_scored_in_parts_of_bounded_memory(loaded, prompts,
     np.testing.assert_allclose(LabelScorer(loaded, continuations).log_scores(inputs), expected, atol=1e-5)
     assert len(passes) > len(inputs)
     assert max(passes) <= most
+
+
+@given(st.lists(st.integers(1, 30), max_size=12), st.integers(1, 200), st.integers(1, 200))
+def test_batches_are_as_full_as_memory_allows_the_longest_prompts_first(
+    loaded, lengths, most_tokens, most_logits
+):
+    scorer = LabelScorer(loaded, [(5, 6, END), (5, END)])
+    nodes = 3  # The prompt's end, 5, and 6 behind it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "_CPU_TOKENS_PER_BATCH", most_tokens)
+        patch.setattr(scoring, "_LOGITS_PER_BATCH", most_logits * int(loaded.model.config.vocab_size))
+        batches = list(scorer._batches([[7] * length for length in lengths]))
+    placed = [place for batch in batches for place in batch]
+    assert sorted(placed) == list(range(len(lengths)))
+    assert [lengths[place] for place in placed] == sorted(lengths, reverse=True)
+
+    def fits(rows):
+        return len(rows) * (lengths[rows[0]] + nodes) <= most_tokens and len(rows) * nodes <= most_logits
+
+    assert all(fits(batch) or len(batch) == 1 for batch in batches)
+    assert not any(fits([*one, other[0]]) for one, other in pairwise(batches))
+
+
+@given(labels_of_few_tokens, st.integers(1, 12))
+def test_labels_are_parted_into_as_few_tries_as_memory_allows_like_beside_like(labels, most):
+    groups = list(scoring._groups(labels, most))
+
+    def fits(places):
+        return len({labels[place][:end] for place in places for end in range(len(labels[place]))}) <= most
+
+    placed = [place for group in groups for place in group]
+    assert sorted(placed) == list(range(len(labels)))
+    assert [labels[place] for place in placed] == sorted(labels)
+    assert all(fits(group) or len(group) == 1 for group in groups)
+    assert not any(fits([*one, other[0]]) for one, other in pairwise(groups))
 
 
 def test_the_check_of_the_mask_costs_the_same_for_many_labels(loaded, prompts, monkeypatch):
