@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from trained_models import LABELS, RECIPE, labelled, train_tiny
+from whylabel.engines.base import Completion
 from whylabel.engines.scripted import ScriptedEngine
 from whylabel.models.load import load, prepare_for_training
 from whylabel.prediction.calibration import Adaptive, Calibration, Temperature, tempered
-from whylabel.prediction.card import ModelCard, Vote
+from whylabel.prediction.card import MODES, ModelCard, Vote
 from whylabel.prediction.modes import Answer, Reader, averaged
+from whylabel.prediction.multi_label import MultiLabel
 from whylabel.prediction.scoring import probabilities, score_one_by_one
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import override_recipe
@@ -138,6 +140,104 @@ def test_votes_are_averaged_as_probabilities(scripted):
     assert (found.seconds, found.tokens) == (3.5, 30)
     assert averaged([gone, gone]) == Answer(None, seconds=1.0, error="lost")
     assert np.isfinite(averaged([Answer(np.array([0.0, -2000.0]))]).log_scores).all()
+
+
+def test_of_equally_sure_votes_the_first_that_voted_speaks():
+    votes = [
+        Answer(np.log([0.4, 0.6]), "no"),
+        Answer(np.log([0.8, 0.2]), "one"),
+        Answer(np.log([0.8, 0.2]), "two"),
+    ]
+    assert averaged(votes).reasoning == "one"
+
+
+class Stopping:
+    """An engine whose completions end as they are told, and which notes what it was asked."""
+
+    name = "stopping"
+
+    def __init__(self, *ends):
+        self.ends, self.asked = ends, []
+
+    def generate(self, prompts, sampling):
+        self.asked.append((prompts, sampling))
+        # The last comes first: engines may answer in any order.
+        for index, (finish, stop_id) in reversed(list(enumerate(self.ends))):
+            yield Completion(index, "because of that", 9, 3, finish, 0.5, stop_id=stop_id)
+
+    def close(self):
+        pass
+
+
+def test_how_a_reasoning_ended_is_said_of_the_prediction(scripted):
+    marker, end = scripted.prompts.marker_id, scripted.prompts.eos_id
+    engine = Stopping(("stop", marker), ("length", None), ("stop", end), ("stop", None))
+    scripted.reader._engine = engine
+    found = scripted.reader.read(TEXTS, ["reasoned"])["reasoned"]
+    assert [answer.status for answer in found] == ["ok", "reasoning_cut", "label_forced", "ok"]
+    np.testing.assert_array_equal(scores(found), REASONED)
+    assert all(answer.seconds >= 0.5 for answer in found)
+    ((prompts, sampling),) = engine.asked
+    assert [list(prompt.ids) for prompt in prompts] == [
+        scripted.prompts.classifier(text, "reasoning_label") for text in TEXTS
+    ]
+    assert sampling.max_new_tokens == 16 and sampling.temperature == 0
+    assert set(sampling.stop_ids) == set(scripted.prompts.stop_ids)
+
+
+def test_votes_are_drawn_as_the_card_says(scripted):
+    scripted.reader._card = replace(scripted.card, vote=Vote(2, 0.9, 5))
+    engine = scripted.reader._engine = Stopping(*[("stop", None)] * 8)
+    found = scripted.reader.read(TEXTS, ["vote"])["vote"]
+    np.testing.assert_allclose(np.exp(scores(found)), np.exp(REASONED))
+    assert {answer.tokens for answer in found} == {6}
+    ((prompts, sampling),) = engine.asked
+    assert (sampling.temperature, sampling.seed) == (0.9, 5)
+    assert [prompt.ids for prompt in prompts[::2]] == [prompt.ids for prompt in prompts[1::2]]
+    assert len({prompt.ids for prompt in prompts}) == 4
+
+
+def test_seconds_are_shared_among_the_texts_that_were_scored_together(scripted, monkeypatch):
+    clock = iter([10.0, 18.0, 20.0, 23.0])
+    monkeypatch.setattr("whylabel.prediction.modes.time.monotonic", lambda: next(clock))
+    assert [answer.seconds for answer in scripted.reader.read(TEXTS, ["fast"])["fast"]] == [2.0] * 4
+    assert [answer.seconds for answer in scripted.reader.read(TEXTS[:1], ["fast"])["fast"]] == [3.0]
+
+
+def test_no_texts_have_no_answers(scripted):
+    assert scripted.reader.read([], ["fast", "reasoned", "blend", "adaptive"]) == {
+        mode: [] for mode in ("fast", "reasoned", "blend", "adaptive")
+    }
+
+
+def untrained(tiny_model_folder, target, **values):
+    loaded = load(str(tiny_model_folder), device="cpu")
+    prepare_for_training(loaded)
+    prompts = Prompts(loaded.tokenizer)
+    card = ModelCard(LABELS, target, "?", "Label", "compact", 64, 16, {}, MODES[target], **values)
+    return loaded, prompts, Reader(loaded, card, prompts, ScriptedEngine(["so"]))
+
+
+def test_where_a_text_may_have_several_labels_each_is_decided_by_itself(tiny_model_folder):
+    loaded, prompts, reader = untrained(tiny_model_folder, "label", multi_label=MultiLabel())
+    found = scores(reader.read(TEXTS, ["fast"])["fast"])
+    answers = [prompts.decided(True), prompts.decided(False)]
+    for row, text in zip(found, TEXTS, strict=True):
+        whole = [[*prompts.undecided(text), *prompts.decision(name)] for name in LABELS.names]
+        expected = score_one_by_one(loaded, whole, answers)
+        np.testing.assert_allclose(row, expected[:, 0] - expected[:, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("target", ["label", "label_reasoning", "multi_task"])
+def test_labels_are_scored_in_the_form_that_the_target_was_trained_in(tiny_model_folder, target):
+    loaded, prompts, reader = untrained(tiny_model_folder, target)
+    form = "label_reasoning" if target == "label_reasoning" else "label"
+    expected = score_one_by_one(
+        loaded,
+        [prompts.classifier(text, form) for text in TEXTS],
+        [prompts.label_ids(name, form) for name in LABELS.names],
+    )
+    np.testing.assert_allclose(scores(reader.read(TEXTS, ["fast"])["fast"]), expected, atol=1e-4)
 
 
 @pytest.fixture(scope="module")
