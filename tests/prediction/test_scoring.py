@@ -48,6 +48,19 @@ def test_a_label_that_starts_another_one_is_scored_with_its_end(loaded, prompts)
     assert joy[-1] == joyful[-1] == prompts.eos_id
 
 
+def test_the_plain_way_is_the_sum_over_the_tokens_of_a_label(loaded):
+    prompt, label = [10, 11, 12], [5, 6, 2]
+    with torch.inference_mode():
+        logits = loaded.model(torch.tensor([[*prompt, *label]])).logits[0].double()
+    chances = torch.softmax(logits, dim=-1)
+    # What is said at a place is the token after it.
+    by_hand = sum(float(torch.log(chances[at, token])) for at, token in zip((2, 3, 4), label, strict=True))
+    found = score_one_by_one(loaded, [[13], prompt], [[7], label])
+    assert found.shape == (2, 2)
+    assert found[1, 1] == pytest.approx(by_hand, abs=1e-4)
+    assert found[1, 0] == pytest.approx(float(torch.log(chances[2, 7])), abs=1e-4)
+
+
 END = 2
 labels_of_few_tokens = st.lists(
     st.lists(st.integers(5, 7), max_size=4).map(lambda ids: (*ids, END)), min_size=1, max_size=6
@@ -61,6 +74,8 @@ labels_of_few_tokens = st.lists(
 )
 def test_labels_that_share_first_tokens_or_start_one_another_are_scored_as_if_alone(loaded, labels, prompts):
     found = LabelScorer(loaded, labels).log_scores(prompts)
+    # By the tree: where it were wrong, all labels would silently be scored the slow way.
+    assert loaded.honours_tree_masks is True
     np.testing.assert_allclose(found, score_one_by_one(loaded, prompts, labels), atol=1e-4)
 
 
