@@ -1,0 +1,394 @@
+"""Mutation testing: put small faults into the package, one at a time, and see whether the tests notice.
+
+    python scripts/mutation.py prediction reasonings/filters.py --sample 40
+    python scripts/mutation.py --table
+
+The first form tries faults in wings or files (of those in `TESTS`), the second only writes docs/mutation.md from
+what is known. Each fault is tried in a process of its own, forked from one that has torch and the like in memory, in
+a copy of the repository, with the tests that run its lines, the quickest first. The copy and the results are in
+`.mutation/`: a command that is stopped goes on where it was, and after a change of the tests only the survivors are
+tried again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mutants import Mutant, mutants
+from mutation_page import write_page
+
+ROOT = Path(__file__).parents[1]
+WORK = ROOT / ".mutation"
+TREE, RESULTS, COVERED, LOG = (WORK / name for name in ("tree", "results.jsonl", "covered.json", "log.txt"))
+PACKAGE = Path("src/whylabel")
+TESTS = {
+    "prediction": ("tests/prediction",),
+    "reasonings": ("tests/reasonings", "tests/stages/augment"),
+    "pipeline": ("tests/pipeline",),
+    "cli": ("tests/cli", "tests/pipeline/test_whole_runs.py"),
+}
+"""Where the tests of a wing are."""
+
+# Whatever takes long to import and is none of ours, so that a forked process has it at once.
+HEAVY = (
+    *(
+        "click",
+        "coverage",
+        "hypothesis",
+        "jinja2",
+        "numpy",
+        "pandas",
+        "pyarrow.parquet",
+        "pydantic",
+        "pytest",
+        "yaml",
+    ),
+    *(
+        "rich.console",
+        "rich.progress",
+        "rich.table",
+        "scipy.optimize",
+        "sklearn.feature_extraction.text",
+        "tokenizers",
+    ),
+    *(
+        "sklearn.linear_model",
+        "torch",
+        "transformers",
+        "transformers.models.llama.modeling_llama",
+        "accelerate",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one fault. `source` and `tests` are hashes of the file and of the tests that were tried."""
+
+    file: str
+    source: str
+    name: str
+    line: int
+    text: str
+    change: str
+    outcome: str
+    tests: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Covered:
+    """What one test file runs: seconds by test, and tests by line of each file; `*` stands for all of its tests.
+
+    `shared` are the seconds that it takes to make what its tests share.
+    """
+
+    key: str
+    shared: float
+    seconds: dict[str, float]
+    lines: dict[str, dict[str, list[str]]]
+
+
+def main() -> None:
+    """Try the faults that are asked for, then write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "targets", nargs="*", metavar="WING|FILE", help=f"of {', '.join(TESTS)} [default: all]"
+    )
+    parser.add_argument(
+        "--sample", type=int, default=300, help="at most so many faults a file [default: 300]"
+    )
+    parser.add_argument("--seed", type=int, default=13, help="decides the sample [default: 13]")
+    parser.add_argument(
+        "--seconds", type=float, default=30, help="of tests a fault, the quickest [default: 30]"
+    )
+    parser.add_argument("--table", action="store_true", help="try nothing, write docs/mutation.md")
+    asked = parser.parse_args()
+    if not asked.table:
+        _prepare()
+        for file in _files(asked.targets or list(TESTS)):
+            _try_file(file, asked.sample, asked.seed, asked.seconds)
+    known = {}
+    for file in _files(list(TESTS)):
+        every = _mutants_of(ROOT / file)
+        done = _results(file, _hash((ROOT / file).read_text(encoding="utf-8")))
+        known[str(file)] = every, [done[mutant.name] for mutant in every if mutant.name in done]
+    write_page(ROOT / "docs" / "mutation.md", known)
+
+
+def _files(targets: Sequence[str]) -> Iterator[Path]:
+    for target in targets:
+        path = PACKAGE / target
+        if target.split("/")[0] not in TESTS or not (ROOT / path).exists():
+            sys.exit(
+                f"No such wing or file: {target}. Known: {', '.join(TESTS)}, and their files, as cli/run.py"
+            )
+        if path.suffix:
+            yield path
+        else:
+            every = sorted((ROOT / path).glob("*.py"))
+            yield from (each.relative_to(ROOT) for each in every if each.name != "__init__.py")
+
+
+def _mutants_of(path: Path) -> list[Mutant]:
+    return list(mutants(path.read_text(encoding="utf-8")))
+
+
+def _try_file(file: Path, sample: int, seed: int, budget: float) -> None:
+    found = _mutants_of(TREE / file)
+    # A larger sample holds the smaller one.
+    order = random.Random(f"{seed}-{file}").sample(range(len(found)), len(found))[:sample]
+    text = (TREE / file).read_text(encoding="utf-8")
+    lines, source = text.splitlines(), _hash(text)
+    done = _results(file, source)
+    covered = _coverage(file.parts[2])
+    for count, mutant in enumerate((found[at] for at in sorted(order)), start=1):
+        chosen = _chosen(covered, file, mutant, budget)
+        tests = _hash(sorted((test, covered[_file_of(test)].key) for test in chosen))
+        before = done.get(mutant.name)
+        if before and (before.outcome == "killed" or before.tests == tests):
+            continue
+        started = time.monotonic()
+        outcome = _outcome(file, mutant, chosen) if chosen else "no test"
+        seconds = round(time.monotonic() - started, 1)
+        line = lines[mutant.line - 1].strip()
+        _keep(
+            Result(str(file), source, mutant.name, mutant.line, line, mutant.change, outcome, tests, seconds)
+        )
+        print(f"{file}:{mutant.line} {count}/{len(order)} {outcome} {seconds} s: {mutant.change}", flush=True)
+
+
+def _outcome(file: Path, mutant: Mutant, chosen: dict[str, float]) -> str:
+    """Return `killed` or `survived`: the tests fail, or run out of time, with the fault in the file."""
+    place = TREE / file
+    place.write_text(mutant.source, encoding="utf-8")
+    try:
+        code = _in_child(partial(_pytest, chosen), limit=90 + 5 * sum(chosen.values()))
+    finally:
+        # With its old time, so that what Python has compiled of it is right again.
+        shutil.copy2(ROOT / file, place)
+    return "survived" if code == 0 else "killed"
+
+
+def _chosen(covered: dict[str, Covered], file: Path, mutant: Mutant, budget: float) -> dict[str, float]:
+    """Return the tests that run the fault's lines, with their seconds, in the order in which they are to run.
+
+    Where no test runs them, it is those that run anything of the file.
+    """
+    found: set[str] = set()
+    for touched in covered.values():
+        lines = touched.lines.get(str(file), {})
+        here = {
+            test for line in range(mutant.line, mutant.last_line + 1) for test in lines.get(str(line), [])
+        }
+        found |= set(touched.seconds) if "*" in here else here
+    if not found:  # It runs when the module is imported.
+        found = {
+            test for touched in covered.values() if str(file) in touched.lines for test in touched.seconds
+        }
+    by_file: dict[str, dict[str, float]] = {}
+    for test in sorted(found, key=lambda test: (covered[_file_of(test)].seconds[test], test)):
+        by_file.setdefault(_file_of(test), {})[test] = covered[_file_of(test)].seconds[test]
+    kept: dict[str, float] = {}
+    spent = 0.0
+    for name in sorted(by_file, key=lambda name: covered[name].shared + sum(by_file[name].values())):
+        spent += covered[name].shared
+        for test, seconds in by_file[name].items():
+            spent += seconds
+            if kept and spent > budget:
+                break
+            kept[test] = seconds
+    return kept
+
+
+def _coverage(wing: str) -> dict[str, Covered]:
+    """Return what each test file of a wing runs, measured again where it, or the wing, has changed."""
+    path = WORK / f"coverage-{wing}.json"
+    known = {}
+    if path.exists():
+        known = {name: Covered(**found) for name, found in json.loads(path.read_text()).items()}
+    sources = _hash(sorted((str(p), p.read_text()) for p in (TREE / PACKAGE / wing).glob("*.py")))
+    keys = {name: _hash([sources, (TREE / name).read_text()]) for name in _test_files(wing)}
+    for name, key in keys.items():
+        if name not in known or known[name].key != key:
+            print(f"what does {name} run?", flush=True)
+            if _in_child(partial(_measured, name, wing), limit=1800) != 0:
+                sys.exit(f"{name} fails without any fault; see {LOG}")
+            known[name] = Covered(key, **json.loads(COVERED.read_text()))
+            path.write_text(json.dumps({each: asdict(found) for each, found in known.items()}))
+    return {name: known[name] for name in keys}
+
+
+def _test_files(wing: str) -> list[str]:
+    places = [TREE / place for place in TESTS[wing]]
+    files = [
+        file for place in places for file in ([place] if place.suffix else sorted(place.rglob("test_*.py")))
+    ]
+    return [str(file.relative_to(TREE)) for file in files]
+
+
+# -- in a forked process -----------------------------------------------------------------------------------------
+
+
+def _in_child(work: Callable[[], int], limit: float) -> int:
+    """Return the exit code of some work in a forked process in the copy of the repository; 124 out of time."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        with LOG.open("wb") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        os.chdir(TREE)
+        sys.path.insert(0, str(TREE / "src"))
+        code = 1
+        try:
+            code = work()
+        finally:
+            os._exit(code)
+    until = time.monotonic() + limit
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return 124
+
+
+def _pytest(chosen: dict[str, float]) -> int:
+    """Run tests until the first one fails."""
+    import pytest
+
+    class Chosen:
+        def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+            order = {name: at for at, name in enumerate(chosen)}
+            items[:] = sorted(
+                (item for item in items if item.nodeid in order), key=lambda item: order[item.nodeid]
+            )
+
+    files = sorted({_file_of(name) for name in chosen})
+    return int(pytest.main(["-x", "-q", *_OPTIONS, *files], plugins=[Chosen()]))
+
+
+def _measured(name: str, wing: str) -> int:
+    """Run a test file, and write into `COVERED` what it runs."""
+    import coverage
+    import pytest
+
+    measure = coverage.Coverage(data_file=None, source=[str(TREE / PACKAGE / wing)], config_file=False)
+    seconds: dict[str, float] = {}
+    shared: list[float] = []
+
+    class Watching:
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
+            measure.switch_context(item.nodeid)
+            return (yield)
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
+            # What a shared fixture runs, it runs for all tests of the file.
+            if fixturedef.scope != "function":
+                measure.switch_context("*")
+            test, started = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0], time.monotonic()
+            found = yield
+            if fixturedef.scope != "function":
+                spent = time.monotonic() - started
+                shared.append(spent)
+                seconds[test] = seconds.get(test, 0) - spent
+            measure.switch_context(test)
+            return found
+
+        def pytest_runtest_logreport(self, report: Any) -> None:
+            seconds[report.nodeid] = seconds.get(report.nodeid, 0) + report.duration
+
+    # Python keeps what it compiles here, without any fault in it, and pytest what it makes of the tests.
+    sys.dont_write_bytecode = False
+    measure.start()
+    code = int(pytest.main(["-q", *_OPTIONS, name], plugins=[Watching()]))
+    measure.stop()
+    data = measure.get_data()
+    lines = {
+        str(Path(file).relative_to(TREE)): {
+            str(line): sorted(filter(None, contexts))
+            for line, contexts in data.contexts_by_lineno(file).items()
+        }
+        for file in data.measured_files()
+    }
+    COVERED.write_text(json.dumps({"shared": sum(shared), "seconds": seconds, "lines": lines}))
+    return code
+
+
+_OPTIONS = ["--basetemp", str(WORK / "tmp"), "-p", "no:cacheprovider", "--no-header"]
+
+
+# -- files ---------------------------------------------------------------------------------------------------------
+
+
+def _prepare() -> None:
+    """Make the copy of the repository, and have in memory what every test needs."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    for path in TREE.rglob("*.py"):
+        if str(path.relative_to(TREE)) not in names:
+            path.unlink()
+    for name in names:
+        if (ROOT / name).is_file():
+            (TREE / name).parent.mkdir(parents=True, exist_ok=True)
+            # With its time, so that what Python has compiled of it stays right.
+            shutil.copy2(ROOT / name, TREE / name)
+    # For the processes that tests start, too. More threads than one do not outlive a fork.
+    os.environ |= {"PYTHONPATH": str(TREE / "src"), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    os.environ |= {
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    sys.dont_write_bytecode = True
+    for module in HEAVY:
+        importlib.import_module(module)
+    assert "whylabel" not in sys.modules
+    gc.freeze()
+
+
+def _results(file: Path, source: str) -> dict[str, Result]:
+    """Return the latest result of each fault of a file, by its name."""
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    known = (Result(**json.loads(line)) for line in lines)
+    return {result.name: result for result in known if (result.file, result.source) == (str(file), source)}
+
+
+def _keep(result: Result) -> None:
+    with RESULTS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
+
+
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    main()
