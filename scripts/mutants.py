@@ -141,7 +141,7 @@ def _is_turned_alone(node: ast.expr) -> bool:
 def _of_statement(node: ast.stmt) -> Iterator[_Change]:
     if isinstance(node, ast.Expr | ast.Raise | ast.AugAssign | ast.Delete | ast.Continue | ast.Break):
         yield f"without {_shown(node)}", ast.Pass()
-    elif isinstance(node, ast.Return) and node.value is not None and not _is_none(node.value):
+    elif isinstance(node, ast.Return) and node.value is not None and not isinstance(node.value, ast.Constant):
         yield None, ast.Return(ast.Constant(None))
 
 
@@ -243,10 +243,6 @@ def _with(node: Any, **values: Any) -> Any:
     for field, value in values.items():
         setattr(changed, field, value)
     return changed
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _lines(statement: ast.stmt | None) -> tuple[int, int]:

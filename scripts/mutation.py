@@ -5,7 +5,7 @@
 
 The first form tries faults in wings or files (of those in `TESTS`), the second only writes docs/mutation.md from
 what is known. Each fault is tried in a process of its own, forked from one that has torch and the like in memory, in
-a copy of the repository, with the tests that run its lines, the quickest first. The copy and the results are in
+a copy of the repository, with the tests that run its lines, the file's own first. The copy and the results are in
 `.mutation/`: a command that is stopped goes on where it was, and after a change of the tests only the survivors are
 tried again.
 """
@@ -114,7 +114,7 @@ def main() -> None:
         "targets", nargs="*", metavar="WING|FILE", help=f"of {', '.join(TESTS)} [default: all]"
     )
     parser.add_argument(
-        "--sample", type=int, default=300, help="at most so many faults a file [default: 300]"
+        "--sample", type=int, default=300, help="so many faults a file, and survivors [default: 300]"
     )
     parser.add_argument("--seed", type=int, default=13, help="decides the sample [default: 13]")
     parser.add_argument(
@@ -154,13 +154,17 @@ def _mutants_of(path: Path) -> list[Mutant]:
 
 def _try_file(file: Path, sample: int, seed: int, budget: float) -> None:
     found = _mutants_of(TREE / file)
-    # A larger sample holds the smaller one.
-    order = random.Random(f"{seed}-{file}").sample(range(len(found)), len(found))[:sample]
     text = (TREE / file).read_text(encoding="utf-8")
     lines, source = text.splitlines(), _hash(text)
     done = _results(file, source)
+    # A larger sample holds the smaller one.
+    order = random.Random(f"{seed}-{file}").sample(range(len(found)), len(found))[:sample]
+    left = [
+        at for at, mutant in enumerate(found) if mutant.name in done and done[mutant.name].outcome != "killed"
+    ]
+    asked = [found[at] for at in sorted({*order, *left})]
     covered = _coverage(file.parts[2])
-    for count, mutant in enumerate((found[at] for at in sorted(order)), start=1):
+    for count, mutant in enumerate(asked, start=1):
         chosen = _chosen(covered, file, mutant, budget)
         tests = _hash(sorted((test, covered[_file_of(test)].key) for test in chosen))
         before = done.get(mutant.name)
@@ -173,7 +177,7 @@ def _try_file(file: Path, sample: int, seed: int, budget: float) -> None:
         _keep(
             Result(str(file), source, mutant.name, mutant.line, line, mutant.change, outcome, tests, seconds)
         )
-        print(f"{file}:{mutant.line} {count}/{len(order)} {outcome} {seconds} s: {mutant.change}", flush=True)
+        print(f"{file}:{mutant.line} {count}/{len(asked)} {outcome} {seconds} s: {mutant.change}", flush=True)
 
 
 def _outcome(file: Path, mutant: Mutant, chosen: dict[str, float]) -> str:
@@ -191,7 +195,8 @@ def _outcome(file: Path, mutant: Mutant, chosen: dict[str, float]) -> str:
 def _chosen(covered: dict[str, Covered], file: Path, mutant: Mutant, budget: float) -> dict[str, float]:
     """Return the tests that run the fault's lines, with their seconds, in the order in which they are to run.
 
-    Where no test runs them, it is those that run anything of the file.
+    First those of the file of the same name, then the quickest files. Where no test runs the lines, it is those that
+    run anything of the file.
     """
     found: set[str] = set()
     for touched in covered.values():
@@ -209,7 +214,8 @@ def _chosen(covered: dict[str, Covered], file: Path, mutant: Mutant, budget: flo
         by_file.setdefault(_file_of(test), {})[test] = covered[_file_of(test)].seconds[test]
     kept: dict[str, float] = {}
     spent = 0.0
-    for name in sorted(by_file, key=lambda name: covered[name].shared + sum(by_file[name].values())):
+    costs = {name: covered[name].shared + sum(tests.values()) for name, tests in by_file.items()}
+    for name in sorted(by_file, key=lambda name: (Path(name).stem != f"test_{file.stem}", costs[name], name)):
         spent += covered[name].shared
         for test, seconds in by_file[name].items():
             spent += seconds

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whylabel.pipeline import Pipeline
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.keys import StageKeys
 from whylabel.reasonings.store import Decision, open_store
@@ -76,6 +75,19 @@ def test_a_row_that_changes_runs_again_what_its_split_decides_and_no_more(
     assert changed(keys_of(recipe, dataset), keys_of(recipe, mended)) == COVERED[split]
 
 
+@pytest.mark.parametrize("budget", ["matched_steps", "matched_flops"])
+@pytest.mark.parametrize("split", COVERED)
+def test_a_baseline_of_a_matched_budget_depends_on_its_rows_too(recipe, budget, split):
+    matched = override_recipe(recipe, baseline__budget=budget)
+    rows = tuple(Example(str(at), f"text {at}", LABELS[at % 2]) for at in range(4))
+    dataset = Dataset(rows, rows, rows, LABELS)
+    before = keys_of(matched, dataset)
+    assert changed(keys_of(recipe, dataset), before) == {"baseline"}
+    for change in CHANGES.values():
+        mended = replace(dataset, **{split: change(rows, 2)})
+        assert changed(before, keys_of(matched, mended)) == COVERED[split]
+
+
 @given(datasets)
 def test_the_same_rows_give_the_same_keys(recipe, dataset):
     again = Dataset(dataset.train, dataset.validation, dataset.test, LABELS)
@@ -107,12 +119,13 @@ def test_what_people_decide_sorts_the_reasonings_anew_and_runs_nothing_else(reci
     assert changed(after, keys_of(recipe, dataset, tmp_path)) == {"augment"}
 
 
-def test_a_stage_that_made_something_else_runs_those_after_it(recipe):
+@pytest.mark.parametrize("budget", ["same", "matched_steps"])
+def test_a_stage_that_made_something_else_runs_those_after_it(recipe, budget):
     dataset = Dataset((Example("1", "text", "joy"),), labels=LABELS)
     made: dict[str, str] = {}
 
     def keys() -> dict[str, str]:
-        inputs = Pipeline(recipe, RunFolder("none"), dataset).inputs
+        inputs = Inputs(override_recipe(recipe, baseline__budget=budget), dataset)
         stage_keys = StageKeys(inputs, RunFolder("none"))
         stage_keys._content = lambda stage, key: made.get(stage, stage)
         return {stage: getattr(stage_keys, stage)() for stage in STAGES}
@@ -122,7 +135,7 @@ def test_a_stage_that_made_something_else_runs_those_after_it(recipe):
         "train-reasoner": {"augment"},
         "augment": {"classifier"},
         "train-baseline": {"evaluate"},
-        "train-classifier": {"evaluate"},
+        "train-classifier": {"evaluate"} if budget == "same" else {"evaluate", "baseline"},
     }.items():
         made[stage] = "something else"
         assert changed(before, keys()) == after

@@ -57,12 +57,21 @@ def test_a_label_of_one_row_borrows_from_any():
     found = {row.id: row.reasoning for row in controlled(rows, "another_text", 3)}
     assert found["1"] in (ROWS[0].reasoning, ROWS[3].reasoning)
     assert found["0"] == ROWS[3].reasoning
+    # From any but itself, whatever the draw.
+    borrowed = {controlled(rows, "another_text", seed)[1].reasoning for seed in range(20)}
+    assert borrowed == {ROWS[0].reasoning, ROWS[3].reasoning}
     assert controlled(ROWS[:1], "another_text", 3)[0].reasoning == ROWS[0].reasoning
 
 
 def test_filler_keeps_the_length_alone():
     found = controlled(ROWS, "filler", 3)
     assert {row.reasoning for row in found} == {" ".join(["..."] * len(ROWS[0].reasoning.split()))}
+
+
+@pytest.mark.parametrize(("reasoning", "dots"), [("", 1), ("one", 1), ("one two", 2)])
+def test_filler_has_a_dot_for_every_word_and_one_at_least(reasoning, dots):
+    (found,) = controlled([ReasonedExample("1", "text", "joy", reasoning)], "filler", 3)
+    assert found.reasoning == " ".join(["..."] * dots)
 
 
 def test_key_words_are_the_particular_ones_in_their_order():

@@ -222,6 +222,22 @@ def test_a_short_text_leaves_the_language_open():
     )
 
 
+@pytest.mark.parametrize(
+    ("reasoning", "expected"),
+    [
+        # The likeliest is Spanish, Basque, Estonian: a guess.
+        ("El animal es de color rojo", None),
+        ("Mama papa radio taxi hotel", None),
+        ("ja ja ja ja ja", None),
+        # Five words are enough, four are not.
+        ("Das ist in Berlin so", "language de, not en"),
+        ("Das ist eine Trauer", None),
+    ],
+)
+def test_a_language_that_is_a_guess_is_left_open(reasoning, expected):
+    assert reason(reasoning, "language") == expected
+
+
 def test_the_builtin_reasonings_are_in_the_language_of_their_questions():
     from whylabel.data.builtin import read_builtin
 

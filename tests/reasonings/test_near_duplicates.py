@@ -57,6 +57,14 @@ def test_pairs_above_the_limit_are_found_and_those_below_are_kept(limit):
     assert above >= 30 and found >= 0.98 * above
 
 
+def test_exactly_the_limit_is_no_repetition():
+    half = NearDuplicates(0.5)
+    # One of two runs of three words in common, then two of three.
+    assert [half.repeats(text) for text in ("a b c", "a b c d", "a b c d e")] == [False, False, True]
+    everything = NearDuplicates(1.0)
+    assert [everything.repeats("a b c d") for _ in range(3)] == [False] * 3
+
+
 @given(
     st.lists(st.lists(st.sampled_from("abcd"), min_size=3, max_size=9), max_size=8),
     st.sampled_from([0.3, 0.5, 0.75, 0.9, 1.0]),
