@@ -183,12 +183,14 @@ def _try_file(file: Path, sample: int, seed: int, budget: float) -> None:
 def _outcome(file: Path, mutant: Mutant, chosen: dict[str, float]) -> str:
     """Return `killed` or `survived`: the tests fail, or run out of time, with the fault in the file."""
     place = TREE / file
+    original, times = place.read_bytes(), place.stat()
     place.write_text(mutant.source, encoding="utf-8")
     try:
         code = _in_child(partial(_pytest, chosen), limit=90 + 5 * sum(chosen.values()))
     finally:
         # With its old time, so that what Python has compiled of it is right again.
-        shutil.copy2(ROOT / file, place)
+        place.write_bytes(original)
+        os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
     return "survived" if code == 0 else "killed"
 
 

@@ -105,3 +105,17 @@ def test_data_of_one_label_is_refused_with_its_first_error(data, tmp_path, capsy
     assert f"where: {data.name}\n  fix: " in said
     data.write_text("text,label\n" + "".join(f"text {at},{'ab'[at % 2]}\n" for at in range(9)))
     assert main(["init", data.name]) == 0
+
+
+@pytest.mark.parametrize("command", ["init", "inspect"])
+def test_lengths_are_counted_in_tokens_of_the_base_model_where_it_is_there(
+    data, monkeypatch, capsys, command
+):
+    asked = []
+    monkeypatch.setattr(
+        "whylabel.models.load.token_counter", lambda name: asked.append(name) or (lambda text: 9999)
+    )
+    assert main([command, data.name]) == 0
+    said = "".join(capsys.readouterr())
+    assert "40 texts longer than" in said and "tokens" in said
+    assert asked == ["smollm2-135m-instruct"]

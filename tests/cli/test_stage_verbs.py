@@ -131,3 +131,19 @@ def test_the_run_folder_is_named_for_the_recipe_where_no_other_is(run, tmp_path,
     assert main(["evaluate", "r.yaml", "seed=7"]) == 0
     assert Asked.last.run.path.resolve() == RunFolder(tmp_path / "runs" / "mine").path.resolve()
     assert Asked.last.recipe.seed == 7
+
+
+@pytest.mark.parametrize("name", ["run", "train-reasoner", "augment", "train", "evaluate"])
+def test_rows_that_failed_are_an_exit_code_of_their_own(run, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setattr(Asked, "failed_rows", 1234)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(Recipe(name="mine").to_yaml())
+    assert main([name, str(recipe), "--output", str(run.path)]) == 4
+    assert "1,234 rows failed" in capsys.readouterr().err
+
+
+def test_there_are_two_models_to_train(run, tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(Recipe(name="mine").to_yaml())
+    assert main(["train", str(recipe), "--output", str(run.path), "--only", "both"]) == 2
+    assert "'both' is not one of 'baseline', 'classifier'" in capsys.readouterr().err
