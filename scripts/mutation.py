@@ -40,7 +40,7 @@ PACKAGE = Path("src/whylabel")
 TESTS = {
     "prediction": ("tests/prediction",),
     "reasonings": ("tests/reasonings", "tests/stages/augment"),
-    "pipeline": ("tests/pipeline",),
+    "pipeline": ("tests/pipeline", "tests/stages/test_self_training.py"),
     "cli": ("tests/cli", "tests/pipeline/test_whole_runs.py"),
 }
 """Where the tests of a wing are."""

@@ -103,6 +103,7 @@ def test_labels_are_counted_by_split_the_most_frequent_first(tmp_path, capsys):
     out = capsys.readouterr().out
     found = table(out, "Rows by label")
     assert list(found)[:3] == ["label", "b", "a"]
+    assert "more (--json" not in out
     assert found["label"] == ["train", "validation", "test"]
     assert (found["b"], found["a"]) == (["20", "4", "2"], ["8", "1", "3"])
     assert found["2 labels"] == ["28", "5", "5"]
@@ -169,3 +170,22 @@ def test_findings_are_ordered_by_severity(data, capsys):
     severities = [word for word in said if word in ("error", "warning", "info")]
     assert severities == sorted(severities, key=("error", "warning", "info").index) and "error" in severities
     assert "Nothing is wrong with this data." not in said
+    main(["inspect", str(data), "--json"])
+    # Each once.
+    assert len(severities) == len(json.loads(capsys.readouterr().out)["findings"])
+
+
+def test_names_from_the_data_are_shown_as_they_are_without_what_a_terminal_obeys(tmp_path, capsys):
+    folder = tmp_path / "a[bold]b"
+    folder.mkdir()
+    path = folder / "d.jsonl"
+    rows = [{"text": f"t {at}", "\x1b[31mlabel": "ab"[at % 2]} for at in range(20)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert main(["inspect", str(path), "--label-column", "\x1b[31mlabel"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{path}: 20 rows\n") and "\x1b" not in out
+    data = tmp_path / "d.csv"
+    data.write_text("te\x1bxt,label\n" + "".join(f"some words {at},{'ab'[at % 2]}\n" for at in range(20)))
+    main(["inspect", str(data)])
+    out = capsys.readouterr().out
+    assert "te\ufffdxt (recognised)" in out and "\x1b" not in out

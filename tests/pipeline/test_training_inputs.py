@@ -111,6 +111,7 @@ def test_work_of_other_settings_is_removed_and_its_own_stays(job, tmp_path):
 
 def test_a_model_says_where_it_comes_from(job, tiny_model_folder, tmp_path):
     mine = job(base_model=str(tiny_model_folder), seed=5)
+    assert mine.lineage()["data"] == {}
     mine.run.update_manifest(data={"fingerprint": "cd34"})
     found = mine.lineage()
     assert found["base_model"] == str(tiny_model_folder)
@@ -124,6 +125,7 @@ def test_a_model_says_where_it_comes_from(job, tiny_model_folder, tmp_path):
         (other / path.name).write_bytes(content + b"\n" if path.name == "config.json" else content)
     named = mine.lineage(str(other))
     assert named["base_model"] == str(other)
+    assert len(named["base_model_fingerprint"]) == 64
     assert named["base_model_fingerprint"] != found["base_model_fingerprint"]
 
 
@@ -144,6 +146,7 @@ def test_each_split_has_an_identity_of_its_own():
     dataset = Dataset(TRAIN[:2], TRAIN[2:4], TRAIN[4:])
     found = Inputs(build_recipe({}), dataset).data_fingerprints
     assert set(found) == {"train", "validation", "test"} and len(set(found.values())) == 3
+    assert {len(value) for value in found.values()} == {64}
 
 
 def test_only_data_without_test_rows_is_refused():

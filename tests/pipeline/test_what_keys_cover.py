@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whylabel.errors import RunFolderError
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.keys import StageKeys
 from whylabel.reasonings.store import Decision, open_store
@@ -140,3 +141,113 @@ def test_a_stage_that_made_something_else_runs_those_after_it(recipe, budget):
         made[stage] = "something else"
         assert changed(before, keys()) == after
         made.clear()
+
+
+STAGE_TWO = {"suspects", "baseline", "classifier"}
+FOUR = tuple(Example(str(at), f"text {at}", LABELS[at % 2]) for at in range(4))
+
+
+@pytest.fixture
+def drawn(recipe):
+    """A recipe whose reasonings are drawn at random, and judged by the base model."""
+    values = {"augment__sampling__temperature": 0.7, "augment__verification__verifier": "base"}
+    return override_recipe(recipe, **values)
+
+
+@pytest.mark.parametrize(
+    ("values", "stages"),
+    [
+        ({"name": "another"}, set()),
+        ({"seed": 99}, set(STAGES)),
+        ({"prompt_style": "chat"}, {"reasoner", "augment", *STAGE_TWO}),
+        ({"task__question": "Which?"}, {"augment", *STAGE_TWO}),
+        ({"data__max_text_tokens": 20}, {"augment", *STAGE_TWO}),
+        ({"reasoner__training__max_steps": 3}, {"reasoner"}),
+        ({"augment__sampling__max_new_tokens": 9}, {"reasoner", "augment"}),
+        ({"augment__sampling__temperature": 0.1}, {"augment"}),
+        ({"augment__sampling__top_p": 0.5}, {"augment"}),
+        ({"augment__candidates": 3}, {"augment"}),
+        ({"augment__condition": "free"}, {"augment"}),
+        ({"augment__filters__min_words": 9}, {"augment"}),
+        ({"augment__verification__min_margin": 0.5}, {"augment"}),
+        ({"augment__suspects__folds": 3}, {"suspects"}),
+        ({"augment__suspects": {"folds": 3, "exclude": True}}, {"suspects", "augment"}),
+        ({"training__max_steps": 3}, STAGE_TWO),
+        ({"classifier__calibration_rows": 9}, STAGE_TWO),
+        ({"classifier__max_reasoning_tokens": 9}, {"classifier"}),
+        ({"classifier__target": "label"}, {"classifier"}),
+        ({"baseline__budget": "matched_steps"}, {"baseline"}),
+        ({"evaluation__bootstrap_samples": 300}, {"evaluate"}),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else None,
+)
+def test_a_setting_decides_these_stages_and_no_others(drawn, values, stages):
+    dataset = Dataset(FOUR, FOUR, FOUR, LABELS)
+    assert changed(keys_of(drawn, dataset), keys_of(override_recipe(drawn, **values), dataset)) == stages
+
+
+@pytest.mark.parametrize("version", ["FORMAT_VERSION", "MASKING_VERSION"])
+def test_a_new_version_of_a_format_runs_again_what_was_made_by_the_old_one(drawn, monkeypatch, version):
+    dataset = Dataset(FOUR, FOUR, FOUR, LABELS)
+    before = keys_of(drawn, dataset)
+    settings = StageKeys(Inputs(drawn, dataset), RunFolder("none"))
+    settings._content = lambda stage, key: stage
+    written = settings.reasoner_settings()
+    monkeypatch.setattr(f"whylabel.pipeline.keys.{version}", 99)
+    stages = {"augment"} if version == "MASKING_VERSION" else {"reasoner", "augment", *STAGE_TWO}
+    assert changed(before, keys_of(drawn, dataset)) == stages
+    # Other masks change verdicts alone: no reasoning is written again.
+    assert (settings.reasoner_settings() == written) == (version == "MASKING_VERSION")
+
+
+def test_what_a_reasoning_depends_on_is_named(drawn):
+    keys = StageKeys(Inputs(drawn, Dataset(FOUR, labels=LABELS)), RunFolder("none"))
+    keys._content = lambda stage, key: f"the hash of what {stage} has made"
+    keys.inputs.__dict__ |= {"reasoning_rows": (REASONING[:2], REASONING[2:]), "base_fingerprint": "base"}
+    found = keys.reasoner_settings()
+    named = {"reasoner", "prompt_style", "question", "format", "temperature", "top_p", "seed"}
+    assert named <= set(found) and "max_text_tokens" not in found
+    assert (found["reasoner"], found["seed"]) == ("the hash of what", drawn.seed)
+    greedy = StageKeys(
+        Inputs(override_recipe(drawn, augment__sampling__temperature=0.0), Dataset(FOUR, labels=LABELS)),
+        keys.run,
+    )
+    greedy._content = keys._content
+    greedy.inputs.__dict__ |= {"reasoning_rows": (REASONING[:2], REASONING[2:]), "base_fingerprint": "base"}
+    # Nothing is drawn, so neither the seed nor top_p says anything.
+    assert not {"seed", "top_p"} & set(greedy.reasoner_settings())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"task__question": "Which?"},
+        {"task__name": "Mood"},
+        {"prompt_style": "chat"},
+        {"data__max_text_tokens": 20},
+        {"augment__verification__verifier": "baseline"},
+    ],
+    ids=str,
+)
+def test_a_verdict_depends_on_all_that_the_verifier_reads(drawn, values):
+    def verdict(recipe, labels=LABELS):
+        keys = StageKeys(Inputs(recipe, Dataset(FOUR, labels=labels)), RunFolder("none"))
+        keys.inputs.__dict__ |= {"base_fingerprint": "base"}
+        keys._content = lambda stage, key: stage
+        return keys.verifier()
+
+    assert verdict(drawn) == verdict(override_recipe(drawn, augment__verification__min_margin=0.5))
+    assert verdict(drawn) != verdict(override_recipe(drawn, **values))
+    assert verdict(drawn) != verdict(drawn, (*LABELS, "anger"))
+    assert verdict(override_recipe(drawn, augment__verification__verifier=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "verb"),
+    [("train-reasoner", "train-reasoner"), ("augment", "augment"), ("train-baseline", "train")],
+)
+def test_a_stage_that_is_missing_is_named_with_its_verb(recipe, stage, verb):
+    keys = StageKeys(Inputs(recipe), RunFolder("none"))
+    with pytest.raises(RunFolderError, match=f"{stage}, has not been run") as caught:
+        keys._content(stage, "key")
+    assert f"run it first: whylabel {verb} RECIPE, or all" in caught.value.fix
