@@ -36,13 +36,15 @@ _Change = tuple[str | None, Any]
 class Mutant:
     """One fault. `line` and `last_line` are those of the smallest statement around it, a compound one's head.
 
-    `name` is its own in the file, and tells it from equal changes of the same line.
+    `name` is its own in the file, and tells it from equal changes of the same line. `on_import` says that it stands
+    in no function: it counts when the module is imported.
     """
 
     name: str
     line: int
     last_line: int
     change: str
+    on_import: bool
     source: str
 
 
@@ -51,7 +53,7 @@ def mutants(source: str) -> Iterator[Mutant]:
     tree = ast.parse(source)
     seen: Counter[str] = Counter()
     # In the tree as it is, a node is replaced, the whole written out, and the node put back.
-    for place in list(_places(tree, None, worded=False)):
+    for place in list(_places(tree, None, worded=False, called=False)):
         original = place.get()
         for change, changed in place.mutations():
             place.set(changed)
@@ -61,7 +63,7 @@ def mutants(source: str) -> Iterator[Mutant]:
             first, last = _lines(place.statement)
             name = f"{first}: {said}"
             seen[name] += 1
-            yield Mutant(f"{name} ({seen[name]})", first, last, said, text)
+            yield Mutant(f"{name} ({seen[name]})", first, last, said, not place.called, text)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class _Place:
     index: int | None
     statement: ast.stmt | None
     worded: bool
+    called: bool
 
     def get(self) -> Any:
         value = getattr(self.parent, self.field)
@@ -96,8 +99,8 @@ class _Place:
                 yield from _of_expression(node, self.worded)
 
 
-def _places(node: ast.AST, statement: ast.stmt | None, worded: bool) -> Iterator[_Place]:
-    """Yield the places below a node; `worded` says that its constants are words for people."""
+def _places(node: ast.AST, statement: ast.stmt | None, worded: bool, called: bool) -> Iterator[_Place]:
+    """Yield the places below a node; `worded`: its constants are words for people, `called`: it is in a function."""
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "type_params") or _decorates_class(node, field):
             continue
@@ -107,8 +110,9 @@ def _places(node: ast.AST, statement: ast.stmt | None, worded: bool) -> Iterator
             around = child if isinstance(child, ast.stmt) else statement
             words = worded or _speaks(child) or (isinstance(child, ast.keyword) and child.arg in _WORDING)
             if not (isinstance(child, ast.keyword) and child.arg in _WORDING):
-                yield _Place(node, field, index, around, worded)
-                yield from _places(child, around, words)
+                inside = called or (isinstance(node, ast.FunctionDef) and field == "body")
+                yield _Place(node, field, index, around, worded, inside)
+                yield from _places(child, around, words, inside)
 
 
 def _left_out(child: ast.AST) -> bool:

@@ -197,8 +197,8 @@ def _outcome(file: Path, mutant: Mutant, chosen: dict[str, float]) -> str:
 def _chosen(covered: dict[str, Covered], file: Path, mutant: Mutant, budget: float) -> dict[str, float]:
     """Return the tests that run the fault's lines, with their seconds, in the order in which they are to run.
 
-    First those of the file of the same name, then the quickest files. Where no test runs the lines, it is those that
-    run anything of the file.
+    First those of the file of the same name, then the quickest files. Where the lines run on import, it is all tests
+    of the files that import them.
     """
     found: set[str] = set()
     for touched in covered.values():
@@ -207,7 +207,8 @@ def _chosen(covered: dict[str, Covered], file: Path, mutant: Mutant, budget: flo
             test for line in range(mutant.line, mutant.last_line + 1) for test in lines.get(str(line), [])
         }
         found |= set(touched.seconds) if "*" in here else here
-    if not found:  # It runs when the module is imported.
+    if mutant.on_import or not found:
+        # Whichever test imports the module first seems to be the one that runs it.
         found = {
             test for touched in covered.values() if str(file) in touched.lines for test in touched.seconds
         }

@@ -242,9 +242,21 @@ def test_a_verdict_depends_on_all_that_the_verifier_reads(drawn, values):
     assert verdict(override_recipe(drawn, augment__verification__verifier=None)) is None
 
 
+def test_a_verifier_of_another_model_counts_by_its_weights(drawn, tiny_model_folder):
+    named = override_recipe(drawn, augment__verification__verifier=str(tiny_model_folder))
+    dataset = Dataset(FOUR, FOUR, FOUR, LABELS)
+    assert changed(keys_of(drawn, dataset), keys_of(named, dataset)) == {"augment"}
+
+
 @pytest.mark.parametrize(
     ("stage", "verb"),
-    [("train-reasoner", "train-reasoner"), ("augment", "augment"), ("train-baseline", "train")],
+    [
+        ("train-reasoner", "train-reasoner"),
+        ("suspects", "augment"),
+        ("augment", "augment"),
+        ("train-baseline", "train"),
+        ("train-classifier", "train"),
+    ],
 )
 def test_a_stage_that_is_missing_is_named_with_its_verb(recipe, stage, verb):
     keys = StageKeys(Inputs(recipe), RunFolder("none"))
