@@ -26,9 +26,10 @@ statement left out, another constant. Then the tests that run the line are run. 
 *survived*: a behaviour that no test holds. Doc strings, annotations, imports, and the wording of errors, messages and
 help do not count (`scripts/mutants.py` says what is changed).
 
-Files with many mutants are *sampled*, by a fixed seed: compare "tried" with "mutants". Survivors of a sample get tests,
-and are tried again: of faults that were never tried, fewer would be noticed than the last column says. A fault counts as survived
-where only tests outside the folders of its wing, or beyond the half minute that a fault is given, would notice it.
+Files with many mutants are *sampled*, by a fixed seed: compare "tried" with "mutants". Survivors of a sample get
+tests, and are tried again: of faults that were never tried, fewer would be noticed than the last column says. A fault
+counts as survived where only tests outside the folders of its wing, or beyond the half minute that a fault is given,
+would notice it.
 
 ```sh
 .venv/bin/python scripts/mutation.py prediction --sample 100   # a wing, or a file such as prediction/card.py

@@ -244,8 +244,21 @@ def test_a_verdict_depends_on_all_that_the_verifier_reads(drawn, values):
 
 def test_a_verifier_of_another_model_counts_by_its_weights(drawn, tiny_model_folder):
     named = override_recipe(drawn, augment__verification__verifier=str(tiny_model_folder))
-    dataset = Dataset(FOUR, FOUR, FOUR, LABELS)
-    assert changed(keys_of(drawn, dataset), keys_of(named, dataset)) == {"augment"}
+    verdicts = []
+    for recipe in (drawn, named):
+        inputs = Inputs(recipe, Dataset(FOUR, labels=LABELS))
+        inputs.__dict__ |= {"base_fingerprint": "base"}
+        verdicts.append(StageKeys(inputs, RunFolder("none")).verifier())
+    assert verdicts[0] != verdicts[1]
+
+
+def test_suspects_that_nobody_looks_for_are_not_left_out(drawn):
+    dataset = Dataset(FOUR, labels=LABELS)
+    keys = StageKeys(
+        Inputs(override_recipe(drawn, augment__suspects__exclude=True), dataset), RunFolder("none")
+    )
+    # Asking what `suspects` has made would raise: it has not been run.
+    assert keys._left_out() == []
 
 
 @pytest.mark.parametrize(
