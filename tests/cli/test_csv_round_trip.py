@@ -1,6 +1,7 @@
 """CSV files that people open in a spreadsheet: every text, label and id comes back as it was."""
 
 import csv
+import re
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from whylabel.cli.prediction_files import write_predictions
+from whylabel.cli.prediction_files import Layout
 from whylabel.cli.review_files import write_rows
 from whylabel.data.readers import read_table
+from whylabel.data.texts import TextRow, texts_of_lines
+from whylabel.data.writers import table_file
 from whylabel.prediction.card import MODES, ModelCard
 from whylabel.reasonings.review import ReviewRow
 from whylabel.text.labels import LabelSet
@@ -32,9 +35,13 @@ def folder(tmp_path):
     return lambda: Path(tempfile.mkdtemp(dir=tmp_path))
 
 
-def first_signs(path: Path) -> set[str]:
+def formulas(path: Path) -> list[str]:
+    """Return the cells that a spreadsheet takes for formulas; a plain negative number is none."""
     with path.open(encoding="utf-8", newline="") as stream:
-        return {cell[:1] for row in csv.reader(stream) for cell in row}
+        cells = [cell for row in csv.reader(stream) for cell in row]
+    return [
+        cell for cell in cells if cell[:1] in tuple("=+-@\t\r") and not re.fullmatch(r"-[0-9.eE+-]+", cell)
+    ]
 
 
 def columns(path: Path) -> dict[str, list[str]]:
@@ -43,6 +50,13 @@ def columns(path: Path) -> dict[str, list[str]]:
 
 def card(labels) -> ModelCard:
     return ModelCard(LabelSet(labels), "dual", "?", "Label", "compact", 64, 16, {}, MODES["dual"])
+
+
+def write_predictions(path: Path, card: ModelCard, rows: list[Prediction]) -> None:
+    layout = Layout.of(texts_of_lines("stdin", ["text"] * len(rows)), card, "none")
+    with table_file(path, layout.csv_schema()) as write:
+        for row in rows:
+            write(layout.csv_record(TextRow(row.id, "text", (row.id, "text")), row))
 
 
 @given(
@@ -57,10 +71,8 @@ def test_predictions_come_back(folder, said, labels):
         Prediction(row_id, labels[at], (0.25, 0.75), reasoning, status="failed", error=reasoning)
         for row_id, at, reasoning in said
     ]
-    with write_predictions(path)(card(labels)) as write:
-        for row in rows:
-            write(row)
-    assert not first_signs(path) & set("=+-@\t\r")
+    write_predictions(path, card(labels), rows)
+    assert not formulas(path)
     found = columns(path)
     assert found["id"] == [row.id for row in rows]
     assert found["label"] == [row.label for row in rows]
@@ -85,15 +97,14 @@ def test_reviews_come_back(folder, said):
         for row in csv.DictReader(stream):
             # A number below zero is one in a spreadsheet, too.
             assert row.pop("margin") == "-0.5"
-            assert not {cell[:1] for cell in row.values()} & set("=+-@\t\r")
+    assert not formulas(path)
 
 
 @pytest.mark.parametrize("sign", "=+-@\t\r")
 def test_ids_and_labels_are_no_formulas(folder, sign):
     path = folder() / "out.csv"
     label = f"{sign}label"
-    with write_predictions(path)(card((label, "other"))) as write:
-        write(Prediction(f"{sign}id", label, (0.25, 0.75)))
+    write_predictions(path, card((label, "other")), [Prediction(f"{sign}id", label, (0.25, 0.75))])
     write_rows(folder() / "rows.csv", [])
     with path.open(encoding="utf-8", newline="") as stream:
         (row,) = csv.DictReader(stream)

@@ -1,6 +1,7 @@
 """Which rows decide which stage: a row that changes runs those stages again, and no others."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -8,17 +9,18 @@ from hypothesis import strategies as st
 
 from whylabel.errors import RunFolderError
 from whylabel.pipeline.inputs import Inputs
-from whylabel.pipeline.keys import StageKeys
+from whylabel.pipeline.keys import Key, StageKeys
 from whylabel.reasonings.store import Decision, open_store
 from whylabel.recipe import build_recipe, override_recipe
 from whylabel.run_folder import RunFolder
 from whylabel.types import Dataset, Example, QuestionAnswer
 
 LABELS = ("joy", "fear")
-STAGES = ("reasoner", "suspects", "augment", "baseline", "classifier", "evaluate")
+CALIBRATIONS = {"calibrate baseline", "calibrate classifier"}
+STAGES = ("reasoner", "suspects", "augment", "baseline", "classifier", *sorted(CALIBRATIONS), "evaluate")
 COVERED = {
     "train": {"suspects", "augment", "baseline", "classifier", "evaluate"},
-    "validation": {"suspects", "baseline", "classifier"},
+    "validation": CALIBRATIONS,
     "test": {"evaluate"},
 }
 """The stages that each split decides by itself, the content of earlier stages aside."""
@@ -30,6 +32,22 @@ splits = st.lists(examples, min_size=1, max_size=4, unique_by=lambda row: row.id
 datasets = st.builds(Dataset, train=splits, validation=splits, test=splits, labels=st.just(LABELS))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def small():
+    """One validation row is enough to calibrate on, and the classifier's training took three steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("whylabel.pipeline.keys.LEAST_ROWS", 1)
+        patch.setattr("whylabel.pipeline.keys.matched_budget", lambda run, budget: {budget: 3})
+        yield
+
+
+def fingerprints(keys: StageKeys) -> dict[str, str]:
+    found = {stage: getattr(keys, stage) for stage in STAGES if stage not in CALIBRATIONS}
+    for name in ("baseline", "classifier"):
+        found[f"calibrate {name}"] = partial(keys.calibration, name)
+    return {stage: found[stage]().fingerprint for stage in STAGES}
+
+
 def keys_of(recipe, dataset, folder="none", reasoning=(REASONING[:2], REASONING[2:])) -> dict[str, str]:
     """Return the keys of all stages, as if every stage before had made the same once more."""
     inputs = Inputs(recipe, dataset)
@@ -37,7 +55,7 @@ def keys_of(recipe, dataset, folder="none", reasoning=(REASONING[:2], REASONING[
     inputs.__dict__ |= {"reasoning_rows": reasoning, "base_fingerprint": "base"}
     keys = StageKeys(inputs, RunFolder(folder))
     keys._content = lambda stage, key: stage
-    return {stage: getattr(keys, stage)() for stage in STAGES}
+    return fingerprints(keys)
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
@@ -96,13 +114,13 @@ def test_the_same_rows_give_the_same_keys(recipe, dataset):
     assert keys_of(recipe, dataset) == keys_of(override_recipe(recipe, name="another"), again)
 
 
-@pytest.mark.parametrize(
-    "reasoning", [(REASONING[:1], REASONING[2:]), (REASONING[:2], ()), (REASONING[1::-1], REASONING[2:])]
-)
-def test_reasoning_rows_decide_the_reasoner_and_nothing_else(recipe, reasoning):
+@pytest.mark.parametrize("trained", [REASONING[:1], REASONING[1::-1]])
+def test_reasoning_rows_decide_the_reasoner_and_nothing_else(recipe, trained):
     dataset = Dataset((Example("1", "text", "joy"),), labels=LABELS)
     before = keys_of(recipe, dataset)
-    assert changed(before, keys_of(recipe, dataset, reasoning=reasoning)) == {"reasoner"}
+    assert changed(before, keys_of(recipe, dataset, reasoning=(trained, REASONING[2:]))) == {"reasoner"}
+    # The gate looks at the held-out rows; they decide no weight.
+    assert changed(before, keys_of(recipe, dataset, reasoning=(REASONING[:2], ()))) == set()
 
 
 def test_what_people_decide_sorts_the_reasonings_anew_and_runs_nothing_else(recipe, tmp_path):
@@ -115,9 +133,12 @@ def test_what_people_decide_sorts_the_reasonings_anew_and_runs_nothing_else(reci
     after = keys_of(recipe, dataset, tmp_path)
     assert changed(before, after) == {"augment"}
     with open_store(run.store) as store:
-        # The same decision once more is a new one: it may be on a row that was edited meanwhile.
-        store.put_decisions([Decision("row", "rejected", "", "Ada", "2026-01-01T00:00:00Z")])
-    assert changed(after, keys_of(recipe, dataset, tmp_path)) == {"augment"}
+        # The same decision once more decides nothing else.
+        store.put_decisions([Decision("row", "rejected", "", "Ada", "2026-02-01T00:00:00Z")])
+    assert changed(after, keys_of(recipe, dataset, tmp_path)) == set()
+    with open_store(run.store) as store:
+        store.put_decisions([Decision("row", "cleared", "", "Ada", "2026-03-01T00:00:00Z")])
+    assert changed(before, keys_of(recipe, dataset, tmp_path)) == set()
 
 
 @pytest.mark.parametrize("budget", ["same", "matched_steps"])
@@ -129,14 +150,16 @@ def test_a_stage_that_made_something_else_runs_those_after_it(recipe, budget):
         inputs = Inputs(override_recipe(recipe, baseline__budget=budget), dataset)
         stage_keys = StageKeys(inputs, RunFolder("none"))
         stage_keys._content = lambda stage, key: made.get(stage, stage)
-        return {stage: getattr(stage_keys, stage)() for stage in STAGES}
+        return fingerprints(stage_keys)
 
     before = keys()
     for stage, after in {
         "train-reasoner": {"augment"},
         "augment": {"classifier"},
-        "train-baseline": {"evaluate"},
-        "train-classifier": {"evaluate"} if budget == "same" else {"evaluate", "baseline"},
+        "train-baseline": {"calibrate baseline"},
+        "train-classifier": {"calibrate classifier"},
+        "calibrate-baseline": {"evaluate"},
+        "calibrate-classifier": {"evaluate"},
     }.items():
         made[stage] = "something else"
         assert changed(before, keys()) == after
@@ -163,7 +186,7 @@ def drawn(recipe):
         ({"task__question": "Which?"}, {"augment", *STAGE_TWO}),
         ({"data__max_text_tokens": 20}, {"augment", *STAGE_TWO}),
         ({"reasoner__training__max_steps": 3}, {"reasoner"}),
-        ({"augment__sampling__max_new_tokens": 9}, {"reasoner", "augment"}),
+        ({"augment__sampling__max_new_tokens": 9}, {"augment"}),
         ({"augment__sampling__temperature": 0.1}, {"augment"}),
         ({"augment__sampling__top_p": 0.5}, {"augment"}),
         ({"augment__candidates": 3}, {"augment"}),
@@ -173,8 +196,10 @@ def drawn(recipe):
         ({"augment__suspects__folds": 3}, {"suspects"}),
         ({"augment__suspects": {"folds": 3, "exclude": True}}, {"suspects", "augment"}),
         ({"training__max_steps": 3}, STAGE_TWO),
-        ({"classifier__calibration_rows": 9}, STAGE_TWO),
-        ({"classifier__max_reasoning_tokens": 9}, {"classifier"}),
+        ({"classifier__calibration_rows": 9}, CALIBRATIONS),
+        ({"classifier__max_reasoning_tokens": 9}, {"calibrate classifier"}),
+        ({"training__tokens_per_batch": 64}, set()),
+        ({"training__selection__steps": 5}, STAGE_TWO),
         ({"classifier__target": "label"}, {"classifier"}),
         ({"baseline__budget": "matched_steps"}, {"baseline"}),
         ({"evaluation__bootstrap_samples": 300}, {"evaluate"}),
@@ -257,8 +282,9 @@ def test_suspects_that_nobody_looks_for_are_not_left_out(drawn):
     keys = StageKeys(
         Inputs(override_recipe(drawn, augment__suspects__exclude=True), dataset), RunFolder("none")
     )
-    # Asking what `suspects` has made would raise: it has not been run.
-    assert keys._left_out() == []
+    keys.inputs.__dict__ |= {"reasoning_rows": (REASONING[:2], REASONING[2:]), "base_fingerprint": "base"}
+    keys._content = lambda stage, key: {"train-reasoner": "a reasoner"}[stage]
+    assert keys.augment().parts["suspects left out"] is None
 
 
 @pytest.mark.parametrize(
@@ -269,10 +295,12 @@ def test_suspects_that_nobody_looks_for_are_not_left_out(drawn):
         ("augment", "augment"),
         ("train-baseline", "train"),
         ("train-classifier", "train"),
+        ("calibrate-baseline", "train"),
+        ("calibrate-classifier", "train"),
     ],
 )
 def test_a_stage_that_is_missing_is_named_with_its_verb(recipe, stage, verb):
     keys = StageKeys(Inputs(recipe), RunFolder("none"))
     with pytest.raises(RunFolderError, match=f"{stage}, has not been run") as caught:
-        keys._content(stage, "key")
+        keys._content(stage, Key({}))
     assert f"run it first: whylabel {verb} RECIPE, or all" in caught.value.fix

@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -443,7 +444,7 @@ def test_a_run_without_reasonings_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found: 1234"), OSError("No username set")])
-def test_a_user_without_a_name_is_unknown(sort, rows, monkeypatch, error):
+def test_a_user_without_a_name_is_known_by_a_number(sort, rows, monkeypatch, error):
     def getuser():
         raise error
 
@@ -452,7 +453,7 @@ def test_a_user_without_a_name_is_unknown(sort, rows, monkeypatch, error):
     export(run, rows)
     edit(rows, {"r0": {"verdict": "rejected"}})
     import_decisions(run, rows)
-    assert {row.decided_by for row in review_rows(run) if row.verdict} == {"unknown"}
+    assert {row.decided_by for row in review_rows(run) if row.verdict} == {f"user {os.getuid()}"}
 
 
 def test_a_name_that_is_no_text_is_refused(sort, rows):

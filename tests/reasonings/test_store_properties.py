@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whylabel.reasonings.store import Decision, StoredReasoning, open_store, row_hash
+from whylabel.reasonings.store import Decision, StoredReasoning, open_store
+from whylabel.text.hashes import row_hash
 from whylabel.types import Example, Lift
 
 SETTINGS = ({"temperature": 0}, {"temperature": 0.7, "seed": 1})
@@ -25,7 +26,7 @@ rows = st.builds(
     state=st.sampled_from(["done", "failed"]),
     reasoning=texts,
     finished=st.booleans(),
-    token_limit=st.integers(0, 512),
+    token_limit=st.sampled_from([8, 64, 512]),
     error=st.none() | texts,
     prompt_tokens=st.integers(0, 99),
     tokens=st.integers(0, 99),
@@ -44,8 +45,38 @@ def fresh(path: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=path.parent)) / path.name
 
 
-@given(batches, st.booleans(), st.sets(st.sampled_from("abcd")))
-def test_the_latest_row_at_each_place_is_found_under_its_settings_alone(path, batches, in_background, wanted):
+def worth(row: StoredReasoning) -> int:
+    return 0 if row.state == "failed" else 1 + row.finished
+
+
+def expect(known: dict, batch: list[StoredReasoning]) -> None:
+    """Put rows as the store does: what is worth less replaces nothing."""
+    for row in batch:
+        before = known.get((row.place, row.token_limit))
+        if before is None or worth(row) >= worth(before):
+            known[row.place, row.token_limit] = row
+
+
+def held(known: dict, limit: int) -> dict:
+    """Return what holds under a limit: the one written under it, else the one of the highest, failures last."""
+    found: dict = {}
+    for row in sorted(
+        known.values(), key=lambda row: (worth(row) > 0, row.token_limit == limit, row.token_limit)
+    ):
+        if row.holds_under(limit):
+            found[row.place] = row
+    return found
+
+
+def alike(found: dict) -> dict:
+    """Return the rows without their attempts, which the next one of a row counts on from."""
+    return {place: replace(row, attempts=0) for place, row in found.items()}
+
+
+@given(batches, st.booleans(), st.sets(st.sampled_from("abcd")), st.sampled_from([0, 8, 64, 512]))
+def test_what_holds_at_each_place_is_found_under_its_settings_alone(
+    path, batches, in_background, wanted, limit
+):
     expected: list[dict] = [{}, {}]
     path = fresh(path)
     for which, batch in batches:
@@ -58,13 +89,14 @@ def test_the_latest_row_at_each_place_is_found_under_its_settings_alone(path, ba
                         writer.put(row)
             else:
                 store.put(batch, number)
-        expected[which] |= {row.place: row for row in batch}
+        expect(expected[which], batch)
     with open_store(path) as store:
         numbers = [store.settings_number(settings) for settings in SETTINGS]
-        for which, number in enumerate(numbers):
-            assert store.find("abc", number) == expected[which]
-            some = {place: row for place, row in expected[which].items() if place[0] in wanted}
-            assert store.find(sorted(wanted), number) == some
+        for known, number in zip(expected, numbers, strict=True):
+            every = held(known, limit)
+            assert alike(store.find("abc", number, limit)) == alike(every)
+            some = {place: row for place, row in every.items() if place[0] in wanted}
+            assert alike(store.find(sorted(wanted), number, limit)) == alike(some)
         assert len(store) == len(expected[0]) + len(expected[1]) == len(list(store))
         assert store.settings() == dict(zip(numbers, SETTINGS, strict=True))
         assert store.written_otherwise("abc", numbers[0]) == counted(expected[1], numbers[1])
@@ -89,26 +121,30 @@ def test_the_latest_decision_on_each_row_is_found_and_all_are_on_record(path, sa
         assert store.find_decisions("c") == {}
 
 
-def test_a_verdict_holds_for_its_place_settings_and_verifier_until_the_row_is_written_again(path):
-    row = StoredReasoning("a", "free", 1, "id", "done", "because")
+def test_a_verdict_holds_for_its_reasoning_settings_and_verifier_until_it_is_written_anew(path):
+    row = StoredReasoning("a", "free", 1, "id", "done", "because", token_limit=8)
+    other, longer = replace(row, row="b"), replace(row, token_limit=64)
     lift = Lift(0.5, "fear", -0.25)
     with open_store(path) as store:
         one, two = (store.settings_number(settings) for settings in SETTINGS)
-        store.put([row, replace(row, row="b")], one)
+        store.put([row, other, longer], one)
         store.put([row], two)
-        store.put_lifts({row.place: lift, ("b", "free", 1): lift}, one, "judge")
-        assert store.find_lifts("ab", one, "judge") == {row.place: lift, ("b", "free", 1): lift}
-        assert store.find_lifts("b", one, "judge") == {("b", "free", 1): lift}
-        assert store.find_lifts("ab", two, "judge") == store.find_lifts("ab", one, "another") == {}
-        # Found again: nothing was written anew, so the verdict holds.
-        store.put([row], one)
-        assert row.place in store.find_lifts("ab", one, "judge")
-        for other in (replace(row, condition="label"), replace(row, candidate=0)):
-            store.put([replace(other, attempts=2)], one)
-        store.put([replace(row, attempts=2)], two)
-        assert row.place in store.find_lifts("ab", one, "judge")
-        store.put([replace(row, attempts=2)], one)
-        assert store.find_lifts("ab", one, "judge") == {("b", "free", 1): lift}
+        store.put_lifts([(row, lift), (other, lift)], one, "judge")
+
+        def judged(*rows, settings=one, verifier="judge"):
+            return store.find_lifts({each.place: each for each in rows}, settings, verifier)
+
+        assert judged(row, other) == {row.place: lift, other.place: lift}
+        assert judged(other) == {other.place: lift}
+        assert judged(row, settings=two) == judged(row, verifier="another") == judged(longer) == {}
+        for elsewhere in (replace(row, condition="label"), replace(row, candidate=0), longer):
+            store.put([replace(elsewhere, reasoning="new", attempts=2)], one)
+        store.put([replace(row, reasoning="new", attempts=2)], two)
+        # A failure replaces nothing that was written.
+        store.put([replace(row, state="failed", reasoning="", attempts=2)], one)
+        assert judged(row) == {row.place: lift}
+        store.put([replace(row, reasoning="new", attempts=2)], one)
+        assert judged(row, other) == {other.place: lift}
 
 
 TRICKY = st.text(st.sampled_from('a ",\\[]\n\0é\ud800\udc00😀'), max_size=4)
