@@ -82,7 +82,9 @@ def test_a_killed_predict_goes_on_and_ends_as_if_nothing_had_happened(
 ):
     output, whole = tmp_path / f"out.{suffix}", tmp_path / f"whole.{suffix}"
     printed = run_and_kill(SLOWLY, *arguments(model, texts, output), lines=5)
-    assert not output.exists() and names_in(tmp_path) == {"in.jsonl", f"out.{suffix}.partial"}
+    # The next process takes the lock away, too.
+    left = {f"out.{suffix}.partial", f".out.{suffix}.partial.lock"}
+    assert not output.exists() and names_in(tmp_path) == {"in.jsonl", *left}
     assert 5 <= len(printed) < ROWS
     assert main(arguments(model, texts, output)) == 4
     kept = len(printed) - 1  # row 1 is blank: it failed

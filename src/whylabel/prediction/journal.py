@@ -6,18 +6,18 @@ of a row counts.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from array import array
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any
 
 from whylabel.errors import UsageError
+from whylabel.host.locks import locked
 from whylabel.types import Prediction
 
 _START = b'{"whylabel": "predictions in progress", '
@@ -112,15 +112,19 @@ def open_journal(path: Path, rows: int, settings: Mapping[str, Any]) -> Iterator
     `UsageError` if another process has it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:  # noqa: PTH123 (a descriptor)
+    lock = path.with_name(f".{path.name}.lock")
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            stack.enter_context(locked(lock, wait=False))
+        except BlockingIOError:
             raise UsageError(
                 "Another process writes these predictions.",
                 where=str(path),
                 fix="wait for it to end, or name another file: --output FILE",
             ) from None
+        stack.callback(lock.unlink, missing_ok=True)
+        path.touch()
+        file = stack.enter_context(path.open("r+b"))
         journal = Journal(file, rows)
         journal.begin(settings)
         try:

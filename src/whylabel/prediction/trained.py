@@ -21,7 +21,7 @@ from whylabel.text.words import is_broken
 from whylabel.types import Mode, Prediction, Status
 
 # Rows that are computed together: large for the speed of a GPU, small for frequent progress on a CPU.
-_GPU_CHUNK_ROWS, _CPU_CHUNK_ROWS = 512, 128
+_GPU_CHUNK_ROWS, _CPU_CHUNK_ROWS = 512, 64
 _BLANK = Answer(None, error="the text is blank")
 _UNREADABLE = Answer(
     None, error="the text or its id is not readable as text (broken Unicode, NUL, or a list)"
