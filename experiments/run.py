@@ -31,7 +31,8 @@ from typing import Any
 import yaml
 
 from whylabel.evaluation.predictions import read_predictions
-from whylabel.host.atomic import one_at_a_time, whole_file
+from whylabel.host.atomic import whole_file
+from whylabel.host.locks import one_at_a_time
 from whylabel.host.machine import hardware, usable_cores, versions
 from whylabel.host.progress import say
 from whylabel.pipeline import Pipeline

@@ -127,6 +127,7 @@ def write_stage_metrics(run: RunFolder) -> None:
             "dropped": 47,
             "failed": 2,
             "dropped_by_reason": {"unfinished": 30, "copy": 17},
+            "failures": {"emotions-train-0007": "timed out", "emotions-train-0012": "timed out"},
             "reused": 0,
             "seconds": 181.4,
             "tokens": 15321,

@@ -148,11 +148,11 @@ def test_a_folder_that_cannot_be_written(run, monkeypatch):
     assert "--output" in caught.value.fix
 
 
-def test_the_locked_folder_is_known_as_a_run(run):
-    with run.locked():
-        assert run.read_manifest()["stages"] == {}
-    with run.locked():
-        pass
+def test_a_lock_alone_makes_no_run_and_does_not_stand_in_its_way(run):
+    for _ in range(2):
+        with run.locked():
+            assert run.read_manifest() == {}
+    assert {path.name for path in run.path.iterdir()} == {".lock", ".lock.sqlite"}
 
 
 def test_the_manifest_is_sorted_json(run):

@@ -86,6 +86,8 @@ class RunFolder:
             return {}
         fix = "choose another folder with --output DIR, or remove the file: finished stages then run again"
         manifest: dict[str, Any] = read_json(self.manifest, dict, fix=fix)
+        if not manifest:
+            return {}
         with as_written(self.manifest, fix=fix):
             if not {"stages", "versions"} & set(manifest):
                 raise KeyError("stages")
@@ -183,6 +185,4 @@ class RunFolder:
                     where=str(self.path),
                     fix="choose another with --output DIR",
                 ) from None
-            if not self.manifest.exists():
-                self.update_manifest()
             yield

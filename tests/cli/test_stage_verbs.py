@@ -44,7 +44,7 @@ class Asked:
         return ["train-reasoner: would run", "augment: nothing has changed, skipped"]
 
     def would_run(self):
-        return dict.fromkeys(STAGES, True)
+        return dict.fromkeys(STAGES, "it is new")
 
 
 @pytest.fixture
@@ -117,10 +117,11 @@ def test_the_comparison_is_printed_at_the_end(verb, run, capsys, name, calls):
 
 
 def test_a_dry_run_says_what_would_run_and_runs_nothing(verb, capsys):
-    assert verb("run", "--dry-run") == []
+    checked = [("check", ("evaluated", True)), ("say_time",)]
+    assert verb("run", "--dry-run") == checked
     assert capsys.readouterr().out == "train-reasoner: would run\naugment: nothing has changed, skipped\n"
-    assert verb("run", "--dry-run", "--json") == []
-    said = [{"stage": stage, "would_run": True} for stage in STAGES]
+    assert verb("run", "--dry-run", "--json") == checked
+    said = [{"stage": stage, "would_run": True, "reason": "it is new"} for stage in STAGES]
     assert json.loads(capsys.readouterr().out) == said
 
 

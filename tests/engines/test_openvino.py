@@ -205,11 +205,13 @@ def test_a_model_is_exported_once(loaded, engine, monkeypatch, model_folder):
 def test_only_the_latest_exports_are_kept(tmp_path, monkeypatch):
     import os
 
-    for age in range(7):
-        (tmp_path / str(age)).mkdir()
-        os.utime(tmp_path / str(age), (1e9 - age, 1e9 - age))
+    names = [str(age) * 32 for age in range(7)]
+    for age, name in enumerate([*names, "mine"]):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
     engine_module._remove_old_exports(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "3"]
+    # A folder with another name is no export.
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*names[:4], "mine"]
 
 
 def test_an_export_that_says_something_else_is_not_kept(loaded, monkeypatch, model_folder):

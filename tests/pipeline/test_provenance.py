@@ -88,6 +88,7 @@ def test_a_folder_of_somebody_else_is_refused(recipe, tmp_path):
 def test_what_an_operating_system_leaves_in_a_folder_does_not_matter(recipe, tmp_path):
     (tmp_path / ".DS_Store").write_bytes(b"\0")
     run = RunFolder(tmp_path)
+    run.update_manifest()
     with run.locked():
         for folder in (tmp_path / "baseline" / "checkpoints", tmp_path / "classifier" / "checkpoints"):
             folder.mkdir(parents=True)

@@ -99,11 +99,13 @@ def test_a_matched_budget_is_all_that_the_classifier_spent_and_the_only_one(job,
 def test_work_of_other_settings_is_removed_and_its_own_stays(job, tmp_path):
     mine = job()
     parent = tmp_path / "checkpoints"
-    for name in ("0123456789abcdef", "another"):
+    for name in ("0123456789abcdef", "fedcba9876543210", "mine"):
         (parent / name / "step-1").mkdir(parents=True)
     own = mine.own(parent)
     assert own == parent / "0123456789abcdef"
-    assert [path.name for path in parent.iterdir()] == ["0123456789abcdef"] and (own / "step-1").exists()
+    assert {path.name for path in parent.iterdir()} == {"0123456789abcdef", "mine"} and (
+        own / "step-1"
+    ).exists()
     assert mine.own(tmp_path / "not there yet") == tmp_path / "not there yet" / "0123456789abcdef"
     model = mine.run.classifier_model
     assert mine.checkpoints(model) == model.parent / "checkpoints" / "0123456789abcdef"
@@ -111,18 +113,18 @@ def test_work_of_other_settings_is_removed_and_its_own_stays(job, tmp_path):
 
 def test_a_model_says_where_it_comes_from(job, tiny_model_folder, tmp_path):
     mine = job(base_model=str(tiny_model_folder), seed=5)
-    assert mine.lineage()["data"] == {}
-    mine.run.update_manifest(data={"fingerprint": "cd34"})
+    mine.run.update_manifest(data={"fingerprint": "of another recipe"})
     found = mine.lineage()
     assert found["base_model"] == str(tiny_model_folder)
     assert len(found["base_model_fingerprint"]) == 64
-    assert (found["data"], found["seed"], found["stage"]) == ({"fingerprint": "cd34"}, 5, "train-classifier")
+    assert found["data"] == mine.inputs.description
+    assert (found["seed"], found["stage"]) == (5, "train-classifier")
     assert found["versions"]["torch"]
     other = tmp_path / "other"
     other.mkdir()
     for path in tiny_model_folder.iterdir():
         content = path.read_bytes()
-        (other / path.name).write_bytes(content + b"\n" if path.name == "config.json" else content)
+        (other / path.name).write_bytes(content + b"\n" if path.name == "tokenizer.json" else content)
     named = mine.lineage(str(other))
     assert named["base_model"] == str(other)
     assert len(named["base_model_fingerprint"]) == 64

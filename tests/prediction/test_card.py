@@ -163,6 +163,7 @@ def test_the_file_says_all_there_is():
         "task": {"type": "single_label", "question": "Which?", "name": "Kind"},
         "labels": ["a", "b"],
         "label_descriptions": {"a": "first"},
+        "columns": None,
         "target": "dual",
         "modes": ["fast", "reasoned", "vote"],
         "calibration": BOTH.to_json(),

@@ -221,9 +221,9 @@ def untrained(tiny_model_folder, target, **values):
 def test_where_a_text_may_have_several_labels_each_is_decided_by_itself(tiny_model_folder):
     loaded, prompts, reader = untrained(tiny_model_folder, "label", multi_label=MultiLabel())
     found = scores(reader.read(TEXTS, ["fast"])["fast"])
-    answers = [prompts.decided(True), prompts.decided(False)]
+    answers = [prompts.decision_answer(True), prompts.decision_answer(False)]
     for row, text in zip(found, TEXTS, strict=True):
-        whole = [[*prompts.undecided(text), *prompts.decision(name)] for name in LABELS.names]
+        whole = [[*prompts.decision_prefix(text), *prompts.decision_question(name)] for name in LABELS.names]
         expected = score_one_by_one(loaded, whole, answers)
         np.testing.assert_allclose(row, expected[:, 0] - expected[:, 1], atol=1e-4)
 
