@@ -13,7 +13,7 @@ def test_a_verb_over_a_recipe_goes_on_and_says_so(verb, tmp_path, monkeypatch, c
     monkeypatch.setattr("whylabel.recipe.load_recipe", interrupted)
     assert main([verb, str(tmp_path / "recipe.yaml")]) == 130
     said = capsys.readouterr().err.strip()
-    assert said == "Interrupted. The same command goes on where this one stopped."
+    assert said == "Interrupted. The same command continues where this one stopped."
 
 
 @pytest.mark.parametrize(

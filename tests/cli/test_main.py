@@ -76,7 +76,7 @@ def test_a_typo_in_the_recipe_is_one_line_with_a_suggestion(tmp_path, monkeypatc
     assert lines[0].startswith("Error: Unknown key 'learning_rte'. Did you mean 'learning_rate'?")
     assert lines[1:] == [
         "  where: r.yaml: training.learning_rte",
-        "  fix: every field is explained by: whylabel recipe",
+        "  fix: see the explanation of every field with: whylabel recipe",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["r.yaml"]
 
@@ -145,7 +145,9 @@ def test_verbs_over_a_recipe_say_that_they_go_on_after_an_interrupt(monkeypatch,
 
     monkeypatch.setattr("whylabel.recipe.load_recipe", interrupt)
     assert main([verb, str(tmp_path / "recipe.yaml")]) == 130
-    assert capsys.readouterr().err.strip() == "Interrupted. The same command goes on where this one stopped."
+    assert (
+        capsys.readouterr().err.strip() == "Interrupted. The same command continues where this one stopped."
+    )
 
 
 def test_other_verbs_promise_nothing(monkeypatch, capsys):
@@ -343,7 +345,7 @@ def test_pulling_a_model_that_is_there_prints_its_folder(tmp_path, monkeypatch, 
     (folder / "config.json").write_text("{}")
     assert main(["models", "pull", "smollm2-135m-instruct"]) == 0
     out, err = capsys.readouterr()
-    assert out == f"{folder}\n" and "there already" in err
+    assert out == f"{folder}\n" and "already in the cache" in err
 
 
 def test_pulling_a_model_fetches_it_and_prints_its_folder(monkeypatch, capsys):
@@ -367,4 +369,4 @@ def test_a_full_disk_is_no_bug_of_ours(failing, capsys, error):
     assert main(["recipe"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("Error: The disk refused a file: ")
-    assert "the same command then goes on" in err
+    assert "the same command then continues" in err

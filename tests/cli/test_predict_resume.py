@@ -88,7 +88,7 @@ def test_a_killed_predict_goes_on_and_ends_as_if_nothing_had_happened(
     assert 5 <= len(printed) < ROWS
     assert main(arguments(model, texts, output)) == 4
     kept = len(printed) - 1  # row 1 is blank: it failed
-    assert f"{kept} of {ROWS} rows were finished before" in capsys.readouterr().err
+    assert f"{kept} of {ROWS} rows were finished earlier" in capsys.readouterr().err
     assert len(asked) == ROWS - kept and asked[0] == "r1" and "r0" not in asked
     assert names_in(tmp_path) == {"in.jsonl", f"out.{suffix}"}
     assert main(arguments(model, texts, whole)) == 4
@@ -123,7 +123,7 @@ def test_an_interruption_says_what_is_kept(model, texts, tmp_path, monkeypatch, 
     output = tmp_path / "out.csv"
     interrupt(model, texts, output, monkeypatch, 5)
     said = capsys.readouterr().err
-    assert f"Interrupted. 4 of 12 rows are kept in {output}.partial: the same command goes on" in said
+    assert f"Interrupted. 4 of 12 rows are kept in {output}.partial: the same command continues" in said
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_another_command_begins_anew_and_says_so(
     main(arguments(model, texts, output, *more))
     assert len(asked) == ROWS
     assert (
-        f"out.csv.partial was made with other settings ({named}): it begins anew" in capsys.readouterr().err
+        f"out.csv.partial was made with other settings ({named}): it starts again" in capsys.readouterr().err
     )
     with output.open(newline="") as file:
         assert len(list(csv.reader(file))) == ROWS + 1
@@ -158,7 +158,7 @@ def test_another_input_begins_anew_and_says_so(model, texts, tmp_path, monkeypat
     asked.clear()
     assert main(arguments(model, texts, output)) == 4
     assert len(asked) == ROWS
-    assert "was made with other settings (input): it begins anew" in capsys.readouterr().err
+    assert "was made with other settings (input): it starts again" in capsys.readouterr().err
     assert output.read_bytes().count(b"\n") == ROWS
 
 
@@ -171,7 +171,7 @@ def test_another_model_begins_anew_and_says_so(model, texts, tmp_path, monkeypat
     asked.clear()
     assert main(arguments(model, texts, output)) == 4
     assert len(asked) == ROWS
-    assert "was made with other settings (model): it begins anew" in capsys.readouterr().err
+    assert "was made with other settings (model): it starts again" in capsys.readouterr().err
 
 
 def test_an_input_that_changes_meanwhile_leaves_no_output(model, texts, tmp_path, monkeypatch, capsys):
@@ -245,5 +245,5 @@ def test_what_was_printed_stays_and_nothing_is_said_to_go_on(model, texts, sign)
         os.kill(process.pid, sign)
         _, errors = process.communicate(timeout=_PATIENCE_SECONDS)
     assert process.returncode == 130, errors
-    assert "rows were printed and are good, but nothing is kept" in errors
-    assert "goes on where" not in errors and "Traceback" not in errors
+    assert "rows were printed and are valid, but nothing is kept" in errors
+    assert "continues where" not in errors and "Traceback" not in errors

@@ -57,15 +57,15 @@ def test_the_texts_are_never_replaced_under_whatever_name(check, tmp_path):
 )
 def test_files_of_the_run_and_its_models_are_not_written(check, run, tmp_path, name):
     for model in (run.path, run.classifier_model, run.baseline_model):
-        refused(check, run.path / name, "among the files of the model and its run", model=model)
+        refused(check, run.path / name, "into a folder of the model or its run", model=model)
     (tmp_path / "link.csv").symlink_to(run.path / "augment" / "new.csv")
-    refused(check, "link.csv", "among the files of the model and its run")
+    refused(check, "link.csv", "into a folder of the model or its run")
 
 
 def test_a_saved_model_is_its_folder_and_beside_the_files_of_a_run_there_is_room(check, run, tmp_path):
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "config.json").touch()
-    refused(check, "saved/out.csv", "among the files of the model", model=tmp_path / "saved")
+    refused(check, "saved/out.csv", "into a folder of the model", model=tmp_path / "saved")
     assert check("out.csv", model=tmp_path / "saved") == tmp_path / "out.csv"
     assert check(run.path / "labelled.csv") == run.path / "labelled.csv"
 

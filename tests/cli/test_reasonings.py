@@ -83,7 +83,7 @@ def test_what_is_exported_comes_back_and_decisions_are_shown(run, tmp_path, caps
     assert main(["reasonings", folder, "--import", str(path), "--by", "Ada"]) == 0
     assert "1 rejected; they take effect with the next: whylabel run" in capsys.readouterr().err
     assert main(["reasonings", folder, "--import", str(path), "--by", "Ben"]) == 0
-    assert "nothing new was decided" in capsys.readouterr().err
+    assert "the file holds no new decisions" in capsys.readouterr().err
     assert main(["reasonings", folder, "--limit", "1"]) == 0
     assert "  decided: rejected by Ada, 20" in (shown := capsys.readouterr().out)
     assert shown.rstrip().endswith("Z: off topic")

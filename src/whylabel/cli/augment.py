@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     "--retry",
     type=click.Choice(["failed", "length"]),
     multiple=True,
-    help="Write again the rows that failed, or those that the token limit cut.",
+    help="Write the rows again that failed, or those that the token limit cut off.",
 )
 @click.option("--retry-failed", is_flag=True, help="The same as --retry failed.")
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show three real prompts, and what the rows to write would take, from a few timed ones; store nothing.",
+    help="Show three real prompts and estimate tokens and time from a few timed rows; store nothing.",
 )
 def command(
     recipe_path: Path,
@@ -40,8 +40,8 @@ def command(
 ) -> int:
     """Stage 2a of RECIPE: write a reasoning for every labelled training text, and filter them.
 
-    Killed at any moment, the same command goes on at the row where it was. Rows that are finished are used again;
-    of the others only those run that a change of the recipe or --retry concerns.
+    If the command is killed, run it again: it continues at the row where it stopped. Finished rows are reused.
+    After a change of the recipe, or with --retry, only the affected rows run again.
     """
     from whylabel.cli.results import print_stage
     from whylabel.host.terminal import print_json
@@ -72,7 +72,7 @@ def _show(rehearsal: Rehearsal) -> None:
     done = rehearsal.rows - rehearsal.to_write
     click.echo(f"{rehearsal.to_write:,} reasonings to write for {rehearsal.rows:,} rows")
     if not rehearsal.to_write:
-        click.echo(f"All {done:,} are there already.")
+        click.echo(f"All {done:,} reasonings are already in the store.")
         return
     for place, (text, tokens) in enumerate(rehearsal.prompts, start=1):
         click.echo(click.style(f"\nprompt {place} ({tokens} tokens)", bold=True))

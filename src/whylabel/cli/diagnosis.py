@@ -1,4 +1,4 @@
-"""What `whylabel doctor` looks at."""
+"""The checks of `whylabel doctor`."""
 
 from __future__ import annotations
 

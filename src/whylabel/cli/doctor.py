@@ -11,7 +11,7 @@ from whylabel.cli.options import debug_option, json_option
 @json_option
 @debug_option
 def command(as_json: bool) -> None:
-    """Show versions, cores, memory, the arithmetic that will be used and why, engines, model cache and hub."""
+    """Show versions, cores, memory, the arithmetic used and the reason for it, engines, model cache and hub."""
     from whylabel.cli.diagnosis import diagnose
     from whylabel.host.terminal import print_json, printable
 

@@ -16,11 +16,11 @@ from whylabel.cli.options import debug_option
     type=click.Path(dir_okay=False, path_type=Path),
     help="The recipe file to write. [default: the data's name + .yaml, in the current folder]",
 )
-@click.option("--force", is_flag=True, help="Replace a recipe that is there already.")
+@click.option("--force", is_flag=True, help="Replace an existing recipe.")
 @click.option("--text-column", help="The column with the text. [default: recognised]")
 @click.option("--label-column", help="The column with the label. [default: recognised]")
 @click.option("--id-column", help="The column with a unique row id. [default: id, or a hash of the text]")
-@click.option("--question", help="What is asked of each text. [default: from the label column]")
+@click.option("--question", help="The question about each text. [default: from the label column]")
 @click.option("--name", help="One word for what the label is. [default: from the label column]")
 @debug_option
 def command(
@@ -50,7 +50,7 @@ def command(
     output = output or Path(f"{run_name(data)}.yaml")
     if output.exists() and not force:
         raise UsageError(
-            "There is a recipe already.",
+            "There already is a recipe.",
             where=str(output),
             fix="replace it with --force, or name another --output",
         )

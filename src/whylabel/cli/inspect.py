@@ -1,4 +1,4 @@
-"""`whylabel inspect`: what is in the data, and what is wrong with it."""
+"""`whylabel inspect`: show what is in the data, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _recipe(data: str, overrides: tuple[str, ...], named: dict[str, str]) -> Rec
     if overrides:
         raise UsageError(
             f"Overrides belong to a recipe, got {overrides[0]!r} after a data file.",
-            fix="use --text-column and its like, or write a recipe with: whylabel init DATA",
+            fix="use options such as --text-column, or write a recipe with: whylabel init DATA",
         )
     return build_recipe({"data": {"source": data, **named}})
 
@@ -85,7 +85,7 @@ def show(inspection: Inspection) -> None:
     """Print an inspection to stdout for a person."""
     from rich.console import Console
 
-    # Off a terminal the lines keep their length; data is shown as it is, not as rich's markup.
+    # Where stdout is no terminal, lines are not wrapped. Data is shown as it is, not read as rich's markup.
     console = Console(markup=False, highlight=False, soft_wrap=True)
     console.print(f"{printable(inspection.source)}: {inspection.rows_read} rows")
     for key, value in inspection.inferred.items():

@@ -1,4 +1,4 @@
-"""What is said where a person or the system ends a verb: only the verb knows what is left of its work."""
+"""The message after a person or the system interrupts a verb: only the verb knows how much of its work is kept."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import click
 
 
 @contextmanager
-def if_interrupted(say: Callable[[], str]) -> Iterator[None]:
-    """Let `main` print what `say` returns where the block is interrupted."""
+def if_interrupted(message: Callable[[], str]) -> Iterator[None]:
+    """If the block is interrupted, let `main` print what `message` returns."""
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(say()) from None
+        raise KeyboardInterrupt(message()) from None
 
 
 def interruption(error: BaseException) -> str:
-    """Return what a verb has said of its interruption, in one line; click wraps it in an error of its own."""
-    told = error.__cause__ if isinstance(error, click.Abort) else error
-    return " ".join(["Interrupted.", *map(str, getattr(told, "args", ()))])
+    """Return the message of an interrupted verb in one line; click wraps the interruption in its own error."""
+    cause = error.__cause__ if isinstance(error, click.Abort) else error
+    return " ".join(["Interrupted.", *map(str, getattr(cause, "args", ()))])

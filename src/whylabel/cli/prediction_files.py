@@ -1,4 +1,4 @@
-"""The columns of a table of predictions: those of the input, then what the model says, as each format has it."""
+"""The columns of a table of predictions in each format: those of the input, then those of the prediction."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from whylabel.prediction.card import ModelCard
 
 Carried = Literal["all", "none"]
-"""Which columns of the input stand beside the predictions."""
+"""Which columns of the input are written beside the predictions."""
 
 PREDICTED = ("id", "label", "labels", "probabilities", "reasoning", "mode", "status", "error")
 """The columns of a prediction; a CSV file has `p(label)` for every label in place of `probabilities`."""
 
 
 def read_lines() -> list[str]:
-    """Return every line on stdin, UTF-8 whatever the locale.
+    """Return every line on stdin, read as UTF-8 whatever the locale.
 
-    Bytes that are none become half surrogate pairs, so that their line fails alone.
+    Bytes that are not UTF-8 become half surrogate pairs, so that only their line fails.
     """
     lines = sys.stdin.buffer.read().decode("utf-8-sig", "surrogateescape").split("\n")
     if lines[-1] == "":
@@ -35,7 +35,7 @@ def read_lines() -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which columns there are: `names` says what those of the input are called, in their order."""
+    """The columns of the output: `names` maps each column of the input to its name in the output, in order."""
 
     names: Mapping[str, str]
     texts: Texts
@@ -51,29 +51,29 @@ class Layout:
 
     @property
     def renamed(self) -> dict[str, str]:
-        """Columns of the input that have another name in the output; not the one with the ids."""
+        """Columns of the input that get another name in the output, except the one that becomes `id`."""
         return {name: other for name, other in self.names.items() if other not in (name, "id")}
 
     def record(self, row: TextRow, prediction: Prediction) -> dict[str, Any]:
-        """Return a row as JSON lines and Parquet have it; `error` only where there is one."""
-        said = self._said(row, prediction)
+        """Return a row for JSON lines or Parquet; it has `error` only if there is one."""
+        record = self._common(row, prediction)
         probabilities = dict(zip(self.card.labels.names, prediction.probabilities, strict=False))
-        said |= {
+        record |= {
             "probabilities": probabilities,
             "reasoning": prediction.reasoning,
             "mode": prediction.mode,
             "status": prediction.status,
         }
-        return {**said, "error": prediction.error} if prediction.error else said
+        return {**record, "error": prediction.error} if prediction.error else record
 
     def csv_record(self, row: TextRow, prediction: Prediction) -> dict[str, Any]:
-        """Return a row as CSV has it."""
-        said = self._said(row, prediction)
-        said.pop("labels", None)
+        """Return a row for CSV."""
+        record = self._common(row, prediction)
+        record.pop("labels", None)
         for name, value in zip(self.card.labels.names, prediction.probabilities, strict=False):
-            said[_probability(name)] = f"{value:.6f}"
+            record[_probability(name)] = f"{value:.6f}"
         return {
-            **said,
+            **record,
             "reasoning": prediction.reasoning,
             "status": prediction.status,
             "error": prediction.error,
@@ -86,9 +86,9 @@ class Layout:
         return dict.fromkeys(names, "text")
 
     def parquet_schema(self, source: Path | None) -> Schema:
-        """Return the columns of a Parquet file with their types: the input's own, as far as it has any.
+        """Return the columns of a Parquet file with their types. The input's columns keep theirs, if they have any.
 
-        `source` is the file of the input. Reads all of it where its types are to be seen from its cells.
+        `source` is the file of the input. The whole file is read if its types must be found from its cells.
         """
         import pyarrow
 
@@ -106,12 +106,12 @@ class Layout:
         columns["probabilities"] = chances
         return {**columns, **dict.fromkeys(("reasoning", "mode", "status", "error"), "text")}
 
-    def _said(self, row: TextRow, prediction: Prediction) -> dict[str, Any]:
-        """Return what all formats begin with."""
+    def _common(self, row: TextRow, prediction: Prediction) -> dict[str, Any]:
+        """Return the first columns, which all formats share."""
         cells = dict(zip(self.texts.columns, row.cells, strict=True)) if self.names else {}
         record = {other: cells[name] for name, other in self.names.items()}
         own_id = record.get("id")
-        # Numbers that are ids stay numbers; of a text the blanks around it are no part of the id.
+        # Ids that are numbers stay numbers. If an id is a string, blanks around it do not belong to the id.
         if own_id is None or isinstance(own_id, str) or not self.texts.all_have_ids:
             record["id"] = prediction.id
         record["label"] = prediction.label
@@ -121,10 +121,10 @@ class Layout:
 
 
 def output_names(columns: tuple[str, ...], id_column: str | None, reserved: set[str]) -> dict[str, str]:
-    """Return what each column of the input is called in the output, all different, whatever their case.
+    """Return the name in the output for each column of the input. No two names are equal, whatever their case.
 
-    The id column is the prediction's `id` where it has that name. Another with the name of a prediction's column
-    has `input_` before it.
+    An id column called `id` becomes the prediction's `id`. Any other column with the name of a prediction's column
+    gets the prefix `input_`.
     """
     taken = {name.casefold() for name in reserved}
     free = {name for name in columns if name.casefold() not in taken}

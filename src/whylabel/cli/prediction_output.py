@@ -1,4 +1,4 @@
-"""Where predictions may be written: nothing that anybody misses is replaced."""
+"""Where predictions may be written: no file that a user may need is replaced."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LONGER_NAME = ".partial-1234567"
 
 
 def checked_output(output: Path, model: str, sources: Sequence[Path]) -> Path:
-    """Return the file that a path of predictions stands for, links followed.
+    """Return the file to which a path of predictions leads, with links followed.
 
-    `sources` are the files that they are made from. Raises `UsageError` if the suffix is unknown, no file can be
-    written there, or it would replace something else than earlier predictions; `ModelError` if there is no model.
+    `sources` are the files that the predictions are made from. Raises `UsageError` if the suffix is unknown, no file
+    can be written there, or it would replace anything but earlier predictions; `ModelError` if there is no model.
     """
     require_format(output, "Predictions")
     file = Path(os.path.realpath(expanded(output)))
@@ -33,7 +33,7 @@ def checked_output(output: Path, model: str, sources: Sequence[Path]) -> Path:
     for folder in _own_folders(model_folder(model)):
         if file.is_relative_to(folder.resolve()):
             raise UsageError(
-                "Predictions are not written among the files of the model and its run.",
+                "Predictions cannot be written into a folder of the model or its run.",
                 where=f"--output {output}",
                 fix=_FIX,
             )
@@ -58,7 +58,7 @@ def _require_writable(file: Path, output: Path) -> None:
                 fix=f"name a file in it: --output {output / 'predictions.jsonl'}",
             )
         file.with_name(f"{file.name}{_LONGER_NAME}").exists()
-        # Missing folders are made when there is something to write.
+        # Missing folders are created later, when there is something to write.
         folder = next(parent for parent in file.parents if parent.exists())
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -71,7 +71,7 @@ def _require_writable(file: Path, output: Path) -> None:
 
 
 def _own_folders(model: Path) -> list[Path]:
-    """Return the folders in which a model and its run keep what is theirs."""
+    """Return the folders that hold the files of a model and its run."""
     folder = model.resolve()
     run = RunFolder(folder.parent.parent)
     if folder not in [path.resolve() for path in (run.classifier_model, run.baseline_model)]:
@@ -81,12 +81,12 @@ def _own_folders(model: Path) -> list[Path]:
 
 
 def _is_of_predictions(file: Path) -> bool:
-    """Return whether whylabel has written a file of predictions: its last columns tell."""
+    """Return whether the file holds predictions that whylabel wrote, judged by its last columns."""
     names = written_columns(file)
     if file.suffix.lower() == ".csv":
         while names[-4:-3] and names[-4].startswith("p(") and names[-4].endswith(")"):
             del names[-4]
         return "id" in names and names[-4:] == ["label", "reasoning", "status", "error"]
-    # A line of JSON has an error only where there is one.
+    # A line of JSON has `error` only if there is one.
     ending = [name for name in names if name not in ("labels", "error")][-5:]
     return "id" in names and ending == ["label", "probabilities", "reasoning", "mode", "status"]

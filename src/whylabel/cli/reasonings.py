@@ -1,4 +1,4 @@
-"""`whylabel reasonings`: look at what was written, hand it to people, take back what they decided."""
+"""`whylabel reasonings`: show and export the reasonings of a run, and import what people decided about them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--search", help="Only rows with these words in text or reasoning, whatever their case.")
 @click.option("--label", help="Only rows of this label.")
 @click.option("--state", type=click.Choice(["kept", "dropped", "failed"]), help="Only rows of this state.")
-@click.option("--reason", help="Only rows dropped or failed for this reason (a part of it will do).")
+@click.option("--reason", help="Only rows dropped or failed for this reason (a part of it is enough).")
 @click.option(
     "--limit", type=click.IntRange(min=1), help="At most this many rows. [default: 20, all in a file]"
 )
@@ -51,11 +51,11 @@ def command(
     by: str | None,
     as_json: bool,
 ) -> None:
-    """Show, search and export the reasonings of RUN, and take back what people decided about them.
+    """Show, search and export the reasonings of RUN, and import what people decided about them.
 
-    A rejected reasoning is dropped, an edited or accepted one is kept whatever filters and verifier say. Decisions
-    take effect with the next `whylabel run` or `augment`, and stay on record with who made them and when. One that
-    accepts or rejects applies as long as the row has the reasoning that was seen; an edit applies to any.
+    A rejected reasoning is dropped. An edited or accepted one is kept, whatever filters and verifier say. Decisions
+    take effect with the next `whylabel run` or `augment`, and are recorded with their author and time. Accepting and
+    rejecting apply as long as the row has the reasoning that the person saw; an edit applies to any reasoning.
     """
     import itertools
     import sys
@@ -70,11 +70,11 @@ def command(
     run = RunFolder(run_path)
     if decided is not None:
         counts = import_decisions(run, decided, decided_by=by)
-        said = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items())
+        summary = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items())
         say(
-            f"{said}; they take effect with the next: whylabel run RECIPE"
-            if said
-            else "nothing new was decided"
+            f"{summary}; they take effect with the next: whylabel run RECIPE"
+            if summary
+            else "the file holds no new decisions"
         )
         return
     rows = _matching(review_rows(run), search, label, state, reason)

@@ -1,4 +1,4 @@
-"""What a verb prints of a run on stdout: the comparison, a few predictions, where the report lies."""
+"""What a verb prints about a run on stdout: the comparison, a few predictions, the path of the report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 5
 
 
 def print_stage(metrics: Path, *, as_json: bool) -> None:
-    """Print a stage's metrics as JSON, or say where they lie."""
+    """Print a stage's metrics as JSON, or the path of their file."""
     if not metrics.exists():
         return
     if as_json:
@@ -29,7 +29,7 @@ def print_stage(metrics: Path, *, as_json: bool) -> None:
 
 
 def print_stages(metrics: dict[str, Path], *, as_json: bool) -> None:
-    """Print the metrics of several stages as one JSON object by their names, or say where they lie."""
+    """Print the metrics of several stages as one JSON object, by stage name, or the paths of their files."""
     if as_json:
         print_json({name: read_json(path, dict) for name, path in metrics.items()})
         return
@@ -60,10 +60,10 @@ def _show(run: RunFolder, metrics: dict[str, Any]) -> None:
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
     console.print()
     mode = _explaining_mode(metrics)
-    asked = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"
+    option = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"
     for line in (
         f"report:      {run.report}",
-        f"predict:     echo 'your text' | whylabel predict --model {run.path}{asked}",
+        f"predict:     echo 'your text' | whylabel predict --model {run.path}{option}",
     ):
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
@@ -119,13 +119,13 @@ def _paired(paired: dict[str, Any]) -> str:
 
 
 def _explaining_mode(metrics: dict[str, Any]) -> str:
-    """Return the first mode that was evaluated and says why, else the default one."""
+    """Return the first evaluated mode that writes a reasoning, else the default mode."""
     default = str(metrics["classifier"]["mode"])
     return next((mode for mode in (default, *metrics.get("modes", {})) if mode in REASONS), default)
 
 
 def _predictions(run: RunFolder, metrics: dict[str, Any]) -> list[str]:
-    """Return a few of the classifier's predictions, in a mode that says why if one was evaluated."""
+    """Return a few of the classifier's predictions, in a mode with reasonings if one was evaluated."""
     modes = list(metrics.get("modes", {}))
     shown = _explaining_mode(metrics)
     rows = [
@@ -136,12 +136,12 @@ def _predictions(run: RunFolder, metrics: dict[str, Any]) -> list[str]:
     several_labels = decides_by_label(metrics)
     lines = [f"in mode {shown}:"] if len(modes) > 1 else []
     for row in rows[:_SHOWN]:
-        said = row.prediction
+        prediction = row.prediction
         verdict = "right" if row.right else f"wrong, gold is {row.gold or 'nothing'}"
         lines.append(f"• {shortened(' '.join(row.text.split()), 140)}")
-        if said.reasoning is not None:
-            lines.append(f"    why:   {shortened(' '.join(said.reasoning.split()), 220)}")
-        top = max(said.probabilities, default=0.0)
-        sure = "" if several_labels else f"{top:.0%}; "
-        lines.append(f"    label: {said.label or 'nothing'} ({sure}{verdict})")
+        if prediction.reasoning is not None:
+            lines.append(f"    why:   {shortened(' '.join(prediction.reasoning.split()), 220)}")
+        top = max(prediction.probabilities, default=0.0)
+        confidence = "" if several_labels else f"{top:.0%}; "
+        lines.append(f"    label: {prediction.label or 'nothing'} ({confidence}{verdict})")
     return lines

@@ -1,4 +1,4 @@
-"""Files of reasonings for people: CSV safe for spreadsheets, JSON lines, Parquet."""
+"""Export reasonings to files for people: CSV that is safe for spreadsheets, JSON lines, Parquet."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SCHEMA = {field.name: "number" if field.name == "margin" else "text" for field 
 
 
 def write_rows(path: Path, rows: Sequence[ReviewRow]) -> None:
-    """Write the rows, whole or not at all.
+    """Write the rows to a file that appears whole or not at all.
 
-    Raises `UsageError` if the suffix is unknown, or the file holds something else than exported reasonings.
+    Raises `UsageError` if the suffix is unknown, or the file holds anything but exported reasonings.
     """
     require_format(path, "Reasonings")
     check_file(path, _is_exported, wanted="An export of reasonings", fix="name another file: --export FILE")
@@ -26,6 +26,6 @@ def write_rows(path: Path, rows: Sequence[ReviewRow]) -> None:
 
 
 def _is_exported(file: Path) -> bool:
-    """Return whether a file holds exported reasonings: its first columns tell."""
+    """Return whether a file holds exported reasonings, judged by its first columns."""
     first = list(_SCHEMA)[:5]
     return written_columns(file)[: len(first)] == first

@@ -14,7 +14,7 @@ from whylabel.cli.options import finish, open_run, recipe_arguments
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Check what can be checked, say which stages would run and why, and run none.",
+    help="Check everything that can be checked, say which stages would run and why, and run none.",
 )
 def command(
     recipe_path: Path,
@@ -26,7 +26,7 @@ def command(
 ) -> int:
     """Run all stages of RECIPE: train the reasoner, write reasonings, train both models, compare them.
 
-    A stage whose inputs have not changed is skipped; one that was interrupted goes on where it was.
+    A stage whose inputs have not changed is skipped. An interrupted stage continues where it stopped.
     """
     from whylabel.cli.results import print_results
     from whylabel.host.terminal import print_json
