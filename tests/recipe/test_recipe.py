@@ -140,7 +140,7 @@ def test_override_recipe_changes_only_what_it_names():
         (
             "augment: {filters: {names: [pattern], drop_patterns: [fine, 'as (an']}}",
             (),
-            "augment.filters.drop_patterns: 'as (an' is no regular expression",
+            "augment.filters.drop_patterns: 'as (an' is not a regular expression",
         ),
         ("augment: {filters: {drop_patterns: [a]}}", (), "names has no filter `pattern`"),
         ("augment: {filters: {max_similarity: 1}}", (), "max_similarity"),
@@ -151,7 +151,7 @@ def test_override_recipe_changes_only_what_it_names():
         ("a: [1", (), "not valid YAML"),
         ("training: {learning_rate: .inf}", (), "finite number"),
         ("\t- x", (), "not valid YAML"),
-        ("name: 2024-13-45", (), "'2024-13-45' is no date"),
+        ("name: 2024-13-45", (), "'2024-13-45' is not a valid date"),
         ("seed: -1", (), "seed: Input should be greater than or equal to 0, got -1"),
         ("", ("seed=4294967296",), "seed: Input should be less than 4294967296"),
         ("a: !!python/object/apply:os.getcwd []", (), "not valid YAML"),
@@ -188,7 +188,7 @@ def test_where_gives_the_key_or_the_line(load):
     ],
 )
 def test_a_key_that_stands_twice_is_refused_with_both_lines(load, text, key, first, second):
-    with pytest.raises(RecipeError, match=f"the key '{key}' stands twice, first in line {first}") as caught:
+    with pytest.raises(RecipeError, match=f"the key '{key}' occurs twice, first in line {first}") as caught:
         load(text)
     assert caught.value.where.endswith(f"recipe.yaml, line {second}")
 

@@ -1,7 +1,7 @@
 """The typed recipe: one YAML file, plus `key=value` overrides, that every verb reads.
 
 Start at `recipe.py`; the sections are in `data.py`, `training.py`, `reasoner.py`, `augment.py` and `classifier.py`.
-A field's doc string is its help: `fields.py` prints them as a reference. `load.py` reads files.
+A field's doc string is its help; `fields.py` makes a reference of them. `load.py` reads files.
 """
 
 from whylabel.recipe.augment import (

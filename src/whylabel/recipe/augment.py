@@ -1,4 +1,4 @@
-"""Stage 2a: how reasonings are drawn, judged and dropped, and what generates them."""
+"""Stage 2a: how reasonings are sampled, judged and dropped, and which engine generates them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from whylabel.recipe.section import Section, Weights
 
 
 class SamplingConfig(Section):
-    """How a reasoning is drawn from the reasoner."""
+    """How the reasoner samples a reasoning."""
 
     max_new_tokens: int = Field(96, ge=1)
-    """Longest reasoning in tokens; one that does not end by then is dropped as unfinished."""
+    """Longest reasoning in tokens. A reasoning that does not end by then is dropped as unfinished."""
     temperature: float = Field(0.0, ge=0)
-    """0 is greedy decoding; above 0 samples."""
+    """0: greedy decoding; above 0: sampling."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Nucleus sampling; used with a temperature above 0."""
 
@@ -25,26 +25,26 @@ class FilterConfig(Section):
     """Which reasonings are dropped, and when."""
 
     names: list[str] = ["empty", "unfinished", "length", "repetition", "copy"]
-    """Filters in the order in which they are asked; the first that refuses gives the reason.
-    Also: `leak`, `language`, `pattern`, `near_duplicate` (last), and those added by entry point."""
+    """Filters in the order in which they run; the first one that drops a reasoning gives the reason.
+    Also available: `leak`, `language`, `pattern`, `near_duplicate` (put it last), and those added by entry point."""
     min_words: int = Field(4, ge=0)
-    """`length`: shorter reasonings are dropped. In scripts without blanks, two characters of Han or kana, or four of
-    Thai, Lao, Khmer or Burmese, count as a word."""
+    """`length`: shorter reasonings are dropped. In scripts without blanks, two characters of Han or kana count as a
+    word, or four of Thai, Lao, Khmer or Burmese."""
     max_words: int = Field(120, ge=1)
     """`length`: longer reasonings are dropped."""
     max_repeats: int = Field(3, ge=1)
-    """`repetition`: a run of four words may stand this often in a reasoning."""
+    """`repetition`: the same four words in a row may occur this often in a reasoning."""
     max_copied: float = Field(0.8, gt=0, le=1)
-    """`copy`: largest share of a reasoning's words that may be one verbatim stretch of the text or the question."""
+    """`copy`: largest share of a reasoning's words that may be one verbatim passage of the text or the question."""
     question: str | None = None
     """`copy`: the question that a reasoning may not repeat; default: `task.question`."""
     leak_words: int = Field(8, ge=1)
-    """`leak`: a reasoning that names its label, or a relative of it, in so many first words is dropped."""
+    """`leak`: a reasoning that names its label, or a word related to it, within this many first words is dropped."""
     drop_patterns: list[str] = []
-    """`pattern`: a reasoning in which one of these regular expressions (Python's) is found is dropped; they heed
-    case unless they begin with `(?i)`."""
+    """`pattern`: a reasoning that matches one of these regular expressions (Python's) anywhere is dropped. They are
+    case-sensitive unless they begin with `(?i)`."""
     max_similarity: float = Field(0.9, ge=0.5, lt=1)
-    """`near_duplicate`: largest share of word triples that a reasoning may have in common with an earlier one."""
+    """`near_duplicate`: largest share of word triples that a reasoning may share with an earlier one."""
 
     @model_validator(mode="after")
     def _ordered(self) -> FilterConfig:
@@ -59,13 +59,13 @@ class FilterConfig(Section):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression ({error})") from None
+                raise ValueError(f"{pattern!r} is not a regular expression ({error})") from None
         return patterns
 
     @model_validator(mode="after")
     def _patterns_are_used(self) -> FilterConfig:
         if self.drop_patterns and "pattern" not in self.names:
-            raise ValueError("drop_patterns are given, but names has no filter `pattern` to use them")
+            raise ValueError("drop_patterns are given, but names has no filter `pattern` that uses them")
         return self
 
 
@@ -73,53 +73,54 @@ class VerificationConfig(Section):
     """Whether each reasoning leads to its label, as judged by a model that did not write it."""
 
     verifier: str | None = None
-    """Who judges: `baseline` (this run's, then trained first), `base` (the base model, untrained), a model folder or
-    hub id; default: nobody, the first candidate that passes the filters is kept."""
+    """The model that judges: `baseline` (that of this run, which is then trained first), `base` (the base model,
+    untrained), a model folder or hub id. Default: none; the first candidate that passes the filters is kept."""
     min_margin: float = 0.0
-    """The margin that the best candidate needs, in nats: its lift of the gold label's log-probability above that of
-    the strongest rival, the labels' words masked."""
+    """The margin that the best candidate needs, in nats: its lift of the gold label's log-probability minus its lift
+    of the strongest rival's. The labels' words are masked."""
     unverified: Literal["drop", "keep"] = "drop"
-    """What becomes of a row whose best candidate falls short."""
+    """What to do with a row whose best candidate has too small a margin: drop it, or keep it with a lower weight."""
     unverified_weight: float = Field(0.5, gt=0, le=1)
-    """`unverified: keep`: the weight that such a row gets."""
+    """`unverified: keep`: the weight of such a row."""
 
 
 class SuspectsConfig(Section):
-    """Training rows whose label looks wrong; they are listed in `augment/suspects.parquet`, never relabelled."""
+    """Training rows whose label looks wrong. They are listed in `augment/suspects.parquet`, never relabelled."""
 
     folds: int | None = Field(None, ge=2)
-    """Look for them with this many baselines, each trained without a part of the rows; default: do not look."""
+    """Look for them with this many baselines, each trained without one part of the rows. Default: do not look."""
     exclude: bool = False
     """Write no reasoning for them: a reasoning for a wrong label teaches fabrication."""
 
 
 class EngineConfig(Section):
-    """What generates; a plain name, `engine: vllm`, means that engine in this process."""
+    """The engine that generates. A plain name (`engine: vllm`) means that engine in this process."""
 
     short_for: ClassVar[str | None] = "name"
     decides = "execution"
 
     name: Weights[str] = "auto"
     """`transformers`, `openvino` (the fast one on a CPU), `vllm`, `openai`, `scripted`, an engine added by entry
-    point, or `auto`: openvino where it is installed, the device is the CPU and it can run the model, else
+    point, or `auto`: openvino if it is installed, the device is the CPU and it can run the model, else
     transformers."""
     distributed: Literal["ray"] | None = None
-    """`ray`: run the engine in worker processes of a Ray cluster (`pip install 'whylabel[ray]'`); default: here."""
+    """`ray`: run the engine in worker processes of a Ray cluster (`pip install 'whylabel[ray]'`). Default: in
+    this process."""
     address: str | None = Field(None, min_length=1)
-    """The cluster: `auto` (the one that runs on this machine), `HOST:PORT` or `ray://HOST:PORT`; default: one of our
-    own on this machine, ended with the stage. Name only a cluster that you trust: Ray's processes run each other's
+    """The cluster: `auto` (the one that runs on this machine), `HOST:PORT` or `ray://HOST:PORT`. Default: a new one
+    on this machine, which ends with the stage. Name only a cluster that you trust: Ray's processes run each other's
     code."""
     workers: int | None = Field(None, ge=1)
-    """Worker processes, each with its own copy of the model; default: one for each GPU, or without GPUs for each
+    """Worker processes, each with its own copy of the model. Default: one for each GPU; without GPUs, one for each
     node."""
     cpus_per_worker: int | None = Field(None, ge=1)
-    """CPU cores that a worker reserves and computes with; default: 1 beside a GPU, else its share of the smallest
-    node's."""
+    """CPU cores that a worker reserves and uses. Default: 1 for a worker with a GPU, else its share of the cores of
+    the smallest node."""
     gpus_per_worker: float | None = Field(None, ge=0)
-    """GPUs that a worker reserves; 0: it computes on the CPU; default: 1 where the cluster has any, unless `device`
-    is another than CUDA."""
+    """GPUs that a worker reserves; with 0 it computes on the CPU. Default: 1 if the cluster has GPUs and `device`
+    does not name another device than CUDA."""
     rows_per_task: int = Field(64, ge=1)
-    """Most prompts that a worker is handed at a time; fewer where there would not be enough for all workers."""
+    """Largest number of prompts that a worker gets at a time. It gets fewer if not all workers would get some."""
 
     @model_validator(mode="after")
     def _for_a_cluster(self) -> EngineConfig:
@@ -134,18 +135,18 @@ class AugmentConfig(Section):
     """Stage 2a: a reasoning for every labelled training text."""
 
     engine: EngineConfig = EngineConfig()
-    """What generates: an engine's name (`engine: vllm`), or these fields."""
+    """The engine that generates: its name (`engine: vllm`), or these fields."""
     engine_options: dict[str, Any] = {}
-    """Settings of that engine alone."""
+    """Settings that only this engine has."""
     sampling: SamplingConfig = SamplingConfig()
-    """How reasonings are drawn."""
+    """How reasonings are sampled."""
     candidates: int = Field(1, ge=1)
-    """Reasonings drawn for every text; more than one needs a `sampling.temperature` above 0."""
+    """Reasonings sampled for every text. More than one needs a `sampling.temperature` above 0."""
     condition: Literal["label", "free", "free_then_label"] = "label"
-    """What the reasoner is shown beside the text: its label, nothing, or first nothing and then the label for rows
-    that have no acceptable reasoning without it."""
+    """What the reasoner sees beside the text. `label`: the label; `free`: nothing; `free_then_label`: first nothing,
+    then the label, for rows that have no acceptable reasoning without it."""
     filters: FilterConfig = FilterConfig()
-    """What is dropped."""
+    """Which reasonings are dropped."""
     verification: VerificationConfig = VerificationConfig()
     """Which candidate is best, and whether it is good enough."""
     suspects: SuspectsConfig = SuspectsConfig()

@@ -1,4 +1,4 @@
-"""Stage 2b and the comparison: the classifier, the baseline beside it, their evaluation."""
+"""Stage 2b and the comparison: the classifier, the baseline and their evaluation."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ class ClassifierConfig(Section):
     """Stage 2b: the model that writes its reasoning, then the label."""
 
     target: Target = "dual"
-    """What a training example looks like after the text: `label`, `reasoning_label`, `label_reasoning`, `dual` (one
-    model that does the first two, as it is asked) or `multi_task` (label and reasoning as two tasks)."""
+    """What the model writes after the text: `label`, `reasoning_label`, `label_reasoning`, `dual` (one model that can
+    do either of the first two, depending on the prompt) or `multi_task` (label and reasoning as two tasks)."""
     reasoned_share: float = Field(0.5, gt=0, lt=1)
     """`dual`, `multi_task`: the share of training examples that hold a reasoning."""
     negatives: int = Field(4, ge=1)
-    """`multi_label`: labels that do not apply which are shown of each text, drawn anew in each epoch, beside all that
-    do; classifier and baseline alike."""
+    """`multi_label`: for each text, this many labels that do not apply are trained on, beside all that do. They are
+    drawn again in each epoch. The same for classifier and baseline."""
     reasonings_per_text: int = Field(1, ge=1)
-    """Acceptable candidates of a text that are used (`augment.candidates`), another one in each epoch."""
+    """How many acceptable candidates of a text are used (see `augment.candidates`), a different one in each epoch."""
     self_training_rounds: int = Field(0, ge=0)
-    """Rounds before the last training in which the classifier writes reasonings of its own for the training texts,
-    without their labels; those that lead to the label and pass the filters join the next round, which starts from the
-    base model again."""
+    """Rounds before the last training in which the classifier writes its own reasonings for the training texts,
+    without their labels. Reasonings that lead to the label and pass the filters join the next round, which starts
+    from the base model again."""
     control: Control | None = None
-    """Spoil the reasonings on purpose, to see what they are worth: `shuffled_words`, `another_text`, `another_label`,
-    `filler` or `key_words`; default: train on them as they are."""
+    """Spoil the reasonings on purpose, to measure what they contribute: `shuffled_words`, `another_text`,
+    `another_label`, `filler` or `key_words`. Default: train on them as they are."""
     max_reasoning_tokens: Answers[int | None] = Field(None, ge=1)
-    """Tokens a reasoning may take at prediction; default: from the lengths seen in training.
-    At the limit the reasoning is closed and the label is still scored."""
+    """Largest number of tokens of a reasoning at prediction. Default: derived from the lengths seen in training.
+    At the limit the reasoning is closed, and the label is still scored."""
     votes: Answers[int] = Field(5, ge=1)
-    """Mode `vote`: reasonings drawn for a text."""
+    """Mode `vote`: number of reasonings sampled for a text."""
     vote_temperature: Answers[float] = Field(0.7, gt=0)
-    """Mode `vote`: temperature at which they are drawn."""
+    """Mode `vote`: temperature at which they are sampled."""
     calibration_rows: Answers[int] = Field(500, ge=0)
-    """Validation rows on which the probabilities of classifier and baseline are calibrated; below 20 none are."""
+    """Validation rows on which the probabilities of classifier and baseline are calibrated. With fewer than 20 rows
+    nothing is calibrated."""
     adaptive_share: Answers[float] = Field(0.3, ge=0, le=1)
-    """Mode `adaptive`: the largest share of validation rows that are reasoned about; the threshold is where, within
-    it, most of their labels are right."""
+    """Mode `adaptive`: the largest share of validation rows that get a reasoning. Within this limit, the threshold
+    with the most right labels is chosen."""
 
     @model_validator(mode="after")
     def _writes_reasonings(self) -> ClassifierConfig:
@@ -52,7 +53,7 @@ class ClassifierConfig(Section):
             )
         if self.control and (self.self_training_rounds or self.target == "label"):
             raise ValueError(
-                f"control: {self.control} spoils the reasoner's reasonings, which needs a target with reasonings "
+                f"control: {self.control} spoils the reasoner's reasonings, so it needs a target with reasonings "
                 "and no self_training_rounds"
             )
         return self
@@ -62,8 +63,8 @@ class BaselineConfig(Section):
     """The same model, trained on the label alone."""
 
     budget: Literal["same", "matched_steps", "matched_flops"] = "same"
-    """`same`: that of `training`, as the classifier's; `matched_steps`, `matched_flops`: as many optimizer steps, or
-    as much arithmetic, as the classifier's training took, which is then trained first."""
+    """`same`: the budget in `training`, which the classifier has, too. `matched_steps`, `matched_flops`: as many
+    optimizer steps, or as much arithmetic, as the training of the classifier, which is then trained first."""
 
 
 class EvaluationConfig(Section):
@@ -74,8 +75,8 @@ class EvaluationConfig(Section):
     bootstrap_samples: int = Field(10_000, ge=100)
     """Resamples of the paired bootstrap."""
     floors: list[Literal["majority", "tfidf"]] = ["majority", "tfidf"]
-    """Simple models beside which the others must stand."""
+    """Simple models that the others are compared with."""
     modes: list[Mode] | None = None
-    """Modes in which the classifier is evaluated, beside its default one; default: all that it has but `vote`."""
+    """Modes in which the classifier is evaluated, beside its default mode. Default: all that it has except `vote`."""
     shown: Presentation[int] = Field(20, ge=1)
-    """Right and wrong predictions that the report shows of each."""
+    """Number of right and of wrong predictions that the report shows of each model."""

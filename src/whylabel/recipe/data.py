@@ -1,4 +1,4 @@
-"""The labelled texts, and what is asked of them."""
+"""The labelled texts, and the question about them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from whylabel.text.several_labels import Separator
 
 
 class TaskConfig(Section):
-    """What is asked of a text."""
+    """The question about each text, and its possible answers."""
 
     type: Literal["single_label", "multi_label"] = "single_label"
-    """`single_label`: each text has exactly one label; `multi_label`: any number of them, each decided by itself."""
+    """`single_label`: each text has exactly one label. `multi_label`: any number of them, each decided separately."""
     label_separator: str = Field(",", min_length=1)
-    """`multi_label`: what stands between the labels of a text where a cell is a string; no label may contain it.
-    In JSON lines and Parquet a cell may be a list, and an empty list says that no label applies."""
+    """`multi_label`: what separates the labels of a text if the cell is a string; no label may contain it.
+    In JSON lines and Parquet a cell may be a list; an empty list means that no label applies."""
     question: str = Field("Which label fits the text?", min_length=1)
     """The question about each text; the reasoner and the chat prompts show it."""
     name: str = Field("Label", min_length=1)
-    """One word for what the label is (Emotion, Intent, ...); compact prompts end in it."""
+    """One word for what the label is (Emotion, Intent, ...); compact prompts end with it."""
     labels: list[str] | dict[str, str] | None = None
-    """All labels in their order, as a list or as `name: description`; default: those in the data, sorted.
-    For integer labels, the list gives the name of 0, 1, 2, ..."""
+    """All labels in order, as a list or as `name: description`. Default: the labels in the data, sorted.
+    For integer labels, the list gives the names of 0, 1, 2, ..."""
 
     @model_validator(mode="after")
-    def _told_apart(self) -> TaskConfig:
+    def _separable(self) -> TaskConfig:
         if self.type == "multi_label":
             try:
                 Separator(self.label_separator).check(self.labels or ())
@@ -42,7 +42,7 @@ class DataConfig(Section):
 
     source: str = "builtin:emotions"
     """A CSV, TSV, JSONL or Parquet file, a folder with train/validation/test files, `hub:owner/name[:config]`
-    or `builtin:emotions`. Relative paths start at the current folder."""
+    or `builtin:emotions`. Relative paths are relative to the current folder."""
     validation: str | None = None
     """A separate file with the validation split, if the source has none."""
     test: str | None = None
@@ -54,12 +54,11 @@ class DataConfig(Section):
     id_column: str | None = None
     """The column with a unique row id; default: `id` if there is one, else a hash of the text."""
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
-    """Share of the train rows that becomes validation where no validation split is given (stratified)."""
+    """Share of the train rows that becomes the validation split if none is given (stratified)."""
     test_fraction: float = Field(0.2, gt=0, lt=0.9)
-    """Share of the rows that becomes test where no test split is given (stratified)."""
+    """Share of the rows that becomes the test split if none is given (stratified)."""
     train_rows_per_label: int | None = Field(None, ge=1)
-    """Use only this many train rows of each label, or all where there are fewer; `multi_label`: of each label that is
-    the rarest of a row."""
+    """Use at most this many train rows of each label. `multi_label`: a row counts for the rarest of its labels."""
     train_rows: int | None = Field(None, ge=2)
     """Use only this many train rows (stratified by label; `multi_label`: by the rarest label of a row)."""
     validation_rows: Answers[int | None] = Field(None, ge=1)
@@ -67,8 +66,8 @@ class DataConfig(Section):
     test_rows: Answers[int | None] = Field(None, ge=1)
     """Use only this many test rows (stratified by label)."""
     bad_rows: Literal["error", "drop"] = "error"
-    """What to do with rows that have no text or no label: stop, or leave them out and say so."""
+    """What to do with rows that have no text or no label: stop, or leave them out and report them."""
     max_text_tokens: int | None = Field(None, ge=8)
-    """Trim longer texts to this many tokens, counted and reported; default: one that does not fit is an error.
-    Reasoner and verifier read them trimmed, too, each by its own tokenizer; an endpoint has none here, and is sent
-    the whole text."""
+    """Trim longer texts to this many tokens; trimmed texts are counted and reported. Default: a text that does not
+    fit is an error. Reasoner and verifier read trimmed texts, too, each by its own tokenizer. An endpoint has no
+    tokenizer here and gets the whole text."""

@@ -1,4 +1,4 @@
-"""Every field of the recipe, explained by its doc string: what `whylabel recipe` prints."""
+"""Every field of the recipe with its doc string as its explanation: `whylabel recipe` prints these."""
 
 from __future__ import annotations
 

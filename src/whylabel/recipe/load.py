@@ -1,4 +1,4 @@
-"""From a YAML file and `key=value` overrides to a recipe, and from what is wrong with them to a message in words."""
+"""Read a recipe from a YAML file and `key=value` overrides, and turn what is wrong with them into a plain message."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from whylabel.recipe.values import MOST_LEVELS, check_values
 
 _LARGEST_FILE = 2**20
 _LONGEST_SHOWN = 200
-# PyYAML reads a value with Python's own functions, and lets what they raise through.
+# PyYAML reads values with Python's own functions and does not catch the errors that they raise.
 _NO_VALUE = (ValueError, KeyError, AttributeError, IndexError, OverflowError, TypeError)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which no key stands twice, which would lose a setting, and a value that is none says where."""
+    """A YAML loader that refuses repeated keys, which would lose a setting, and reports where a value is invalid."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         mapping = super().compose_mapping_node(anchor)
@@ -33,13 +33,13 @@ class _Loader(yaml.SafeLoader):
         for key, _ in mapping.value:
             before = first.setdefault((key.tag, str(key.value)), key.start_mark)
             if before is not key.start_mark:
-                what = f"the key {key.value!r} stands twice, first in line {before.line + 1}: leave one out"
+                what = f"the key {key.value!r} occurs twice, first in line {before.line + 1}: remove one"
                 raise MarkedYAMLError(problem=what, problem_mark=key.start_mark)
         return mapping
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)
-        # A key that many merges (`<<`) bring counts once, or a few lines of them fill the memory.
+        # A key that several merges (`<<`) add is kept once; otherwise a few lines of merges could fill the memory.
         merged = {(key.tag, str(key.value)): (key, value) for key, value in node.value}
         node.value = list(merged.values())
 
@@ -50,7 +50,7 @@ class _Loader(yaml.SafeLoader):
             value = _shortened(repr(node.value)) if isinstance(node, yaml.ScalarNode) else "this"
             kind = node.tag.rpartition(":")[2].replace("timestamp", "date")
             raise MarkedYAMLError(
-                problem=f"{value} is no {kind} ({_shortened(str(error))}): put it in quotes",
+                problem=f"{value} is not a valid {kind} ({_shortened(str(error))}): put it in quotes",
                 problem_mark=node.start_mark,
             ) from None
 
@@ -85,7 +85,7 @@ def _text(path: Path) -> str:
             fix="check the path, or write one with: whylabel init DATA",
         ) from None
     except IsADirectoryError:
-        raise RecipeError("This is a folder, and a recipe is a YAML file.", where=str(path)) from None
+        raise RecipeError("This is a folder, but a recipe is a YAML file.", where=str(path)) from None
     except (OSError, ValueError) as error:
         raise RecipeError(f"The recipe cannot be read: {error}.", where=str(path)) from None
 
@@ -103,7 +103,7 @@ def _parsed(text: str, path: Path) -> Any:
 
 
 def build_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
-    """Return the recipe of nested plain values. Raises `RecipeError` naming the first wrong key."""
+    """Return the recipe with these nested plain values. Raises `RecipeError` naming the first wrong key."""
     try:
         check_values(values)
     except ValueError as error:
@@ -137,7 +137,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         )
     *parents, last = key.split(".")
     if len(parents) >= MOST_LEVELS:
-        raise RecipeError(f"Override {_shortened(key)!r}: no recipe has so many sections in each other.")
+        raise RecipeError(f"Override {_shortened(key)!r}: no recipe has so many nested sections.")
     try:
         value = yaml.load(text, _Loader)
     except RecursionError:
@@ -162,23 +162,23 @@ def _readable(error: ValidationError, where: str) -> RecipeError:
     details = error.errors()
     unknown = [item for item in details if item["type"] == "extra_forbidden"]
     first = (unknown or details)[0]
-    # Where several types are allowed, pydantic names the one it tried (`list[str]`) in the location.
+    # If several types are allowed, pydantic adds the one that it tried (`list[str]`) to the location.
     location = [str(part) for part in first["loc"] if "[" not in str(part)]
     key = ".".join(location)
     more = f" ({len(details) - 1} more after this one)" if len(details) > 1 else ""
-    fix = "every field is explained by: whylabel recipe"
+    fix = "see the explanation of every field with: whylabel recipe"
     if first["type"] == "extra_forbidden":
         section = _section_at(location[:-1])
         known = list(section.model_fields) if section else []
         what = unknown_name("key", location[-1], known) + more
     else:
         message = first["msg"].removeprefix("Value error, ")
-        # A whole section is no news, and a refused URL may hold a password.
+        # A whole section is too long to show, and a refused URL may hold a password.
         shown = not isinstance(first["input"], (dict, Section)) and location[-1:] != ["endpoint"]
         got = f", got {_shortened(repr(first['input']))}" if shown else ""
         what = f"{key or 'recipe'}: {message}{got}.{more}"
         if first["type"] == "string_type" and isinstance(first["input"], (bool, int, float, date)):
-            fix = "put it in quotes: YAML reads yes, no, on, off, digits and dates as other things than text"
+            fix = "put it in quotes: YAML does not read yes, no, on, off, digits and dates as text"
     return RecipeError(what, where=f"{where}: {key}" if key else where, fix=fix)
 
 

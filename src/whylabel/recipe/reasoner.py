@@ -1,4 +1,4 @@
-"""Stage 1: the reasoner, trained by the run or ready."""
+"""Stage 1: the reasoner, which the run trains or which exists already."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from whylabel.recipe.training import ReasonerTrainingConfig
 def endpoint_url(url: str) -> str:
     """Return the base URL of an OpenAI-compatible endpoint; one without a path gets `/v1`.
 
-    Raises `ValueError` if it is no plain http(s) URL; a password or key in it is refused, as recipes are kept.
+    Raises `ValueError` if it is not a plain http(s) URL, or holds a password or key, because recipes are kept.
     """
     parts = urlsplit(url.strip())
-    _ = parts.port  # raises ValueError for one that is none
+    _ = parts.port  # raises ValueError if it is not a number
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("a URL such as http://127.0.0.1:8000/v1 is wanted")
+        raise ValueError("it must be a URL such as http://127.0.0.1:8000/v1")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError(
             "the URL may hold no password, key or query; the API key is read from the environment"
@@ -30,14 +30,14 @@ class ReasonerConfig(Section):
     """Stage 1: the model that writes a reasoning given a question and its answer."""
 
     model: str | None = None
-    """A ready reasoner (default model, hub id, folder or GGUF file); stage 1 is then skipped."""
+    """A reasoner that exists already (default model, hub id, folder or GGUF file); stage 1 is then skipped."""
     endpoint: Execution[str | None] = None
     """URL of an OpenAI-compatible endpoint that serves `reasoner.model` (`http://127.0.0.1:8000/v1`); stage 1 is
-    skipped, no model is loaded. The API key is read from OPENAI_API_KEY."""
+    then skipped and no model is loaded. The API key is read from OPENAI_API_KEY."""
     base_model: str | None = None
-    """What stage 1 fine-tunes; default: the recipe's `base_model`."""
+    """The model that stage 1 fine-tunes. Default: the recipe's `base_model`."""
     data: str = "builtin:reasoning"
-    """(question, answer, reasoning) rows: a file, folder, `hub:owner/name[:config]`, `builtin:reasoning`."""
+    """Rows of (question, answer, reasoning): a file, folder, `hub:owner/name[:config]` or `builtin:reasoning`."""
     question_column: str = "question"
     """Column with the question."""
     answer_column: str = "answer"
@@ -47,7 +47,7 @@ class ReasonerConfig(Section):
     rows: int | None = Field(None, ge=1)
     """Use only this many training rows (drawn with the seed)."""
     validation_rows: int = Field(40, ge=1)
-    """Held-out rows for the gate; taken from train where the data has no validation split."""
+    """Held-out rows for the gate. They are taken from train if the data has no validation split."""
     training: ReasonerTrainingConfig = ReasonerTrainingConfig()
     """How stage 1 is trained."""
 

@@ -1,4 +1,4 @@
-"""The recipe itself: its sections, and which of their settings do not go together."""
+"""The recipe itself: its sections, and which settings exclude each other."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Recipe(Section):
     seed: int = Field(13, ge=0, lt=2**32)
     """Seed of splits, data order, training and sampling."""
     base_model: str = "smollm2-135m-instruct"
-    """What is fine-tuned: the default model, a hub id, a local folder or a GGUF file of a causal LM."""
+    """The model that is fine-tuned: the default model, a hub id, a local folder or a GGUF file of a causal LM."""
     prompt_style: Literal["compact", "chat"] = "compact"
-    """`compact`: a short own format, far fewer tokens; `chat`: the model's chat template."""
+    """`compact`: whylabel's own short format, with far fewer tokens; `chat`: the model's chat template."""
     device: Execution[str] = "auto"
     """`auto`, `cpu`, `cuda` or a torch device name."""
     task: TaskConfig = TaskConfig()
-    """What is asked."""
+    """The question and the labels."""
     data: DataConfig = DataConfig()
     """The labelled texts."""
     reasoner: ReasonerConfig = ReasonerConfig()
@@ -64,7 +64,7 @@ class Recipe(Section):
         if engine not in ("auto", "openai"):
             raise ValueError(
                 f"reasoner.endpoint is served by the engine openai, and augment.engine is {engine!r}: "
-                "leave one of them out"
+                "remove one of them"
             )
         twice = sorted({"base_url", "model"} & set(self.augment.engine_options))
         if twice:

@@ -1,4 +1,4 @@
-"""What all parts of the recipe are: frozen records that know their fields, and what each field decides."""
+"""The base class of all parts of the recipe: a frozen record that knows what each of its fields decides."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Effect = Literal["weights", "answers", "presentation", "execution"]
 """What a field decides, and so what runs again when it changes:
 
 - `weights`: what is written and learnt: reasonings, the rows that are trained on, the training itself;
-- `answers`: what a trained model answers, and the figures over its answers: calibration and evaluation;
-- `presentation`: what is shown of a run: nothing runs again, the report is written anew;
-- `execution`: how fast, with how much memory and where something runs: nothing runs again.
+- `answers`: what a trained model answers, and the figures computed from its answers: calibration and evaluation;
+- `presentation`: how a run is shown: nothing runs again, only the report is written again;
+- `execution`: where, how fast and with how much memory something runs: nothing runs again.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Decides:
-    """Marks a field that decides something else than most fields of its section."""
+    """Mark a field that decides something different from most fields of its section."""
 
     effect: Effect
 
@@ -37,9 +37,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     decides: ClassVar[Effect] = "weights"
-    """What the fields decide that are not marked."""
+    """What the fields without a mark decide."""
     short_for: ClassVar[str | None] = None
-    """The field that is meant where a plain word stands in the section's place (`engine: vllm`)."""
+    """The field that gets the value if the section is given as a plain word (`engine: vllm`)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -61,7 +61,7 @@ class Section(BaseModel):
         return next(marks, cls.decides)
 
     def deciding(self, effect: Effect, prefix: str = "") -> dict[str, Any]:
-        """Return the fields that decide this, by dotted key, those of sections below included, as plain values."""
+        """Return the fields with this effect, those of nested sections included, as plain values by dotted key."""
         found: dict[str, Any] = {}
         plain = self.model_dump(mode="json")
         for name in type(self).model_fields:

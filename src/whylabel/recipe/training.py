@@ -1,4 +1,4 @@
-"""The supervised loop: what both stages say of it, and what each says alone."""
+"""The supervised loop: the fields that both stages share, and those of each stage."""
 
 from __future__ import annotations
 
@@ -23,39 +23,41 @@ class LoraSettings(Section):
 
 
 class LossConfig(Section):
-    """How the tokens of a completion count: cross-entropy, weighted by segment; the weights of a step sum to 1."""
+    """How the tokens of a completion count: cross-entropy, weighted by segment. The weights of a step sum to 1."""
 
     normalise: Literal["token", "segment"] = "segment"
-    """`segment`: the tokens of labels and those of reasonings are averaged apart, then the two averages are; `token`:
-    every token counts alike, so that a long reasoning outweighs its label."""
+    """`segment`: the tokens of labels and those of reasonings are averaged separately, then the two averages are
+    averaged. `token`: every token counts the same, so a long reasoning outweighs its label."""
     label_weight: float = Field(1.0, gt=0)
     """Weight of label tokens, or of their average."""
     reasoning_weight: float = Field(1.0, ge=0)
     """Weight of reasoning tokens, or of their average."""
     label_only_share: float = Field(0.0, ge=0, lt=1)
-    """The last share of the steps trains the label tokens alone (SFTKey's answer-only stage)."""
+    """Share of the steps, at the end, that trains only the label tokens (SFTKey's answer-only stage)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the probability that is spread over the vocabulary."""
 
 
 class TrainingConfig(Section):
-    """The supervised loop; names as Hugging Face spells them."""
+    """The supervised loop. Names are spelt as in Hugging Face's libraries."""
 
     method: Literal["full", "lora", "qlora"] = "full"
-    """Train all weights, low-rank adapters, or adapters over a copy of the weights in 4 bits, which saves memory
-    (`pip install 'whylabel[qlora]'`). Adapters are merged into the plain weights at the end."""
+    """`full`: train all weights; `lora`: train low-rank adapters; `qlora`: train adapters over a copy of the weights
+    in 4 bits, which saves memory (`pip install 'whylabel[qlora]'`). Adapters are merged into the weights at the
+    end."""
     lora: LoraSettings = LoraSettings()
     """The adapters of `lora` and `qlora`."""
     num_train_epochs: float = Field(3.0, gt=0)
     """Passes over the training rows."""
     min_steps: int | None = Field(None, ge=1)
-    """Go on after these epochs until there were so many optimizer steps: few rows are shown more often."""
+    """Continue after these epochs until this many optimizer steps are done, so that few rows are shown more often."""
     max_steps: int | None = Field(None, ge=1)
     """Train for this many optimizer steps instead of epochs."""
     max_supervised_tokens: int | None = Field(None, ge=1)
-    """Train until the loss was taken on this many tokens, instead of epochs."""
+    """Train until the loss was computed on this many tokens, instead of epochs."""
     max_train_flops: float | None = Field(None, gt=0)
-    """Train for this many floating-point operations instead of epochs. Of several budgets the first spent ends it."""
+    """Train for this many floating-point operations instead of epochs. With several
+    budgets, training ends when the first one is spent."""
     learning_rate: float = Field(1e-4, gt=0)
     """Peak learning rate."""
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
@@ -67,7 +69,7 @@ class TrainingConfig(Section):
     optim: str = "adamw_torch_fused"
     """Optimizer, by its Hugging Face name."""
     max_grad_norm: float = Field(1.0, gt=0)
-    """Gradients whose norm is larger are scaled down to it."""
+    """Gradients with a larger norm are scaled down to this norm."""
     loss: LossConfig = LossConfig()
     """How label and reasoning tokens count."""
     per_device_train_batch_size: int = Field(16, ge=1)
@@ -75,39 +77,42 @@ class TrainingConfig(Section):
     gradient_accumulation_steps: int = Field(1, ge=1)
     """Batches in an optimizer step."""
     tokens_per_batch: Execution[int] = Field(2048, ge=32)
-    """Largest number of tokens, padding included, that are computed at once: memory and speed only. A step whose rows
-    hold more is computed in parts."""
+    """Largest number of tokens, padding included, that are computed at once. It affects only memory and speed: a step
+    with more tokens is computed in parts."""
     max_length: int = Field(1024, ge=32)
-    """Tokens of prompt and completion together; a longer row is an error, never cut silently."""
+    """Largest number of tokens of prompt and completion together. A longer row is an error, never cut silently."""
     packing: bool = False
-    """Join rows into sequences of up to `max_length` tokens in which none sees another; a batch then counts such
-    sequences. Fast where FlashAttention 2 is installed; elsewhere a mask keeps rows apart."""
+    """Join rows into sequences of up to `max_length` tokens, in which no row sees another. The batch size then counts
+    such sequences. This is fast if FlashAttention 2 is installed; otherwise a mask separates the rows."""
     gradient_checkpointing: Execution[bool] = False
     """Trade speed for memory."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of training (weights stay float32); auto: bfloat16 where the hardware computes it, else float32."""
+    """Arithmetic of training (weights stay float32). `auto`: bfloat16 if the hardware supports it, else float32."""
     save_steps: Execution[int | None] = Field(None, ge=1)
     """Optimizer steps between checkpoints; default: one every five minutes."""
 
 
 class SelectionConfig(Section):
-    """Which checkpoint is kept: by accuracy on validation rows; `multi_label`: by micro-F1 at its best threshold."""
+    """Which checkpoint is kept: the one with the best accuracy on validation rows (`multi_label`: the best micro-F1
+    at its best threshold).
+    """
 
     steps: int | None = Field(None, ge=1)
-    """Optimizer steps between two looks at the validation rows; default: none, the last weights are kept."""
+    """Optimizer steps between two evaluations on validation rows. Default: none; the last weights are kept."""
     rows: int = Field(200, ge=1)
-    """Most validation rows of a look."""
+    """Largest number of validation rows in an evaluation."""
     patience: int | None = Field(None, ge=1)
-    """Stop early after this many looks without a better one; default: train to the end."""
+    """Stop early after this many evaluations without a better result. Default: train to the end."""
 
 
 class ClassifierTrainingConfig(TrainingConfig):
     """The supervised loop of stage 2, the same for classifier and baseline."""
 
     class_weight: Literal["balanced"] | None = None
-    """`balanced`: a row counts n / (labels x rows of its label), as in scikit-learn; default: all count alike."""
+    """`balanced`: the weight of a row is n / (labels x rows of its label), as in scikit-learn. Default: all rows have
+    the same weight."""
     balanced_sampling: bool = False
-    """Every epoch shows as many rows of each label as of the most frequent one: rows of rarer labels come again."""
+    """Every epoch shows as many rows of each label as of the most frequent one: rows of rarer labels are repeated."""
     selection: SelectionConfig = SelectionConfig()
     """Which checkpoint is kept."""
 

@@ -1,4 +1,4 @@
-"""What values a recipe may hold, whatever its fields: plain ones, of sane size and depth."""
+"""Which values a recipe may hold, whatever its fields: plain values of reasonable size and depth."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 MOST_LEVELS = 32
 _MOST_VALUES = 100_000
 _LARGEST_NUMBER = 2**63
-# What no file name, no prompt and no file can hold: NUL, and the halves of a surrogate pair.
+# Characters that no file name, prompt or file can hold: NUL, and the halves of a surrogate pair.
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def check_values(values: Any) -> None:
-    """Raise `ValueError`, which names the key, if something in nested values is of no use in any recipe.
+    """Raise `ValueError`, which names the key, if no recipe can use one of the nested values.
 
-    Values that stand for each other (YAML's aliases) count wherever they stand, so that a few lines which mean
-    millions of values are refused.
+    A value that is repeated by YAML's aliases counts each time, so that a few lines which expand to millions of
+    values are refused.
     """
     for count, (keys, value) in enumerate(_walk(values, ()), start=1):
         key = ".".join(keys) or "recipe"
         if count > _MOST_VALUES:
-            raise ValueError(f"A recipe has at most {_MOST_VALUES:,} values, and this one has more")
+            raise ValueError(f"A recipe has at most {_MOST_VALUES:,} values, but this one has more")
         if len(keys) > MOST_LEVELS:
             raise ValueError(f"{'.'.join(keys[:3])} is nested in more than {MOST_LEVELS} levels")
         if _UNUSABLE.search(key) or (isinstance(value, str) and _UNUSABLE.search(value)):
@@ -34,7 +34,7 @@ def check_values(values: Any) -> None:
         if isinstance(value, int) and abs(value) >= _LARGEST_NUMBER:
             raise ValueError(f"{key} is a number that is too large")
         if not isinstance(value, (str, int, float, date, dict, list, tuple, type(None))):
-            raise ValueError(f"{key} is a {type(value).__name__}, which no recipe holds")
+            raise ValueError(f"{key} is a {type(value).__name__}, which no recipe can hold")
 
 
 def _walk(value: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
