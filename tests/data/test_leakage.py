@@ -12,7 +12,7 @@ def test_texts_of_later_splits_that_train_holds_are_counted():
     )
     (found,) = leakage(data)
     assert (found.split, found.rows, found.leaked, found.other_label) == ("test", 2, 1, 0)
-    assert str(found) == "1 of 2 test texts also stand in train"
+    assert str(found) == "1 of 2 test texts also occur in train"
 
 
 def test_another_label_counts_only_where_train_has_the_text_with_none_of_the_row():

@@ -97,7 +97,7 @@ def test_the_data_are_said_as_they_were_read_and_leaks_between_splits_with_them(
     said = capsys.readouterr().err
     assert "train 20 · validation 2 · test 3 rows, 2 labels" in said
     assert "text column body" in said and "label column mood" in said
-    assert "Warning: 2 of 3 test texts also stand in train, 1 of them with another label" in said
+    assert "Warning: 2 of 3 test texts also occur in train, 1 of them with another label" in said
 
 
 def test_a_model_without_safetensors_is_refused(recipe, tiny_model_folder, tmp_path):

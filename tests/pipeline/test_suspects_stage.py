@@ -61,12 +61,12 @@ def test_a_rehearsal_leaves_out_suspect_labels_once_they_are_known(
     pipeline.begin()
     rehearsal = pipeline.rehearse_augment()
     assert (rehearsal.rows, rehearsal.to_write) == (24, 24)
-    assert "have not been looked for yet" in capsys.readouterr().err
+    assert "the stage suspects has not run yet" in capsys.readouterr().err
     pipeline.augment()
     pipeline.run.store.unlink()
     rehearsal = pipeline.rehearse_augment()
     assert (rehearsal.rows, rehearsal.to_write) == (21, 21)
-    assert "have not been looked for yet" not in capsys.readouterr().err
+    assert "the stage suspects has not run yet" not in capsys.readouterr().err
 
 
 def test_baselines_that_look_for_suspects_are_selected_on_validation_rows(

@@ -1,4 +1,4 @@
-"""Texts of validation and test that stand in train, too: scores on them say too much."""
+"""Texts of validation and test that also occur in train: scores on them are too good."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from whylabel.types import Dataset, Example
 
 @dataclass(frozen=True, slots=True)
 class Leakage:
-    """Rows of a split whose text stands in train: how many, and how many of them have another label there."""
+    """The number of a split's rows whose text also occurs in train, and how many of them have another label there."""
 
     split: str
     rows: int
@@ -20,11 +20,11 @@ class Leakage:
 
     def __str__(self) -> str:
         others = f", {self.other_label:,} of them with another label" if self.other_label else ""
-        return f"{self.leaked:,} of {self.rows:,} {self.split} texts also stand in train{others}"
+        return f"{self.leaked:,} of {self.rows:,} {self.split} texts also occur in train{others}"
 
 
 def leakage(dataset: Dataset) -> list[Leakage]:
-    """Return the splits whose texts train holds, too; texts are equal up to case, blanks and Unicode's forms."""
+    """Return the splits with texts that also occur in train. Texts are equal up to case, blanks and Unicode forms."""
     others = {name: rows for name, rows in dataset.splits().items() if name != "train" and rows}
     wanted = {normalise_text(row.text) for rows in others.values() for row in rows}
     in_train: dict[str, set[str]] = {}

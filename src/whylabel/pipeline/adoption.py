@@ -1,9 +1,9 @@
-"""Runs of an older whylabel: their finished stages are adopted where their outputs are still right.
+"""Runs of an older whylabel: finished stages are adopted if their outputs are still right.
 
-Before run.json had a format, a stage's fingerprint covered settings that decide nothing, and a model's the versions
-of the libraries that saved it. Here are the old formulas as they were. Stages that are current by them are
-recorded under today's keys; in the row store, today's identities of reasoner and verifier replace the old ones, so
-that no reasoning is written again.
+Before run.json had a format, the fingerprint of a stage covered settings that decide nothing, and that of a model
+covered the versions of the libraries that saved it. This module keeps the old formulas. Stages that are current
+by them are recorded under today's keys. In the row store, today's identities of reasoner and verifier replace the old
+ones, so that no reasoning is written again.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 
 
 def adopt(inputs: Inputs, run: RunFolder, order: Mapping[str, Callable[[], Key]]) -> None:
-    """Take over the finished stages of an older whylabel in this `RunFolder` object, without writing anything.
+    """Adopt the finished stages of an older whylabel in this `RunFolder` object, without writing anything.
 
-    `order` has the stages of the recipe in their order, each with what computes its key. A stage that was made with
-    other settings or data is left as it is, and runs again.
+    `order` has the stages of the recipe in their order, each with the function that computes its key. A stage that
+    was made with other settings or data is not changed, and runs again.
     """
     before = run.read_manifest()
     if before.get("format") == FORMAT or not before.get("stages"):
@@ -59,7 +59,7 @@ def adopt(inputs: Inputs, run: RunFolder, order: Mapping[str, Callable[[], Key]]
 
 
 def rename_in_store(inputs: Inputs, keys: StageKeys, run: RunFolder) -> None:
-    """Give the reasonings and verdicts in the row store of an adopted run today's identities of who made them."""
+    """In the row store of an adopted run, replace the old identities of reasoner and verifier by today's."""
     from whylabel.reasonings.store import open_store
 
     if run.manifest_in_memory is None or not run.store.exists():
@@ -70,7 +70,7 @@ def rename_in_store(inputs: Inputs, keys: StageKeys, run: RunFolder) -> None:
             store.rename_reasoner(old.reasoner_settings()["reasoner"], keys.reasoner_settings()["reasoner"])
             old_verifier, verifier = old.verifier(), keys.verifier()
         except WhylabelError:
-            return  # the reasoner is trained anew, and so are its reasonings
+            return  # the reasoner is trained again, and its reasonings are written again
         if old_verifier is not None and verifier is not None:
             store.rename_verifier(old_verifier, verifier)
 
@@ -89,7 +89,7 @@ def _content_of(stage: str, run: RunFolder, recorded: Mapping[str, Any]) -> str 
 
 
 class _OldKeys:
-    """The fingerprints that stages had before run.json had a format; calibration belonged to training."""
+    """The fingerprints that stages had before run.json had a format, when calibration was a part of training."""
 
     def __init__(self, inputs: Inputs, run: RunFolder, stages: Mapping[str, Any]) -> None:
         self.inputs = inputs
@@ -98,7 +98,7 @@ class _OldKeys:
         self.stages = stages
 
     def is_current(self, stage: str) -> bool:
-        """Return whether a stage was done with these inputs, and its outputs are there."""
+        """Return whether a stage was done with these inputs, and its outputs exist."""
         key = {
             "train-reasoner": self.reasoner,
             "suspects": self.suspects,
@@ -200,7 +200,7 @@ class _OldKeys:
         ]  # fmt: skip
 
     def _content(self, stage: str) -> str:
-        """Return what a stage had recorded of its outputs. Raises `KeyError` where it is not current."""
+        """Return the content hash that a stage recorded. Raises `KeyError` if the stage is not current."""
         if not self.is_current(stage):
             raise KeyError(stage)
         return str(self.stages[stage]["content"])

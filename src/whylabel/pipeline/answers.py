@@ -1,6 +1,6 @@
-"""What a model said of the test rows, kept as it comes.
+"""A model's answers to the test rows, each kept as soon as it is given.
 
-A killed evaluation goes on where it was, and a model that has not changed is not asked again because the other has.
+So a killed evaluation continues where it stopped, and a change of one model does not run the other one again.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from whylabel.errors import RunFolderError
 from whylabel.types import Mode, Prediction
 
 Answer = dict[Mode, Prediction]
-"""What a model says of one text, in each of its modes."""
+"""A model's prediction for one text in each mode."""
 
 Row = tuple[str, str]
 """Id and text."""
 
 
 def read_answers(path: Path) -> dict[str, Answer]:
-    """Return the kept answers by row id; a last line that a killed process left torn is cut off.
+    """Return the kept answers by row id; an incomplete last line, left by a killed process, is cut off.
 
     Raises `RunFolderError` if another line is not what `ask` writes.
     """
@@ -39,7 +39,7 @@ def read_answers(path: Path) -> dict[str, Answer]:
         raise RunFolderError(
             f"The kept answers of a model cannot be read: {error}.",
             where=str(path),
-            fix="remove the file; the model will be asked again",
+            fix="remove the file; the model then answers again",
         ) from None
 
 
@@ -49,9 +49,9 @@ def ask(
     known: Mapping[str, Answer],
     model: Callable[[Sequence[Row]], Iterator[Answer]],
 ) -> Iterator[Answer]:
-    """Yield an answer for each row: a known one, or the model's, which is kept at once.
+    """Yield an answer for each row: a known one, or a new one of the model, which is kept at once.
 
-    What failed is not kept, so that it is tried again.
+    Failed answers are not kept, so that they are tried again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = model([row for row in rows if row[0] not in known])

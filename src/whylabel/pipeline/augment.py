@@ -1,4 +1,4 @@
-"""The work of stage 2a: a reasoner, and a verifier where one is asked for, over the train rows; and its rehearsal."""
+"""The work of stage 2a: run the reasoner and, if there is one, the verifier over the train rows; rehearse it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def augment_stage(
     job: Job, settings: Mapping[str, Any], verifier: str | None, retry: frozenset[Retry]
 ) -> StageResult:
-    """Write a reasoning for every train row, and sort what was written.
+    """Write a reasoning for every train row, and sort the reasonings into kept and dropped ones.
 
-    `settings` are all that decide a reasoning, `verifier` is what decides a verdict; `retry` names rows that are
-    written again although they are there.
+    `settings` is everything that decides a reasoning, `verifier` the identity of the verifier. `retry` names rows
+    that are written again although the store has them.
     """
     from whylabel.reasonings.store import open_store
     from whylabel.stages.augment import Work, augment, open_reasoner
@@ -48,7 +48,7 @@ def augment_stage(
 
 
 def require_reasonings(run: RunFolder) -> None:
-    """Raise `RunFolderError` if not one reasoning was kept: nothing that needs them is worth its training."""
+    """Raise `RunFolderError` if no reasoning was kept: training a model that needs them would be useless."""
     found = read_json(run.augment_metrics, dict)
     with as_written(run.augment_metrics):
         kept, rows = int(found["kept"]), int(found["rows"])
@@ -66,9 +66,9 @@ def require_reasonings(run: RunFolder) -> None:
 def rehearse_augment(
     inputs: Inputs, run: RunFolder, settings: Mapping[str, Any], suspects_known: bool, retry: frozenset[Retry]
 ) -> Rehearsal:
-    """Return what the stage would write, and about what it would take; nothing is stored.
+    """Return what the stage would write, with estimates of tokens and time; nothing is stored.
 
-    `suspects_known` says whether rows whose label looks wrong have been looked for; `retry` is as in `augment_stage`.
+    `suspects_known` says whether the stage `suspects` has been done; `retry` is as in `augment_stage`.
     """
     from whylabel.reasonings.store import open_store
     from whylabel.stages.augment import Work, open_reasoner, rehearse

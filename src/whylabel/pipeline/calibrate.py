@@ -1,6 +1,6 @@
-"""The work of the stages `calibrate-baseline` and `calibrate-classifier`: what validation rows decide of a model.
+"""The work of the stages `calibrate-baseline` and `calibrate-classifier`: calibrate a model on validation rows.
 
-It changes `whylabel.json` alone, never the weights.
+This changes only `whylabel.json`, never the weights.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from whylabel.text.hashes import fingerprint
 
 
 def calibrate_stage(job: Job, folder: Path, metrics: Path) -> StageResult:
-    """Choose on validation rows what a trained model's probabilities rest on, and how it answers by default.
+    """Fit a trained model's probabilities to validation rows, and choose its default mode.
 
-    `folder` is the model's, `metrics` has the figures of its training.
+    `folder` holds the model, `metrics` the figures of its training.
     """
     from whylabel.models.load import load
     from whylabel.stages.classifier import calibrate_classifier, uncalibrated
@@ -34,20 +34,20 @@ def calibrate_stage(job: Job, folder: Path, metrics: Path) -> StageResult:
 
 
 def describe(inputs: Inputs, folder: Path) -> None:
-    """Write the recipe's descriptions of the labels into a model's `whylabel.json`: they decide no answer."""
+    """Write the recipe's descriptions of the labels into a model's `whylabel.json`. They change no answer."""
     card, descriptions = read_card(folder), dict(inputs.labels.descriptions)
     if card.get("label_descriptions") != descriptions:
         write_json(folder / CARD, {**card, "label_descriptions": descriptions})
 
 
 def trained_content(folder: Path) -> str:
-    """Return a hash of what a training has made: weights, tokenizer and what else decides answers."""
+    """Return a hash of what a training made: weights, tokenizer and everything else that decides answers."""
     card = read_card(folder)
     decided = {name: value for name, value in card.items() if name not in (*CALIBRATED, *DESCRIBING)}
     return fingerprint(model_fingerprint(str(folder)), decided)
 
 
 def calibrated_content(folder: Path) -> str:
-    """Return a hash of all that decides a model's answers, its calibration included."""
+    """Return a hash of everything that decides a model's answers, calibration included."""
     card = read_card(folder)
     return fingerprint(trained_content(folder), {name: card.get(name) for name in CALIBRATED})

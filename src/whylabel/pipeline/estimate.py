@@ -1,7 +1,8 @@
-"""About how long a run will take on this machine, from its size alone: before the first stage has run.
+"""Estimate how long a run will take on this machine, from its size alone, before the first stage runs.
 
-The arithmetic of each stage (see `models/flops.py`) over the rate at which this machine multiplies matrices. Small
-steps, memory and the machine's other work are in two coarse shares, so the figure is right to about a factor of two.
+The estimate is the arithmetic of each stage (see `models/flops.py`), divided by the rate at which this machine
+multiplies matrices. Two coarse shares account for small steps, memory and other work of the machine, so the
+estimate is right to about a factor of two.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ _SHARE_IN_TRAINING, _SHARE_IN_GENERATION = 0.5, 0.3
 _BF16_ON_CPU = 1.5
 _SAMPLE = 200
 _PROMPT_TOKENS = 12
-"""What a compact prompt and a label take beside the text."""
+"""Tokens of a compact prompt and a label, without the text."""
 _ENDED_BEFORE_LIMIT = 0.6
 """Where a reasoning ends on average, as a share of its token limit."""
 _MATRIX, _REPEATS = 1024, 4
 
 
 def estimated_seconds(inputs: Inputs, stages: Sequence[str]) -> float | None:
-    """Return about how long the stages will take; None where the model's files are not on this machine.
+    """Return about how many seconds the stages will take; None if the model's files are not on this machine.
 
-    What an endpoint takes is left out.
+    The time that an endpoint takes is not counted.
     """
     recipe = inputs.recipe
     size, count_tokens = float32_bytes(recipe.base_model), token_counter(find(recipe.base_model))
@@ -67,7 +68,7 @@ def estimated_seconds(inputs: Inputs, stages: Sequence[str]) -> float | None:
 
 
 def _training_tokens(config: TrainingConfig, rows: int, tokens: float) -> float:
-    """Return the tokens of a training on so many rows of so many tokens each."""
+    """Return the number of tokens in a training on this many rows with this many tokens each."""
     per_step = config.per_device_train_batch_size * config.gradient_accumulation_steps
     steps = max(config.num_train_epochs * rows / per_step, config.min_steps or 0)
     return (config.max_steps or steps) * min(per_step, rows) * tokens

@@ -1,4 +1,4 @@
-"""The work of the stage `evaluate`: both models on the test rows, then their comparison."""
+"""The work of the stage `evaluate`: run both models on the test rows, then compare them."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ def evaluate_stage(job: Job) -> StageResult:
 
 
 def _predict(
-    job: Job, name: str, folder: Path, asked: Sequence[Mode] | None
+    job: Job, name: str, folder: Path, requested: Sequence[Mode] | None
 ) -> tuple[dict[Mode, list[Prediction]], Mode]:
-    """Return a model's predictions on the test rows by mode, and which mode is its default.
+    """Return a model's predictions on the test rows by mode, and its default mode.
 
-    That one is always there, beside those that are asked: None for all that it has, `vote` excepted.
+    The default mode is always evaluated, beside the `requested` ones. None: all that the model has, except `vote`.
     """
     from whylabel.prediction.trained import TrainedClassifier
 
     model = TrainedClassifier.from_folder(folder, device=job.inputs.recipe.device)
-    wanted = [mode for mode in model.card.modes if mode != "vote"] if asked is None else asked
+    wanted = [mode for mode in model.card.modes if mode != "vote"] if requested is None else requested
     found: dict[Mode, list[Prediction]] = {mode: [] for mode in (model.mode, *wanted)}
     rows = [(row.id, row.text) for row in job.inputs.dataset.test]
     kept = _kept_answers(job, name, tuple(found))
     known = read_answers(kept)
     if known:
-        say(f"  evaluate {name}: {len(known):,} of {len(rows):,} rows were answered before")
+        say(f"  evaluate {name}: {len(known):,} of {len(rows):,} rows were answered earlier")
     answers = ask(kept, rows, known, lambda left: model.predict_in_modes(left, tuple(found)))
     with progress(f"evaluate {name}", total=len(rows), done=len(known)) as bar:
         for (row_id, _), answer in zip(rows, answers, strict=True):
@@ -72,7 +72,7 @@ def _predict(
 
 
 def _kept_answers(job: Job, name: str, modes: Sequence[Mode]) -> Path:
-    """Return the file of these very answers; those of another model, other rows, modes or hardware are removed."""
+    """Return the file of exactly these answers; those of another model, other rows, modes or hardware are removed."""
     content = job.run.stage(f"calibrate-{name}")["content"]
     key = fingerprint(content, job.inputs.data_fingerprints["test"], sorted(modes), hardware())
     own = job.run.answers / f"{name}-{key[:16]}.jsonl"
@@ -83,7 +83,7 @@ def _kept_answers(job: Job, name: str, modes: Sequence[Mode]) -> Path:
 
 
 def _generated(predictions: dict[Mode, list[Prediction]]) -> int:
-    """Return the tokens that were generated: all modes but `vote` share one reasoning a row."""
+    """Return the number of generated tokens: all modes except `vote` share one reasoning per row."""
     by_mode = {mode: [row.tokens for row in rows] for mode, rows in predictions.items()}
     votes = by_mode.pop("vote", [])
     shared: list[int] = [max(row) for row in zip(*by_mode.values(), strict=True)]

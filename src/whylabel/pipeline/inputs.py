@@ -18,7 +18,7 @@ from whylabel.types import Dataset, QuestionAnswer
 
 
 class Inputs:
-    """What a recipe names, or a data set given in its place; read when it is first asked for, then kept."""
+    """What a recipe names, or a data set given instead. Each part is read when it is first used, then kept."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset | None = None) -> None:
         self.recipe = recipe
@@ -31,7 +31,7 @@ class Inputs:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """What `run.json` says of the labelled texts."""
+        """The entry of `run.json` about the labelled texts."""
         dataset = self.dataset
         return {
             "source": self.recipe.data.source,
@@ -42,7 +42,7 @@ class Inputs:
         }
 
     def check_test(self) -> None:
-        """Raise `DataError` where there is nothing to evaluate on."""
+        """Raise `DataError` if there is no test split."""
         if not self.dataset.test:
             raise DataError(
                 "There is no test split to evaluate on.",
@@ -52,7 +52,7 @@ class Inputs:
 
     @cached_property
     def data_fingerprints(self) -> dict[str, str]:
-        """Identity of the labelled texts' content, by split."""
+        """Hashes of the labelled texts' content, by split."""
         return {split: rows_fingerprint(rows) for split, rows in self.dataset.splits().items()}
 
     @cached_property
@@ -66,12 +66,12 @@ class Inputs:
 
     @cached_property
     def multi_label(self) -> MultiLabel | None:
-        """How several labels of a text are told apart; None where each text has one."""
+        """How a text's several labels are separated; None if each text has one label."""
         return multi_label_of(self.recipe.task)
 
     @property
     def columns(self) -> TrainingColumns | None:
-        """The columns of the labelled texts, named or recognised; None where these were given without any."""
+        """The columns of the labelled texts, named or recognised; None for texts that were given without columns."""
         named = self.recipe.data if self._given is None else DataConfig()
         found = self.dataset.inferred
         text = named.text_column or found.get("text_column")
@@ -98,7 +98,7 @@ class Inputs:
 
     @cached_property
     def filters(self) -> FilterConfig:
-        """Which reasonings are dropped: the recipe's settings, completed by its question."""
+        """The recipe's filter settings, completed with the task's question."""
         filters = self.recipe.augment.filters
-        asked = self.recipe.task.question if filters.question is None else filters.question
-        return filters.model_copy(update={"question": asked})
+        question = self.recipe.task.question if filters.question is None else filters.question
+        return filters.model_copy(update={"question": question})

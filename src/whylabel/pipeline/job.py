@@ -1,4 +1,4 @@
-"""A stage that is being done: what its work is given, and what it says of itself when it is done."""
+"""A stage at work: what its work gets (`Job`), and what it reports when it is done (`StageResult`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StageResult:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One stage to do, from these inputs, in this run folder; `key` is what decides its outcome."""
+    """One stage to do, from these inputs, in this run folder; `key` is the hash of what decides its outcome."""
 
     stage: str
     key: str
@@ -38,13 +38,13 @@ class Job:
     run: RunFolder
 
     def checkpoints(self, model: Path) -> Path:
-        """Return the folder of this very training; checkpoints of other settings are removed."""
+        """Return the checkpoint folder of exactly this training; those of other settings are removed."""
         return self.own(model.parent / "checkpoints")
 
     def own(self, parent: Path) -> Path:
-        """Return the folder of this very work below the parent; those of other settings are removed.
+        """Return the folder of exactly this work in the parent; folders of other settings are removed.
 
-        What does not bear the name of such a folder is somebody else's, and stays.
+        Anything that does not have the name of such a folder may belong to a user, and stays.
         """
         own = parent / self.key[:_KEY_LENGTH]
         for other in parent.glob("*"):
@@ -59,7 +59,7 @@ class Job:
             shutil.rmtree(parent)
 
     def lineage(self, base_model: str | None = None) -> dict[str, Any]:
-        """Return where a model that this stage makes comes from; `base_model` where it is not the recipe's."""
+        """Return the origin of a model that this stage makes; `base_model` is given if it is not the recipe's."""
         inputs, recipe = self.inputs, self.inputs.recipe
         return {
             "base_model": base_model or recipe.base_model,

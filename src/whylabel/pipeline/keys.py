@@ -1,9 +1,9 @@
 """What decides the outcome of each stage: its key.
 
-A key names everything that decides the stage's outputs, the content of the stages before it included. Which fields of
-the recipe those are is said beside each field (`recipe/section.py`): the keys of what is written and trained hold the
-fields that decide `weights`, those of calibration and evaluation the fields that decide `answers`. Fields that decide
-`presentation` or `execution` are in no key.
+A key holds everything that decides the stage's outputs, including the content of earlier stages. Each field of the
+recipe says what it decides (`recipe/section.py`). Keys of writing and training stages hold the fields that decide
+`weights`; keys of calibration and evaluation hold the fields that decide `answers`. Fields that decide `presentation`
+or `execution` are in no key.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _HASH_LENGTH = 64
 
 @dataclass(frozen=True)
 class Key:
-    """Everything that decides a stage's outputs: fields of the recipe by their dotted key, hashes of data by name."""
+    """Everything that decides a stage's outputs: fields of the recipe by dotted key, hashes of data by name."""
 
     parts: Mapping[str, Any]
 
@@ -51,7 +51,7 @@ class Key:
         return fingerprint(self.parts)
 
     def changes_from(self, old: Mapping[str, Any]) -> str:
-        """Return in words what another key of the stage had otherwise: `training.learning_rate 0.0001 -> 1e-05`."""
+        """Return the differences to an older key of the stage in words: `training.learning_rate 0.0001 -> 1e-05`."""
         new = json.loads(json.dumps(self.parts))
         names = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
         return ", ".join(_change(name, old.get(name), new.get(name)) for name in names)
@@ -74,7 +74,7 @@ class StageNotCurrentError(RunFolderError):
 class StageKeys:
     """The keys of the stages over these inputs in this run folder.
 
-    A key that depends on an earlier stage raises `StageNotCurrentError` where that one is not done and current.
+    A key that depends on an earlier stage raises `StageNotCurrentError` unless that stage is done and current.
     """
 
     def __init__(self, inputs: Inputs, run: RunFolder) -> None:
@@ -100,7 +100,7 @@ class StageKeys:
         )
 
     def suspects(self) -> Key:
-        """Return the key of `suspects`: its baselines are trained as the recipe says, whatever `baseline.budget`."""
+        """Return the key of `suspects`. Its baselines are trained as `training` says, whatever `baseline.budget`."""
         return Key({"augment.suspects.folds": self.recipe.augment.suspects.folds, **self._training()})
 
     def augment(self) -> Key:
@@ -183,9 +183,9 @@ class StageKeys:
         )
 
     def reasoner_settings(self) -> dict[str, Any]:
-        """Return everything but the row and the token limit that changes a reasoning.
+        """Return everything that changes a reasoning, except the row and the token limit.
 
-        An endpoint counts by its model's name, not its URL.
+        An endpoint is identified by its model's name, not its URL.
         """
         config = self.recipe.reasoner
         if config.endpoint is not None:
@@ -195,9 +195,9 @@ class StageKeys:
         return self.settings_of(self._content("train-reasoner", self.reasoner())[:16])
 
     def settings_of(self, reasoner: str) -> dict[str, Any]:
-        """Return the settings of reasonings that a reasoner of this identity writes."""
+        """Return the settings of reasonings that the reasoner with this identity writes."""
         config = self.recipe.reasoner
-        # An endpoint is sent whole texts. Without a limit nothing is said of it: older rows stay valid.
+        # An endpoint gets whole texts. Without a limit there is no entry, so that older rows stay valid.
         limit = self.recipe.data.max_text_tokens if config.endpoint is None else None
         sampling = self.recipe.augment.sampling
         drawn = {"top_p": sampling.top_p, "seed": self.recipe.seed}
@@ -213,7 +213,7 @@ class StageKeys:
         }
 
     def verifier(self) -> str | None:
-        """Return what a verdict depends on besides the reasoning; None where nobody judges."""
+        """Return a hash of what a verdict depends on besides the reasoning; None if there is no verifier."""
         name = self.recipe.augment.verification.verifier
         if name is None:
             return None
@@ -228,7 +228,7 @@ class StageKeys:
         )  # fmt: skip
 
     def _decisions(self) -> str | int:
-        """Return what people have decided about this run's reasonings: another decision sorts them anew."""
+        """Return a digest of people's decisions about this run's reasonings: a new decision sorts them again."""
         from whylabel.reasonings.store import open_store
 
         if not self.run.store.exists():
@@ -237,7 +237,7 @@ class StageKeys:
             return store.decisions_digest() or 0
 
     def _training(self) -> dict[str, Any]:
-        """Return what the trainings of classifier and baseline both depend on."""
+        """Return what both trainings, of classifier and baseline, depend on."""
         inputs, recipe, task = self.inputs, self.recipe, self.recipe.task
         several = {
             "task.label_separator": task.label_separator,
@@ -262,7 +262,7 @@ class StageKeys:
         }
 
     def _content(self, stage: str, key: Key) -> str:
-        """Return the recorded content hash of a stage before this one, which must be done and current."""
+        """Return the recorded content hash of an earlier stage, which must be done and current."""
         if not self.run.is_current(stage, key.fingerprint):
             known = self.run.stage(stage).get("status") == "done"
             state = "was made with other settings or data" if known else "has not been run"
@@ -276,9 +276,9 @@ class StageKeys:
 
 
 def matched_budget(run: RunFolder, budget: str) -> dict[str, Any]:
-    """Return the limit of the baseline's training that equals what the classifier's training has taken.
+    """Return the limit for the baseline's training that equals what the classifier's training took.
 
-    Rounds of self-training count. `budget` is `matched_steps` or `matched_flops`.
+    Rounds of self-training count, too. `budget` is `matched_steps` or `matched_flops`.
     """
     spent = read_json(run.classifier_metrics, dict)
     with as_written(run.classifier_metrics):

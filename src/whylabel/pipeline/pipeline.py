@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from whylabel.stages.augment import Rehearsal, Retry
 
 
-_WORTH_SAYING_SECONDS = 60.0
+_SHORTEST_REPORTED_SECONDS = 60.0
 
 
 class Pipeline:
-    """One recipe in one run folder, over its data set or a given one. Hold `run.locked()` while stages run."""
+    """One recipe in one run folder, with its data set or a given one. Hold `run.locked()` while stages run."""
 
     def __init__(self, recipe: Recipe, run: RunFolder, dataset: Dataset | None = None) -> None:
         self.recipe = recipe
@@ -58,7 +58,7 @@ class Pipeline:
         return self.inputs.filters
 
     def reasoner_fingerprint(self) -> str:
-        """Return what decides the outcome of stage 1."""
+        """Return the fingerprint of everything that decides the outcome of stage 1."""
         return self.keys.reasoner().fingerprint
 
     # -- all stages --------------------------------------------------------------------------------------
@@ -80,8 +80,8 @@ class Pipeline:
     def begin(self, *, evaluated: bool = False) -> None:
         """Check everything that can be checked before the first stage, and prepare the run folder.
 
-        Raises what `preflight` raises, hours before a stage would. Finished stages of an older whylabel are adopted
-        where their outputs are still right.
+        Raises what `preflight` raises, before any stage runs. Finished stages of an older whylabel are adopted if
+        their outputs are still right.
         """
         self.check(evaluated=evaluated)
         self.run.path.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class Pipeline:
             self._record()
 
     def plan(self) -> list[str]:
-        """Return a line per stage: whether it would run, and why."""
+        """Return one line per stage: whether it would run, and why."""
         return [
             f"{stage}: nothing has changed, would be skipped"
             if reason is None
@@ -102,9 +102,9 @@ class Pipeline:
         ]
 
     def would_run(self) -> dict[str, str | None]:
-        """Return by stage why it would run; None where it would not.
+        """Return for each stage why it would run; None if it would not run.
 
-        Whether a stage has to run that depends on one that runs is not known before, so it is counted, too.
+        If an earlier stage runs, it is not yet known whether the stages that depend on it must run: they are counted.
         """
         found: dict[str, str | None] = {}
         order = self._order()
@@ -117,18 +117,18 @@ class Pipeline:
         return found
 
     def say_time(self) -> None:
-        """Say about how long the stages that would run will take on this machine, if that is worth a word."""
+        """Report about how long the stages that would run will take on this machine, if it is more than a minute."""
         from whylabel.pipeline.estimate import estimated_seconds
 
         stages = [stage for stage, reason in self.would_run().items() if reason is not None]
         seconds = estimated_seconds(self.inputs, stages) if stages else None
-        if seconds is not None and seconds > _WORTH_SAYING_SECONDS:
+        if seconds is not None and seconds > _SHORTEST_REPORTED_SECONDS:
             say(
-                f"time: about {duration(seconds)} on this machine, by its size alone; half or twice that may be true"
+                f"time: about {duration(seconds)} on this machine; this is rough: it may take half or twice as long"
             )
 
     def _order(self) -> dict[str, Callable[[], Key]]:
-        """Return the stages that the recipe asks for in their order, each with what computes its key."""
+        """Return the stages that the recipe needs in their order, each with the function that computes its key."""
         order: dict[str, Callable[[], Key]] = {}
         if self._reasoned and self.recipe.reasoner.model is None:
             order["train-reasoner"] = self.keys.reasoner
@@ -154,7 +154,7 @@ class Pipeline:
 
     @property
     def _trained(self) -> tuple[Trained, Trained]:
-        """The models of stage 2b, the one first whose budget the other's rests on."""
+        """The models of stage 2b in the order of training: a matched budget needs the classifier first."""
         if self.recipe.baseline.budget == "same":
             return "baseline", "classifier"
         return "classifier", "baseline"
@@ -166,7 +166,7 @@ class Pipeline:
     # -- one stage ---------------------------------------------------------------------------------------
 
     def train_reasoner(self) -> None:
-        """Stage 1, or nothing where the recipe names a ready reasoner."""
+        """Run stage 1, or do nothing if the recipe names a ready reasoner."""
         if self.recipe.reasoner.model is not None:
             at = f" at {self.recipe.reasoner.endpoint}" if self.recipe.reasoner.endpoint else ""
             say(f"train-reasoner: the recipe names a ready reasoner, {self.recipe.reasoner.model}{at}")
@@ -174,9 +174,9 @@ class Pipeline:
         self._stage("train-reasoner", self.keys.reasoner(), reasoner_stage)
 
     def augment(self, retry: frozenset[Retry] = frozenset()) -> None:
-        """Stage 2a; `retry` names rows that are written again although they are there.
+        """Run stage 2a; `retry` names rows that are written again although the store has them.
 
-        A baseline that judges the reasonings is trained first.
+        If the baseline judges the reasonings, it is trained first.
         """
         if self._verified_by_baseline:
             self.train_baseline()
@@ -194,19 +194,19 @@ class Pipeline:
             say(f"  {failed:,} rows failed; try them again with: whylabel augment RECIPE --retry-failed")
 
     def rehearse_augment(self, retry: frozenset[Retry] = frozenset()) -> Rehearsal:
-        """Return what stage 2a would write, and about what it would take; nothing is stored."""
+        """Return what stage 2a would write, with estimates of tokens and time; nothing is stored."""
         suspects = self.recipe.augment.suspects
         known = suspects.folds is not None and self.run.is_current(
             "suspects", self.keys.suspects().fingerprint
         )
         if suspects.folds is not None and suspects.exclude and not known:
-            say("  suspect labels have not been looked for yet: their rows are counted, too")
+            say("  the stage suspects has not run yet: rows whose label looks wrong are counted, too")
         return rehearse_augment(self.inputs, self.run, self.keys.reasoner_settings(), known, retry)
 
     def train_models(self) -> None:
-        """Stage 2b for both models.
+        """Run stage 2b for both models.
 
-        Raises `RunFolderError` where the classifier needs reasonings, and none was kept.
+        Raises `RunFolderError` if the classifier needs reasonings and none was kept.
         """
         if self._reasoned and self.run.is_current("augment", self.keys.augment().fingerprint):
             require_reasonings(self.run)
@@ -214,11 +214,11 @@ class Pipeline:
             self._train(name)
 
     def train_baseline(self) -> None:
-        """Stage 2b without reasonings."""
+        """Run stage 2b for the baseline, without reasonings."""
         self._train("baseline")
 
     def train_classifier(self) -> None:
-        """Stage 2b with reasonings."""
+        """Run stage 2b for the classifier, with reasonings."""
         self._train("classifier")
 
     def _train(self, name: Trained) -> None:
@@ -253,7 +253,7 @@ class Pipeline:
         again: bool = False,
         undone: str | None = None,
     ) -> None:
-        """Do a stage and record it, or skip it if it is current; `undone` is a stage whose outputs it replaces."""
+        """Run a stage and record it, or skip it if it is current; `undone` is a stage whose outputs it replaces."""
         reason = self._reason(stage, key)
         if reason is None and not again:
             say(f"{stage}: nothing has changed, skipped")
@@ -281,21 +281,21 @@ class Pipeline:
         say(f"{stage}: done in {duration(seconds)}")
 
     def _reason(self, stage: str, key: Key) -> str | None:
-        """Return why a stage has to run, in words; None where it is current."""
+        """Return in words why a stage has to run; None if it is current."""
         entry = self.run.stage(stage)
         missing = self.run.missing_outputs(stage)
         if entry.get("status") != "done":
             state = {None: "it has not run yet", "running": "it was interrupted"}
-            return state.get(entry.get("status"), "its model was trained anew")
+            return state.get(entry.get("status"), "its model was trained again")
         if entry.get("fingerprint") != key.fingerprint:
             old = entry.get("decided_by")
             return f"because {key.changes_from(old)}" if old else "it was made with other settings or data"
         return f"{missing[0].name} is missing" if missing else None
 
     def _record(self) -> None:
-        """Write what the run folder now holds: the resolved recipe, versions, hardware, data.
+        """Write the resolved recipe, and versions, hardware and data to `run.json`.
 
-        Only after a stage that is done or current: a verb that fails leaves what the finished stages were made with.
+        This happens only when a stage is done or current: a verb that fails leaves the record of the finished stages.
         """
         self.run.write_recipe(self.recipe.to_yaml())
         self.run.update_manifest(

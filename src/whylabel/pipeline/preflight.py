@@ -1,6 +1,6 @@
-"""What is checked before the first stage: everything that would otherwise end a run after hours.
+"""The checks before the first stage: they find what would otherwise end a run after hours.
 
-`run`, its `--dry-run` and every other verb over a recipe share this check.
+`run`, its `--dry-run` and every other verb that takes a recipe share them.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from whylabel.reasonings.filters import check_filters
 from whylabel.recipe import Recipe
 from whylabel.run_folder import RunFolder
 
-# Two checkpoints at a time: weights and the optimizer's two moments each; and the model that is written aside.
+# Two checkpoints at a time, each with weights and the optimizer's two moments; and the new model beside the old one.
 _COPIES_IN_TRAINING = 7
 _GIB = 2**30
 
 
 def preflight(inputs: Inputs, run: RunFolder, *, evaluated: bool) -> None:
-    """Check recipe, run folder, data, models, engine, packages and disk, and say what was read of the data.
+    """Check recipe, run folder, data, models, engine, packages and disk, and report what was read of the data.
 
-    Raises `RecipeError`, `EngineError`, `ModelError`, `DataError`, `AuditError` or `UsageError` for the first thing
-    with which a stage could not run: `evaluated` says that an evaluation is to follow. Nothing is written.
+    Raises `RecipeError`, `EngineError`, `ModelError`, `DataError`, `AuditError` or `UsageError` for the first problem
+    that would stop a stage. `evaluated` says whether an evaluation follows. Nothing is written.
     """
     recipe = inputs.recipe
     check_filters(inputs.filters)
@@ -75,7 +75,7 @@ def _check_packages(recipe: Recipe) -> None:
 
 
 def _check_models(recipe: Recipe) -> None:
-    """Check every model that the recipe names; a packaged one that was not fetched yet will be."""
+    """Check every model that the recipe names, except packaged ones that are fetched later."""
     named: dict[str, str | None] = {"base_model": recipe.base_model}
     if recipe.classifier.target != "label":
         verifier = recipe.augment.verification.verifier
@@ -95,7 +95,7 @@ def _check_model_folders(run: RunFolder) -> None:
 
 
 def _describe_data(inputs: Inputs) -> None:
-    """Say how the data was read, and warn of texts that stand in several splits."""
+    """Report how the data was read, and warn of texts that occur in several splits."""
     dataset = inputs.dataset
     rows = " · ".join(f"{name} {len(part):,}" for name, part in dataset.splits().items())
     say(f"data: {inputs.recipe.data.source}, {rows} rows, {len(inputs.labels):,} labels")
@@ -104,7 +104,7 @@ def _describe_data(inputs: Inputs) -> None:
         say(f"  recognised: {noted}")
     for found in leakage(dataset):
         say(
-            f"  Warning: {found}; scores on texts seen in training say too much (whylabel inspect lists them)"
+            f"  Warning: {found}; scores on texts seen in training are too good (whylabel inspect lists them)"
         )
 
 
@@ -119,7 +119,7 @@ def _check_lengths(inputs: Inputs) -> None:
 
 
 def _check_disk(inputs: Inputs, run: RunFolder) -> None:
-    """Refuse a disk that has no room for the models, and warn of one that may have none for checkpoints."""
+    """Raise `UsageError` if the disk has no room for the models; warn if it may have no room for checkpoints."""
     recipe = inputs.recipe
     size = float32_bytes(recipe.base_model)
     folders = [run.baseline_model, run.classifier_model]

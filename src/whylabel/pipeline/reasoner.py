@@ -1,4 +1,4 @@
-"""The work of stage 1: train the reasoner, save it, and show what it can do."""
+"""The work of stage 1: train the reasoner, save it, and measure it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from whylabel.pipeline.job import Job, StageResult
 
 
 def reasoner_stage(job: Job) -> StageResult:
-    """Train the reasoner on reasoning rows and pass it through its gate."""
+    """Train the reasoner on reasoning rows, save it, and evaluate it on held-out rows (the gate)."""
     from whylabel.models.load import load, save
     from whylabel.stages import reasoner
     from whylabel.text.prompts import Prompts
@@ -24,9 +24,9 @@ def reasoner_stage(job: Job) -> StageResult:
     trained = reasoner.train_reasoner(
         loaded, prompts, rows, config, seed=recipe.seed, checkpoints=checkpoints
     )
-    # The tokenizer has new tokens now; prompts remember the old ones.
+    # The tokenizer has new tokens now, which the earlier prompts do not know.
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style)
-    shown, written = reasoner.gate(
+    measured, written = reasoner.gate(
         loaded, prompts, held_out, max_new_tokens=recipe.augment.sampling.max_new_tokens
     )
     with whole_folder(run.reasoner_model) as aside:
@@ -36,11 +36,11 @@ def reasoner_stage(job: Job) -> StageResult:
     del loaded
     base = load(base_name, device=recipe.device)
     recovery = reasoner.answer_recovery(base, Prompts(base.tokenizer), written, seed=recipe.seed)
-    write_json(run.reasoner_metrics, {**shown, "answer_recovery": recovery, "training": trained})
+    write_json(run.reasoner_metrics, {**measured, "answer_recovery": recovery, "training": trained})
     job.discard(checkpoints.parent)
     say(
-        f"  gate on {shown['n']} held-out rows: loss {shown['held_out_loss']:.3f}, perplexity "
-        f"{shown['perplexity']:.1f}, stopped by itself {shown['stopped_share']:.0%}, answer told from the "
+        f"  gate on {measured['n']} held-out rows: loss {measured['held_out_loss']:.3f}, perplexity "
+        f"{measured['perplexity']:.1f}, stopped by itself {measured['stopped_share']:.0%}, answer found from the "
         f"masked reasoning {recovery['with_reasoning']:.0%} against {recovery['without_reasoning']:.0%} without"
     )
     return StageResult(len(rows), int(trained["tokens"]), {"content": content})

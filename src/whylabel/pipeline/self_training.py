@@ -1,4 +1,4 @@
-"""A round of self-training within stage 2b: train a classifier, and let it write reasonings of its own."""
+"""A round of self-training in stage 2b: train a classifier, and let it write its own reasonings."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from whylabel.types import Example, ReasonedExample
 def self_training_round(
     job: Job, number: int, rows: Sequence[Example | ReasonedExample]
 ) -> tuple[list[Example | ReasonedExample], dict[str, Any]]:
-    """Return the rows with what a classifier trained on them has written by itself, and the counts.
+    """Return the rows, joined with the reasonings of a classifier that was trained on them, and the counts.
 
-    What a round has written is kept in the run folder, and read from there by a process that goes on.
+    A round's reasonings are kept in the run folder. A process that continues reads them from there.
     """
     from whylabel.stages.self_training import joined
 
@@ -34,7 +34,7 @@ def self_training_round(
 def _write(
     job: Job, title: str, rows: Sequence[Example | ReasonedExample], written: Path, counts: Path
 ) -> None:
-    """Train a classifier on the rows and write the reasonings of its own, then the counts: the round is done."""
+    """Train a classifier on the rows and write its own reasonings, then the counts, which mark the round as done."""
     from whylabel.models.load import load
     from whylabel.prediction.trained import TrainedClassifier
     from whylabel.reasonings.files import kept_rows

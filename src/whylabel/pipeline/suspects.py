@@ -1,4 +1,4 @@
-"""The work of the stage `suspects`: baselines that have not seen a row say whether its label looks wrong."""
+"""The work of the stage `suspects`: baselines that were not trained on a row judge whether its label looks wrong."""
 
 from __future__ import annotations
 

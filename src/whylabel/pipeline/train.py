@@ -1,4 +1,4 @@
-"""The work of stage 2b: the baseline and the classifier, and what each of them is trained on."""
+"""The work of stage 2b: train the baseline and the classifier, each on its rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from whylabel.types import Example, ReasonedExample, Target
 
 
 def baseline_stage(job: Job) -> StageResult:
-    """Train the baseline, on the labels alone."""
+    """Train the baseline on the labels only."""
     rows, run = job.inputs.dataset.train, job.run
     return _train(job, "label", rows, run.baseline_model, run.baseline_metrics, _baseline_training(job))
 
@@ -39,16 +39,16 @@ def classifier_stage(job: Job) -> StageResult:
 
 
 def _baseline_training(job: Job) -> ClassifierTrainingConfig:
-    """Return how the baseline is trained: its budget may be what the classifier's training took."""
+    """Return the baseline's training settings: its budget may be what the classifier's training took."""
     budget, training = job.inputs.recipe.baseline.budget, job.inputs.recipe.training
     if budget == "same":
         return training
-    nothing = {"max_steps": None, "max_supervised_tokens": None, "max_train_flops": None}
-    return training.model_copy(update={**nothing, **matched_budget(job.run, budget)})
+    unlimited = {"max_steps": None, "max_supervised_tokens": None, "max_train_flops": None}
+    return training.model_copy(update={**unlimited, **matched_budget(job.run, budget)})
 
 
 def _classifier_rows(job: Job) -> Sequence[Example | ReasonedExample]:
-    """Return what the classifier is trained on: a row without a reasoning can only be answered at once."""
+    """Return the rows that the classifier is trained on; from one without a reasoning it learns only the label."""
     recipe, train = job.inputs.recipe, job.inputs.dataset.train
     target, control = recipe.classifier.target, recipe.classifier.control
     if target == "label":
@@ -57,7 +57,7 @@ def _classifier_rows(job: Job) -> Sequence[Example | ReasonedExample]:
     if control is not None:
         from whylabel.reasonings.controls import controlled
 
-        say(f"  a control: the reasonings are spoilt on purpose ({control})")
+        say(f"  control experiment: the reasonings are spoilt on purpose ({control})")
         reasoned = controlled(reasoned, control, recipe.seed)
     if "label" not in FORMS[target]:
         return reasoned
@@ -73,7 +73,7 @@ def _train(
     metrics: Path,
     training: ClassifierTrainingConfig | None = None,
 ) -> StageResult:
-    """Train and save a model that writes what the target says; `training` replaces the recipe's."""
+    """Train and save a model for the target; `training` replaces the recipe's settings."""
     from whylabel.models.load import load
     from whylabel.stages.classifier import save_checked, train_classifier
 
