@@ -2,15 +2,15 @@
 
     WhylabelError                 exit code 2: what came, what is allowed, how to fix it
     ├── UsageError                a wrong command line or an impossible request
-    ├── RecipeError               a recipe that does not hold: unknown key, wrong type, bad value
+    ├── RecipeError               a recipe that is not valid: unknown key, wrong type, bad value
     ├── DataError                 a data file or data set that cannot be read as labelled texts
-    │   └── LabelError            a label that is not in the label set, or a label set that is none
+    │   └── LabelError            a label that is not in the label set, or an unusable label set
     ├── ModelError                a model that cannot be found, loaded, trusted or trained
     │   ├── AuditError            training examples that would teach something wrong
-    │   └── EngineError           an engine that is not there or does not answer
-    └── RunFolderError            a run folder that is locked, foreign or incomplete
+    │   └── EngineError           an engine that is missing or does not answer
+    └── RunFolderError            a run folder that is in use, not ours, or incomplete
 
-Anything else that escapes is a bug of ours: exit code 1.
+Any other exception that reaches the command line is a bug of ours: exit code 1.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from difflib import get_close_matches
 
 
 class WhylabelError(Exception):
-    """Base of all errors that a user can mend; carries `where` and `fix` beside the message.
+    """Base of all errors that a user can fix; it has `where` and `fix` beside the message.
 
     The command line prints one line each for what, where and fix, and exits with `exit_code`.
     """
@@ -42,7 +42,7 @@ class WhylabelError(Exception):
         return "\n".join(parts)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions with keyword-only arguments do not survive a process border by themselves.
+        # Exceptions with keyword-only arguments cannot be pickled by themselves, to reach another process.
         return (_rebuild, (type(self), self.what, self.where, self.fix))
 
 
@@ -79,7 +79,7 @@ class EngineError(ModelError):
 
 
 class RunFolderError(WhylabelError):
-    """A run folder that is in use, foreign or incomplete."""
+    """A run folder that is in use, not ours, or incomplete."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

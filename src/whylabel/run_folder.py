@@ -1,8 +1,8 @@
-"""The run folder: where every file of a run lies, and which stages are done.
+"""The run folder: the paths of all files of a run, and which stages are done.
 
-A stage is current when `run.json` says that it is done, with the fingerprint of exactly these inputs, and its
-outputs are there. A stage that was killed leaves no such entry, so the next run does it again. Each finished stage
-keeps the recipe, versions and hardware that it was made with.
+A stage is current if `run.json` says that it is done, its recorded fingerprint is that of exactly these inputs, and
+its outputs exist. A killed stage leaves no such entry, so the next run does it again. Each finished stage records the
+recipe, versions and hardware that it was made with.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ STAGES = (
     "evaluate",
 )
 FORMAT = 2
-"""Version of `run.json`. Before 2 calibration was a part of training, and a stage did not keep its recipe."""
+"""Version of `run.json`. Before version 2, calibration was a part of training, and stages did not record a recipe."""
 _LOCK, _LOCKED = ".lock", ".lock.sqlite"
 
 
 class RunFolder:
-    """The files of one run. Making the object touches nothing."""
+    """The files of one run. Creating the object touches no file."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.manifest_in_memory: dict[str, Any] | None = None
-        """What `run.json` will say when something is recorded next, where that is not what it says yet."""
+        """The content that `run.json` gets with the next record, if it differs from the file; else None."""
         self.recipe = self.path / "recipe.yaml"
         self.manifest = self.path / "run.json"
         self.reasoner_model = self.path / "reasoner" / "model"
@@ -64,7 +64,7 @@ class RunFolder:
         return f"RunFolder({str(self.path)!r})"
 
     def outputs(self, stage: str) -> tuple[Path, ...]:
-        """Return the files that a finished stage has left."""
+        """Return the files that a finished stage has written."""
         return {
             "train-reasoner": (self.reasoner_model / "whylabel.json", self.reasoner_metrics),
             "suspects": (self.suspects,),
@@ -77,7 +77,7 @@ class RunFolder:
         }[stage]
 
     def read_manifest(self) -> dict[str, Any]:
-        """Return what `run.json` says, or an empty mapping before the first stage."""
+        """Return the content of `run.json`, or an empty mapping before the first stage."""
         return self.saved_manifest() if self.manifest_in_memory is None else dict(self.manifest_in_memory)
 
     def saved_manifest(self) -> dict[str, Any]:
@@ -102,25 +102,25 @@ class RunFolder:
         self.manifest_in_memory = None
 
     def stage(self, stage: str) -> dict[str, Any]:
-        """Return what `run.json` says of a stage; empty before its first run."""
+        """Return the entry of a stage in `run.json`; empty before its first run."""
         return dict(self.read_manifest().get("stages", {}).get(stage, {}))
 
     def is_current(self, stage: str, fingerprint: str) -> bool:
-        """Return whether the stage is done for these inputs and its outputs are there."""
+        """Return whether the stage is done for these inputs and its outputs exist."""
         entry = self.stage(stage)
         done = entry.get("status") == "done" and entry.get("fingerprint") == fingerprint
         return done and not self.missing_outputs(stage)
 
     def missing_outputs(self, stage: str) -> list[Path]:
-        """Return the files of a finished stage that are not there."""
+        """Return the files of a finished stage that are missing."""
         return [path for path in self.outputs(stage) if not path.exists()]
 
     def failed_rows(self, stage: str) -> int:
-        """Return how many rows of a done stage failed; they are tried again by the next run."""
+        """Return how many rows of a finished stage failed; the next run tries them again."""
         return int(self.stage(stage).get("failed_rows", 0))
 
     def begin_stage(self, stage: str, fingerprint: str, *, undone: str | None = None) -> None:
-        """Record that the stage runs; what it did before no longer counts, nor does what it undoes of another."""
+        """Record that the stage runs. Its earlier result no longer counts, nor does that of the stage `undone`."""
         if undone is not None:
             self._record(undone, {"status": "undone"})
         self._record(stage, {"status": "running", "fingerprint": fingerprint})
@@ -128,7 +128,7 @@ class RunFolder:
     def finish_stage(
         self, stage: str, fingerprint: str, *, seconds: float, rows: int, tokens: int, **record: Any
     ) -> None:
-        """Record that the stage is done and its outputs are whole, with what later stages need of it."""
+        """Record that the stage is done and its outputs are complete, with what later stages need to know."""
         self._record(
             stage,
             {
@@ -148,11 +148,11 @@ class RunFolder:
         self.update_manifest(stages=stages)
 
     def write_recipe(self, text: str) -> None:
-        """Write the resolved recipe, as run."""
+        """Write the resolved recipe."""
         write_text(self.recipe, text)
 
     def check_ours(self) -> None:
-        """Raise `UsageError` if the folder holds things, and no run: nothing of another's is written over."""
+        """Raise `UsageError` if the folder holds other things than a run: nobody else's files are overwritten."""
         if not self.read_manifest():
             fix = "choose a new or an empty folder with --output DIR"
             check_folder(self.path, lambda path: path.name in (_LOCK, _LOCKED), wanted="A run", fix=fix)
@@ -175,7 +175,7 @@ class RunFolder:
             except BlockingIOError:
                 named = holder.read_text(encoding="ascii", errors="replace") if holder.exists() else "unknown"
                 raise RunFolderError(
-                    f"Another process works in this run folder ({named}).",
+                    f"Another process is using this run folder ({named}).",
                     where=str(self.path),
                     fix="wait for it to end, or choose another folder with --output DIR",
                 ) from None

@@ -1,4 +1,4 @@
-"""The records that flow between the stages; a field's name is its column's name."""
+"""The records that stages pass to each other. A field has the same name as its column."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ Status = Literal["ok", "truncated", "reasoning_cut", "label_forced", "abstained"
 class Example:
     """One labelled text. `id` is the user's own, or a hash of the text.
 
-    Of several labels, `label` has all in label order, with separators between them (`joy, love`); of none, nothing.
+    If a text has several labels, `label` has all of them in label order, with separators between them (`joy, love`);
+    if it has none, `label` is empty.
     """
 
     id: str
@@ -28,7 +29,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class QuestionAnswer:
-    """One row of general-purpose reasoning data, what stage 1 is trained on."""
+    """One row of general-purpose reasoning data; stage 1 is trained on these."""
 
     id: str
     question: str
@@ -40,10 +41,10 @@ class QuestionAnswer:
 class ReasonedExample:
     """An example with a reasoning that leads from its text to its label.
 
-    `finished` is False where the reasoner ran into its token limit. `condition` says whether it wrote with the label
-    in hand (`label`) or without (`free`). Of several that were drawn, `candidate` is the number of this one, and
-    `candidates` are all that are acceptable, this one first; `scores` are their margins (see `Lift`). `weight` is
-    below 1 where the verifier was not convinced.
+    `finished` is False if the reasoner reached its token limit. `condition` says whether it was shown the label
+    (`label`) or not (`free`). If several reasonings were sampled, `candidate` is the number of this one, and
+    `candidates` are all acceptable ones, this one first; `scores` are their margins (see `Lift`). `weight` is below 1
+    if the margin was too small for the verifier.
     """
 
     id: str
@@ -66,9 +67,9 @@ class ReasonedExample:
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """By how much a reasoning makes labels more probable, in nats of log-probability over the label set.
+    """How much more probable a reasoning makes labels, in nats of log-probability over the label set.
 
-    `gold` is the lift of the row's own label, `rival_lift` that of the most probable other one, `rival`.
+    `gold` is the lift of the row's own label, `rival` the most probable other label, `rival_lift` its lift.
     """
 
     gold: float
@@ -77,13 +78,13 @@ class Lift:
 
     @property
     def margin(self) -> float:
-        """How much more the reasoning does for the gold label than for its rival."""
+        """The lift of the gold label minus that of its rival."""
         return self.gold - self.rival_lift
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A reasoned example that a filter refused, and why."""
+    """A reasoned example that was dropped, and the reason."""
 
     row: ReasonedExample
     reason: str
@@ -106,20 +107,20 @@ class FilterResult:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says of one text.
+    """A model's answer to one text.
 
-    `probabilities` are in label order and sum to 1; they come from scoring every label of the closed set. Where a
-    text may have several labels, each is decided by itself: they do not sum to 1, and `label` has all that reach
-    their threshold, with separators between them; it is empty where none does.
-    `reasoning` is None where none was written; of several (`vote`) it is the one that speaks most for the label.
+    `probabilities` are in label order and sum to 1; they come from scoring every label of the closed set. If a text
+    may have several labels, each is decided separately: the probabilities do not sum to 1, and `label` has all labels
+    that reach their threshold, with separators between them; it is empty if none does.
+    `reasoning` is None if none was written. Of several (`vote`), it is the one that made the label most probable.
     `seconds` is the row's share of its batch; `tokens` counts generated tokens.
     `status` is one of
 
     - `ok`
     - `truncated`: the text had to be trimmed to the model's budget;
     - `reasoning_cut`: the reasoning reached its token limit and was closed for the label;
-    - `label_forced`: the model ended without turning to the label, which was scored all the same;
-    - `abstained`: its best probability is below what was asked for; `label` is what it would have been;
+    - `label_forced`: the model ended before it reached the label, which was scored all the same;
+    - `abstained`: the best probability is below the requested one; `label` is the best label all the same;
     - `failed`: the row could not be computed; `error` says why, and `label` is empty.
     """
 
@@ -142,9 +143,9 @@ class Dataset:
     validation: Sequence[Example] = ()
     test: Sequence[Example] = ()
     labels: tuple[str, ...] = ()
-    """All labels of the data, those included that only rows outside a sample have; empty: those of the rows."""
+    """All labels of the data, including labels of rows outside a sample. Empty: the labels of the rows."""
     inferred: dict[str, str] = field(default_factory=dict)
-    """What was recognised rather than named: columns, labels, splits."""
+    """What was recognised, not named by the user: columns, labels, splits."""
 
     def splits(self) -> dict[str, Sequence[Example]]:
         """Return the splits by name, in the order train, validation, test."""

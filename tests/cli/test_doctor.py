@@ -55,7 +55,7 @@ def test_only_extras_that_add_something_are_named():
         ("http://x:99999", "Port out of range"),
         ("http://x:abc", "Port could not be cast"),
         ("http://[::1", "Invalid IPv6 URL"),
-        ("garbage", "it is no http or https URL"),
+        ("garbage", "it is not an http or https URL"),
         ("http://a..b", "idna"),
     ],
 )

@@ -150,13 +150,13 @@ def test_json_comes_back_as_it_was_written(tmp_path):
         (b"", "cannot be read: Expecting value"),
         (b'{"a": 1', "cannot be read"),
         (b'{"a": "\xff"}', "cannot be read: 'utf-8'"),
-        (b'{"a": NaN}', "cannot be read: NaN is no JSON"),
-        (b'{"a": -Infinity}', "-Infinity is no JSON"),
+        (b'{"a": NaN}', "cannot be read: NaN is not JSON"),
+        (b'{"a": -Infinity}', "-Infinity is not JSON"),
         (b'{"a": ' + b"9" * 5000 + b"}", "cannot be read"),
         (b"[" * 100_000, "cannot be read: maximum recursion depth"),
         (b"[1]", "is not what whylabel writes: it holds a list, not a dict"),
         (b"null", "is not what whylabel writes"),
-        (None, "is not there"),
+        (None, "is missing"),
     ],
 )
 def test_a_damaged_json_file_is_named_with_a_fix(tmp_path, content, expected):

@@ -98,4 +98,4 @@ def test_locks_and_whole_files_need_nothing_that_only_some_systems_have(tmp_path
     )
     assert outcome.returncode == 0, outcome.stderr
     refused, known = outcome.stdout.splitlines()
-    assert refused.startswith("Another process works in this run folder (pid ") and known == "True True"
+    assert refused.startswith("Another process is using this run folder (pid ") and known == "True True"

@@ -44,7 +44,7 @@ def test_a_file_is_no_folder_and_a_folder_no_file(tmp_path):
     with pytest.raises(UsageError, match="needs a file"):
         check_file(tmp_path, is_note, wanted="A table", fix="")
     (tmp_path / "link").symlink_to("/dev/null")
-    with pytest.raises(UsageError, match="needs a file, and this is a device"):
+    with pytest.raises(UsageError, match="needs a file, but this is a device"):
         check_file(tmp_path / "link", is_note, wanted="A table", fix="")
 
 

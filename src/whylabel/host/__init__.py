@@ -1,1 +1,1 @@
-"""The process and the computer it runs on: what they are, what is said on the terminal, how files appear."""
+"""The process and its computer: what they are, how messages reach the terminal, how files are written."""

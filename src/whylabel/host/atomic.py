@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: write aside, fsync, rename. And JSON, back again."""
+"""Write files and folders that appear whole or not at all: write aside, fsync, rename. Also read and check JSON."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _WINDOWS = sys.platform == "win32"
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; when the block ends well, it takes the place of `path`.
+    """Yield a path beside `path` to write to. When the block ends without an error, the new file replaces `path`.
 
-    The file aside keeps the suffix, so that writers which choose a format by it work.
+    The new file has the same suffix, for writers that choose the format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}{_ASIDE}-{os.getpid()}{path.suffix}")
@@ -39,7 +39,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def remove_asides(path: Path) -> None:
-    """Remove what killed processes have left of `whole_file`; for a process that alone may write `path`."""
+    """Remove files that killed processes left in `whole_file`. Only the process that may write `path` calls this."""
     for aside in path.parent.glob(f".{glob.escape(path.stem)}{_ASIDE}-*{glob.escape(path.suffix)}"):
         if aside.name.removesuffix(path.suffix).rpartition("-")[2].isdecimal():
             aside.unlink(missing_ok=True)
@@ -47,9 +47,9 @@ def remove_asides(path: Path) -> None:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path`; when the block ends well, it takes the place of `path`.
+    """Yield an empty folder beside `path`. When the block ends without an error, the new folder replaces `path`.
 
-    What a killed process left aside is removed by the next one.
+    A folder that a killed process left is removed by the next one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}{_ASIDE}")
@@ -62,7 +62,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             if file.is_file():
                 _sync(file)
         _sync(aside)
-        # A folder cannot be renamed over a full one; between the two renames it is absent, never torn.
+        # A folder cannot be renamed over one that is not empty. Between the renames it is absent, never incomplete.
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             path.rename(old)
@@ -74,7 +74,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text whole or not at all; halves of surrogate pairs, which UTF-8 cannot hold, become U+FFFD."""
+    """Write UTF-8 text whole or not at all. Halves of surrogate pairs, which UTF-8 cannot hold, become U+FFFD."""
     with whole_file(path) as aside:
         aside.write_text(whole_characters(text), encoding="utf-8", newline="\n")
 
@@ -85,15 +85,15 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, kind: type[_Kind], *, fix: str = _AGAIN) -> _Kind:
-    """Return what a JSON file holds that `write_json` has written.
+    """Return the content of a JSON file that `write_json` has written.
 
-    Raises `RunFolderError`, which names the file and says `fix`, if it is absent, torn, no UTF-8, holds NaN, or its
-    outermost value is no `kind`.
+    Raises `RunFolderError`, with the file and `fix`, if the file is absent, incomplete, not UTF-8 or holds NaN, or if
+    its outermost value is not a `kind`.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError:
-        raise RunFolderError(f"{path.name} is not there.", where=str(path), fix=fix) from None
+        raise RunFolderError(f"{path.name} is missing.", where=str(path), fix=fix) from None
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(f"{path.name} cannot be read: {error}.", where=str(path), fix=fix) from None
     with as_written(path, fix=fix):
@@ -103,7 +103,7 @@ def read_json(path: Path, kind: type[_Kind], *, fix: str = _AGAIN) -> _Kind:
 
 
 def check_kinds(path: Path, values: dict[str, Any], kinds: Mapping[str, type], *, fix: str = _AGAIN) -> None:
-    """Raise `RunFolderError` where a value from a file is of another kind than that of its key; None is no value."""
+    """Raise `RunFolderError` if a value from a file is not of the kind given for its key; None is allowed."""
     for key, kind in kinds.items():
         value = values.get(key)
         if value is not None and not isinstance(value, kind):
@@ -112,7 +112,7 @@ def check_kinds(path: Path, values: dict[str, Any], kinds: Mapping[str, type], *
 
 @contextmanager
 def as_written(path: Path, *, fix: str = _AGAIN) -> Iterator[None]:
-    """Raise `RunFolderError` where the block, which looks into values from a file, misses what we write there."""
+    """Raise `RunFolderError` if the block does not find in a file's values what whylabel writes there."""
     try:
         yield
     except KeyError as error:
@@ -126,11 +126,11 @@ def _foreign(path: Path, reason: str, fix: str) -> RunFolderError:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _sync(path: Path) -> None:
-    # Windows opens no folders, and syncs only what is open for writing.
+    # Windows cannot open folders, and can sync a file only if it is open for writing.
     if _WINDOWS and path.is_dir():
         return
     descriptor = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)

@@ -1,7 +1,7 @@
 """Locks between processes, the same on every system.
 
-A lock is an exclusive transaction on an empty SQLite file: SQLite knows how Linux, macOS and Windows lock files, the
-store of reasonings needs its locks anyway, and the operating system frees them however the holder ends.
+A lock is an exclusive transaction on an empty SQLite file. SQLite can lock files on Linux, macOS and Windows, the row
+store needs its locks anyway, and the operating system frees a lock however its process ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SECONDS_BETWEEN_TRIES = 0.1
 
 @contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
-    """Let one process at a time into the block for `path`; the others wait. A killed process lets the next in."""
+    """Let one process at a time run the block for `path`; the others wait. A killed process frees the lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent / f".{path.name}.lock", wait=True):
         yield
@@ -25,9 +25,10 @@ def one_at_a_time(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(file: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock of `file`, which is made where it is absent and stays empty.
+    """Hold the lock of `file`, which is created if it is missing and stays empty.
 
-    Raises `BlockingIOError` where another holds it and nobody waits, `OSError` where the file cannot be locked.
+    Raises `BlockingIOError` if another process holds the lock and `wait` is False, `OSError` if the file cannot be
+    locked.
     """
     with closing(_opened(file)) as connection:
         while not _taken(connection, file):
@@ -46,7 +47,7 @@ def _opened(file: Path) -> sqlite3.Connection:
 
 def _taken(connection: sqlite3.Connection, file: Path) -> bool:
     try:
-        # Nothing is ever written, so that no journal is needed beside the file.
+        # Nothing is ever written, so no journal is needed beside the file.
         connection.execute("PRAGMA journal_mode = MEMORY")
         connection.execute("BEGIN EXCLUSIVE")
     except sqlite3.Error as error:

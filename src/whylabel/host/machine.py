@@ -1,4 +1,4 @@
-"""What this machine and installation are: for `doctor`, and for the record of a run."""
+"""Describe this machine and installation, for `doctor` and for the record of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIBRARIES = (
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of whylabel, Python and the libraries that decide results."""
+    """Return the versions of whylabel, Python and the libraries that affect results."""
     found = {"whylabel": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         found[name] = installed_version(name) or "absent"
@@ -39,7 +39,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def user_name() -> str:
-    """Return the name of the user, or the number of one whom the system does not know by name."""
+    """Return the user's name, or the user's number if the system has no name for it."""
     try:
         return getpass.getuser()
     except (ImportError, KeyError, OSError):
@@ -47,7 +47,7 @@ def user_name() -> str:
 
 
 def hardware() -> dict[str, object]:
-    """Return processor, usable cores, memory in GiB and, where there is one, the GPU."""
+    """Return processor, usable cores, memory in GiB and, if there is one, the GPU."""
     import psutil
     import torch
 
@@ -62,7 +62,7 @@ def hardware() -> dict[str, object]:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use: those of its affinity, or OMP_NUM_THREADS if that is fewer."""
+    """Return how many cores this process may use: those of its affinity, or OMP_NUM_THREADS if that is less."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(limit)) if limit.isdecimal() and int(limit) > 0 else cores

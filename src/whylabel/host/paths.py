@@ -9,14 +9,14 @@ from whylabel.errors import UsageError
 
 
 def expanded(path: str | Path) -> Path:
-    """Return the path with the home folder for `~`; that of an unknown user stays as it is, and is not there."""
+    """Return the path with `~` replaced by the home folder. `~name` of an unknown user is not changed."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib's raises RuntimeError)
 
 
 def home_folder(instead: str) -> Path:
-    """Return the user's home folder. Raises `UsageError`, whose fix is `instead`, for a user who has none."""
+    """Return the user's home folder. Raises `UsageError`, with `instead` as its fix, if there is none."""
     try:
-        # `HOME=` would make the root of all files a home.
+        # With an empty `HOME`, Python would take the root folder for the home folder.
         if os.environ.get("HOME") != "":
             return Path.home()
     except (RuntimeError, KeyError):

@@ -1,4 +1,4 @@
-"""Progress for people: a live bar on a terminal, calm plain lines elsewhere, always on stderr."""
+"""Progress for people, always on stderr: a live bar on a terminal, occasional plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from whylabel.host.terminal import printable, printable_lines
 _PLAIN_INTERVAL_SECONDS = 15.0
 _BURST_SECONDS = 0.1
 _REDRAW_SECONDS = 0.1
-# Before so much has been measured, a time left would be a guess.
+# With less measured than this, the remaining time would be a guess.
 _UNITS_BEFORE_LEFT = 3
 _SECONDS_BEFORE_LEFT = 10.0
 _LONGEST_FIRST_BURST_SECONDS = 1.0
 
 
 def say(message: str) -> None:
-    """Print a message for the user to stderr; stdout is for data. What a terminal would obey is not shown."""
+    """Print a message for the user to stderr; stdout is for data. Control characters are replaced."""
     print(printable_lines(message), file=sys.stderr, flush=True)
 
 
 class Progress(Protocol):
-    """Counts what is done."""
+    """A counter of finished work."""
 
     def advance(self, rows: int = 1, tokens: int = 0, note: str = "") -> None:
-        """Add finished rows (or steps) and the tokens that they took; show a short note."""
+        """Add finished rows (or steps) and their tokens; show a short note."""
 
 
 @contextmanager
 def progress(name: str, total: int, unit: str = "rows", done: int = 0) -> Iterator[Progress]:
-    """Show progress of `total` units; `done` of them were finished before and do not count for the rate."""
+    """Show progress of `total` units; `done` of them were finished earlier and do not count for the rate."""
     name = printable(name)
     if sys.stderr.isatty():
         with _bar(name, total, unit, done) as bar:
@@ -53,7 +53,7 @@ class _Rate:
         self.tokens = 0
         self.started = self.last = time.monotonic()
         self.note = ""
-        # The first units warm up memory, caches and kernels: the time left is reckoned from when they were done.
+        # The first units warm up memory, caches and kernels: the remaining time is computed from what follows them.
         self._warm_rows = done
         self._warm_at = self._first_at = self.started
         self._warm = False
@@ -75,7 +75,7 @@ class _Rate:
 
     @property
     def fresh(self) -> int:
-        """What was done since the start, without what was done before."""
+        """Units finished since the start, without those that were finished earlier."""
         return self.rows - self.start_rows
 
     def figures(self) -> str:
@@ -90,10 +90,14 @@ class _Rate:
         return " · ".join(parts)
 
     def _seconds_left(self) -> float | None:
-        """Return how long the rest takes; None when nothing is left, or too little was measured to tell."""
+        """Return how long the rest will take; None if nothing is left, or if too little was measured."""
         measured, seconds = self.rows - self._warm_rows, self.last - self._warm_at
-        told = measured >= _UNITS_BEFORE_LEFT and seconds >= _SECONDS_BEFORE_LEFT
-        return (self.total - self.rows) * seconds / measured if told and self.rows < self.total else None
+        measured_enough = measured >= _UNITS_BEFORE_LEFT and seconds >= _SECONDS_BEFORE_LEFT
+        return (
+            (self.total - self.rows) * seconds / measured
+            if measured_enough and self.rows < self.total
+            else None
+        )
 
 
 class _Lines:
@@ -104,7 +108,7 @@ class _Lines:
         self._shown_rows = -1
 
     def advance(self, rows: int = 1, tokens: int = 0, note: str = "") -> None:
-        # Rows come in bursts, a batch at a time: a line between two bursts tells the true rate.
+        # Rows finish in bursts, a batch at a time: only a line between two bursts shows the true rate.
         now = time.monotonic()
         between_bursts = now - self._rate.last > _BURST_SECONDS
         if between_bursts and now - self._shown_at >= _PLAIN_INTERVAL_SECONDS and self._rate.fresh:
@@ -146,7 +150,7 @@ def _bar(name: str, total: int, unit: str, done: int) -> Iterator[Progress]:
         class _Live:
             def advance(self, rows: int = 1, tokens: int = 0, note: str = "") -> None:
                 rate.add(rows, tokens, note)
-                # Nobody sees a faster bar, and drawing it takes longer than a row may.
+                # Nobody can see a faster bar, and drawing it may take longer than a row.
                 if rate.last - shown_at >= _REDRAW_SECONDS:
                     show()
 
@@ -157,7 +161,7 @@ def _bar(name: str, total: int, unit: str, done: int) -> Iterator[Progress]:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a person says them: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
+    """Return seconds in readable units: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:

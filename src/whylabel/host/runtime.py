@@ -1,4 +1,4 @@
-"""How this process treats the libraries below us: quiet, no telemetry, freed memory kept for the next step."""
+"""Prepare this process for the libraries that whylabel uses: quiet, no telemetry, freed memory kept for reuse."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ _M_MMAP_THRESHOLD = -3
 
 @cache
 def prepare_process() -> None:
-    """Switch off telemetry and chatter, and tune the allocator; does its work once.
+    """Switch off telemetry and needless messages, and tune the allocator; only the first call does anything.
 
-    Raises `UsageError` where the libraries below would refuse the address of the hub when they are imported.
+    Raises `UsageError` if the libraries would refuse the address of the hub on import.
     """
     hub_endpoint()
     for name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ.setdefault(name, "1")
-    # OpenVINO reports every import and conversion, with no variable that says no; without this module it cannot.
+    # OpenVINO reports every import and conversion, and no variable prevents it; without this module it cannot.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
-    # Names that change in a library's next major version are no news for a user of this one.
+    # Warnings of names that change in a library's next major version are of no use to a user of this one.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|datasets)\b")
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    # Where it is installed, transformers imports it, and it tells everyone which kernels it has not.
+    # If it is installed, transformers imports it, and it reports the kernels that it lacks.
     getLogger("bitsandbytes").setLevel(ERROR)
     _keep_freed_memory()
 
 
 def hub_endpoint() -> str:
-    """Return the address of the hub, `$HF_ENDPOINT` or the usual one. Raises `UsageError` if it is no http(s) URL."""
+    """Return the address of the hub, `$HF_ENDPOINT` or the default. Raises `UsageError` for anything but http(s)."""
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     try:
         address = urlsplit(endpoint)
-        _ = address.port  # raises ValueError for one that is none
+        _ = address.port  # raises ValueError if it is not a number
         if address.scheme not in ("http", "https") or not address.hostname:
-            raise ValueError("it is no http or https URL")
+            raise ValueError("it is not an http or https URL")
     except ValueError as error:
         raise UsageError(
             f"The address of the hub cannot be used: {error}.",
@@ -60,8 +60,8 @@ def hub_endpoint() -> str:
 
 
 def _keep_freed_memory() -> None:
-    # By default glibc returns every large tensor to the system, and the next step pays for its pages again:
-    # training on a CPU is 10-30 % slower for it.
+    # By default glibc returns every large tensor to the system, and the next step has to get its pages again:
+    # this makes training on a CPU 10-30 % slower.
     if sys.platform != "linux":
         return
     try:

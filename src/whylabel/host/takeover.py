@@ -1,4 +1,4 @@
-"""Whether a path may be taken over: what a user has put there is never replaced or removed."""
+"""Check whether a path may be overwritten: files that a user has put there are never replaced or removed."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 from whylabel.errors import UsageError
 
 _SHOWN = 3
-# Operating systems leave these by themselves; nobody misses them.
+# Operating systems create these by themselves, and nobody needs them.
 _LEFT_BY_SYSTEMS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".directory"})
 
 
 def contents(folder: Path) -> list[Path]:
-    """Return what is in a folder, sorted, without the files that operating systems leave there by themselves."""
+    """Return the content of a folder, sorted, without the files that operating systems create there."""
     return sorted(path for path in folder.iterdir() if path.name not in _LEFT_BY_SYSTEMS)
 
 
 def check_folder(folder: Path, is_ours: Callable[[Path], bool], *, wanted: str, fix: str) -> None:
-    """Raise `UsageError` unless the folder may be filled: it is absent, or all that is in it is ours.
+    """Raise `UsageError` unless the folder may be written to: it is absent, or everything in it is ours.
 
-    `is_ours` judges a file or folder directly in it, `wanted` says what is to be written (`A model`).
+    `is_ours` judges a file or folder directly in it; `wanted` names what is to be written (`A model`).
     """
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir():
-        raise UsageError(f"{wanted} needs a folder, and this is a file.", where=str(folder), fix=fix)
+        raise UsageError(f"{wanted} needs a folder, but this is a file.", where=str(folder), fix=fix)
     foreign = [path.name for path in contents(folder) if not is_ours(path)]
     if foreign:
         raise UsageError(
@@ -40,12 +40,12 @@ def check_file(
 ) -> None:
     """Raise `UsageError` unless the file may be written: it is absent, empty or ours, and none of the `sources`.
 
-    `is_ours` judges a file that holds something; `sources` are read to write it, under whatever name.
+    `is_ours` judges a file that is not empty. `sources` are the files that it is made from, under whatever name.
     """
     if file.is_dir():
-        raise UsageError(f"{wanted} needs a file, and this is a folder.", where=str(file), fix=fix)
+        raise UsageError(f"{wanted} needs a file, but this is a folder.", where=str(file), fix=fix)
     if file.exists() and not file.is_file():
-        raise UsageError(f"{wanted} needs a file, and this is a device or a pipe.", where=str(file), fix=fix)
+        raise UsageError(f"{wanted} needs a file, but this is a device or a pipe.", where=str(file), fix=fix)
     for source in sources:
         if file.exists() and source.exists() and file.samefile(source):
             raise UsageError(f"{wanted} would replace what it is made from.", where=str(file), fix=fix)
