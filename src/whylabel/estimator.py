@@ -1,4 +1,4 @@
-"""`ReasoningClassifier`: the whole method behind the scikit-learn contract."""
+"""`ReasoningClassifier`: the whole method as a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _SEVERAL = "for several labels a text, run a recipe with task.type: multi_label 
 class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A text classifier that writes its reasoning, then the label.
 
-    `fit` runs the method of the paper: it trains a reasoner (once for each recipe; it is kept in the cache), lets
-    it write a reasoning for every training text, and fine-tunes `base_model` to write reasoning and label.
-    With `target="label"` it trains the baseline, which writes the label alone.
+    `fit` runs the method of the paper: it trains a reasoner (once for each recipe; the cache keeps it), lets it write
+    a reasoning for every training text, and fine-tunes `base_model` to write reasoning and label.
+    With `target="label"` it trains the baseline, which writes only the label.
 
-    `reasoner` names a ready reasoner (a folder, hub id or GGUF file) and skips its training. `recipe` (a `Recipe`
-    or the path of one; default: the defaults of `whylabel recipe`) gives everything that is None here. `output`
-    is a folder in which the run is kept and an interrupted `fit` goes on; default: a temporary one.
+    `reasoner` names a ready reasoner (a folder, hub id or GGUF file); then none is trained. `recipe` (a `Recipe` or
+    its path; default: the defaults of `whylabel recipe`) gives everything that is None here. `output` is a folder
+    that keeps the run, so that an interrupted `fit` can continue; default: a temporary folder.
     Works in `cross_val_score` and `Pipeline`.
 
     >>> clf = ReasoningClassifier(question="Which emotion does the writer feel?")
@@ -88,7 +88,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Iterable[str], mode: Mode | None = None) -> NDArray[Any]:  # noqa: N803
         """Return the label of every text, in the type of the labels given to `fit`.
 
-        `mode` is how the model answers; default: `model_.mode`. Raises `ModelError` for one that it has not.
+        `mode` is how the model answers; default: `model_.mode`. Raises `ModelError` for a mode that it does not have.
         """
         return np.asarray(self.classes_[self.predict_proba(X, mode).argmax(axis=1)])
 
@@ -107,10 +107,10 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(rows.reshape(len(predictions), len(order))[:, order])
 
     def explain(self, X: Iterable[str], mode: Mode | None = None) -> list[Prediction]:  # noqa: N803
-        """Return a prediction with label, probabilities and reasoning for every text; a blank one fails alone.
+        """Return a prediction with label, probabilities and reasoning for every text. A blank text fails alone.
 
-        Default of `mode`: one that writes a reasoning, if the model has any. Where that is not the default of
-        `predict`, its label may be another.
+        Default of `mode`: a mode that writes a reasoning, if the model has one. If this is not the default of
+        `predict`, its labels may differ from those of `predict`.
         """
         check_is_fitted(self, "model_")
         rows = [(str(place), text) for place, text in enumerate(_texts(X, blank_allowed=True))]
@@ -119,7 +119,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def save(self, folder: str | Path) -> None:
         """Save the fitted model as a plain model folder, for `load`, `whylabel predict` and transformers.
 
-        Raises `UsageError` if the folder holds anything but a model that was saved before.
+        Raises `UsageError` if the folder holds anything but a saved model.
         """
         from whylabel.models.load import save
 
@@ -137,7 +137,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model = TrainedClassifier.from_folder(folder)
         if model.card.multi_label is not None:
             raise ModelError(
-                "ReasoningClassifier gives each text one label, and this model may give several.",
+                "ReasoningClassifier gives each text one label, but this model may give several.",
                 where=str(folder),
                 fix="use whylabel predict, or whylabel.TrainedClassifier.from_folder",
             )
@@ -196,16 +196,16 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _single(labels: Iterable[Any]) -> list[Any]:
-    """Return the labels as a list. Raises `DataError` if one is a list of labels itself."""
+    """Return the labels as a list. Raises `DataError` if one of them is itself a list of labels."""
     found = list(labels)
     for place, label in enumerate(found):
         if isinstance(label, (list, tuple, set)) or getattr(label, "ndim", 0) > 0:
-            raise DataError(f"Text {place} has a list of labels, and one label is wanted.", fix=_SEVERAL)
+            raise DataError(f"Text {place} has a list of labels, but it must have one label.", fix=_SEVERAL)
     return found
 
 
 def _shared_reasoner(recipe: Recipe) -> str:
-    """Return the folder of a reasoner trained by this recipe's stage 1, training it if it is not in the cache."""
+    """Return the folder of the reasoner of this recipe's stage 1; it is trained if it is not in the cache."""
     pipeline = Pipeline(recipe, RunFolder(cache_folder() / "reasoners" / "unknown"))
     run = RunFolder(cache_folder() / "reasoners" / pipeline.reasoner_fingerprint()[:16])
     with run.locked():
@@ -215,7 +215,7 @@ def _shared_reasoner(recipe: Recipe) -> str:
 
 def _texts(texts: Iterable[str], *, blank_allowed: bool = False) -> list[str]:
     if isinstance(texts, str):
-        raise DataError("A list of texts is wanted, not one text.", fix="predict([text])")
+        raise DataError("This needs a list of texts, not one text.", fix="predict([text])")
     found: Sequence[Any] = list(texts)
     for place, text in enumerate(found):
         if not isinstance(text, str):

@@ -99,7 +99,7 @@ def test_train_reasoner_goes_on_from_its_last_whole_checkpoint(recipe, tmp_path)
     finish(start("train-reasoner", recipe, undisturbed, trained))
     kill_when(start("train-reasoner", recipe, run, trained), lambda: checkpoint_in(run.reasoner_model))
     assert not run.reasoner_model.exists()
-    assert "train-reasoner: goes on from step" in finish(start("train-reasoner", recipe, run, trained))
+    assert "train-reasoner: continues from step" in finish(start("train-reasoner", recipe, run, trained))
     expected = (undisturbed.reasoner_model / WEIGHTS).read_bytes()
     assert (run.reasoner_model / WEIGHTS).read_bytes() == expected
     assert not checkpoint_in(run.reasoner_model)
@@ -153,7 +153,7 @@ def test_train_goes_on_from_its_last_whole_checkpoint(recipe, whole, tmp_path):
     assert not run.classifier_model.exists()
     said = finish(start("train", recipe, run, FAST))
     assert "train-baseline: nothing has changed, skipped" in said
-    assert "train-classifier: goes on from step" in said
+    assert "train-classifier: continues from step" in said
     assert (run.classifier_model / WEIGHTS).read_bytes() == (whole.classifier_model / WEIGHTS).read_bytes()
     assert not checkpoint_in(run.classifier_model)
 
@@ -169,7 +169,7 @@ def test_a_polite_stop_says_so_and_loses_nothing(recipe, tmp_path):
         os.kill(process.pid, sign)
         _, errors = process.communicate(timeout=_PATIENCE_SECONDS)
         assert process.returncode == 130, errors
-        assert "goes on where this one stopped" in errors
+        assert "continues where this one stopped" in errors
         assert "Traceback" not in errors
         assert rows_in(run) > before
 

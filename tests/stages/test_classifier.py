@@ -39,7 +39,7 @@ def test_a_model_that_does_not_come_back_is_refused(tiny_model_folder, tmp_path,
         real(other, folder, card)
 
     monkeypatch.setattr(classifier, "save", corrupting)
-    with pytest.raises(ModelError, match="predicts otherwise"):
+    with pytest.raises(ModelError, match="predicts differently"):
         save_checked(model.loaded, model.card, list(labelled(False)), tmp_path / "other")
 
 

@@ -289,7 +289,7 @@ def test_a_training_goes_on_with_as_many_processes_as_it_was_begun_with(loaded, 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "Checkpoint", lambda **_: Checkpoint(processes=2))
         run(loaded, tmp_path, save_steps=6)
-    with pytest.raises(ModelError, match="begun with 2 processes") as raised:
+    with pytest.raises(ModelError, match="started with 2 processes") as raised:
         run(loaded, tmp_path)
     assert raised.value.fix.startswith("launch 2 processes")
 

@@ -1,7 +1,7 @@
 """Stage 2b: training the classifier (text -> reasoning + label) and the baseline (text -> label).
 
-`train_classifier` trains, `save_checked` saves what then comes back as the same model, and `calibrate_classifier`
-chooses on validation rows what the probabilities rest on. A trained model is used through `trained.py`.
+`train_classifier` trains, `save_checked` saves and checks that the saved model predicts the same, and
+`calibrate_classifier` fits the probabilities to validation rows. A trained model is used through `trained.py`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from whylabel.training.training_set import DecisionSet, TrainingSet
 from whylabel.types import Example, Mode, ReasonedExample, Target
 
 _RELOADED_ROWS = 5
-# What a reasoning may take at prediction: nearly all lengths seen in training, and a quarter more.
+# The token limit of a reasoning at prediction: nearly the longest one seen in training, and a quarter more.
 _BUDGET_QUANTILE, _BUDGET_FACTOR, _BUDGET_LEAST = 0.99, 1.25, 16
 
 
@@ -50,9 +50,9 @@ def train_classifier(
     validation: Sequence[Example] = (),
     training: ClassifierTrainingConfig | None = None,
 ) -> tuple[ModelCard, dict[str, Any]]:
-    """Fine-tune the model in place to what the target says, and return its card and the figures of the training.
+    """Fine-tune the model in place for the target, and return its card and the figures of the training.
 
-    `validation` rows choose the checkpoint that is kept, where the recipe asks for it. `training` replaces the
+    `validation` rows choose the checkpoint that is kept, if the recipe says so. `training` replaces the
     recipe's. Raises `AuditError` if a row would teach something wrong, for example because it is too long.
     """
     prepare_for_training(loaded)
@@ -67,21 +67,21 @@ def train_classifier(
         say(f"  {trimmed:,} of {len(rows):,} texts were trimmed to {limit} tokens")
     multi_label = multi_label_of(recipe.task)
     settings = (prompts, trimmed_rows, target, recipe.classifier, training, recipe.seed)
-    shown = (
+    training_set = (
         TrainingSet(*settings)
         if multi_label is None
         else DecisionSet(*settings, labels=labels, separator=multi_label.separator)
     )
-    ids, examples = zip(*shown.every(), strict=True) if rows else ((), ())
+    ids, examples = zip(*training_set.every(), strict=True) if rows else ((), ())
     checked = audit(examples, ids, prompts, training.max_length)
     say(
         f"  {checked['rows']:,} examples, {checked['tokens']:,} tokens; the model is trained on the text in ⟦ ⟧:"
     )
     say(f"  {checked['example']!r}")
-    reasonings, modes = shown.reasonings(), MODES[target]
+    reasonings, modes = training_set.reasonings(), MODES[target]
     if not reasonings and "fast" in modes:
         if len(modes) > 1:
-            say("  no reasoning to learn from: the model can answer at once alone")
+            say("  there is no reasoning to learn from: the model will only have the mode fast")
         modes = ("fast",)
     card = ModelCard(
         labels=labels,
@@ -100,14 +100,14 @@ def train_classifier(
     if training.selection.steps is not None:
         if not validation:
             raise RecipeError(
-                "training.selection looks at validation rows, and there are none.",
-                fix="set data.validation or data.validation_fraction, or leave training.selection out",
+                "training.selection needs validation rows, but there are none.",
+                fix="set data.validation or data.validation_fraction, or remove training.selection",
             )
-        rows_looked_at = _drawn(validation, training.selection.rows, f"{recipe.seed}-selection")
-        select = partial(_selection, card, rows_looked_at, training.selection)
+        selection_rows = _drawn(validation, training.selection.rows, f"{recipe.seed}-selection")
+        select = partial(_selection, card, selection_rows, training.selection)
     result = train(
         loaded,
-        shown.epoch,
+        training_set.epoch,
         training,
         seed=recipe.seed,
         checkpoints=checkpoints,
@@ -126,9 +126,9 @@ def train_classifier(
 def _selection(
     card: ModelCard, rows: Sequence[Example], config: SelectionConfig, in_training: LoadedModel
 ) -> Selection:
-    """Return how a model in training is looked at: by its labels of validation rows.
+    """Return how a model in training is evaluated: by its labels for validation rows.
 
-    Where a text may have several, thresholds are not chosen yet: micro-F1 is that at the best common one.
+    If a text may have several labels, thresholds are not chosen yet: micro-F1 is that at the best common threshold.
     """
     assert config.steps is not None
     texts = [(row.id, row.text) for row in rows]
@@ -148,7 +148,7 @@ def _selection(
 
 
 def _decisions(model: TrainedClassifier, rows: Sequence[Example]) -> tuple[Floats, Bools]:
-    """Return the probability of every label and whether the row has it, for rows that could be read."""
+    """Return for each readable row the probability of every label, and whether the row has the label."""
     assert model.card.multi_label is not None
     scores = model.log_scores([(row.id, row.text) for row in rows], ["fast"])["fast"]
     read = np.isfinite(scores).all(axis=1)
@@ -157,15 +157,15 @@ def _decisions(model: TrainedClassifier, rows: Sequence[Example]) -> tuple[Float
 
 
 def _drawn(rows: Sequence[Example], most: int, seed: str) -> list[Example]:
-    """Return so many rows at most, drawn and in their order: a split may be sorted by label."""
+    """Return at most this many rows, drawn at random because a split may be sorted by label, in their order."""
     places = random.Random(seed).sample(range(len(rows)), min(most, len(rows)))
     return [rows[place] for place in sorted(places)]
 
 
 def uncalibrated(card: ModelCard, recipe: Recipe, budget: int) -> ModelCard:
-    """Return the card as its training left it, with the recipe's settings of how the model answers.
+    """Return the card without calibration, with the recipe's settings of how the model answers.
 
-    `budget` is what a reasoning may take by the lengths seen in training.
+    `budget` is the token limit of a reasoning that follows from the lengths seen in training.
     """
     config = recipe.classifier
     return replace(
@@ -181,11 +181,11 @@ def uncalibrated(card: ModelCard, recipe: Recipe, budget: int) -> ModelCard:
 def calibrate_classifier(
     loaded: LoadedModel, card: ModelCard, validation: Sequence[Example], recipe: Recipe
 ) -> ModelCard:
-    """Return the card with what validation rows decide: temperatures, adaptive threshold, blend, default mode.
+    """Return the card, calibrated on validation rows: temperatures, adaptive threshold, blend, default mode.
 
-    Where a text may have several labels: the threshold of each.
-    At most `classifier.calibration_rows` are used, drawn by the seed. Votes are cast on as many fewer rows as there
-    are votes a row, so that they cost what one reasoning a row does.
+    If a text may have several labels, the threshold of each label is chosen instead.
+    At most `classifier.calibration_rows` rows are used, drawn with the seed. With n votes per row, only one in n rows
+    gets votes, so that mode `vote` costs as much as one reasoning for every row.
     """
     config = recipe.classifier
     size = min(len(validation), config.calibration_rows)
@@ -193,7 +193,7 @@ def calibrate_classifier(
         say(f"  not calibrated: {size} validation rows, at least {LEAST_ROWS} are needed")
         return card
     rows = _drawn(validation, size, f"{recipe.seed}-calibration")
-    # Votes are drawn for rows of every kind, not for the first of a sorted split.
+    # Otherwise votes would only cover the first rows of a split that may be sorted by label.
     random.Random(recipe.seed).shuffle(rows)
     if card.multi_label is not None:
         return _with_thresholds(loaded, card, rows)
@@ -218,7 +218,7 @@ def _with_thresholds(loaded: LoadedModel, card: ModelCard, rows: Sequence[Exampl
     few = int((gold.sum(axis=0) < LEAST_POSITIVES).sum())
     say(
         f"  thresholds: {min(thresholds):.3f} to {max(thresholds):.3f} on {len(gold):,} validation rows; {few} of "
-        f"{len(card.labels)} labels stand in fewer than {LEAST_POSITIVES} of them and share one"
+        f"{len(card.labels)} labels occur in fewer than {LEAST_POSITIVES} of them and share one"
     )
     return replace(card, multi_label=replace(card.multi_label, thresholds=thresholds))
 
@@ -237,7 +237,7 @@ def _say_calibration(found: Calibration, mode: Mode) -> None:
 
 
 def reasoning_budget(prompts: Prompts, reasonings: Sequence[str]) -> int:
-    """Return the tokens that a reasoning may take: the 99 % quantile of training and a quarter more."""
+    """Return the token limit of a reasoning: the 99 % quantile of the training lengths, and a quarter more."""
     lengths = [prompts.count(reasoning) for reasoning in reasonings]
     if not lengths:
         return 0
@@ -249,11 +249,11 @@ def save_checked(
 ) -> None:
     """Save the model, load it again from disk and let it predict five rows.
 
-    Raises `ModelError` if what comes back is not what was trained: other probabilities, or only empty reasonings.
+    Raises `ModelError` if the loaded model differs from the trained one, or writes only empty reasonings.
     """
     save(loaded, folder, card.to_json())
     texts = [(row.id, row.text) for row in rows[:_RELOADED_ROWS]]
-    # The other modes are made of these.
+    # The other modes are combinations of these.
     modes = [mode for mode in card.modes if mode in ("fast", "reasoned")]
     before = list(TrainedClassifier(loaded, card).predict_in_modes(texts, modes))
     dtype = str(loaded.model.dtype).removeprefix("torch.")
@@ -266,7 +266,7 @@ def save_checked(
         for mode in modes
     )
     if not same:
-        raise ModelError("The saved model predicts otherwise than the trained one.", where=str(folder))
+        raise ModelError("The saved model predicts differently from the trained one.", where=str(folder))
     if "fast" not in modes and not any(predictions["reasoned"].reasoning for predictions in after):
         raise ModelError(
             "The trained model writes only empty reasonings.",

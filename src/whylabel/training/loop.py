@@ -1,4 +1,4 @@
-"""The loop: the plan's steps over a model, with checkpoints, progress and a look at the validation rows.
+"""The training loop: run the plan's steps, with checkpoints, progress and evaluations on validation rows.
 
 Any number of processes under `accelerate launch` compute the same steps: each takes some of a step's batches, and the
 gradients are summed.
@@ -45,11 +45,11 @@ _BEST = "best.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What the loop did, earlier processes of the same training included.
+    """What the loop did, including earlier processes of the same training.
 
-    `rows` are those of the first epoch; `tokens` is what was computed without padding; `flops` are counted as
-    `models.flops` says; `train_loss` is the mean over all steps. `best_step` is the step whose weights were kept,
-    and `evaluations` are the looks at the validation rows.
+    `rows` is the number of rows in the first epoch, `tokens` the number of computed tokens without padding; `flops`
+    are counted as in `models.flops`; `train_loss` is the mean over all steps. `best_step` is the step whose weights
+    were kept, and `evaluations` are the results on validation rows.
     """
 
     rows: int
@@ -75,11 +75,11 @@ def train(
     section: str = "training",
     select: Callable[[LoadedModel], Selection] | None = None,
 ) -> TrainingResult:
-    """Fine-tune the model in place on the completions and return what was done.
+    """Fine-tune the model in place on the completions, and return what was done.
 
-    `examples` are the same in every epoch, or a function of the epoch. `checkpoints` is a folder for this very work:
-    it goes on from a whole checkpoint in it, and removes a torn one. `section` is where the recipe has the fields of
-    `config`, for messages. `select` is handed the model in training.
+    `examples` are the same in every epoch, or a function of the epoch. `checkpoints` is a folder for this training
+    alone: training continues from a complete checkpoint in it, and removes an incomplete one. `section` is the part
+    of the recipe with the fields of `config`, for messages. `select` gets the model in training.
     """
     from transformers import set_seed
 
@@ -122,7 +122,7 @@ class _Loop:
         self._config, self._folder, self._title, self._section = config, folder, title, section
         self._device = loaded.device
         self._pad_id = int(loaded.tokenizer.pad_token_id)
-        # First the optimizer's class: looking it up resets what an accelerator knows of the processes.
+        # The optimizer's class comes first: looking it up resets what an accelerator knows about the processes.
         kind = optimizer_class(loaded.model, config, folder)
         self._accelerator = accelerator(loaded.device)
         dtype, reason = pick_dtype(config.dtype, loaded.device, training=True)
@@ -141,7 +141,7 @@ class _Loop:
             padded=not self._ragged,
         )
         self.model = prepared(loaded, config, self._autocast)
-        # What is inside the adapters, where there are some.
+        # The model without adapters.
         self._plain = self.model if config.method == "full" else self.model.get_base_model()
         self._head = self.model.get_output_embeddings()
         self._optimizer = optimizer_of(self.model, config, *kind)
@@ -154,7 +154,7 @@ class _Loop:
         self.first_step = 0
 
     def run(self) -> Checkpoint:
-        """Train until the plan is done, or selection ends it."""
+        """Train until the plan is done or selection stops it."""
         total = self._plan.count()
         newest = latest_checkpoint(self._folder) if self._is_main else None
         newest = self._from_main(newest)
@@ -162,7 +162,7 @@ class _Loop:
             self._state = load_checkpoint(newest, self.model, self._optimizer)
             self._check_processes(newest)
             self.first_step = self._state.step
-            say(f"  {self._title}: goes on from step {self.first_step}")
+            say(f"  {self._title}: continues from step {self.first_step}")
         factor = schedule(self._config, total)
         label_only_from = total * (1 - self._config.loss.label_only_share)
         saved_at = started = time.monotonic()
@@ -177,10 +177,10 @@ class _Loop:
                 loss = self._step(step, factor(self._state.step), self._state.step >= label_only_from)
                 self._state.seconds = before + time.monotonic() - started
                 tokens = sum(len(row) for row in step.rows)
-                shown = self._state.step % _STEPS_BETWEEN_NOTES == 0
-                bar.advance(1, tokens, note=f"loss {loss:.3f}" if shown else "")
+                note_due = self._state.step % _STEPS_BETWEEN_NOTES == 0
+                bar.advance(1, tokens, note=f"loss {loss:.3f}" if note_due else "")
                 if self._selection and self._selection.is_due(self._state.step, total):
-                    self._look()
+                    self._evaluate()
                 by_time = time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS
                 steps = self._config.save_steps
                 if (self._state.step % steps == 0) if steps else self._from_main(by_time):
@@ -189,12 +189,12 @@ class _Loop:
         return self._state
 
     def _check_processes(self, checkpoint: Path) -> None:
-        begun, now = self._state.processes, self._accelerator.num_processes
-        if begun != now:
+        started, now = self._state.processes, self._accelerator.num_processes
+        if started != now:
             raise ModelError(
-                f"{self._title}: begun with {begun} processes, this training has other steps with {now}.",
+                f"{self._title}: started with {started} processes; with {now}, this training has other steps.",
                 where=str(checkpoint),
-                fix=f"launch {begun} processes, or remove this folder to begin anew",
+                fix=f"launch {started} processes, or remove this folder to start again",
             )
 
     def trained(self) -> Any:
@@ -211,13 +211,14 @@ class _Loop:
         return self._selection.best_step(self._state) if self._selection else self._state.step
 
     def _step(self, step: Step, factor: float, label_only: bool) -> float:
-        """Do one optimizer step and return its loss (nats). Raises `ModelError` where it is no finite number."""
+        """Do one optimizer step and return its loss (nats). Raises `ModelError` if the loss is not finite."""
         rows = list(step.rows)
         weights = iter(coefficients(rows, self._config.loss, label_only=label_only))
         batches = [(batch, [next(weights) for _ in batch]) for batch in step.batches]
         mine = batches[self._accelerator.process_index :: self._accelerator.num_processes]
-        others = self._accelerator.num_processes
-        # Every process takes part in the last exchange of gradients: one without a batch computes one for nothing.
+        processes = self._accelerator.num_processes
+        # Every process must take part in the last exchange of gradients. One without a batch computes another's
+        # with weight 0.
         idle = not mine
         if idle:
             mine = [batches[0]]
@@ -229,8 +230,8 @@ class _Loop:
                 loss = weighted_loss(self._wrapped, self._head, inputs, self._config.loss.label_smoothing) * (
                     0.0 if idle else 1.0
                 )
-                # Gradients are averaged over the processes, and their sum is wanted.
-                (loss * others).backward()
+                # Gradients are averaged over the processes, but the loop needs their sum.
+                (loss * processes).backward()
             total += float(loss.detach())
         total = self._sum(total)
         self._descend(total, self._config.learning_rate * factor, step.epoch)
@@ -244,12 +245,12 @@ class _Loop:
         return total
 
     def _descend(self, loss: float, learning_rate: float, epoch: int) -> None:
-        """Change the weights by the gradients that are there."""
+        """Update the weights with the accumulated gradients."""
         import torch
 
         parameters = list(trained_parameters(self.model).values())
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._config.max_grad_norm))
-        # Every process has the sums of all, so that all of them stop here, before a weight is spoilt.
+        # Every process has the sums over all, so all of them stop here, before a weight is spoilt.
         for name, value in (("loss", loss), ("gradient", norm)):
             if not math.isfinite(value):
                 raise self._diverged(f"the {name} is {value}", learning_rate, epoch)
@@ -261,7 +262,7 @@ class _Loop:
     def _diverged(self, what: str, learning_rate: float, epoch: int) -> ModelError:
         exact = "" if self._autocast is None else f", set {self._section}.dtype=float32"
         return ModelError(
-            f"{self._title}: {what}, so that no weights can be learnt from it. Nothing of this step is kept.",
+            f"{self._title}: {what}, so no weights can be learnt from it. Nothing of this step is kept.",
             where=f"step {self._state.step + 1}, epoch {epoch + 1}, learning rate {learning_rate:.3g}",
             fix=f"lower {self._section}.learning_rate (it is {self._config.learning_rate:g}){exact}, "
             "or start from another base model",
@@ -291,7 +292,7 @@ class _Loop:
                 fix=f"{smaller if len(batch) > 1 else recomputed}, or end other programs there",
             ) from error
 
-    def _look(self) -> None:
+    def _evaluate(self) -> None:
         assert self._selection is not None
         with self._labelling():
             found = self._selection.measure()
@@ -321,7 +322,7 @@ class _Loop:
         self.model.eval()
         self.model.config.use_cache = True
         try:
-            # Reasonings are drawn with a seed of their own, which dropout must not go on from.
+            # Reasonings are sampled with their own seed, and dropout must not continue from it.
             with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
                 yield
         finally:
@@ -340,7 +341,7 @@ class _Loop:
 
         if self._ragged:
             return ragged_attention(self._plain)
-        # Its kernels take 16 bits alone: what looks at the model between two steps has its attention back.
+        # Its kernels only take 16 bits, so the model gets its own attention back for evaluations between two steps.
         if self._config.packing and self._autocast is not None and is_flash_attn_2_available():
             return attention(self._plain, "flash_attention_2")
         return nullcontext()
@@ -353,7 +354,7 @@ class _Loop:
         return bool(self._accelerator.is_main_process)
 
     def _from_main(self, value: Any) -> Any:
-        """Return what the main process has found: all go on from the same place."""
+        """Return the value of the main process, so that all processes continue from the same place."""
         return from_first(value) if self._accelerator.num_processes > 1 else value
 
     def _sum(self, value: float) -> float:
