@@ -297,7 +297,7 @@ def test_the_text_column_of_the_training_is_taken_where_the_file_has_it(model, t
     path.write_text("text\nwords\n")
     row, err = said()
     assert row["status"] != "failed"
-    assert "column 'text', recognised, for the file lacks 'title', which the model was trained on" in err
+    assert "column 'text', recognised, because the file lacks 'title', which the model was trained on" in err
 
 
 def test_a_refused_output_is_refused_before_the_model_is_loaded(model, texts, tmp_path, monkeypatch, capsys):
@@ -308,7 +308,7 @@ def test_a_refused_output_is_refused_before_the_model_is_loaded(model, texts, tm
         assert run(model, *options(texts), "--output", output) == 2
     assert texts.read_bytes() == before and (tmp_path / "notes.csv").read_text() == "note\ncall Ada\n"
     said = capsys.readouterr().err
-    assert "would replace what it is made from" in said and "among the files of the model" in said
+    assert "would replace what it is made from" in said and "into a folder of the model" in said
 
 
 def test_no_lines_are_a_file_of_no_rows(model, tmp_path, monkeypatch):

@@ -108,7 +108,7 @@ def test_ids_are_unique_over_all_pieces(source):
         ({}, "body", "recognised"),
         ({"trained_text": "summary"}, "summary", "the model was trained on it"),
         ({"trained_text": "summary", "text_column": "body"}, "body", "named with --text-column"),
-        ({"trained_text": "gone"}, "body", "recognised, for the file lacks 'gone'"),
+        ({"trained_text": "gone"}, "body", "recognised, because the file lacks 'gone'"),
     ],
 )
 def test_the_text_is_the_named_column_else_that_of_the_training_else_recognised(source, named, column, why):

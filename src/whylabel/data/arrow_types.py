@@ -1,4 +1,4 @@
-"""In which types Parquet keeps the columns of a table: those that they have there, else those of their cells."""
+"""Choose the Parquet types of a table's columns: the types that they already have, else the types of their cells."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Types = dict[str, "pyarrow.DataType"]
 def arrow_types(
     pieces: Callable[[], Iterable[Table]], given: Mapping[str, pyarrow.DataType] | None = None
 ) -> Types:
-    """Return a type for every column that holds all of its cells; text (JSON) where no other does.
+    """Return for every column a type that holds all of its cells; text (with JSON) if no other type does.
 
-    `pieces` yields the table from its start, `given` are the types that are known. Every cell is tried, so that none
-    fails when hours later it is written.
+    `pieces` yields the table from its start; `given` are the known types. Every cell is tried now, so that none fails
+    when it is written hours later.
     """
     import pyarrow
 
@@ -56,7 +56,7 @@ def _type_of(cells: list[Any]) -> pyarrow.DataType:
 
 
 def _joined(one: pyarrow.DataType, other: pyarrow.DataType) -> pyarrow.DataType:
-    """Return a type for the cells of both."""
+    """Return a type that holds the cells of both types."""
     import pyarrow
 
     schemas = [pyarrow.schema([("cell", kind)]) for kind in (one, other)]

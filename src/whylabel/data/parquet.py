@@ -1,4 +1,4 @@
-"""Parquet files: those of others as tables, those that whylabel has written as typed rows."""
+"""Read Parquet files: those of users as tables, those that whylabel wrote as typed rows."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 Kind = Literal["text", "whole", "number", "truth", "texts", "numbers"]
 Schema = Mapping[str, Any]
-"""The columns of a table in their order: of each its `Kind`, or a type of pyarrow."""
+"""The columns of a table in order, each with its `Kind` or a type of pyarrow."""
 
 _BUFFER_BYTES = 1 << 20
-# What pyarrow raises for damaged files: the last two where text or figures inside a page are damaged.
+# What pyarrow raises for damaged files; the last two if text or figures inside a page are damaged.
 _DAMAGE = (OSError, KeyError, ValueError, OverflowError)
 
 
 def arrow_schema(schema: Schema) -> pyarrow.Schema:
-    """Return the schema as pyarrow has it; every column may have empty cells."""
+    """Return the schema for pyarrow; every column may have empty cells."""
     import pyarrow
 
     kinds = {
@@ -66,9 +66,9 @@ def read_parquet(path: Path, columns: Collection[str] | None) -> Iterator[Table]
 def read_rows(
     path: Path, schema: Schema, *, what: str, fix: str, optional: Collection[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file of a run, with the columns of the schema, a few thousand in memory at a time.
+    """Yield the rows of a run's file with the columns of the schema; a few thousand are in memory at a time.
 
-    Other columns are passed over; only `optional` ones may have empty cells. Raises `RunFolderError` if the file is
+    Other columns are ignored; only `optional` ones may have empty cells. Raises `RunFolderError` if the file is
     missing, damaged, or does not have these columns; `what` names its content (`The reasonings`).
     """
     import pyarrow
@@ -107,7 +107,7 @@ def _require_cells(table: pyarrow.Table, optional: Collection[str]) -> None:
 def _open(path: Path) -> Any:
     from pyarrow import parquet
 
-    # With a buffer a column is read bit by bit, without one a whole row group at once.
+    # With a buffer a column is read in parts, without one a whole row group is read at once.
     return parquet.ParquetFile(path, page_checksum_verification=True, buffer_size=_BUFFER_BYTES)
 
 
@@ -117,14 +117,14 @@ def _batches(file: Any, columns: list[str]) -> Iterator[pyarrow.RecordBatch]:
     for batch in file.iter_batches(PIECE_ROWS, columns=columns):
         rows += batch.num_rows
         yield batch
-    # Of no columns there are no rows.
+    # Without columns, no rows are yielded.
     if columns and rows != file.metadata.num_rows:
         raise OSError(f"it has {rows} rows of {file.metadata.num_rows}")
 
 
 @contextmanager
 def _table_file(path: Path) -> Iterator[Any]:
-    """Yield a file that a user has named, what is wrong with its content made a `DataError`."""
+    """Yield a file that a user has named; errors in its content become `DataError`."""
     import pyarrow
 
     try:
@@ -132,12 +132,12 @@ def _table_file(path: Path) -> Iterator[Any]:
             yield file
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         if getattr(error, "errno", None) is not None:
-            raise  # the file system's own trouble, not the content's
+            raise  # a problem of the file system, not of the content
         problem = str(error).strip().split("\n")[0].rstrip(".")
         raise DataError(
             f"The file is not readable as Parquet: {problem}.",
             where=str(path),
-            fix="write it again, or rename it to what it holds",
+            fix="write it again, or give it the suffix of its real format",
         ) from None
 
 
@@ -145,7 +145,7 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ..
     """Return the class names that the `datasets` library leaves in the Parquet files it writes."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
-        # Of a list of labels, the names are those of its items.
+        # In a list of labels, the items have the names.
         items = {
             name: feature.get("feature", feature)
             for name, feature in features.items()

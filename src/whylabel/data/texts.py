@@ -1,4 +1,4 @@
-"""Texts to predict, with all that stands beside them: read piece by piece, as often as asked."""
+"""Texts to predict, with the other columns of their rows: read piece by piece, as often as needed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from whylabel.text.words import is_broken
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """A text to predict. It is None where it or its id is not readable as text; such ids are escaped.
+    """A text to predict. The text is None if it or its id is not readable as text; such ids are escaped.
 
-    `cells` are those of all columns, in the order of `Texts.columns`.
+    `cells` are the row's cells of all columns, in the order of `Texts.columns`.
     """
 
     id: str
@@ -33,7 +33,7 @@ class TextRow:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A column that was chosen, and why, in words; None: there is no such column."""
+    """A chosen column, and the reason in words. `name` is None if there is no such column."""
 
     name: str | None
     why: str
@@ -41,13 +41,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The rows of a file, in its order; `len` counts them. Nothing but their number stays in memory."""
+    """The rows of a file, in its order; `len` counts them. Only their number stays in memory."""
 
     stream: Stream
     text_column: Choice
     id_column: Choice
     columns: tuple[str, ...]
-    """All columns in their order; one that only later rows have comes last."""
+    """All columns in order; columns that only later rows have come last."""
     all_have_ids: bool
     """Whether every row has an id of its own; the others have a hash of their text."""
     digest: str
@@ -63,11 +63,11 @@ class Texts:
 
     @property
     def name(self) -> str:
-        """What error messages call the file."""
+        """The file's name in error messages."""
         return self.stream.head.name
 
     def pieces(self) -> Iterator[list[TextRow]]:
-        """Yield the rows, some thousands at a time. Raises `DataError` if the file is not what it was."""
+        """Yield the rows, some thousands at a time. Raises `DataError` if the file has changed."""
         reading = _RowReader(self.text_column, self.id_column)
         for table in self.stream.pieces(None):
             rows = reading.rows(table, self.columns)
@@ -78,12 +78,12 @@ class Texts:
             raise DataError(
                 "The file has changed while it was read.",
                 where=self.name,
-                fix="let it rest while its rows are predicted, and run the same command again",
+                fix="do not change it while its rows are predicted, and run the same command again",
             )
 
 
 class _RowReader:
-    """What is known of the rows from the first one on, while they pass by."""
+    """Reads the rows from the first one on; counts them and hashes their cells."""
 
     def __init__(self, text: Choice, identifier: Choice) -> None:
         self._text = text.name
@@ -93,7 +93,7 @@ class _RowReader:
         self.count = 0
 
     def rows(self, table: Table, columns: Sequence[str]) -> list[TextRow]:
-        """Return the rows of the next piece, with their cells of these columns."""
+        """Return the rows of the next piece, with their cells in these columns."""
         given, own_ids = table.column(self._text), table.column(self._id)
         read = [text_of(cell) for cell in given]
         ids = row_ids(table, self._id, read, self._hashes)
@@ -109,7 +109,7 @@ class _RowReader:
         return rows
 
     def digest(self) -> str:
-        """Return what identifies the rows so far."""
+        """Return the hash of the rows so far."""
         return self._sha.hexdigest()
 
 
@@ -127,8 +127,8 @@ def load_texts(
 ) -> Texts:
     """Return the rows of a file to predict; labels may be absent, blank texts stay. All rows are read once.
 
-    `text_column` and `id_column` are named by the user, `trained_text` and `trained_id` are the columns that the
-    model was trained on: they are taken where the file has them. A `.txt` file has one text a line. Raises
+    The user names `text_column` and `id_column`. `trained_text` and `trained_id` are the columns that the model was
+    trained on; they are used if the file has them. A `.txt` file has one text per line. Raises
     `DataError` if the file cannot be read, a named column is missing, the text column is not clear or an id occurs
     twice.
     """
@@ -159,7 +159,9 @@ def _text_column(head: Table, named: str | None, trained: str | None) -> Choice:
         return Choice(named, "named with --text-column")
     if trained is not None and trained in head.columns:
         return Choice(trained, "the model was trained on it")
-    lacking = "" if trained is None else f", for the file lacks {trained!r}, which the model was trained on"
+    lacking = (
+        "" if trained is None else f", because the file lacks {trained!r}, which the model was trained on"
+    )
     return Choice(recognise_text_column(head), f"recognised{lacking}")
 
 
@@ -169,11 +171,13 @@ def _id_column(head: Table, named: str | None, trained: str | None, text: Choice
     if trained is not None and trained in head.columns and trained != text.name:
         return Choice(trained, "the training data had it")
     found = recognise_id_column(head, (text.name or "",))
-    return Choice(found, "recognised" if found else "there is no column of ids: hashes of the texts")
+    return Choice(
+        found, "recognised" if found else "there is no column of ids, so hashes of the texts are used"
+    )
 
 
 def _counted(stream: Stream, text: Choice, identifier: Choice) -> Texts:
-    """Return the rows of a stream, each looked at once."""
+    """Return the rows of a stream after one pass over them."""
     reading = _RowReader(text, identifier)
     columns: dict[str, None] = {}
     first: dict[str, int] = {}

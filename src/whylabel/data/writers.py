@@ -1,4 +1,4 @@
-"""Tables to files: CSV safe for spreadsheets, JSON lines, Parquet; rows as they come, a file whole or not at all."""
+"""Write tables to CSV that is safe for spreadsheets, JSON lines or Parquet, row by row; a file is whole or absent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from whylabel.text.spreadsheet import harmless, restored
 from whylabel.text.words import is_broken
 
 Row = Mapping[str, Any]
-"""Cells by column; one that is left out is empty."""
+"""Cells by column; a missing cell is empty."""
 Write = Callable[[Row], None]
 
 _ROWS_AT_ONCE = 8192
@@ -30,15 +30,15 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def table_file(path: Path, schema: Schema) -> AbstractContextManager[Write]:
-    """Open a file to write rows to; its suffix decides the format, as `require_format` allows it.
+    """Open a file to write rows to; its suffix, one that `require_format` allows, decides the format.
 
-    It takes the place of `path` when the block ends well.
+    It replaces `path` when the block ends without an error.
     """
     return _WRITERS[path.suffix.lower()](path, schema)
 
 
 def require_format(path: Path, what: str) -> None:
-    """Raise `UsageError` if `table_file` does not know the suffix; `what` is to be written (`Predictions`)."""
+    """Raise `UsageError` if `table_file` does not know the suffix; `what` names the content (`Predictions`)."""
     if path.suffix.lower() not in _WRITERS:
         raise UsageError(
             f"{what} cannot be written as {path.suffix or 'a file without suffix'!r}.",
@@ -48,7 +48,7 @@ def require_format(path: Path, what: str) -> None:
 
 
 def written_columns(path: Path) -> list[str]:
-    """Return the columns of a file that `table_file` may have written, by its head; none where it cannot be read."""
+    """Return the columns in the head of a file that `table_file` may have written; none if it cannot be read."""
     heads = {".csv": _head_of_csv, ".jsonl": _head_of_jsonl, ".parquet": column_types}
     try:
         return list(heads[path.suffix.lower()](path))
@@ -94,10 +94,10 @@ def parquet_file(path: Path, schema: Schema) -> Iterator[Write]:
 
 
 def arrow_column(cells: list[Any], kind: Any) -> Any:
-    """Return cells as a column of a pyarrow type; one of text takes whatever JSON can say.
+    """Return cells as a column of a pyarrow type; a text column accepts everything that JSON can express.
 
-    Half surrogate pairs are written out. Raises an `ArrowException`, or what Python says of a value that does not
-    fit, for cells of another type.
+    Half surrogate pairs are escaped. Raises an `ArrowException`, or Python's error for a value that does not fit, for
+    cells of another type.
     """
     import pyarrow
 
@@ -114,12 +114,12 @@ def arrow_column(cells: list[Any], kind: Any) -> Any:
 
 
 def json_line(row: Row, encoding: str | None = "utf-8") -> str:
-    """Return a row as a line of JSON in an encoding; what JSON does not know becomes text, NaN null."""
+    """Return a row as a line of JSON for an encoding. Types that JSON lacks become text, and NaN becomes null."""
     return json_text({name: _json_value(cell) for name, cell in row.items()}, encoding=encoding) + "\n"
 
 
 def as_text(cell: Any) -> str:
-    """Return a cell as a CSV file has it; what is not readable as text is written out in plain characters."""
+    """Return a cell as text for a CSV file; characters that are not readable as text are escaped."""
     value = _json_value(cell)
     if isinstance(value, str):
         return value
@@ -133,7 +133,7 @@ def _csv_file(path: Path, schema: Schema) -> Iterator[Write]:
         table.writerow([harmless(name) for name in schema])
 
         def write(row: Row) -> None:
-            # A number cannot be a formula, and stays one.
+            # A number cannot be a formula, so it stays a number.
             cells = (row.get(name) for name in schema)
             table.writerow([cell if _is_number(cell) else harmless(as_text(cell)) for cell in cells])
 
@@ -175,7 +175,9 @@ def _json_value(cell: Any) -> Any:
     if isinstance(cell, bytes):
         return base64.b64encode(cell).decode("ascii")
     if isinstance(cell, (datetime, date, time)):
-        return None if cell != cell else cell.isoformat()  # pandas' NaT is a datetime unlike itself
+        return (
+            None if cell != cell else cell.isoformat()
+        )  # pandas' NaT is a datetime that is not equal to itself
     return _json_value(cell.item()) if getattr(cell, "ndim", None) == 0 else str(cell)
 
 
