@@ -81,6 +81,6 @@ def test_one_process_at_a_time(tmp_path):
     path = tmp_path / "out.csv.partial"
     with open_journal(path, 5, SETTINGS) as journal:
         journal.add(0, FOUND)
-        with pytest.raises(UsageError, match="Another process writes"):
+        with pytest.raises(UsageError, match="Another process is writing"):
             keep(path, [1])
     assert kept(path) == ([0], 1, ())

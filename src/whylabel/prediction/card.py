@@ -1,4 +1,4 @@
-"""What `whylabel.json` says of a trained model: all that prediction needs besides the weights."""
+"""The content of `whylabel.json` in a trained model: everything that prediction needs besides the weights."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ MODES: dict[Target, tuple[Mode, ...]] = {
     "dual": ("fast", "reasoned", "vote"),
     "multi_task": ("fast",),
 }
-"""How a model of each target can answer, its default first; calibrated, `dual` also can `adaptive` and `blend`."""
+"""The modes of each target, the default first. A calibrated `dual` model also has `adaptive` and `blend`."""
 
 
 _CHOSEN_ON_VALIDATION: tuple[Mode, ...] = ("adaptive", "blend")
 CALIBRATED = ("modes", "calibration", "thresholds", "vote", "max_reasoning_tokens")
 """The entries of `whylabel.json` that calibration writes: how a trained model answers."""
 DESCRIBING = ("whylabel", "lineage", "label_descriptions", "columns")
-"""The entries that decide no answer: they say where a model comes from, of which data, and what its labels mean."""
+"""The entries that change no answer: they say where a model and its data come from, and what its labels mean."""
 REASONS: tuple[Mode, ...] = ("reasoned", "vote", "blend")
 """The modes that write a reasoning for every text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """How mode `vote` draws: the same seed, texts and batches give the same reasonings."""
+    """How mode `vote` samples: the same seed, texts and batches give the same reasonings."""
 
     reasonings: int = 5
     temperature: float = 0.7
@@ -70,22 +70,22 @@ class ModelCard:
     calibration: Calibration = field(default_factory=Calibration)
     vote: Vote = field(default_factory=Vote)
     multi_label: MultiLabel | None = None
-    """How labels are decided on where a text may have several; None: it has one."""
+    """How labels are decided if a text may have several; None: each text has one label."""
     columns: TrainingColumns | None = None
-    """None where the model was trained on texts without columns, or before these were noted."""
+    """None if the model was trained on texts without columns, or before columns were recorded."""
 
     @property
     def mode(self) -> Mode:
-        """How the model answers where nothing else is asked."""
+        """The mode in which the model answers by default."""
         return self.modes[0]
 
     @property
     def explaining_mode(self) -> Mode:
-        """How the model answers where a reason is wanted: its first mode that gives one, else the default."""
+        """The first mode that writes a reasoning, else the default mode."""
         return next((mode for mode in self.modes if mode in REASONS), self.mode)
 
     def calibrated(self, calibration: Calibration, mode: Mode) -> ModelCard:
-        """Return the card with a calibration, the modes that it makes possible, and a default among them."""
+        """Return the card with a calibration, the modes that it makes possible, and the default mode."""
         can = tuple(mode for mode in MODES[self.target] if mode in self.modes)
         if calibration.blend_weight is not None:
             can += _CHOSEN_ON_VALIDATION
@@ -93,22 +93,22 @@ class ModelCard:
         return replace(self, calibration=calibration, modes=modes)
 
     def answer(self, mode: Mode, log_scores: Floats) -> tuple[str, Floats]:
-        """Return the label that a mode's scores of a text speak for, and the probability of each label."""
+        """Return the label that follows from a mode's scores of a text, and the probability of each label."""
         if self.multi_label is not None:
             return self.multi_label.answer(self.labels, log_scores)
         probabilities = np.exp(self.calibration.log_probabilities(mode, log_scores))
         return self.labels.names[int(probabilities.argmax())], probabilities
 
     def check_abstaining(self) -> None:
-        """Raise `ModelError` if the model has no best label, below whose probability it could abstain."""
+        """Raise `ModelError` if the model cannot abstain, because it decides each label separately."""
         if self.multi_label is not None:
             raise ModelError(
-                "A model that decides on each label by itself cannot abstain.",
-                fix="leave abstaining out: where no label reaches its threshold, none is given",
+                "A model that decides each label separately cannot abstain.",
+                fix="do not ask it to abstain: if no label reaches its threshold, it gives none",
             )
 
     def check_mode(self, mode: Mode) -> None:
-        """Raise `ModelError` if the model cannot answer so."""
+        """Raise `ModelError` if the model does not have the mode."""
         if mode not in self.modes:
             raise _cannot("This model", mode, self.modes, self.target)
 
@@ -140,7 +140,7 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, card: dict[str, Any], where: Path) -> ModelCard:
-        """Read `whylabel.json`. Raises `ModelError` if it is not a classifier's."""
+        """Read `whylabel.json`. Raises `ModelError` if it does not describe a classifier."""
         try:
             labels = LabelSet(tuple(card["labels"]), card["label_descriptions"])
             return cls(
@@ -160,7 +160,7 @@ class ModelCard:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
-                f"This model is no classifier: whylabel.json has no usable {error}.",
+                f"This model is not a classifier: whylabel.json has no usable {error}.",
                 where=str(where),
                 fix="name a run folder, or its classifier/model or baseline/model",
             ) from None

@@ -1,7 +1,7 @@
-"""Predictions kept as they come in a file beside their output: a process that was killed is gone on with.
+"""A file beside the output that keeps each prediction at once, so that the work of a killed process can continue.
 
-The first line says what the predictions are of; each line after it is a row's. They come in any order, and the latest
-of a row counts.
+The first line holds the settings of the predictions. Each other line holds the prediction of one row, in any order;
+the last line of a row counts.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _VALUES = attrgetter(*_FIELDS)
 
 
 def journal_path(output: Path) -> Path:
-    """Return where the journal of an output lies: labelled.csv.partial beside labelled.csv."""
+    """Return the path of an output's journal: labelled.csv.partial for labelled.csv."""
     return output.with_name(f"{output.name}.partial")
 
 
 def is_journal(path: Path) -> bool:
-    """Return whether a file is a journal, if only its first bytes."""
+    """Return whether a file is a journal, even if only its first bytes were written."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_START))
@@ -42,18 +42,18 @@ def is_journal(path: Path) -> bool:
 
 
 class Journal:
-    """The predictions of a number of rows, as far as there are any; made by `open_journal`.
+    """The finished predictions of a number of rows; `open_journal` creates it.
 
-    A row that failed is kept for this process alone: the next one tries it again.
+    Failed rows count only in this process: the next one tries them again.
     """
 
     def __init__(self, file: IO[bytes], rows: int) -> None:
         self._file = file
         self._places = array("q", [_NOWHERE]) * rows
         self.finished = 0
-        """How many rows are kept for good."""
+        """How many rows have a prediction that did not fail."""
         self.changed: tuple[str, ...] = ()
-        """Which settings differ from those of the predictions that were kept before, and are gone now."""
+        """Which settings differ from those of earlier predictions, which were therefore removed."""
 
     def __contains__(self, number: int) -> bool:
         """Return whether there is a prediction of the row, counted from 0."""
@@ -64,7 +64,7 @@ class Journal:
         return _parsed(self._file.readline())[1]
 
     def add(self, number: int, prediction: Prediction) -> None:
-        """Keep a row's prediction; once this returns, it outlives the process."""
+        """Keep a row's prediction. Once this returns, a killed process does not lose it."""
         place = self._file.seek(0, os.SEEK_END)
         values = dict(zip(_FIELDS, _VALUES(prediction), strict=True))
         self._file.write(json.dumps({"row": number, "prediction": values}).encode() + b"\n")
@@ -73,13 +73,13 @@ class Journal:
         self.finished += prediction.status != "failed"
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Take up what is kept for these very settings; predictions of others are thrown away.
+        """Read the predictions that were kept for exactly these settings; remove those for other settings.
 
-        What cannot be read, such as a last line that a killed process has left torn, is cut off.
+        The file is cut off at the first line that cannot be read, such as one that a killed process left incomplete.
         """
         before = _settings(self._file.readline())
         if before == settings:
-            self._take_up()
+            self._read_lines()
             return
         if before is not None:
             names = {**before, **settings}
@@ -89,14 +89,14 @@ class Journal:
         self._file.write(_START + b'"settings": ' + json.dumps(settings).encode() + b"}\n")
         self._file.flush()
 
-    def _take_up(self) -> None:
+    def _read_lines(self) -> None:
         while True:
             place = self._file.tell()
             try:
                 number, prediction = _parsed(self._file.readline())
                 known = number in self
             except (ValueError, KeyError, TypeError, IndexError):
-                # Also the end of the file, where there is nothing to cut off.
+                # The end of the file comes here, too; then there is nothing to cut off.
                 self._file.truncate(place)
                 return
             if prediction.status != "failed":
@@ -106,10 +106,10 @@ class Journal:
 
 @contextmanager
 def open_journal(path: Path, rows: int, settings: Mapping[str, Any]) -> Iterator[Journal]:
-    """Open the journal of an output of so many rows for this process alone, with what it holds for these settings.
+    """Open the journal of an output with this many rows and these settings, for this process alone.
 
-    `settings` are all that decides a prediction, as JSON has it. The file stays, unless nothing is kept in it. Raises
-    `UsageError` if another process has it.
+    `settings` are everything that decides a prediction, as JSON values. The file is removed at the end if no row is
+    finished. Raises `UsageError` if another process uses the journal.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
@@ -118,7 +118,7 @@ def open_journal(path: Path, rows: int, settings: Mapping[str, Any]) -> Iterator
             stack.enter_context(locked(lock, wait=False))
         except BlockingIOError:
             raise UsageError(
-                "Another process writes these predictions.",
+                "Another process is writing these predictions.",
                 where=str(path),
                 fix="wait for it to end, or name another file: --output FILE",
             ) from None
@@ -135,7 +135,7 @@ def open_journal(path: Path, rows: int, settings: Mapping[str, Any]) -> Iterator
 
 
 def _settings(line: bytes) -> dict[str, Any] | None:
-    """Return the settings in a journal's first line; None for a torn one."""
+    """Return the settings in a journal's first line; None if the line is incomplete."""
     try:
         found = json.loads(line)["settings"]
     except (ValueError, KeyError, TypeError):
@@ -144,9 +144,9 @@ def _settings(line: bytes) -> dict[str, Any] | None:
 
 
 def _parsed(line: bytes) -> tuple[int, Prediction]:
-    """Return the row's number and its prediction. Raises `ValueError` or the like for another line, or a torn one."""
+    """Return the row's number and its prediction. Raises `ValueError` or a similar error for any other line."""
     if not line.endswith(b"\n"):
-        raise ValueError("torn")
+        raise ValueError("incomplete line")
     record = json.loads(line)
     values = record["prediction"]
     number = record["row"]

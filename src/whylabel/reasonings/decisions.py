@@ -1,7 +1,8 @@
-"""What people decide of a run's reasonings: read from a file that was exported, and put on record.
+"""Import people's decisions about a run's reasonings from an exported file, and record them.
 
-A decision is about a row and the reasoning that the person saw. An exported file names both (`reasoning_hash`), so
-that an edit is known from what the run has written anew since, and a verdict from one on an older reasoning.
+A decision is about a row and the reasoning that the person saw. An exported file identifies both (`reasoning_hash`).
+So an edit differs from a reasoning that the run has written since, and a verdict on the current reasoning from one on
+an older reasoning.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ _PLACES_NAMED = 10
 
 
 def import_decisions(run: RunFolder, path: Path, *, decided_by: str | None = None) -> Counter[str]:
-    """Record what a person decided in an exported table, and return how many rows got which verdict.
+    """Record a person's decisions in an exported table, and return how many rows got which verdict.
 
-    A row counts where its `verdict` is another than was exported, or its `reasoning` is (`edited`). What is on
-    record already is not recorded again. Nothing is recorded unless every row can be: raises `DataError` for a
-    missing column, an unknown id or verdict, an empty edit, text that cannot be read, and verdicts on reasonings
-    that are not the run's any more.
+    A row counts if its `verdict` or its `reasoning` (then it is `edited`) differs from the exported one. Decisions
+    that are already recorded are not recorded again. If one row cannot be recorded, none is: raises `DataError` for a
+    missing column, an unknown id or verdict, an empty edit, text that cannot be read, and verdicts on reasonings that
+    the run no longer has.
     """
     check_reasonings(run)
     table = _table(path)
@@ -45,12 +46,12 @@ def import_decisions(run: RunFolder, path: Path, *, decided_by: str | None = Non
         review = _Review({row.id: row for row in run_rows(run)}, store.all_decisions(), table)
         decisions = review.decisions(person, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         store.put_decisions(decisions)
-    review.say_what_was_left()
+    review.report_ignored_cells()
     return Counter(decision.verdict for decision in decisions)
 
 
 def _name(decided_by: str | None) -> str:
-    """Return who decided; raises `UsageError` for a name that cannot be kept."""
+    """Return the name of the person; raises `UsageError` for a name that cannot be stored."""
     if decided_by:
         if is_broken(decided_by):
             raise UsageError(
@@ -61,7 +62,7 @@ def _name(decided_by: str | None) -> str:
 
 
 def _table(path: Path) -> Table:
-    """Return the rows of a file; those of a CSV were made harmless for spreadsheets."""
+    """Return the rows of a file; for CSV, the protection against spreadsheet formulas is undone."""
     table = read_table(path)
     for name in ("id", "reasoning"):
         if name not in table.columns:
@@ -73,7 +74,7 @@ def _table(path: Path) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """What a row of the file says; a cell that is not there is empty."""
+    """The cells of a row in the file; missing cells are empty."""
 
     place: str
     id: str
@@ -86,29 +87,29 @@ class _Cells:
 
     @property
     def edited(self) -> bool:
-        """Whether the reasoning is another than was exported; only where the file names that one."""
+        """Whether the reasoning differs from the exported one; valid only if the file has its hash."""
         return reasoning_hash(self.reasoning) != self.reasoning_hash.partition("-")[2]
 
     def is_about(self, row: ReviewRow) -> bool:
-        """Whether text and label are those that were exported."""
+        """Whether the row still has the exported text and label."""
         return self.reasoning_hash.partition("-")[0] == row.reasoning_hash.partition("-")[0]
 
 
 @dataclass(slots=True)
 class _Review:
-    """A file of decisions beside the rows of the run and what is on record of them."""
+    """A file of decisions, compared with the rows of the run and the recorded decisions."""
 
     rows: dict[str, ReviewRow]
     record: dict[str, list[Decision]]
     table: Table
     stale: list[int] = field(default_factory=list)
-    """Where verdicts stand that are about what is not the run's any more."""
+    """Rows of the file with verdicts about reasonings that the run no longer has."""
     perhaps_edited: list[int] = field(default_factory=list)
     emptied: list[int] = field(default_factory=list)
     notes_alone: list[int] = field(default_factory=list)
 
     def decisions(self, person: str, now: str) -> list[Decision]:
-        """Return what is new in the file. Raises `DataError` unless all of it can be recorded."""
+        """Return the new decisions in the file. Raises `DataError` unless all of them can be recorded."""
         found: dict[str, tuple[str, Decision]] = {}
         for at, cells in enumerate(self._cells()):
             row = self.rows.get(cells.id)
@@ -140,11 +141,11 @@ class _Review:
             )
         return [replace(decision, decided_by=person, decided_at=now) for _, decision in found.values()]
 
-    def say_what_was_left(self) -> None:
-        """Say which cells were filled or emptied without deciding anything, and where."""
+    def report_ignored_cells(self) -> None:
+        """Report which cells were filled or emptied without deciding anything, and where."""
         unknown = (
-            "Some reasonings are not the run's. They were left alone, because the file does not say whether they "
-            "were edited (it has no reasoning_hash); set verdict to edited where one is to count"
+            "Some reasonings are not the run's. They were ignored, because the file does not say whether they "
+            "were edited (it has no reasoning_hash); set verdict to edited for those that count"
         )
         emptied = "An emptied verdict changes nothing; to undo a decision, write cleared"
         alone = "Notes without a verdict were not recorded"
@@ -153,58 +154,60 @@ class _Review:
                 say(f"{what}: {self._places(at)}")
 
     def _decision(self, at: int, cells: _Cells, row: ReviewRow) -> Decision | None:
-        """Return what a row of the file decides that is not on record, or None; note what it leaves open."""
+        """Return the new decision in a row of the file, or None; note cells that decide nothing."""
         shown = self._shown(cells, row)
-        said = _verdict(cells)
-        # A verdict that was exported is no news.
-        news = None if shown is not None and said == shown.verdict else said
-        edited, older = self._compared(cells, row, news)
-        verdict = self._news(cells, row, news, edited)
+        given = _verdict(cells)
+        # A verdict that was exported is not new.
+        changed = None if shown is not None and given == shown.verdict else given
+        edited, older = self._compared(cells, row, changed)
+        verdict = self._new_verdict(cells, row, changed, edited)
         if verdict is None:
             if older and not cells.reasoning_hash:
                 self.perhaps_edited.append(at)
-            return self._note(at, cells, row, shown, said)
+            return self._note(at, cells, row, shown, given)
         decision = self._made(cells, row, verdict, edited)
         if _is_on_record(decision, self._latest(row.row)):
             return None
-        # An edit carries its own text; it only has to be about the same text and label.
+        # An edit contains its own reasoning, so it only has to be about the same text and label.
         if verdict == "edited":
             older = bool(cells.reasoning_hash) and not cells.is_about(row)
         if older:
             self.stale.append(at)
         return decision
 
-    def _compared(self, cells: _Cells, row: ReviewRow, said: Verdict | None) -> tuple[bool, bool]:
-        """Return whether the reasoning was edited, and whether what was exported is not the run's any more."""
+    def _compared(self, cells: _Cells, row: ReviewRow, given: Verdict | None) -> tuple[bool, bool]:
+        """Return whether the reasoning was edited, and whether the run no longer has the exported one."""
         if cells.reasoning_hash:
             return cells.edited, cells.reasoning_hash != row.reasoning_hash
-        # Made by hand, or exported before there were hashes. A file without verdicts can only mean edits.
+        # The file was made by hand, or exported before there were hashes. Without verdicts it can only mean edits.
         differs = cells.reasoning != row.reasoning
-        edited = differs and (said == "edited" or "verdict" not in self.table.columns)
+        edited = differs and (given == "edited" or "verdict" not in self.table.columns)
         return edited, differs and not edited and bool(cells.reasoning.strip())
 
-    def _news(self, cells: _Cells, row: ReviewRow, said: Verdict | None, edited: bool) -> Verdict | None:
-        """Return what verdict and reasoning of a row say that was not exported."""
-        if said == "rejected":
-            return said
-        if said == "cleared":
+    def _new_verdict(
+        self, cells: _Cells, row: ReviewRow, given: Verdict | None, edited: bool
+    ) -> Verdict | None:
+        """Return the verdict that follows from the changes in a row, or None if nothing was decided."""
+        if given == "rejected":
+            return given
+        if given == "cleared":
             if edited:
                 raise DataError(
                     "The verdict is cleared, but the reasoning was edited.",
                     where=cells.place,
                     fix="leave the reasoning as it was exported, or set verdict to edited",
                 )
-            return said
-        if (said or edited) and not cells.reasoning.strip():
+            return given
+        if (given or edited) and not cells.reasoning.strip():
             raise DataError(
                 "The reasoning is empty.", where=cells.place, fix="write one, or set verdict to rejected"
             )
         if edited:
             return "edited"
         latest = self._latest(row.row)
-        if said == "edited" and latest is not None and latest.verdict == "edited":
+        if given == "edited" and latest is not None and latest.verdict == "edited":
             return None
-        return "accepted" if said else None
+        return "accepted" if given else None
 
     def _made(self, cells: _Cells, row: ReviewRow, verdict: Verdict, edited: bool) -> Decision:
         """Return the decision, without who made it and when."""
@@ -217,15 +220,15 @@ class _Review:
         return Decision(row.row, verdict, seen, "", "", cells.note, None if own else reasoning_hash(seen))
 
     def _note(
-        self, at: int, cells: _Cells, row: ReviewRow, shown: Decision | None, said: Verdict | None
+        self, at: int, cells: _Cells, row: ReviewRow, shown: Decision | None, given: Verdict | None
     ) -> Decision | None:
-        """Return a decision as it was, with another note, where that alone was changed."""
+        """Return the earlier decision with another note, if only the note was changed."""
         columns = self.table.columns
         if shown is None:
-            if cells.note and not said:
+            if cells.note and not given:
                 self.notes_alone.append(at)
             return None
-        if not said and "verdict" in columns:
+        if not given and "verdict" in columns:
             self.emptied.append(at)
         elif "note" in columns and cells.note != shown.note:
             decision = replace(shown, note=cells.note, decided_by="", decided_at="")
@@ -259,33 +262,33 @@ class _Review:
             yield _Cells(self.table.place(at), *(_cell(self.table, name, at) for name in names))
 
     def _places(self, rows: Sequence[int]) -> str:
-        """Return where rows of the file stand: `lines 2, 5, 9 and 7 more`."""
+        """Return the places of rows in the file: `lines 2, 5, 9 and 7 more`."""
         named = ", ".join(str(self.table.places[at]) for at in rows[:_PLACES_NAMED])
         more = f" and {len(rows) - _PLACES_NAMED:,} more" if len(rows) > _PLACES_NAMED else ""
         return f"{self.table.unit}{'s' if len(rows) > 1 else ''} {named}{more}"
 
 
 def _verdict(cells: _Cells) -> Verdict | None:
-    said = cells.verdict.strip().lower()
-    if not said:
+    given = cells.verdict.strip().lower()
+    if not given:
         return None
     for verdict in VERDICTS:
-        if said == verdict:
+        if given == verdict:
             return verdict
-    raise DataError(unknown_name("verdict", said, VERDICTS), where=cells.place)
+    raise DataError(unknown_name("verdict", given, VERDICTS), where=cells.place)
 
 
 def _is_on_record(decision: Decision, latest: Decision | None) -> bool:
-    """Return whether nothing would change but who decided and when."""
+    """Return whether only the person and the time would change."""
     if latest is None or latest.verdict == "cleared":
         return decision.verdict == "cleared"
     return decision == replace(latest, decided_by="", decided_at="")
 
 
 def _check_readable(cells: _Cells, row: ReviewRow) -> None:
-    """Raise `DataError` for text that neither files nor the store can take."""
+    """Raise `DataError` for text that files and the store cannot hold."""
     for name, text in (("reasoning", cells.reasoning), ("note", cells.note)):
-        # What the run has written is as it is.
+        # A reasoning that the run has written is allowed in any case.
         if is_broken(text) and text != row.reasoning:
             raise DataError(
                 f"The {name} is not readable as text: it holds NUL or half a surrogate pair.",
