@@ -1,4 +1,4 @@
-"""Small faults that are put into a source file, one at a time: what mutation testing tries out.
+"""Make the small faults that mutation testing puts into a source file, one at a time.
 
 A mutant changes one place: a comparison, a constant, a condition, an argument, a statement. Nothing is changed in doc
 strings, annotations, imports, `if TYPE_CHECKING` blocks, the texts of errors and messages, how help looks, and in
@@ -26,10 +26,10 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 _SWAPPED_NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
 _TRUTHS = ast.Eq | ast.NotEq | ast.Is | ast.IsNot | ast.In | ast.NotIn
 _WORDING = {"where", "fix", "help", "metavar", "title", "title_justify", "bold", "fg", "indent", "strict"}
-_SPEAKING = {"say", "echo", "style", "print"}
+_WORDING_CALLS = {"say", "echo", "style", "print"}
 
 _Change = tuple[str | None, Any]
-"""What is said of a mutation, None for before and after; and the node that is put in."""
+"""The description of a mutation (None: show the code before and after), and the new node."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +52,23 @@ def mutants(source: str) -> Iterator[Mutant]:
     """Yield every mutant of a source file, in the order of the file."""
     tree = ast.parse(source)
     seen: Counter[str] = Counter()
-    # In the tree as it is, a node is replaced, the whole written out, and the node put back.
+    # A node of the tree is replaced, the whole tree is written out, and the node is put back.
     for place in list(_places(tree, None, worded=False, called=False)):
         original = place.get()
         for change, changed in place.mutations():
             place.set(changed)
             text = ast.unparse(tree)
             place.set(original)
-            said = f"{_shown(original)} → {_shown(changed)}" if change is None else change
+            described = f"{_shown(original)} → {_shown(changed)}" if change is None else change
             first, last = _lines(place.statement)
-            name = f"{first}: {said}"
+            name = f"{first}: {described}"
             seen[name] += 1
-            yield Mutant(f"{name} ({seen[name]})", first, last, said, not place.called, text)
+            yield Mutant(f"{name} ({seen[name]})", first, last, described, not place.called, text)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a node stands: in a field of its parent, or in a list there."""
+    """The place of a node: a field of its parent, or an item of a list there."""
 
     parent: Any
     field: str
@@ -94,7 +94,7 @@ class _Place:
         elif isinstance(node, ast.expr):
             conditions = list(_of_condition(node, self.parent, self.field))
             yield from conditions
-            # A condition that is turned round is noticed wherever one that always holds, or never does, is.
+            # Tests that notice a condition that always or never holds also notice a negated one.
             if not (conditions and _is_turned_alone(node)):
                 yield from _of_expression(node, self.worded)
 
@@ -108,7 +108,9 @@ def _places(node: ast.AST, statement: ast.stmt | None, worded: bool, called: boo
             if not isinstance(child, ast.AST) or _left_out(child):
                 continue
             around = child if isinstance(child, ast.stmt) else statement
-            words = worded or _speaks(child) or (isinstance(child, ast.keyword) and child.arg in _WORDING)
+            words = (
+                worded or _holds_wording(child) or (isinstance(child, ast.keyword) and child.arg in _WORDING)
+            )
             if not (isinstance(child, ast.keyword) and child.arg in _WORDING):
                 inside = called or (isinstance(node, ast.FunctionDef) and field == "body")
                 yield _Place(node, field, index, around, worded, inside)
@@ -127,14 +129,14 @@ def _decorates_class(node: ast.AST, field: str) -> bool:
     return isinstance(node, ast.ClassDef) and field == "decorator_list"
 
 
-def _speaks(node: ast.AST) -> bool:
+def _holds_wording(node: ast.AST) -> bool:
     """Return whether a node holds words for people: an error, a message, an assertion."""
     if isinstance(node, ast.Raise | ast.Assert):
         return True
     if not isinstance(node, ast.Call):
         return False
     name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-    return name in _SPEAKING or name.endswith("Error")
+    return name in _WORDING_CALLS or name.endswith("Error")
 
 
 def _is_turned_alone(node: ast.expr) -> bool:

@@ -6,8 +6,8 @@
 The first form tries faults in wings or files (of those in `TESTS`), the second only writes docs/mutation.md from
 what is known. Each fault is tried in a process of its own, forked from one that has torch and the like in memory, in
 a copy of the repository, with the tests that run its lines, the file's own first. The copy and the results are in
-`.mutation/`: a command that is stopped goes on where it was, and after a change of the tests only the survivors are
-tried again.
+`.mutation/`: a stopped command continues where it was, and after a change of the tests only the survivors are tried
+again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TESTS = {
 }
 """Where the tests of a wing are."""
 
-# Whatever takes long to import and is none of ours, so that a forked process has it at once.
+# Libraries that take long to import, imported before the fork so that each process has them at once.
 HEAVY = (
     *(
         "click",
@@ -79,7 +79,7 @@ HEAVY = (
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one fault. `source` and `tests` are hashes of the file and of the tests that were tried."""
+    """The outcome of one fault. `source` and `tests` are hashes of the file and of the tests that were tried."""
 
     file: str
     source: str
@@ -106,7 +106,7 @@ class Covered:
 
 
 def main() -> None:
-    """Try the faults that are asked for, then write the page."""
+    """Try the chosen faults, then write the page."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -121,11 +121,11 @@ def main() -> None:
         "--seconds", type=float, default=30, help="of tests a fault, the quickest [default: 30]"
     )
     parser.add_argument("--table", action="store_true", help="try nothing, write docs/mutation.md")
-    asked = parser.parse_args()
-    if not asked.table:
+    options = parser.parse_args()
+    if not options.table:
         _prepare()
-        for file in _files(asked.targets or list(TESTS)):
-            _try_file(file, asked.sample, asked.seed, asked.seconds)
+        for file in _files(options.targets or list(TESTS)):
+            _try_file(file, options.sample, options.seed, options.seconds)
     known = {}
     for file in _files(list(TESTS)):
         every = _mutants_of(ROOT / file)
@@ -162,9 +162,9 @@ def _try_file(file: Path, sample: int, seed: int, budget: float) -> None:
     left = [
         at for at, mutant in enumerate(found) if mutant.name in done and done[mutant.name].outcome != "killed"
     ]
-    asked = [found[at] for at in sorted({*order, *left})]
+    chosen_mutants = [found[at] for at in sorted({*order, *left})]
     covered = _coverage(file.parts[2])
-    for count, mutant in enumerate(asked, start=1):
+    for count, mutant in enumerate(chosen_mutants, start=1):
         chosen = _chosen(covered, file, mutant, budget)
         tests = _hash(sorted((test, covered[_file_of(test)].key) for test in chosen))
         before = done.get(mutant.name)
@@ -177,7 +177,10 @@ def _try_file(file: Path, sample: int, seed: int, budget: float) -> None:
         _keep(
             Result(str(file), source, mutant.name, mutant.line, line, mutant.change, outcome, tests, seconds)
         )
-        print(f"{file}:{mutant.line} {count}/{len(asked)} {outcome} {seconds} s: {mutant.change}", flush=True)
+        print(
+            f"{file}:{mutant.line} {count}/{len(chosen_mutants)} {outcome} {seconds} s: {mutant.change}",
+            flush=True,
+        )
 
 
 def _outcome(file: Path, mutant: Mutant, chosen: dict[str, float]) -> str:
@@ -188,7 +191,7 @@ def _outcome(file: Path, mutant: Mutant, chosen: dict[str, float]) -> str:
     try:
         code = _in_child(partial(_pytest, chosen), limit=90 + 5 * sum(chosen.values()))
     finally:
-        # With its old time, so that what Python has compiled of it is right again.
+        # Keep the old time, so that the compiled file is valid again.
         place.write_bytes(original)
         os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
     return "survived" if code == 0 else "killed"
@@ -208,7 +211,7 @@ def _chosen(covered: dict[str, Covered], file: Path, mutant: Mutant, budget: flo
         }
         found |= set(touched.seconds) if "*" in here else here
     if mutant.on_import or not found:
-        # Whichever test imports the module first seems to be the one that runs it.
+        # Lines that run on import are attributed to the first test that imports the module.
         found = {
             test for touched in covered.values() if str(file) in touched.lines for test in touched.seconds
         }
@@ -315,7 +318,7 @@ def _measured(name: str, wing: str) -> int:
 
         @pytest.hookimpl(wrapper=True)
         def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
-            # What a shared fixture runs, it runs for all tests of the file.
+            # A shared fixture runs for all tests of the file.
             if fixturedef.scope != "function":
                 measure.switch_context("*")
             test, started = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0], time.monotonic()
@@ -363,7 +366,7 @@ def _prepare() -> None:
     for name in names:
         if (ROOT / name).is_file():
             (TREE / name).parent.mkdir(parents=True, exist_ok=True)
-            # With its time, so that what Python has compiled of it stays right.
+            # Keep the time, so that the compiled file stays valid.
             shutil.copy2(ROOT / name, TREE / name)
     # For the processes that tests start, too. More threads than one do not outlive a fork.
     os.environ |= {"PYTHONPATH": str(TREE / "src"), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}

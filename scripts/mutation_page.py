@@ -1,4 +1,4 @@
-"""docs/mutation.md: how many faults the tests notice, and why those that are left are left."""
+"""Write docs/mutation.md: how many faults the tests notice, and why the surviving ones are accepted."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _survivor(result: Result, reasons: Mapping[tuple[str, str, str], str]) -> st
 
 
 def _reasons() -> dict[tuple[str, str, str], str]:
-    """Return why survivors are left, by file, the line's text and the change."""
+    """Return why survivors are accepted, by file, the line's text and the change."""
     if not _REASONS.exists():
         return {}
     listed = yaml.safe_load(_REASONS.read_text(encoding="utf-8")) or {}
