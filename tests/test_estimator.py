@@ -55,6 +55,11 @@ def test_fit_predict_explain_save_load(recipe, tmp_path):
         classifier.save(tmp_path / "model")
     again = ReasoningClassifier.load(tmp_path / "model")
     np.testing.assert_allclose(again.predict_proba(TEXTS[:5]), found, atol=1e-5)
+    (tmp_path / "behind").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "behind")
+    classifier.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "behind" / "whylabel.json").exists()
     assert again.question == "Which emotion does the writer feel?"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -124,8 +125,10 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from whylabel.models.load import save
 
         check_is_fitted(self, "model_")
-        check_replaceable(expanded(folder))
-        with whole_folder(expanded(folder)) as aside:
+        # A link is followed: the folder behind it is filled.
+        place = Path(os.path.realpath(expanded(folder)))
+        check_replaceable(place)
+        with whole_folder(place) as aside:
             save(self.model_.loaded, aside, self.model_.card.to_json())
             write_json(aside / _CLASSES, self.classes_.tolist())
 

@@ -119,3 +119,26 @@ def test_lengths_are_counted_in_tokens_of_the_base_model_where_it_is_there(
     said = "".join(capsys.readouterr())
     assert "40 texts longer than" in said and "tokens" in said
     assert asked == ["smollm2-135m-instruct"]
+
+
+def test_the_data_is_not_replaced_even_if_forced(data, tmp_path, capsys):
+    before = data.read_text()
+    (tmp_path / "link.yaml").symlink_to(data)
+    for name in (data.name, "link.yaml"):
+        assert main(["init", data.name, "--output", name, "--force"]) == 2
+        assert "would replace what it is made from" in capsys.readouterr().err
+    other = tmp_path / "other.csv"
+    other.write_text("mine")
+    assert main(["init", data.name, "--output", "other.csv", "--force"]) == 2
+    assert (data.read_text(), other.read_text()) == (before, "mine")
+
+
+@pytest.mark.parametrize("forced", [True, False])
+def test_a_link_stays_and_the_recipe_is_written_behind_it(data, tmp_path, forced):
+    real, link = tmp_path / "real.yaml", tmp_path / "link.yaml"
+    link.symlink_to(real)
+    if forced:
+        real.write_text("name: before\n")
+    assert main(["init", data.name, "--output", "link.yaml", *(["--force"] if forced else [])]) == 0
+    assert link.is_symlink()
+    assert load_recipe(real).data.source.endswith("My tickets.csv")

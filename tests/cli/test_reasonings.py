@@ -147,3 +147,13 @@ def test_an_export_replaces_an_export_and_nothing_else(run, tmp_path, capsys, su
     assert main(["reasonings", str(run.path), "--export", str(mine)]) == 2
     assert "would replace a file that whylabel has not written" in capsys.readouterr().err
     assert mine.read_bytes() == before
+
+
+def test_an_export_follows_a_link(run, tmp_path):
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    link.symlink_to(real)
+    assert main(["reasonings", str(run.path), "--export", str(link)]) == 0
+    assert link.is_symlink()
+    assert real.read_text().startswith("id,")
+    (tmp_path / "wrong.csv").symlink_to(tmp_path / "notes.txt")
+    assert main(["reasonings", str(run.path), "--export", str(tmp_path / "wrong.csv")]) == 2

@@ -59,3 +59,14 @@ def test_the_size_in_float32_is_that_of_the_parameters(tiny_model_folder):
     model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
     assert float32_bytes(str(tiny_model_folder)) == 4 * sum(one.numel() for one in model.parameters())
     assert float32_bytes("owner/name") is None
+
+
+@pytest.mark.parametrize("name", [".model.old", ".model.partial"])
+def test_a_folder_beside_the_model_is_not_removed_with_what_others_put_there(tmp_path, name):
+    aside = tmp_path / name
+    aside.mkdir()
+    (aside / "model.safetensors").write_bytes(b"torn")
+    check_replaceable(tmp_path / "model")
+    (aside / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="'notes.txt'"):
+        check_replaceable(tmp_path / "model")

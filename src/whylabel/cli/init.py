@@ -37,13 +37,16 @@ def command(
 
     DATA is a CSV, TSV, JSONL or Parquet file, a folder, hub:owner/name or builtin:emotions.
     """
+    import os
     import shlex
 
     from whylabel.data import inspect_dataset
     from whylabel.data.draft import draft_recipe, draft_task, run_name
     from whylabel.errors import DataError, UsageError
     from whylabel.host.atomic import write_text
+    from whylabel.host.paths import expanded
     from whylabel.host.progress import say
+    from whylabel.host.takeover import check_file
     from whylabel.models.load import token_counter
     from whylabel.recipe import DataConfig, Recipe, load_recipe
 
@@ -54,13 +57,16 @@ def command(
             where=str(output),
             fix="replace it with --force, or name another --output",
         )
+    # Links are followed: what is written is the file behind them.
+    file = Path(os.path.realpath(output))
+    check_file(file, _is_recipe, wanted="A recipe", fix="name another --output", sources=[expanded(data)])
     config = DataConfig(source=data, text_column=text_column, label_column=label_column, id_column=id_column)
     inspection = inspect_dataset(config, None, Recipe().seed, token_counter(Recipe().base_model))
     if len(inspection.label_counts()) < 2:
         first = inspection.errors[0]
         raise DataError(first.message, where=data, fix=first.fix or None)
     task = draft_task(inspection, name=name, question=question)
-    write_text(output, draft_recipe(inspection, config, name=run_name(str(output)), task=task))
+    write_text(file, draft_recipe(inspection, config, name=run_name(str(output)), task=task))
     load_recipe(output)
     for finding in inspection.findings:
         if finding.severity != "info":
@@ -68,3 +74,8 @@ def command(
     rows = " · ".join(f"{split} {count}" for split, count in inspection.rows.items())
     say(f"Wrote {output}: text {inspection.text_column!r}, label {inspection.label_column!r}, {rows} rows.")
     say(f"Next: whylabel run {shlex.quote(str(output))}")
+
+
+def _is_recipe(file: Path) -> bool:
+    """Return whether a file may be replaced with --force: recipes alone end in .yaml, data does not."""
+    return file.suffix.lower() in (".yaml", ".yml")

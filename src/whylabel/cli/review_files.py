@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -14,13 +15,15 @@ _SCHEMA = {field.name: "number" if field.name == "margin" else "text" for field 
 
 
 def write_rows(path: Path, rows: Sequence[ReviewRow]) -> None:
-    """Write the rows to a file that appears whole or not at all.
+    """Write the rows, completely or not at all; a link is followed.
 
     Raises `UsageError` if the suffix is unknown, or the file holds anything but exported reasonings.
     """
     require_format(path, "Reasonings")
-    check_file(path, _is_exported, wanted="An export of reasonings", fix="name another file: --export FILE")
-    with table_file(path, _SCHEMA) as write:
+    file = Path(os.path.realpath(path))
+    require_format(file, "Reasonings")
+    check_file(file, _is_exported, wanted="An export of reasonings", fix="name another file: --export FILE")
+    with table_file(file, _SCHEMA) as write:
         for row in rows:
             write(asdict(row))
 

@@ -45,6 +45,11 @@ def remove_asides(path: Path) -> None:
             aside.unlink(missing_ok=True)
 
 
+def folder_asides(path: Path) -> tuple[Path, Path]:
+    """Return the folders beside `path` that `whole_folder` writes to and moves the old one to: it removes both."""
+    return path.with_name(f".{path.name}{_ASIDE}"), path.with_name(f".{path.name}.old")
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`. When the block ends without an error, the new folder replaces `path`.
@@ -52,8 +57,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     A folder that a killed process left is removed by the next one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}{_ASIDE}")
-    old = path.with_name(f".{path.name}.old")
+    aside, old = folder_asides(path)
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from whylabel.errors import ModelError
+from whylabel.host.atomic import folder_asides
 from whylabel.host.takeover import check_folder
 from whylabel.models.load import CARD, FORBIDDEN_KEYS, find, read_card
 
@@ -61,15 +62,19 @@ def _check_folder(folder: Path) -> None:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise `UsageError` if a folder holds anything but a model that whylabel has saved: saving replaces it whole."""
+    """Raise `UsageError` if a folder holds anything but a model that whylabel has saved: saving replaces it whole.
+
+    The same of the folders beside it through which it is saved; a model in them may be torn.
+    """
     ours = (folder / CARD).is_file() and bool(read_card(folder))
+    fix = "name a new or an empty folder, or move these away"
+    check_folder(folder, lambda path: ours and _is_of_a_model(path), wanted="A model", fix=fix)
+    for aside in folder_asides(folder):
+        check_folder(aside, _is_of_a_model, wanted="A model that is being saved", fix=fix)
 
-    def is_of_the_model(path: Path) -> bool:
-        return ours and path.is_file() and any(fnmatch(path.name, pattern) for pattern in _WRITTEN)
 
-    check_folder(
-        folder, is_of_the_model, wanted="A model", fix="name a new or an empty folder, or move these away"
-    )
+def _is_of_a_model(path: Path) -> bool:
+    return path.is_file() and any(fnmatch(path.name, pattern) for pattern in _WRITTEN)
 
 
 def float32_bytes(name: str) -> int | None:
