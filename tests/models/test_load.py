@@ -9,6 +9,7 @@ from whylabel.models.load import (
     LoadedModel,
     find,
     load,
+    pick_device,
     pick_dtype,
     prepare_for_training,
     read_card,
@@ -116,3 +117,9 @@ def test_a_saved_model_is_plain_and_stops_at_eos_alone(loaded, tmp_path):
 def test_a_folder_that_is_not_ours_is_named(tiny_model_folder):
     with pytest.raises(ModelError, match="no whylabel model"):
         read_card(tiny_model_folder)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_an_error_in_words(device):
+    with pytest.raises(ModelError, match=f"no device '{device}'"):
+        pick_device(device)

@@ -22,6 +22,10 @@ WRONG = {
         {"evaluation__modes": ["vote"], "classifier__target": "label"},
         "vote",
     ),
+    "a mode for which there are too few validation rows": (
+        {"evaluation__modes": ["fast", "blend"]},
+        "'blend' needs 20 validation rows, and there are 6",
+    ),
     "a model that is not there": ({"base_model": "./no-model"}, "base_model: ./no-model"),
     "a reasoner that is not there": ({"reasoner__model": "./none"}, "reasoner.model: ./none"),
     "a base of the reasoner": ({"reasoner__base_model": "./none"}, "reasoner.base_model: ./none"),

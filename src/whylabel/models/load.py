@@ -160,10 +160,30 @@ def pick_device(device: str = "auto") -> torch.device:
 
     if device != "auto":
         try:
-            return torch.device(device)
+            place = torch.device(device)
         except RuntimeError as error:
             raise ModelError(f"Unknown device {device!r}.", fix="auto, cpu, cuda, cuda:1 ...") from error
+        _require_device(place)
+        return place
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _require_device(place: torch.device) -> None:
+    """Raise `ModelError` if this machine, or this build of torch, has no such device."""
+    import torch
+
+    if place.type == "cuda":
+        # Only counted: to put something there would take memory of a card that another process may use.
+        there = (place.index or 0) < torch.cuda.device_count()
+    else:
+        try:
+            there = torch.ones(1, device=place).tolist() == [1]
+        except (RuntimeError, AssertionError, ImportError):
+            there = False
+    if not there:
+        raise ModelError(
+            f"This machine, or this build of torch, has no device '{place}'.", fix="name auto or cpu"
+        )
 
 
 def pick_dtype(dtype: str, device: torch.device, *, training: bool = False) -> tuple[torch.dtype, str]:

@@ -15,7 +15,8 @@ from whylabel.models.check import check_model, check_replaceable, float32_bytes
 from whylabel.models.load import find, token_counter
 from whylabel.models.packaged import PACKAGED_MODELS, is_cached
 from whylabel.pipeline.inputs import Inputs
-from whylabel.prediction.card import check_modes
+from whylabel.prediction.calibration import LEAST_ROWS
+from whylabel.prediction.card import CHOSEN_ON_VALIDATION, check_modes
 from whylabel.reasonings.filters import check_filters
 from whylabel.recipe import Recipe
 from whylabel.run_folder import RunFolder
@@ -42,6 +43,7 @@ def preflight(inputs: Inputs, run: RunFolder, *, evaluated: bool) -> None:
     _describe_data(inputs)
     if evaluated:
         inputs.check_test()
+        _check_rows_for_modes(inputs)
     _check_lengths(inputs)
     _check_disk(inputs, run)
 
@@ -105,6 +107,19 @@ def _describe_data(inputs: Inputs) -> None:
     for found in leakage(dataset):
         say(
             f"  Warning: {found}; scores on texts seen in training are too good (whylabel inspect lists them)"
+        )
+
+
+def _check_rows_for_modes(inputs: Inputs) -> None:
+    """Refuse modes that no model of this run could have, for want of validation rows."""
+    recipe = inputs.recipe
+    rows = min(len(inputs.dataset.validation), recipe.classifier.calibration_rows)
+    wanting = [mode for mode in recipe.evaluation.modes or () if mode in CHOSEN_ON_VALIDATION]
+    if wanting and rows < LEAST_ROWS:
+        raise RecipeError(
+            f"The mode {wanting[0]!r} needs {LEAST_ROWS} validation rows, and there are {rows} to calibrate on.",
+            where="recipe: evaluation.modes",
+            fix="leave it out, or raise data.validation_rows and classifier.calibration_rows, or name more data",
         )
 
 

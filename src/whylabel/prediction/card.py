@@ -27,7 +27,7 @@ MODES: dict[Target, tuple[Mode, ...]] = {
 """The modes of each target, the default first. A calibrated `dual` model also has `adaptive` and `blend`."""
 
 
-_CHOSEN_ON_VALIDATION: tuple[Mode, ...] = ("adaptive", "blend")
+CHOSEN_ON_VALIDATION: tuple[Mode, ...] = ("adaptive", "blend")
 CALIBRATED = ("modes", "calibration", "thresholds", "vote", "max_reasoning_tokens")
 """The entries of `whylabel.json` that calibration writes: how a trained model answers."""
 DESCRIBING = ("whylabel", "lineage", "label_descriptions", "columns")
@@ -88,7 +88,7 @@ class ModelCard:
         """Return the card with a calibration, the modes that it makes possible, and the default mode."""
         can = tuple(mode for mode in MODES[self.target] if mode in self.modes)
         if calibration.blend_weight is not None:
-            can += _CHOSEN_ON_VALIDATION
+            can += CHOSEN_ON_VALIDATION
         modes = (mode, *(other for other in can if other != mode))
         return replace(self, calibration=calibration, modes=modes)
 
@@ -174,7 +174,7 @@ def _multi_label(card: dict[str, Any], labels: LabelSet) -> MultiLabel | None:
 
 def check_modes(target: Target, modes: Iterable[Mode]) -> None:
     """Raise `ModelError` if a model of the target can never answer in one of the modes."""
-    can = (*MODES[target], *(_CHOSEN_ON_VALIDATION if target == "dual" else ()))
+    can = (*MODES[target], *(CHOSEN_ON_VALIDATION if target == "dual" else ()))
     for mode in modes:
         if mode not in can:
             raise _cannot(f"A model of target {target}", mode, can, target)
@@ -182,7 +182,7 @@ def check_modes(target: Target, modes: Iterable[Mode]) -> None:
 
 def _cannot(who: str, mode: Mode, can: Sequence[Mode], target: Target) -> ModelError:
     fix = f"choose one of them, or train with classifier.target: {_TARGET_OF[mode]}"
-    if target == "dual" and mode in _CHOSEN_ON_VALIDATION:
+    if target == "dual" and mode in CHOSEN_ON_VALIDATION:
         fix = "train with 20 validation rows or more, on which its threshold or weight is chosen"
     elif target == "dual":
         fix = "train it with reasonings: augment kept none, and augment/dropped.parquet says why"
