@@ -161,3 +161,11 @@ def test_what_grows_beside_the_output_replaces_nothing_of_the_user(check, tmp_pa
     with open_journal(partial, 1, {}) as journal:
         journal.add(0, Prediction("1", "a", (1.0,)))
     assert check("out.csv")
+
+
+def test_a_file_in_the_place_of_the_lock_is_refused(check, tmp_path):
+    lock = tmp_path / ".out.csv.partial.lock"
+    lock.touch()
+    check("out.csv")
+    lock.write_text("mine")
+    refused(check, "out.csv", "which is locked meanwhile")

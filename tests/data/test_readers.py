@@ -1,6 +1,7 @@
 import codecs
 import csv
 import json
+import os
 
 import pyarrow
 import pytest
@@ -281,3 +282,8 @@ def test_only_the_columns_that_are_wanted_are_read_from_parquet(tmp_path):
     parquet.write_table(content, tmp_path / "d.parquet")
     (piece,) = stream_table(tmp_path / "d.parquet").pieces({"text", "label"})
     assert piece.columns == {"text": ["a"], "label": ["x"]}
+
+
+def test_a_pipe_is_refused_before_anybody_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "texts.csv")
+    assert "pipe" in refused(tmp_path / "texts.csv").what

@@ -11,7 +11,7 @@ from whylabel.data.writers import require_format, written_columns
 from whylabel.errors import UsageError
 from whylabel.host.paths import expanded
 from whylabel.host.takeover import check_file
-from whylabel.prediction.journal import is_journal, journal_path
+from whylabel.prediction.journal import is_journal, journal_path, lock_path
 from whylabel.prediction.trained import model_folder
 from whylabel.run_folder import RunFolder
 
@@ -46,6 +46,8 @@ def checked_output(output: Path, model: str, sources: Sequence[Path]) -> Path:
         fix=_FIX,
         sources=sources,
     )
+    lock = lock_path(partial)
+    check_file(lock, lambda _: False, wanted=f"{lock.name}, which is locked meanwhile,", fix=_FIX)
     return file
 
 

@@ -19,12 +19,16 @@ _MARKS = (
 
 
 def require_file(path: Path) -> None:
-    """Raise `DataError` if there is no file at the path, or it is empty."""
+    """Raise `DataError` if there is no file at the path, it is a pipe or a device, or it is empty."""
     if path.is_dir():
         raise DataError("This is a folder, not a file.", where=str(path), fix="name a file in it")
     if not path.exists():
         raise DataError("There is no such file.", where=str(path), fix="check the path")
-    if path.is_file() and path.stat().st_size == 0:
+    if not path.is_file():
+        # Data is read more than once, and the second reader of a pipe would wait for ever.
+        fix = "write its content to a file, and name that"
+        raise DataError("This is a pipe or a device, not a file.", where=str(path), fix=fix)
+    if path.stat().st_size == 0:
         raise _empty(path)
 
 

@@ -31,6 +31,11 @@ def journal_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.partial")
 
 
+def lock_path(journal: Path) -> Path:
+    """Return the empty file that is locked while a process works on a journal; it is removed with the lock."""
+    return journal.with_name(f".{journal.name}.lock")
+
+
 def is_journal(path: Path) -> bool:
     """Return whether a file is a journal, even if only its first bytes were written."""
     try:
@@ -112,7 +117,7 @@ def open_journal(path: Path, rows: int, settings: Mapping[str, Any]) -> Iterator
     finished. Raises `UsageError` if another process uses the journal.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
+    lock = lock_path(path)
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(lock, wait=False))
