@@ -63,6 +63,13 @@ def test_fit_predict_explain_save_load(recipe, tmp_path):
     assert again.question == "Which emotion does the writer feel?"
 
 
+def test_the_home_folder_may_be_named(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    ReasoningClassifier(recipe=recipe, target="label", output="~/kept").fit(TEXTS, LABELS)
+    assert (tmp_path / "kept" / "run.json").exists() and not (tmp_path / "~").exists()
+
+
 def test_the_reasoner_is_trained_once(recipe, monkeypatch):
     from whylabel.stages import reasoner
 

@@ -83,7 +83,9 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             for place, (text, label) in enumerate(zip(texts, labels.tolist(), strict=True))
         )
         with tempfile.TemporaryDirectory(prefix="whylabel-") as scratch:
-            self.model_ = self._train(Dataset(train=examples), RunFolder(self.output or scratch))
+            self.model_ = self._train(
+                Dataset(train=examples), RunFolder(expanded(self.output) if self.output else scratch)
+            )
         return self
 
     def predict(self, X: Iterable[str], mode: Mode | None = None) -> NDArray[Any]:  # noqa: N803

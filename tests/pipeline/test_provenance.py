@@ -78,6 +78,17 @@ def test_the_users_recipe_is_not_replaced_by_a_run_in_its_folder(recipe_file, ca
     assert [path.name for path in recipe_file.parent.iterdir()] == ["recipe.yaml"]
 
 
+def test_comments_in_the_recipe_of_a_run_stay(finished, recipe):
+    own = finished.recipe.read_bytes()
+    commented = b"# why: the third try\n" + own
+    finished.recipe.write_bytes(commented)
+    try:
+        assert main(["train", str(finished.recipe), "--output", str(finished.path)]) == 0
+        assert finished.recipe.read_bytes() == commented
+    finally:
+        finished.recipe.write_bytes(own)
+
+
 def test_a_folder_of_somebody_else_is_refused(recipe, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="'notes.txt'"), RunFolder(tmp_path).locked():

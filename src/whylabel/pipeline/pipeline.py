@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from whylabel.errors import RecipeError
 from whylabel.host.machine import hardware, versions
 from whylabel.host.progress import duration, say
 from whylabel.pipeline.adoption import adopt, rename_in_store
@@ -20,7 +21,7 @@ from whylabel.pipeline.preflight import preflight
 from whylabel.pipeline.reasoner import reasoner_stage
 from whylabel.pipeline.suspects import suspects_stage
 from whylabel.pipeline.train import baseline_stage, classifier_stage
-from whylabel.recipe import FilterConfig, Recipe
+from whylabel.recipe import FilterConfig, Recipe, load_recipe
 from whylabel.run_folder import RunFolder
 from whylabel.text.labels import LabelSet
 from whylabel.types import Dataset
@@ -297,7 +298,9 @@ class Pipeline:
 
         This happens only when a stage is done or current: a verb that fails leaves the record of the finished stages.
         """
-        self.run.write_recipe(self.recipe.to_yaml())
+        # A recipe.yaml that says the same stays as it is: people comment in it.
+        if not self._is_recorded():
+            self.run.write_recipe(self.recipe.to_yaml())
         self.run.update_manifest(
             versions=versions(),
             hardware=hardware(),
@@ -305,3 +308,9 @@ class Pipeline:
             base_model={"name": self.recipe.base_model, "fingerprint": self.inputs.base_fingerprint},
             data=self.inputs.description,
         )
+
+    def _is_recorded(self) -> bool:
+        try:
+            return load_recipe(self.run.recipe) == self.recipe
+        except RecipeError:
+            return False
