@@ -111,6 +111,13 @@ def test_no_reasoning_is_written_again(old_run, recipe):
     assert figures["reused"] == figures["rows"] == 24
 
 
+def test_a_rehearsal_counts_the_reasonings_of_an_old_run(old_run, recipe):
+    written = old_run.manifest.read_bytes()
+    rehearsal = Pipeline(recipe, old_run).rehearse_augment()
+    assert (rehearsal.rows, rehearsal.to_write) == (24, 0)
+    assert old_run.manifest.read_bytes() == written
+
+
 def test_stages_of_another_recipe_run_again_and_say_so(old_run, recipe):
     found = Pipeline(override_recipe(recipe, training__learning_rate=1e-3), old_run).would_run()
     assert found["train-reasoner"] is None and found["augment"] is None

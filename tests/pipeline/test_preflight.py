@@ -138,3 +138,12 @@ def test_where_no_reasoning_is_kept_nothing_is_trained_for_it(recipe, tmp_path):
     assert json.loads(run.augment_metrics.read_text())["dropped"] == 24
     with pytest.raises(RunFolderError, match="No reasoning was kept"):
         Pipeline(none, run).train_models()
+
+
+def test_no_baseline_is_trained_for_a_classifier_without_reasonings(recipe, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    pipeline = Pipeline(recipe, run)
+    pipeline.begin()
+    with pytest.raises(RunFolderError, match="train-reasoner, has not been run"):
+        pipeline.train_models()
+    assert not run.baseline_model.exists()

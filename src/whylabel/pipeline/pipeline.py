@@ -196,6 +196,8 @@ class Pipeline:
 
     def rehearse_augment(self, retry: frozenset[Retry] = frozenset()) -> Rehearsal:
         """Return what stage 2a would write, with estimates of tokens and time; nothing is stored."""
+        adopt(self.inputs, self.run, self._order())
+        rename_in_store(self.inputs, self.keys, self.run)
         suspects = self.recipe.augment.suspects
         known = suspects.folds is not None and self.run.is_current(
             "suspects", self.keys.suspects().fingerprint
@@ -209,7 +211,9 @@ class Pipeline:
 
         Raises `RunFolderError` if the classifier needs reasonings and none was kept.
         """
-        if self._reasoned and self.run.is_current("augment", self.keys.augment().fingerprint):
+        if self._reasoned:
+            # The classifier's key raises if there are no reasonings yet: before the baseline is trained.
+            self.keys.classifier()
             require_reasonings(self.run)
         for name in self._trained:
             self._train(name)
