@@ -121,8 +121,33 @@ def test_a_rehearsal_counts_the_reasonings_of_an_old_run(old_run, recipe):
 def test_stages_of_another_recipe_run_again_and_say_so(old_run, recipe):
     found = Pipeline(override_recipe(recipe, training__learning_rate=1e-3), old_run).would_run()
     assert found["train-reasoner"] is None and found["augment"] is None
-    assert found["train-baseline"] == found["train-classifier"] == "it was made with other settings or data"
+    assert (
+        found["train-baseline"] == found["train-classifier"] == "because training.learning_rate 0.01 -> 0.001"
+    )
     assert found["evaluate"] == "after train-baseline"
+
+
+def test_an_old_run_that_is_opened_with_another_recipe_is_as_good_as_before_with_its_own(old_run, recipe):
+    Pipeline(override_recipe(recipe, reasoner__training__learning_rate=1e-3), old_run).begin()
+    Pipeline(override_recipe(recipe, training__tokens_per_batch=64), RunFolder(old_run.path)).begin()
+    assert set(Pipeline(recipe, RunFolder(old_run.path)).would_run().values()) == {None}
+
+
+@pytest.mark.parametrize("recorded", [None, "data: {source: gone.csv}", "[]"])
+def test_an_old_run_without_a_usable_recipe_is_adopted_by_that_which_is_asked_for(old_run, recipe, recorded):
+    old_run.recipe.unlink()
+    if recorded is not None:
+        old_run.recipe.write_text(recorded)
+    assert set(Pipeline(recipe, RunFolder(old_run.path)).would_run().values()) == {None}
+
+
+def test_an_old_run_whose_reasoner_is_not_its_own_any_more_is_no_error(old_run, recipe):
+    manifest = json.loads(old_run.manifest.read_text())
+    manifest["stages"]["train-reasoner"]["fingerprint"] = "0" * 64
+    old_run.manifest.write_text(json.dumps(manifest))
+    pipeline = Pipeline(recipe, RunFolder(old_run.path))
+    pipeline.begin()
+    assert pipeline.would_run()["train-reasoner"] == "it was made with other settings or data"
 
 
 def test_a_stage_that_an_old_run_had_not_finished_is_not_adopted(old_run, recipe):

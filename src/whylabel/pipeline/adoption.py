@@ -28,15 +28,20 @@ from whylabel.text.prompts import FORMAT_VERSION
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 
 
+def is_old(run: RunFolder) -> bool:
+    """Return whether an older whylabel recorded the stages of this run."""
+    manifest = run.read_manifest()
+    return bool(manifest.get("stages")) and manifest.get("format") != FORMAT
+
+
 def adopt(inputs: Inputs, run: RunFolder, order: Mapping[str, Callable[[], Key]]) -> None:
     """Adopt the finished stages of an older whylabel in this `RunFolder` object, without writing anything.
 
-    `order` has the stages of the recipe in their order, each with the function that computes its key. A stage that
-    was made with other settings or data is not changed, and runs again.
+    `order` has the stages of the recipe in their order, each with the function that computes its key. The recipe is
+    the one that the run was made with, whatever is asked for now. A stage that was made with other settings or data
+    is not changed, and runs again.
     """
     before = run.read_manifest()
-    if before.get("format") == FORMAT or not before.get("stages"):
-        return
     old = _OldKeys(inputs, run, before["stages"])
     stages = dict(before["stages"])
     run.manifest_in_memory = {**before, "format": FORMAT, "stages": stages}
@@ -69,7 +74,7 @@ def rename_in_store(inputs: Inputs, keys: StageKeys, run: RunFolder) -> None:
         try:
             store.rename_reasoner(old.reasoner_settings()["reasoner"], keys.reasoner_settings()["reasoner"])
             old_verifier, verifier = old.verifier(), keys.verifier()
-        except WhylabelError:
+        except (WhylabelError, KeyError):
             return  # the reasoner is trained again, and its reasonings are written again
         if old_verifier is not None and verifier is not None:
             store.rename_verifier(old_verifier, verifier)

@@ -22,12 +22,13 @@ class Inputs:
 
     def __init__(self, recipe: Recipe, dataset: Dataset | None = None) -> None:
         self.recipe = recipe
-        self._given = dataset
+        self.given = dataset
+        """The data set that was given in place of the recipe's."""
 
     @cached_property
     def dataset(self) -> Dataset:
         """The labelled texts: given, or those that the recipe names."""
-        return self._given or load_dataset(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
+        return self.given or load_dataset(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class Inputs:
     @property
     def columns(self) -> TrainingColumns | None:
         """The columns of the labelled texts, named or recognised; None for texts that were given without columns."""
-        named = self.recipe.data if self._given is None else DataConfig()
+        named = self.recipe.data if self.given is None else DataConfig()
         found = self.dataset.inferred
         text = named.text_column or found.get("text_column")
         if text is None:

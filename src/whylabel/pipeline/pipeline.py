@@ -7,10 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from whylabel.errors import RecipeError
+from whylabel.errors import RecipeError, WhylabelError
 from whylabel.host.machine import hardware, versions
 from whylabel.host.progress import duration, say
-from whylabel.pipeline.adoption import adopt, rename_in_store
+from whylabel.pipeline.adoption import adopt, is_old, rename_in_store
 from whylabel.pipeline.augment import augment_stage, rehearse_augment, require_reasonings
 from whylabel.pipeline.calibrate import calibrate_stage, describe
 from whylabel.pipeline.evaluate import evaluate_stage
@@ -86,8 +86,7 @@ class Pipeline:
         """
         self.check(evaluated=evaluated)
         self.run.path.mkdir(parents=True, exist_ok=True)
-        adopt(self.inputs, self.run, self._order())
-        rename_in_store(self.inputs, self.keys, self.run)
+        self._adopt()
         stages = self.run.read_manifest().get("stages", {})
         self.run.update_manifest()
         if not any(entry.get("status") == "done" for entry in stages.values()):
@@ -109,7 +108,7 @@ class Pipeline:
         """
         found: dict[str, str | None] = {}
         order = self._order()
-        adopt(self.inputs, self.run, order)
+        self._adopt(in_store=False)
         for stage, key in order.items():
             try:
                 found[stage] = self._reason(stage, key())
@@ -196,8 +195,7 @@ class Pipeline:
 
     def rehearse_augment(self, retry: frozenset[Retry] = frozenset()) -> Rehearsal:
         """Return what stage 2a would write, with estimates of tokens and time; nothing is stored."""
-        adopt(self.inputs, self.run, self._order())
-        rename_in_store(self.inputs, self.keys, self.run)
+        self._adopt()
         suspects = self.recipe.augment.suspects
         known = suspects.folds is not None and self.run.is_current(
             "suspects", self.keys.suspects().fingerprint
@@ -303,7 +301,7 @@ class Pipeline:
         This happens only when a stage is done or current: a verb that fails leaves the record of the finished stages.
         """
         # A recipe.yaml that says the same stays as it is: people comment in it.
-        if not self._is_recorded():
+        if self._recorded_recipe() != self.recipe:
             self.run.write_recipe(self.recipe.to_yaml())
         self.run.update_manifest(
             versions=versions(),
@@ -313,8 +311,28 @@ class Pipeline:
             data=self.inputs.description,
         )
 
-    def _is_recorded(self) -> bool:
+    def _recorded_recipe(self) -> Recipe | None:
+        """Return the recipe that the run folder holds; None if there is none that can be read."""
         try:
-            return load_recipe(self.run.recipe) == self.recipe
+            return load_recipe(self.run.recipe)
         except RecipeError:
-            return False
+            return None
+
+    def _adopt(self, *, in_store: bool = True) -> None:
+        """Adopt the stages of an older whylabel by the recipe that they were made with.
+
+        `in_store`: rename reasoner and verifier in the row store, too.
+        """
+        if not is_old(self.run):
+            return
+        before: Pipeline = self
+        recorded = self._recorded_recipe()
+        if recorded not in (None, self.recipe):
+            before = Pipeline(recorded, self.run, self.inputs.given)
+            try:
+                before.dataset.splits()
+            except WhylabelError:
+                before = self  # its data are gone
+        adopt(before.inputs, self.run, before._order())
+        if in_store:
+            rename_in_store(before.inputs, before.keys, self.run)
