@@ -30,7 +30,7 @@ def recipe(tiny_model_folder, tmp_path):
         "data": {"train_rows": 40, "test_rows": 12, "validation_rows": 8},
         "reasoner": {"rows": 24, "validation_rows": 2, "training": {"optim": "sgd"}},
         "augment": {
-            "engine": "transformers",
+            "engine": "scripted",
             "sampling": {"max_new_tokens": 8},
             "filters": {"names": ["empty"]},
         },

@@ -244,10 +244,11 @@ def test_a_model_in_other_arithmetic_is_refused(model_folder):
         OpenVinoEngine(load(str(model_folder), device="cpu", dtype="bfloat16"))
 
 
-def test_auto_is_openvino_where_it_can_run_the_model(model_folder, capsys):
+def test_auto_is_openvino_where_it_can_run_the_model(model_folder, monkeypatch, capsys):
     source = ModelSource(str(model_folder), "cpu")
     assert make_engine("auto", source, {}).name == "openvino"
     assert "engine auto is openvino: the fastest on a CPU" in capsys.readouterr().err
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     assert pick_engine(ModelSource(str(model_folder), "cuda")) == ("transformers", "the fastest on cuda")
     source.config.model_type = "gpt2"
     name, reason = pick_engine(source)

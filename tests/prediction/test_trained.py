@@ -121,7 +121,7 @@ def test_a_folder_that_is_no_classifier_is_named(tmp_path, tiny_model_folder):
         TrainedClassifier.from_folder(tiny_model_folder)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "whylabel.json").write_text('{"role": "reasoner"}')
-    with pytest.raises(ModelError, match="no classifier"):
+    with pytest.raises(ModelError, match="not a classifier"):
         TrainedClassifier.from_folder(tmp_path)
     assert model_folder(tmp_path) == tmp_path
 
