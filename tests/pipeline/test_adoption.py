@@ -111,6 +111,15 @@ def test_no_reasoning_is_written_again(old_run, recipe):
     assert figures["reused"] == figures["rows"] == 24
 
 
+def test_a_plan_before_the_run_loses_no_reasoning(old_run, recipe):
+    pipeline = Pipeline(override_recipe(recipe, augment__filters__min_words=2), old_run)
+    pipeline.plan()
+    pipeline.begin()
+    pipeline.augment()
+    figures = json.loads(old_run.augment_metrics.read_text())
+    assert figures["reused"] == figures["rows"] == 24
+
+
 def test_a_rehearsal_counts_the_reasonings_of_an_old_run(old_run, recipe):
     written = old_run.manifest.read_bytes()
     rehearsal = Pipeline(recipe, old_run).rehearse_augment()

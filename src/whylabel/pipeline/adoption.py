@@ -29,8 +29,8 @@ _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 
 
 def is_old(run: RunFolder) -> bool:
-    """Return whether an older whylabel recorded the stages of this run."""
-    manifest = run.read_manifest()
+    """Return whether `run.json` still has the stages as an older whylabel recorded them."""
+    manifest = run.saved_manifest()
     return bool(manifest.get("stages")) and manifest.get("format") != FORMAT
 
 
@@ -41,7 +41,7 @@ def adopt(inputs: Inputs, run: RunFolder, order: Mapping[str, Callable[[], Key]]
     the one that the run was made with, whatever is asked for now. A stage that was made with other settings or data
     is not changed, and runs again.
     """
-    before = run.read_manifest()
+    before = run.saved_manifest()
     old = _OldKeys(inputs, run, before["stages"])
     stages = dict(before["stages"])
     run.manifest_in_memory = {**before, "format": FORMAT, "stages": stages}
@@ -171,7 +171,7 @@ class _OldKeys:
             model = _old_model_fingerprint(config.model)[:16]
         else:
             model = self._content("train-reasoner")[:16]
-        return {**StageKeys(self.inputs, self.run).settings_of(model)}
+        return StageKeys(self.inputs, self.run).settings_of(model)
 
     def verifier(self) -> str | None:
         name = self.recipe.augment.verification.verifier
