@@ -10,7 +10,7 @@ from pathlib import Path
 from whylabel.errors import ModelError
 from whylabel.host.atomic import folder_asides
 from whylabel.host.takeover import check_folder
-from whylabel.models.load import CARD, FORBIDDEN_KEYS, find, read_card
+from whylabel.models.load import CARD, find, read_card, refuse_own_code
 
 _GGUF_MAGIC = b"GGUF"
 # What transformers and whylabel write into a model folder.
@@ -48,12 +48,9 @@ def _check_folder(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"config.json cannot be read: {error}.", fix="copy the model again") from None
-    found = [key for key in FORBIDDEN_KEYS if key in config] if isinstance(config, dict) else ["no settings"]
-    if found:
-        raise ModelError(
-            f"The model's config holds {', '.join(found)}: it would run code of its own, which is refused.",
-            fix="use a model of an architecture that transformers knows",
-        )
+    if not isinstance(config, dict):
+        raise ModelError("config.json holds no settings.", fix="copy the model again")
+    refuse_own_code(config, str(folder))
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
             "The folder holds no weights (no *.safetensors).",

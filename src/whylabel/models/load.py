@@ -7,7 +7,7 @@ are read; a model with its own code is refused.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CARD = "whylabel.json"
 """The file that whylabel adds to a plain Hugging Face model folder."""
 
-FORBIDDEN_KEYS = ("auto_map", "_attn_implementation_internal", "_experts_implementation_internal")
+_FORBIDDEN_KEYS = ("auto_map", "_attn_implementation_internal", "_experts_implementation_internal")
 """Settings of a model that would run code of its own."""
 
 
@@ -315,8 +315,12 @@ def _refuse_foreign_code(source: str) -> None:
         path = cached_file(source, "config.json")
     except OSError as error:
         raise not_found(source, error) from error
-    values = json.loads(Path(path).read_text(encoding="utf-8"))
-    found = [key for key in FORBIDDEN_KEYS if key in values]
+    refuse_own_code(json.loads(Path(path).read_text(encoding="utf-8")), source)
+
+
+def refuse_own_code(config: Mapping[str, Any], source: str) -> None:
+    """Raise `ModelError` if a model's config names code that the model brings itself."""
+    found = [key for key in _FORBIDDEN_KEYS if key in config]
     if found:
         raise ModelError(
             f"The model's config holds {', '.join(found)}: models with their own code are refused.",
