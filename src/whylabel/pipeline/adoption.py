@@ -58,7 +58,7 @@ def adopt(inputs: Inputs, run: RunFolder, order: Mapping[str, Callable[[], Key]]
                 }
         except (WhylabelError, KeyError):
             continue  # it depends on a stage that is not adopted, or its entry lacks something: it runs again
-    names = [name for name, entry in stages.items() if entry.get("adopted")]
+    names = [stage for stage in order if stages.get(stage, {}).get("adopted")]
     if names:
         say(f"made by an older whylabel, and still right: {', '.join(names)}")
 

@@ -262,7 +262,7 @@ class Pipeline:
             say(f"{stage}: nothing has changed, skipped")
             self._record()
             return
-        say(f"{stage}: {reason}" if reason and self.run.stage(stage) else f"{stage}:")
+        say(f"{stage}: runs again, {reason}" if reason and self.run.stage(stage) else f"{stage}:")
         started = time.monotonic()
         self.run.begin_stage(stage, key.fingerprint, undone=undone)
         result = work(Job(stage, key.fingerprint, self.inputs, self.run))
