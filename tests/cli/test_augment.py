@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 
 import pytest
 
@@ -100,3 +101,29 @@ def test_decisions_sort_the_rows_anew_and_nothing_else_does(augment, tmp_path, c
     assert "nothing has changed" in augment()[2]
     decide("cleared", "dropped")
     assert augment()[1]["kept"] == 12
+
+
+def test_a_rehearsal_is_shown_to_people(monkeypatch, capsys):
+    from whylabel.cli import augment
+    from whylabel.stages.augment import Rehearsal
+
+    values = {"rows": 30, "to_write": 24, "prompts": (("Why is it joy?", 7),), "prompt_tokens": 168}
+    values |= {"new_tokens": 960, "tokens_per_second": 120.0, "seconds": 8.0, "cost": 0.5, "failed": 1}
+    shown = Rehearsal(**values)
+    monkeypatch.setattr("whylabel.pipeline.Pipeline.rehearse_augment", lambda self, retry: shown)
+    monkeypatch.setattr(augment, "open_run", lambda *_: (None, _Run()))
+    monkeypatch.setattr("whylabel.pipeline.Pipeline.__init__", lambda self, recipe, run: None)
+    assert main(["augment", "recipe.yaml", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    for words in (
+        "24 reasonings to write for 30 rows",
+        "Why is it joy?",
+        "about 960, 120 a second",
+        "0.5000",
+    ):
+        assert words in out
+
+
+class _Run:
+    def locked(self):
+        return nullcontext()
