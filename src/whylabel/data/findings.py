@@ -149,7 +149,7 @@ def equal_texts(splits: Splits) -> Iterator[Finding]:
         pairs = Counter(" and ".join(dict.fromkeys(split for split, _ in group)) for group in shared)
         where = ", ".join(f"{count} in {pair}" for pair, count in pairs.items())
         message = f"{counted(len(shared), 'text')} in several splits: {where}"
-        fix = "remove them from train: scores on texts seen in training say too much"
+        fix = "remove them from train: scores on texts seen in training are too good"
         yield Finding("shared_texts", "warning", len(shared), message, _ids(shared), fix)
 
 

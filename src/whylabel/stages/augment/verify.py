@@ -17,7 +17,7 @@ _AT_ONCE = 64
 def verify_reasonings(examples: Sequence[Example], work: Work, condition: Condition) -> None:
     """Let the verifier judge every finished reasoning of a condition that it has not judged yet.
 
-    Verdicts are committed a few dozen at a time, so that an interrupted pass goes on where it was.
+    Verdicts are committed a few dozen at a time, so that an interrupted pass continues where it was.
     """
     if work.verifier is None:
         return
