@@ -4,9 +4,11 @@ import shutil
 import pytest
 import torch
 
+from hostile_model import HOSTILE, hostile_copy
 from whylabel.errors import ModelError
 from whylabel.models.load import (
     LoadedModel,
+    ModelSource,
     find,
     load,
     pick_device,
@@ -112,6 +114,25 @@ def test_a_saved_model_is_plain_and_stops_at_eos_alone(loaded, tmp_path):
     inputs = torch.tensor([Prompts(tokenizer).classifier("hello", "label")])
     expected = loaded.model(inputs).logits
     assert torch.allclose(model(inputs).logits, expected, atol=1e-5)
+
+
+def test_a_trained_model_forgets_how_its_base_decodes_but_not_where_it_ends(tiny_model_folder, tmp_path):
+    """With transformers alone it writes what it has learnt: the likeliest tokens, to any end that its base knows."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+    ends = [0, 2, 300]  # a control token, the tokenizer's EOS, an ordinary token
+    base = hostile_copy(tiny_model_folder, tmp_path / "base", **{**HOSTILE, "eos_token_id": ends})
+    loaded = load(str(base), device="cpu")
+    assert loaded.end_ids == {0, 2, 300} == ModelSource(str(base), "cpu").end_ids
+    prepare_for_training(loaded)
+    save(loaded, tmp_path / "trained", {"format": 1})
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "trained")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "trained")
+    pad = tokenizer.pad_token_id
+    expected = GenerationConfig(bos_token_id=1, eos_token_id=[0, 2], pad_token_id=pad)
+    assert model.generation_config.to_diff_dict() == expected.to_diff_dict()
+    assert model.config.eos_token_id == [0, 2] and pad not in (0, 2)
+    assert load(str(tmp_path / "trained"), device="cpu").end_ids == {0, 2}
 
 
 def test_a_folder_that_is_not_ours_is_named(tiny_model_folder):

@@ -1,9 +1,11 @@
 """What a change runs again, and what it leaves."""
 
+import json
 import shutil
 
 import pytest
 
+from hostile_model import hostile_copy
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.models.load import read_card
@@ -97,6 +99,32 @@ def test_a_limit_of_texts_is_part_of_what_reasons_and_judges_only_where_it_is_se
     }
     whole = keys(**endpoint, data__max_text_tokens=20)
     assert whole.reasoner_settings() == keys(**endpoint).reasoner_settings()
+
+
+def test_what_a_model_says_of_decoding_counts_where_it_changes_something(recipe, tiny_model_folder, tmp_path):
+    def settings(folder):
+        return Pipeline(override_recipe(recipe, reasoner__model=str(folder)), RunFolder("none")).keys
+
+    plain = settings(tiny_model_folder).reasoner_settings()
+    assert not {"ignored_settings", "own_stop_ids"} & set(plain)
+
+    def added(name, **values):
+        found = settings(hostile_copy(tiny_model_folder, tmp_path / name, **values)).reasoner_settings()
+        return {key: value for key, value in found.items() if plain.get(key) != value and key != "reasoner"}
+
+    neutral = {"repetition_penalty": 1.0, "num_beams": 1, "do_sample": True, "temperature": 0.6, "top_k": 20}
+    assert added("sampling", **neutral, eos_token_id=[2]) == {}
+    assert added("penalty", repetition_penalty=1.1) == {"ignored_settings": ["repetition_penalty"]}
+    assert added("ends", eos_token_id=[2, 5]) == {"own_stop_ids": [5]}
+
+
+def test_a_trained_model_with_settings_of_its_base_is_calibrated_again(finished, recipe, tmp_path):
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
+    own = run.classifier_model / "generation_config.json"
+    own.write_text(json.dumps({**json.loads(own.read_text()), "repetition_penalty": 1.1}))
+    found = {stage: why for stage, why in Pipeline(recipe, run).would_run().items() if why is not None}
+    again = "because ignored_settings None -> ['repetition_penalty']"
+    assert found == {"calibrate-classifier": again, "evaluate": "after calibrate-classifier"}
 
 
 def test_a_verdict_depends_on_the_prompt_style_where_an_endpoint_reasons_too(recipe, tiny_model_folder):

@@ -236,6 +236,35 @@ def test_a_reasoning_comes_back_from_every_completion(prompts, reasoning):
         assert prompts.tokenizer.decode(example.completion_ids[:end]).strip() == reasoning
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_a_reasoning_ends_at_every_end_that_the_model_knows(tokenizer, style):
+    tokenizer = copy.deepcopy(tokenizer)
+    assert Prompts(tokenizer, style).stop_ids == {tokenizer.eos_token_id}
+    # As the models of Llama 3 came: EOS ends a document, and the template ends a turn with another token.
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|eot_id|>", "<|next|>"]})
+    tokenizer.chat_template = tokenizer.chat_template.replace("<|im_end|>", " <|eot_id|>")
+    turn = tokenizer.convert_tokens_to_ids("<|eot_id|>")
+    assert Prompts(tokenizer, style).stop_ids == {tokenizer.eos_token_id, turn}
+    assert Prompts(tokenizer, style, end_ids=frozenset([7])).stop_ids == {tokenizer.eos_token_id, turn, 7}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "",
+        "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}",
+        "{{ messages[0]['content'] }}<|im_start|>",
+        "{% if messages|length > 1 %}{{ raise_exception('one turn only') }}{% endif %}{{ messages[0]['content'] }}",
+        "{{ messages",
+    ],
+    ids=["none", "words alone", "no turn of the model", "refuses a second turn", "broken"],
+)
+def test_a_template_that_ends_no_turn_adds_no_end(tokenizer, template):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = template
+    assert Prompts(tokenizer).stop_ids == {tokenizer.eos_token_id}
+
+
 def test_a_tokenizer_without_marker_cannot_write_reasonings(tokenizer):
     prompts = Prompts(tokenizer)
     assert prompts.marker_id is None and prompts.stop_ids == {prompts.eos_id}

@@ -13,7 +13,13 @@ Finish = Literal["stop", "length", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are sampled. `temperature` 0 is greedy; generation ends at any of `stop_ids`."""
+    """How tokens are sampled: all of it, so that every engine writes the same with the same weights.
+
+    `temperature` 0 is greedy: the likeliest token, always. Above 0, tokens are drawn from the smallest set of
+    likeliest tokens that has the probability `top_p`. Generation ends at any of `stop_ids`, and at `max_new_tokens`.
+    Nothing else changes a token: no penalty, no beam, no forbidden or forced token, whatever the model's own
+    `generation_config.json` or an engine's defaults say.
+    """
 
     max_new_tokens: int
     stop_ids: tuple[int, ...]

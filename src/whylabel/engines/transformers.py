@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from whylabel.engines.base import Completion, Sampling
+from whylabel.engines.decoding import generation_config, own_settings_ignored
 from whylabel.host.runtime import first_line
 from whylabel.models.load import LoadedModel
 from whylabel.text.prompts import Prompt
-
-if TYPE_CHECKING:
-    from transformers import GenerationConfig
 
 _Ids = Sequence[int]
 
@@ -74,8 +72,9 @@ class TransformersEngine:
 
         settings = ContinuousBatchingConfig(**{"seed": sampling.seed, **self._paging})
         manager_of = self._loaded.model.continuous_batching_context_manager
-        config = self._config(sampling)
-        with manager_of(generation_config=config, continuous_batching_config=settings) as manager:
+        config = generation_config(sampling, self._loaded.tokenizer.pad_token_id)
+        managed = manager_of(generation_config=config, continuous_batching_config=settings)
+        with own_settings_ignored(self._loaded.model), managed as manager:
             for index, row in enumerate(ids):
                 manager.add_request(list(row), request_id=str(index), max_new_tokens=sampling.max_new_tokens)
             left, finished_at = len(ids), time.monotonic()
@@ -138,7 +137,7 @@ class TransformersEngine:
         window = self._loaded.window
         slides = window is not None and longest + sampling.max_new_tokens > window
         shared = 0 if slides else shared_prefix([ids[index] for index in batch])
-        config = self._config(sampling)
+        config = generation_config(sampling, self._loaded.tokenizer.pad_token_id)
         # Every row: the prefix, then padding, then the rest of the prompt.
         inputs = torch.full((len(batch), longest), int(config.pad_token_id))
         mask = torch.zeros_like(inputs)
@@ -149,7 +148,7 @@ class TransformersEngine:
             inputs[row, longest - len(rest) :] = torch.tensor(rest, dtype=inputs.dtype)
             mask[row, longest - len(rest) :] = 1
         torch.manual_seed(sampling.seed + batch[0])
-        with torch.inference_mode():
+        with torch.inference_mode(), own_settings_ignored(self._loaded.model):
             output = self._loaded.model.generate(
                 input_ids=inputs.to(self._loaded.device),
                 attention_mask=mask.to(self._loaded.device),
@@ -170,19 +169,6 @@ class TransformersEngine:
         return {"past_key_values": cache}
 
     # -- both ways ---------------------------------------------------------------------------------------
-
-    def _config(self, sampling: Sampling) -> GenerationConfig:
-        from transformers import GenerationConfig
-
-        pad = self._loaded.tokenizer.pad_token_id
-        sampling_options = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        return GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens,
-            do_sample=sampling.temperature > 0,
-            eos_token_id=list(sampling.stop_ids),
-            pad_token_id=next(iter(sampling.stop_ids), 0) if pad is None else pad,
-            **(sampling_options if sampling.temperature > 0 else {}),
-        )
 
     def _completion(
         self, index: int, ids: Sequence[int], prompt_tokens: int, sampling: Sampling, seconds: float

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from whylabel.engines.base import Completion, Sampling
 from whylabel.engines.openai import OpenAIEngine
@@ -35,6 +35,18 @@ class VllmOptions(Section):
     """Longest wait until the server has started."""
     timeout_seconds: float = Field(600.0, gt=0)
     """Longest wait for one answer."""
+
+    @field_validator("arguments")
+    @classmethod
+    def _leave_decoding_alone(cls, arguments: list[str]) -> list[str]:
+        for argument in arguments:
+            name = argument.partition("=")[0].replace("_", "-")
+            if name.startswith(("--generation-c", "--override-g")):
+                raise ValueError(
+                    f"{name} would change what is written, without a trace: sampling is set in the recipe "
+                    "(augment.sampling), for all engines alike"
+                )
+        return arguments
 
 
 class VllmEngine:
@@ -92,7 +104,7 @@ class VllmEngine:
             *(self._command, "serve", source, "--served-model-name", _SERVED_NAME, "--dtype", dtype),
             # Never load pickle files, even if the folder contains them.
             *("--load-format", "safetensors"),
-            # Ignore the defaults in the model's generation_config.json (top_k, penalties).
+            # Ignore the model's generation_config.json (top_k, penalties), as all engines do; see `Sampling`.
             *("--generation-config", "vllm"),
             *options.arguments,
         ]

@@ -17,6 +17,7 @@ from whylabel.errors import ModelError, RunFolderError
 from whylabel.host.atomic import read_json, write_json
 from whylabel.host.paths import expanded
 from whylabel.host.runtime import first_line, prepare_process
+from whylabel.models.decoding import named_ends, own_generation_config, set_ends
 from whylabel.models.gguf import load_gguf
 from whylabel.models.packaged import PACKAGED_MODELS, cached_model, is_cached, pull
 from whylabel.text.prompts import LABEL_MARKER, PAD_TOKEN
@@ -46,6 +47,11 @@ class LoadedModel:
     def device(self) -> torch.device:
         """The device of the model."""
         return self.model.device  # type: ignore[no-any-return]
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """The tokens that the model names as ends of a sequence."""
+        return named_ends(self.model.config, self.model.generation_config)
 
     @property
     def window(self) -> int | None:
@@ -90,6 +96,12 @@ class ModelSource:
     def config(self) -> PreTrainedConfig:
         """The model's config; the weights are not loaded. Raises `ModelError` as `load` does."""
         return _load_config(self.source)
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """The tokens that the model names as ends of a sequence; the weights are not loaded."""
+        own = None if self.is_gguf else own_generation_config(self.source)
+        return named_ends(self.config, own)
 
     @property
     def place(self) -> str:
@@ -232,11 +244,7 @@ def prepare_for_training(loaded: LoadedModel) -> None:
             for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
                 layer.weight[rows:] = layer.weight[:rows].mean(dim=0)
                 layer.weight[marker] = layer.weight[meaning].mean(dim=0)
-    model.config.pad_token_id = tokenizer.pad_token_id
-    # `generate` must stop only at EOS: with the pad as an end token, outputs are empty after a reload.
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.config.eos_token_id = tokenizer.eos_token_id
+    set_ends(model, tokenizer)
 
 
 def save(loaded: LoadedModel, folder: Path, card: dict[str, Any]) -> None:

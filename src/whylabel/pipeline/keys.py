@@ -17,7 +17,9 @@ from typing import Any, Literal
 from whylabel.engines.choice import output_settings
 from whylabel.errors import RunFolderError
 from whylabel.host.atomic import as_written, read_json
+from whylabel.models.decoding import decoding_settings
 from whylabel.models.fingerprint import model_fingerprint
+from whylabel.models.load import find
 from whylabel.pipeline.inputs import Inputs
 from whylabel.prediction.calibration import LEAST_ROWS
 from whylabel.reasonings.masking import MASKING_VERSION
@@ -156,14 +158,17 @@ class StageKeys:
         rows = config.calibration_rows
         used = min(len(self.inputs.dataset.validation), rows) >= LEAST_ROWS
         answers = {"classifier.calibration_rows": rows}
+        folder = self.run.baseline_model
         if name == "classifier":
             answers = config.deciding("answers", "classifier.")
+            folder = self.run.classifier_model
         return Key(
             {
                 "model": self._content(f"train-{name}", self.training(name)),
                 "validation rows": self.inputs.data_fingerprints["validation"] if used else None,
                 **answers,
                 "seed": self.recipe.seed,
+                **decoding_settings(str(folder)),
             }
         )
 
@@ -191,8 +196,11 @@ class StageKeys:
         if config.endpoint is not None:
             return self.settings_of(f"endpoint:{config.model}")
         if config.model is not None:
-            return self.settings_of(model_fingerprint(config.model)[:16])
-        return self.settings_of(self._content("train-reasoner", self.reasoner())[:16])
+            identity, source = model_fingerprint(config.model), find(config.model)
+        else:
+            identity = self._content("train-reasoner", self.reasoner())
+            source = str(self.run.reasoner_model)
+        return {**self.settings_of(identity[:16]), **decoding_settings(source)}
 
     def settings_of(self, reasoner: str) -> dict[str, Any]:
         """Return the settings of reasonings that the reasoner with this identity writes."""

@@ -25,7 +25,7 @@ def reasoner_stage(job: Job) -> StageResult:
         loaded, prompts, rows, config, seed=recipe.seed, checkpoints=checkpoints
     )
     # The tokenizer has new tokens now, which the earlier prompts do not know.
-    prompts = Prompts(loaded.tokenizer, recipe.prompt_style)
+    prompts = Prompts(loaded.tokenizer, recipe.prompt_style, end_ids=loaded.end_ids)
     measured, written = reasoner.gate(
         loaded, prompts, held_out, max_new_tokens=recipe.augment.sampling.max_new_tokens
     )

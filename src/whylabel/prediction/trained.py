@@ -43,7 +43,7 @@ class TrainedClassifier:
         self.card = card
         self.labels = card.labels
         self.mode = card.mode
-        self.prompts = Prompts(loaded.tokenizer, card.prompt_style, card.question, card.name)
+        self.prompts = Prompts(loaded.tokenizer, card.prompt_style, card.question, card.name, loaded.end_ids)
         self._chunk_rows = _GPU_CHUNK_ROWS if loaded.device.type == "cuda" else _CPU_CHUNK_ROWS
         self._reader = Reader(loaded, card, self.prompts, engine or TransformersEngine(loaded))
 

@@ -128,6 +128,8 @@ class Prompts:
     style: PromptStyle = "compact"
     question: str = "Which label fits the text?"
     name: str = "Label"
+    end_ids: frozenset[int] = frozenset()
+    """The tokens that the model itself names as ends of a sequence (`LoadedModel.end_ids`)."""
 
     # -- prompts -----------------------------------------------------------------------------------------
 
@@ -240,8 +242,12 @@ class Prompts:
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
-        """The tokens that end a reasoning."""
-        return frozenset(token for token in (self.eos_id, self.marker_id) if token is not None)
+        """The tokens that end a reasoning: EOS, the label marker, the end of a chat turn, and the model's own ends.
+
+        Models with a chat template may end a turn with another token than the tokenizer's EOS, in any prompt style.
+        """
+        found = (self.eos_id, self.marker_id, self._turn_end_id)
+        return self.end_ids.union(token for token in found if token is not None)
 
     def count(self, text: str) -> int:
         """Return the length of a user's text in tokens."""
@@ -311,6 +317,24 @@ class Prompts:
                 "The model's chat template drops the user's turn.", fix="set prompt_style: compact"
             )
         return before, after
+
+    @cached_property
+    def _turn_end_id(self) -> int | None:
+        """The control token that the chat template puts behind the model's turn; None if there is none."""
+        if not self.tokenizer.chat_template:
+            return None
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SLOT}]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                turns,
+                chat_template=_FIXED_CLOCK + self.tokenizer.get_chat_template(),
+                tokenize=False,
+                **_TEMPLATE_VALUES,
+            )
+        except Exception:  # a template is a program: one without turns of the model may raise anything
+            return None
+        after = self.tokenizer.encode(str(text).partition(_SLOT)[2], add_special_tokens=False)
+        return next((token for token in after if token in self._control_ids), None)
 
     @cached_property
     def _frame(self) -> tuple[list[int], list[int]]:

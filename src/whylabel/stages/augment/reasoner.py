@@ -79,7 +79,7 @@ def _asking(recipe: Recipe, source: ModelSource) -> tuple[Ask, tuple[int, ...]]:
     if recipe.reasoner.endpoint is not None:
         return lambda text, label: endpoint_prompt(text, question, label), ()
     _check_style(recipe, source)
-    prompts = Prompts(source.tokenizer, recipe.prompt_style, question, recipe.task.name)
+    prompts = Prompts(source.tokenizer, recipe.prompt_style, question, recipe.task.name, source.end_ids)
     limit, stop_ids = recipe.data.max_text_tokens, tuple(sorted(prompts.stop_ids))
     if limit is None:
         return prompts.reasoner_for_text, stop_ids
