@@ -97,7 +97,7 @@ def decoding_settings(source: str) -> dict[str, list[Any]]:
     ]
     parts = (config, config.get("text_config") or {}, own)
     ends = _ends(part.get("eos_token_id") for part in parts) - _tokenizer_end(source)
-    found = {"ignored_settings": sorted(ignored), "own_stop_ids": sorted(ends)}
+    found: dict[str, list[Any]] = {"ignored_settings": sorted(ignored), "own_stop_ids": sorted(ends)}
     return {name: values for name, values in found.items() if values}
 
 
