@@ -11,7 +11,9 @@ Condition = Literal["label", "free"]
 Control = Literal["shuffled_words", "another_text", "another_label", "filler", "key_words"]
 Form = Literal["label", "reasoning_label", "label_reasoning", "reasoning"]
 Target = Literal["label", "reasoning_label", "label_reasoning", "dual", "multi_task"]
-Status = Literal["ok", "truncated", "reasoning_cut", "label_forced", "abstained", "failed"]
+Status = Literal[
+    "ok", "truncated", "reasoning_cut", "label_forced", "reasoning_failed", "abstained", "failed"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class Prediction:
     - `truncated`: the text had to be trimmed to the model's budget;
     - `reasoning_cut`: the reasoning reached its token limit and was closed for the label;
     - `label_forced`: the model ended before it reached the label, which was scored all the same;
+    - `reasoning_failed`: the reasoning that mode `adaptive` asked for failed (`error` says why); it answers without;
     - `abstained`: the best probability is below the requested one; `label` is the best label all the same;
     - `failed`: the row could not be computed; `error` says why, and `label` is empty.
     """

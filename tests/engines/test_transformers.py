@@ -7,6 +7,7 @@ from transformers import MistralConfig, MistralForCausalLM
 
 from whylabel.engines import Sampling
 from whylabel.engines.transformers import TransformersEngine, shared_prefix
+from whylabel.errors import ModelError
 from whylabel.models.load import load
 from whylabel.text.prompts import Prompt, Prompts
 
@@ -78,6 +79,53 @@ def test_a_row_that_fails_does_not_take_the_others_down(loaded, prompts, samplin
     assert sorted(found) == [0, 1, 2, 3]
     assert (found[2].finish, found[2].error) == ("error", "out of memory")
     assert all(found[index].finish != "error" for index in (0, 1, 3))
+
+
+def test_what_the_model_cannot_take_fails_alone(loaded, prompts, sampling, monkeypatch):
+    engine = TransformersEngine(loaded)
+    size = loaded.model.get_input_embeddings().weight.shape[0]
+    expected = by_index(engine.generate(prompts, sampling))
+    asked = [*prompts, Prompt(()), Prompt((3, size)), Prompt((-1,))]
+    for name in ({}, {"continuous": True, "paging": {"num_blocks": 16, "max_batch_tokens": 128}}):
+        found = by_index(TransformersEngine(loaded, **name).generate(asked, sampling))
+        assert [found[index].text for index in range(4)] == [expected[index].text for index in range(4)]
+        assert {found[index].error for index in (4, 5, 6)} == {
+            "the prompt is empty or has a token that the model does not know"
+        }
+    real = engine._call
+
+    def limited(batch, prompts, sampling):
+        if max(len(prompts[index]) for index in batch) >= longest:
+            raise IndexError("index out of range in self")
+        return real(batch, prompts, sampling)
+
+    longest = max(len(prompt.ids) for prompt in prompts)
+    monkeypatch.setattr(engine, "_call", limited)
+    found = by_index(engine.generate(prompts, sampling))
+    failed = [index for index, row in found.items() if row.error]
+    assert failed == [index for index, prompt in enumerate(prompts) if len(prompt.ids) == longest]
+    # A call of which the only row is too long fails by that row, too.
+    (row,) = engine.generate([prompts[failed[0]]], sampling)
+    assert row.error == "index out of range in self"
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("got an unexpected keyword"), RuntimeError("device-side assert")]
+)
+def test_a_fault_that_is_no_row_s_ends_the_call(loaded, prompts, sampling, monkeypatch, error):
+    calls = []
+
+    def broken(*_arguments, **_named):
+        calls.append(1)
+        raise error
+
+    monkeypatch.setattr(loaded.model, "generate", broken)
+    with pytest.raises(
+        ModelError, match=rf"cannot generate at all: {type(error).__name__}: {error}"
+    ) as raised:
+        list(TransformersEngine(loaded).generate(prompts * 16, sampling))
+    assert raised.value.__cause__ is error
+    assert len(calls) == 2, "64 rows were tried for nothing"
 
 
 def test_batches_shrink_to_what_memory_holds(loaded, prompts, sampling, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 from trained_models import LABELS, RECIPE, labelled, train_tiny
 from whylabel.engines.base import Completion
 from whylabel.engines.scripted import ScriptedEngine
+from whylabel.errors import ModelError
 from whylabel.models.load import load, prepare_for_training
 from whylabel.prediction.calibration import Adaptive, Calibration, Temperature, tempered
 from whylabel.prediction.card import MODES, ModelCard, Vote
@@ -122,12 +123,48 @@ def test_a_reasoning_that_fails_takes_down_its_own_row_alone(tiny_model_folder):
     failed = {mode: [answer.log_scores is None for answer in rows] for mode, rows in found.items()}
     assert failed["fast"] == [False] * 4
     assert failed["reasoned"] == failed["blend"] == [False, True, False, True]
-    # The second and the fourth are close, too.
-    assert failed["adaptive"] == [False, True, False, True]
+    # The second and the fourth are close, too, and keep their fast answers.
+    assert failed["adaptive"] == [False] * 4
+    np.testing.assert_allclose(found["adaptive"][1].log_scores, tempered(FAST, 2.0)[1])
+    assert [answer.status for answer in found["adaptive"]] == [
+        "ok",
+        "reasoning_failed",
+        "ok",
+        "reasoning_failed",
+    ]
     assert {rows[1].error for mode, rows in found.items() if mode != "fast"} == {"scripted failure"}
     # Of three votes on a row one or two are left.
     votes = scripted.reader.read(TEXTS, ["vote"])["vote"]
     np.testing.assert_allclose(np.exp(scores(votes)), np.exp(REASONED))
+
+
+def test_a_reasoning_after_which_nothing_can_be_scored_leaves_the_fast_answer(scripted):
+    scored = scripted.reader._scorer.log_scores
+
+    def too_long(prompts):
+        if any(len(prompt) > 15 for prompt in prompts):
+            raise IndexError("index out of range in self")
+        return scored(prompts)
+
+    assert len(scripted.prompts.after_reasoning(TEXTS[0], "because of that")) > 15
+    scripted.reader._scorer.log_scores = too_long
+    found = scripted.reader.read(TEXTS, ["adaptive"])["adaptive"]
+    np.testing.assert_allclose(scores(found), tempered(FAST, 2.0))
+    assert [answer.error for answer in found] == [
+        *["index out of range in self"] * 2,
+        None,
+        "index out of range in self",
+    ]
+
+
+def test_a_fault_that_is_no_row_s_ends_the_prediction(scripted):
+    def broken(prompts):
+        raise TypeError("forward() got an unexpected keyword argument 'past'")
+
+    scripted.reader._scorer.log_scores = broken
+    with pytest.raises(ModelError, match=r"cannot score labels at all: TypeError: forward\(\)") as raised:
+        scripted.reader.read(TEXTS, ["fast"])
+    assert isinstance(raised.value.__cause__, TypeError)
 
 
 def test_votes_are_averaged_as_probabilities(scripted):

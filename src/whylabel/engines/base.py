@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 from whylabel.text.prompts import Prompt
 
 Finish = Literal["stop", "length", "error"]
+UNUSABLE_PROMPT = "the prompt is empty or has a token that the model does not know"
+"""The error of a row that no engine can compute."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from whylabel.engines.base import Sampling
+from whylabel.engines.base import UNUSABLE_PROMPT, Sampling
 from whylabel.errors import EngineError
 from whylabel.host.runtime import last_line, prepare_process
 
@@ -122,7 +122,7 @@ class PagedPipeline:
 
         # OpenVINO does not check ids and would read outside its embedding table.
         if not prompt or not 0 <= min(prompt) <= max(prompt) < self._vocab_size:
-            raise ValueError("the prompt is empty or has a token that the model does not know")
+            raise ValueError(UNUSABLE_PROMPT)
         ids = Tensor(np.array([prompt], dtype=np.int64))
         return self._pipeline.add_request(next(self._request_ids), ids, config)
 

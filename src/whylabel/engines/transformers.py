@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from whylabel.engines.base import Completion, Sampling
+from whylabel.engines.base import UNUSABLE_PROMPT, Completion, Sampling
 from whylabel.engines.decoding import generation_config, own_settings_ignored
-from whylabel.host.runtime import first_line
+from whylabel.engines.isolation import Isolation
+from whylabel.host.runtime import is_out_of_memory
 from whylabel.models.load import LoadedModel
 from whylabel.text.prompts import Prompt
 
@@ -27,7 +29,7 @@ class TransformersEngine:
 
     `tokens_per_batch` limits rows x (longest prompt + new tokens) of a static batch, `max_rows` its rows (the
     defaults depend on the device). The common prefix of a batch is computed once. A batch that fails is halved
-    until the row that causes the failure is alone; after an out-of-memory error later batches stay small.
+    until the row that causes the failure is alone (`Isolation`); where memory ran out, later batches stay small.
     `continuous` selects continuous batching, for long outputs of very different lengths on a GPU; `paging` sets
     fields of transformers' `ContinuousBatchingConfig`.
     """
@@ -54,13 +56,15 @@ class TransformersEngine:
         """Yield completions when their request or their batch finishes."""
         ids = [prompt.ids for prompt in prompts]
         left = set(range(len(ids)))
+        for index in [index for index, row in enumerate(ids) if not self._is_usable(row)]:
+            left.discard(index)
+            yield _failed(index, len(ids[index]), UNUSABLE_PROMPT)
         if self._continuous:
             for completion in self._generate_continuously(ids, sampling):
                 left.discard(completion.index)
                 yield completion
         # Static batches compute the rows that continuous batching has not done: it does not support every model.
-        for batch in self._batches(ids, sorted(left), sampling.max_new_tokens):
-            yield from self._generate_batch(batch, ids, sampling)
+        yield from self._generate_rows(sorted(left), ids, sampling)
 
     def close(self) -> None:
         """Do nothing: the model belongs to the caller."""
@@ -75,9 +79,12 @@ class TransformersEngine:
         config = generation_config(sampling, self._loaded.tokenizer.pad_token_id)
         managed = manager_of(generation_config=config, continuous_batching_config=settings)
         with own_settings_ignored(self._loaded.model), managed as manager:
-            for index, row in enumerate(ids):
-                manager.add_request(list(row), request_id=str(index), max_new_tokens=sampling.max_new_tokens)
-            left, finished_at = len(ids), time.monotonic()
+            rows = [index for index, row in enumerate(ids) if self._is_usable(row)]
+            for index in rows:
+                manager.add_request(
+                    list(ids[index]), request_id=str(index), max_new_tokens=sampling.max_new_tokens
+                )
+            left, finished_at = len(rows), time.monotonic()
             while left and (manager.is_running() or not manager.output_router.output_queue.empty()):
                 result = manager.get_result(timeout=_POLL_SECONDS)
                 if result is None or not result.is_finished():
@@ -104,30 +111,35 @@ class TransformersEngine:
         if batch:
             yield batch
 
-    def _generate_batch(
-        self, batch: list[int], ids: Sequence[_Ids], sampling: Sampling
+    def _generate_rows(
+        self, rows: Sequence[int], ids: Sequence[_Ids], sampling: Sampling
     ) -> Iterator[Completion]:
         started = time.monotonic()
-        failure = None
+        simplest = [(self._loaded.tokenizer.eos_token_id or 0,)]
+        isolation: Isolation[int, list[int]] = Isolation(
+            lambda batch: self._call_in_memory(batch, ids, sampling),
+            lambda: self._call([0], simplest, replace(sampling, max_new_tokens=1)),
+            "generate",
+        )
+        for batch in self._batches(ids, rows, sampling.max_new_tokens):
+            for part, generated, failure in isolation.run(batch):
+                now = time.monotonic()
+                seconds, started = (now - started) / len(part), now
+                if failure is not None:
+                    yield _failed(part[0], len(ids[part[0]]), failure)
+                    continue
+                for index, row in zip(part, generated, strict=True):
+                    yield self._completion(index, row, len(ids[index]), sampling, seconds)
+
+    def _call_in_memory(self, batch: list[int], ids: Sequence[_Ids], sampling: Sampling) -> list[list[int]]:
+        """Call the model. If memory runs out, later batches are half as large."""
         try:
-            generated = self._call(batch, ids, sampling)
-        except Exception as error:  # out of memory, or an input that the model cannot take
-            failure = first_line(error)
-            if "out of memory" in str(error):
+            return self._call(batch, ids, sampling)
+        except Exception as error:
+            if is_out_of_memory(error):
                 width = max(len(ids[index]) for index in batch) + sampling.max_new_tokens
                 self._tokens_per_batch = len(batch) * width // 2
-        # Outside the handler: the traceback would keep the tensors of the failed batch alive.
-        if failure is not None and len(batch) > 1:
-            middle = len(batch) // 2
-            yield from self._generate_batch(batch[:middle], ids, sampling)
-            yield from self._generate_batch(batch[middle:], ids, sampling)
-            return
-        if failure is not None:
-            yield _failed(batch[0], len(ids[batch[0]]), failure)
-            return
-        seconds = (time.monotonic() - started) / len(batch)
-        for index, row in zip(batch, generated, strict=True):
-            yield self._completion(index, row, len(ids[index]), sampling, seconds)
+            raise
 
     def _call(self, batch: list[int], ids: Sequence[_Ids], sampling: Sampling) -> list[list[int]]:
         import torch
@@ -169,6 +181,11 @@ class TransformersEngine:
         return {"past_key_values": cache}
 
     # -- both ways ---------------------------------------------------------------------------------------
+
+    def _is_usable(self, row: _Ids) -> bool:
+        """Return whether the model knows all tokens: on a GPU, an unknown one would end all work of the process."""
+        vocabulary = int(self._loaded.model.get_input_embeddings().weight.shape[0])
+        return bool(row) and 0 <= min(row) <= max(row) < vocabulary
 
     def _completion(
         self, index: int, ids: Sequence[int], prompt_tokens: int, sampling: Sampling, seconds: float

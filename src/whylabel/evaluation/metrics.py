@@ -40,12 +40,17 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Shares of all rows by status; `reasoning_cut` and `label_forced`: the model did not write the label marker."""
+    """Shares of all rows by status.
+
+    `reasoning_cut` and `label_forced`: the model did not write the label marker. `reasoning_failed`: mode `adaptive`
+    answered without the reasoning that it had asked for.
+    """
 
     reasoning_cut: float
     label_forced: float
     truncated: float
     failed: float
+    reasoning_failed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +288,7 @@ def rates_of(predictions: Sequence[Prediction]) -> Rates:
         label_forced=counts["label_forced"] / n,
         truncated=counts["truncated"] / n,
         failed=counts["failed"] / n,
+        reasoning_failed=counts["reasoning_failed"] / n,
     )
 
 

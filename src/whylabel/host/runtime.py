@@ -72,6 +72,14 @@ def _keep_freed_memory() -> None:
         pass  # another libc: nothing to tune
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out, of a device or of the machine: less at once may work."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of a library's message, or the error's name."""
     lines = str(error).strip().splitlines()

@@ -4,7 +4,7 @@
 - `reasoned`: a reasoning is written, then the label is scored after it;
 - `vote`: several reasonings are sampled, and the probabilities after each are averaged;
 - `blend`: the log-probabilities of fast and reasoned are interpolated;
-- `adaptive`: fast, but reasoned if the two best labels of fast are close.
+- `adaptive`: fast, but reasoned if the two best labels of fast are close (and fast all the same if that fails).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whylabel.engines.base import Completion, Engine, Sampling
-from whylabel.host.runtime import first_line
+from whylabel.engines.isolation import Isolation
 from whylabel.models.load import LoadedModel
 from whylabel.prediction.card import ModelCard
 from whylabel.prediction.scoring import DecisionScorer, LabelScorer, probabilities
@@ -32,7 +32,8 @@ class Answer:
     """The result for one text: `log_scores` of the labels in label order, before the mode's temperature.
 
     If a text may have several labels, they are the log-odds of each label.
-    `log_scores` is None if the text could not be scored; `error` is the reason.
+    `log_scores` is None if the text could not be scored; `error` is the reason. With the status `reasoning_failed`
+    the scores are those without a reasoning, and `error` is why there is none.
     """
 
     log_scores: NDArray[np.float64] | None
@@ -49,6 +50,11 @@ class Reader:
     def __init__(self, loaded: LoadedModel, card: ModelCard, prompts: Prompts, engine: Engine) -> None:
         self._card, self._prompts, self._engine = card, prompts, engine
         self._scorer, self._prompt = _scoring(loaded, card, prompts)
+        self._isolation: Isolation[Sequence[int], NDArray[np.float64]] = Isolation(
+            lambda part: list(self._scorer.log_scores(part)),
+            lambda: self._scorer.log_scores([[self._prompts.eos_id]]),
+            "score labels",
+        )
 
     def read(self, texts: Sequence[str], modes: Collection[Mode]) -> dict[Mode, list[Answer]]:
         """Return an answer for every mode and text; results that several modes need are computed once."""
@@ -107,7 +113,13 @@ class Reader:
         found = [self._calibrated("fast", answer) for answer in fast]
         for place, answer in zip(close, again, strict=True):
             spent = fast[place].seconds + answer.seconds
-            found[place] = replace(self._calibrated("reasoned", answer), seconds=spent)
+            if answer.log_scores is None:
+                # The fast answer is valid, if less sure than it was meant to be.
+                found[place] = replace(
+                    found[place], status="reasoning_failed", error=answer.error, seconds=spent
+                )
+            else:
+                found[place] = replace(self._calibrated("reasoned", answer), seconds=spent)
         return found
 
     def _calibrated(self, mode: Mode, answer: Answer) -> Answer:
@@ -119,17 +131,22 @@ class Reader:
 
     def _after_reasonings(self, texts: Sequence[str], temperature: float, seed: int = 0) -> list[Answer]:
         completions = self._write(texts, temperature, seed)
-        answers = self._score(
-            [
-                self._prompts.after_reasoning(text, completion.text)
-                for text, completion in zip(texts, completions, strict=True)
-            ]
-        )
-        return list(map(self._reasoned_answer, completions, answers))
+        written = [
+            self._prompts.after_reasoning(text, completion.text)
+            for text, completion in zip(texts, completions, strict=True)
+            if completion.finish != "error"
+        ]
+        scored = iter(self._score(written))
+        return [
+            Answer(None, error=completion.error)
+            if completion.finish == "error"
+            else self._reasoned_answer(completion, next(scored))
+            for completion in completions
+        ]
 
     def _reasoned_answer(self, written: Completion, scored: Answer) -> Answer:
-        if written.finish == "error" or scored.log_scores is None:
-            return Answer(None, error=written.error or scored.error)
+        if scored.log_scores is None:
+            return Answer(None, error=scored.error)
         return Answer(
             scored.log_scores,
             reasoning=written.text,
@@ -155,15 +172,10 @@ class Reader:
 
     def _rows(self, prompts: Sequence[Sequence[int]]) -> list[NDArray[np.float64] | str]:
         """Return the log-scores of every prompt, or the reason why it has none."""
-        if not prompts:
-            return []
-        try:
-            return list(self._scorer.log_scores(prompts))
-        except Exception as error:  # out of memory, or an input that the model cannot take
-            if len(prompts) == 1:
-                return [first_line(error)]
-        middle = len(prompts) // 2
-        return [*self._rows(prompts[:middle]), *self._rows(prompts[middle:])]
+        rows: list[NDArray[np.float64] | str] = []
+        for _, scores, failure in self._isolation.run(list(prompts)) if prompts else ():
+            rows += scores if failure is None else [failure]
+        return rows
 
     def _status(self, completion: Completion) -> Status:
         if completion.finish == "length":

@@ -141,6 +141,7 @@ class TrainedClassifier:
             status=status,
             seconds=answer.seconds,
             tokens=answer.tokens,
+            error=answer.error,
         )
 
 

@@ -163,6 +163,11 @@ def rate_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
             )
         if rates.get("truncated"):
             yield f"{percent(rates['truncated'])} of the texts were trimmed to fit the {name}."
+        if rates.get("reasoning_failed"):
+            yield (
+                f"{percent(rates['reasoning_failed'])} of the texts were to get a reasoning that failed: the {name}"
+                " answered without it."
+            )
         if rates.get("failed"):
             yield f"{percent(rates['failed'])} of the {name}'s predictions failed; they count as wrong."
 

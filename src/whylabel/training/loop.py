@@ -17,6 +17,7 @@ from typing import Any
 from whylabel.errors import ModelError
 from whylabel.host.atomic import whole_file
 from whylabel.host.progress import progress, say
+from whylabel.host.runtime import is_out_of_memory
 from whylabel.models.flops import Flops
 from whylabel.models.load import LoadedModel, pick_dtype
 from whylabel.recipe import TrainingConfig
@@ -280,7 +281,7 @@ class _Loop:
         try:
             yield
         except RuntimeError as error:
-            if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+            if not is_out_of_memory(error):
                 raise
             tokens, half = sum(map(len, batch)), self._config.tokens_per_batch // 2
             parts = f"{len(batch)} rows of {tokens:,} tokens at once"
