@@ -63,6 +63,46 @@ def test_what_was_trained_in_bf16_is_saved_as_what_predicts(tiny_model_folder, t
     assert torch.equal(loaded.model(ids).logits, again(ids).logits)
 
 
+def test_a_trained_model_is_checked_and_selected_in_the_arithmetic_that_is_deployed(
+    tiny_model_folder, tmp_path, monkeypatch
+):
+    """As on a GPU, where weights are trained in float32 and predict in bf16."""
+    from whylabel.prediction.scoring import LabelScorer
+
+    def pick(dtype, device, *, training=False):
+        return (torch.float32 if dtype == "float32" or training else torch.bfloat16), "as a GPU does"
+
+    monkeypatch.setattr("whylabel.models.load.pick_dtype", pick)
+    monkeypatch.setattr("whylabel.training.loop.pick_dtype", pick)
+    computed = []
+    real = LabelScorer.log_scores
+
+    def noted(scorer, prompts):
+        model = scorer._loaded.model
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([[5, 6]])).logits
+        computed.append((str(model.dtype), str(logits.dtype)))
+        return real(scorer, prompts)
+
+    monkeypatch.setattr(LabelScorer, "log_scores", noted)
+    loaded = load(str(tiny_model_folder), device="cpu", dtype="float32")
+    recipe = override_recipe(RECIPE, training__max_steps=2, training__selection={"steps": 1})
+    rows = list(labelled(False))
+    card, _ = train_classifier(
+        loaded, rows, LABELS, recipe, target="label", title="t", checkpoints=tmp_path / "c", lineage={},
+        validation=rows[:4],
+    )  # fmt: skip
+    assert set(computed) == {("torch.float32", "torch.bfloat16")}, "weights in float32, arithmetic in bf16"
+    computed.clear()
+    save_checked(loaded, card, rows, tmp_path / "model")
+    assert set(computed) == {("torch.bfloat16", "torch.bfloat16")}
+    assert {str(loaded.model.dtype), str(load(str(tmp_path / "model"), device="cpu").model.dtype)} == {
+        "torch.bfloat16"
+    }
+    exact = load(str(tmp_path / "model"), device="cpu", dtype="float32")
+    assert "torch.float32" in str(exact.model.dtype), "the file keeps what was trained"
+
+
 def test_a_text_too_long_to_train_on_is_an_error_or_trimmed(tiny_model_folder, tmp_path):
     loaded = load(str(tiny_model_folder), device="cpu")
     long = [Example("long-one", "grey " * 2000, "sad"), *labelled(False)]

@@ -10,7 +10,7 @@ from whylabel.pipeline.job import Job, StageResult
 
 def reasoner_stage(job: Job) -> StageResult:
     """Train the reasoner on reasoning rows, save it, and evaluate it on held-out rows (the gate)."""
-    from whylabel.models.load import load, save
+    from whylabel.models.load import as_deployed, load, save
     from whylabel.stages import reasoner
     from whylabel.text.prompts import Prompts
 
@@ -26,13 +26,14 @@ def reasoner_stage(job: Job) -> StageResult:
     )
     # The tokenizer has new tokens now, which the earlier prompts do not know.
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style, end_ids=loaded.end_ids)
-    measured, written = reasoner.gate(
-        loaded, prompts, held_out, max_new_tokens=recipe.augment.sampling.max_new_tokens
-    )
     with whole_folder(run.reasoner_model) as aside:
         card = {"format": 1, "role": "reasoner", "prompt_style": recipe.prompt_style}
         save(loaded, aside, {**card, "lineage": job.lineage(base_name)})
     content = model_fingerprint(str(run.reasoner_model))
+    # The gate comes after saving: it measures what augment will use.
+    measured, written = reasoner.gate(
+        as_deployed(loaded), prompts, held_out, max_new_tokens=recipe.augment.sampling.max_new_tokens
+    )
     del loaded
     base = load(base_name, device=recipe.device)
     recovery = reasoner.answer_recovery(base, Prompts(base.tokenizer), written, seed=recipe.seed)

@@ -18,7 +18,7 @@ import numpy as np
 
 from whylabel.errors import ModelError, RecipeError
 from whylabel.host.progress import say
-from whylabel.models.load import LoadedModel, prepare_for_training, save
+from whylabel.models.load import LoadedModel, as_deployed, prepare_for_training, save
 from whylabel.prediction.calibration import LEAST_ROWS, Calibration, calibrate, default_mode
 from whylabel.prediction.card import MODES, ModelCard, Vote
 from whylabel.prediction.multi_label import multi_label_of, sigmoid
@@ -247,17 +247,18 @@ def reasoning_budget(prompts: Prompts, reasonings: Sequence[str]) -> int:
 def save_checked(
     loaded: LoadedModel, card: ModelCard, rows: Sequence[Example | ReasonedExample], folder: Path
 ) -> None:
-    """Save the model, load it again from disk and let it predict five rows.
+    """Save the model, load it again from disk and let it predict five rows, in the arithmetic that is deployed.
 
-    Raises `ModelError` if the loaded model differs from the trained one, or writes only empty reasonings.
+    The model in memory is converted to that arithmetic, too. Raises `ModelError` if the loaded model differs from the
+    trained one, or writes only empty reasonings.
     """
     save(loaded, folder, card.to_json())
+    as_deployed(loaded)
     texts = [(row.id, row.text) for row in rows[:_RELOADED_ROWS]]
     # The other modes are combinations of these.
     modes = [mode for mode in card.modes if mode in ("fast", "reasoned")]
     before = list(TrainedClassifier(loaded, card).predict_in_modes(texts, modes))
-    dtype = str(loaded.model.dtype).removeprefix("torch.")
-    reloaded = TrainedClassifier.from_folder(folder, device=str(loaded.device), dtype=dtype)
+    reloaded = TrainedClassifier.from_folder(folder, device=str(loaded.device))
     after = list(reloaded.predict_in_modes(texts, modes))
     same = all(
         first[mode].reasoning == second[mode].reasoning

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import ModelError
 from whylabel.host.atomic import whole_file
@@ -38,6 +38,9 @@ from whylabel.training.plan import Batch, Epochs, Plan, Step
 from whylabel.training.processes import accelerator, from_first, shared
 from whylabel.training.ragged import attention, honours_ragged, ragged, ragged_attention, ragged_pays
 from whylabel.training.selection import Selection
+
+if TYPE_CHECKING:
+    import torch
 
 _SECONDS_BETWEEN_CHECKPOINTS = 300.0
 _STEPS_BETWEEN_NOTES = 5
@@ -324,18 +327,17 @@ class _Loop:
         self.model.config.use_cache = True
         try:
             # Reasonings are sampled with their own seed, and dropout must not continue from it.
-            with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
+            with (
+                torch.random.fork_rng([self._device] if self._device.type == "cuda" else []),
+                _arithmetic(self._device, pick_dtype("auto", self._device)[0]),
+            ):
                 yield
         finally:
             self.model.config.use_cache = False
             self.model.train()
 
     def _arithmetic(self) -> Any:
-        import torch
-
-        if self._autocast is None:
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=self._autocast)
+        return _arithmetic(self._device, self._autocast)
 
     def _attention(self) -> Any:
         from transformers.utils import is_flash_attn_2_available
@@ -365,3 +367,12 @@ class _Loop:
             return value
         found = torch.tensor(value, device=self._device, dtype=torch.float64)
         return float(self._accelerator.reduce(found, reduction="sum"))
+
+
+def _arithmetic(device: torch.device, dtype: torch.dtype | None) -> Any:
+    """Return the context in which weights in float32 compute in a shorter type; None and float32: as they are."""
+    import torch
+
+    if dtype in (None, torch.float32):
+        return nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
