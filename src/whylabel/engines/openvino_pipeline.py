@@ -23,7 +23,7 @@ _TOKENS_PER_STEP = 1024
 """Enough for matrix products at full speed. A step cannot be interrupted, so it must stay below a few seconds."""
 
 
-Ids = tuple[int, ...]
+Ids = Sequence[int]
 
 
 @dataclass(slots=True, eq=False)
@@ -191,7 +191,7 @@ def _is_done(row: Row) -> bool:
 
 def _shared_prefix(prompts: Sequence[Ids]) -> Ids:
     # A prefix that the smallest and the largest prompt share is shared by all prompts between them.
-    first, last = min(prompts), max(prompts)
+    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))
     for place, (one, other) in enumerate(zip(first, last, strict=False)):
         if one != other:
             return first[:place]

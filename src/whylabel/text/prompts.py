@@ -24,12 +24,13 @@ characters.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from whylabel.errors import ModelError
+from whylabel.text.tokens import Tokens
 from whylabel.types import Form, Target
 
 if TYPE_CHECKING:
@@ -96,11 +97,15 @@ class Rendered:
     `weight` is the weight of the example in the loss.
     """
 
-    prompt_ids: tuple[int, ...]
-    completion_ids: tuple[int, ...]
+    prompt_ids: Sequence[int]
+    completion_ids: Sequence[int]
     label_start: int = 0
     label_end: int = 0
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompt_ids", Tokens(self.prompt_ids))
+        object.__setattr__(self, "completion_ids", Tokens(self.completion_ids))
 
     def __len__(self) -> int:
         """Return the number of tokens in prompt and completion."""
@@ -115,9 +120,12 @@ class Prompt:
     endpoint's tokenizer adds. `ids` and `rendered` are empty if the tokenizer of the endpoint's model is not known.
     """
 
-    ids: tuple[int, ...]
+    ids: Sequence[int]
     text: str = ""
     rendered: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", Tokens(self.ids))
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,7 @@ class Prompts:
         """Return the reasoner's prompt for a text, with its label or without (None)."""
         request = reasoner_request(f"{text}\n{self.question}", label, self.style)
         plain_text = endpoint_prompt(text, self.question, label).text
-        return Prompt(tuple(self._prompt(request)), plain_text, self._rendered(request))
+        return Prompt(self._prompt(request), plain_text, self._rendered(request))
 
     def classifier(self, text: str, form: Form) -> list[int]:
         """Return the prompt that asks for a text's label, reasoning, or both, in the order of the form."""
@@ -176,7 +184,7 @@ class Prompts:
     def reasoner_example(self, question: str, answer: str, reasoning: str) -> Rendered:
         """Return a training example of stage 1."""
         completion = [*self._plain(self._with_leading_blank(reasoning)), self.eos_id]
-        return Rendered(tuple(self.reasoner(question, answer)), tuple(completion))
+        return Rendered(self.reasoner(question, answer), completion)
 
     def classifier_example(
         self, text: str, label: str, reasoning: str | None, form: Form | None = None, weight: float = 1.0
@@ -186,9 +194,9 @@ class Prompts:
         Raises `ValueError` if the form needs a reasoning and `reasoning` is None.
         """
         form = form or ("label" if reasoning is None else "reasoning_label")
-        prompt, answer = tuple(self.classifier(text, form)), self.label_ids(label, form)
+        prompt, answer = self.classifier(text, form), self.label_ids(label, form)
         if form == "label":
-            return Rendered(prompt, tuple(answer), 0, len(answer), weight)
+            return Rendered(prompt, answer, 0, len(answer), weight)
         if reasoning is None:
             raise ValueError(f"the form {form} needs a reasoning")
         if form == "reasoning_label":
@@ -205,8 +213,8 @@ class Prompts:
         examples = []
         for label, yes in applies.items():
             answer = [*self.decision_answer(yes), self.eos_id]
-            prompt = (*prefix, *self.decision_question(label))
-            examples.append(Rendered(prompt, tuple(answer), 0, len(answer)))
+            prompt = [*prefix, *self.decision_question(label)]
+            examples.append(Rendered(prompt, answer, 0, len(answer)))
         return examples
 
     def decision_answer(self, applies: bool) -> list[int]:

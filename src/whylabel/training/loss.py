@@ -75,7 +75,7 @@ def padded(
     ids = np.full((len(rows), width), pad_id, dtype=np.int64)
     supervised = np.zeros((len(rows), width), dtype=bool)
     for place, row in enumerate(rows):
-        ids[place, : len(row)] = (*row.prompt_ids, *row.completion_ids)
+        ids[place, : len(row)] = np.concatenate([row.prompt_ids, row.completion_ids])
         # The output before a token predicts it.
         supervised[place, len(row.prompt_ids) - 1 : len(row) - 1] = True
     return _inputs({"input_ids": ids}, supervised, rows, weights, device)
@@ -83,7 +83,8 @@ def padded(
 
 def packed(rows: Sequence[Rendered], weights: Sequence[NDArray[np.float64]], device: torch.device) -> Inputs:
     """Return the examples concatenated in a single row; positions restart at 0 for each example."""
-    ids = np.concatenate([[*row.prompt_ids, *row.completion_ids] for row in rows])[None]
+    parts = [part for row in rows for part in (row.prompt_ids, row.completion_ids)]
+    ids = np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])[None]
     positions = np.concatenate([np.arange(len(row)) for row in rows])[None]
     supervised = np.zeros(ids.shape, dtype=bool)
     start = 0
