@@ -10,7 +10,8 @@ from pathlib import Path
 from whylabel.errors import ModelError
 from whylabel.host.atomic import folder_asides
 from whylabel.host.takeover import check_folder
-from whylabel.models.load import CARD, find, read_card, refuse_own_code
+from whylabel.models.load import CARD, find, read_card
+from whylabel.models.refusals import refuse_encoder_decoder, refuse_own_code, refuse_part
 
 _GGUF_MAGIC = b"GGUF"
 # What transformers and whylabel write into a model folder.
@@ -38,6 +39,7 @@ def check_model(name: str, setting: str) -> None:
 
 
 def _check_gguf(file: Path) -> None:
+    refuse_part(file)
     with file.open("rb") as content:
         if content.read(len(_GGUF_MAGIC)) != _GGUF_MAGIC:
             raise ModelError("This file is no GGUF file.", fix="name a folder, a GGUF file or a hub id")
@@ -51,10 +53,29 @@ def _check_folder(folder: Path) -> None:
     if not isinstance(config, dict):
         raise ModelError("config.json holds no settings.", fix="copy the model again")
     refuse_own_code(config, str(folder))
+    refuse_encoder_decoder(config, str(folder))
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
             "The folder holds no weights (no *.safetensors).",
             fix="save the model with safe_serialization=True: other formats can run code, and are not read",
+        )
+    _check_shards(folder)
+
+
+def _check_shards(folder: Path) -> None:
+    """Raise `ModelError` if a file that the index of the weights names is missing."""
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file() or not index.is_file():
+        return
+    try:
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(f"{index.name} cannot be read.", fix="copy the model again") from None
+    missing = sorted(name for name in named if not (folder / name).is_file())
+    if missing:
+        raise ModelError(
+            f"{len(missing)} of the {len(named)} files with its weights are missing: {', '.join(missing[:3])}.",
+            fix="copy or download the whole model again",
         )
 
 

@@ -8,23 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import ModelError
 from whylabel.host.runtime import first_line, prepare_process
+from whylabel.models.refusals import refuse_part
+from whylabel.models.weights import check_tokenizer, check_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return the de-quantised model (fp32) and tokenizer of a GGUF file, as an ordinary model."""
+    """Return the de-quantised model (fp32) and tokenizer of a GGUF file, as an ordinary model.
+
+    Raises `ModelError` if it cannot be read, does not hold all weights, or is one part of several.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     prepare_process()
     place: dict[str, Any] = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
+        refuse_part(path, _parts(path))
         tokenizer = AutoTokenizer.from_pretrained(**place)
-        packed = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+        packed, found = AutoModelForCausalLM.from_pretrained(
+            **place, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except ModelError:
+        raise
     except Exception as error:  # transformers' GGUF reader raises many types of errors
         raise ModelError(f"The GGUF file cannot be read: {first_line(error)}", where=str(path)) from error
+    check_weights(found, str(path))
+    check_tokenizer(packed, tokenizer, str(path))
     # transformers refuses to save a model read from GGUF, but saves a new model with the same weights.
     values = packed.config.to_dict()
     values.pop("quantization_config", None)
@@ -34,3 +46,11 @@ def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     del packed
     gc.collect()
     return model, tokenizer
+
+
+def _parts(path: Path) -> int:
+    """Return of how many parts the file is one, by its header."""
+    from gguf import GGUFReader
+
+    field = GGUFReader(path).fields.get("split.count")
+    return 1 if field is None else int(field.contents())

@@ -1,13 +1,14 @@
 """Base models and trained models: find, check, load, prepare, save.
 
 A model name is the default model's name, a hub id, a local folder or a GGUF file. Only safetensors and JSON
-are read; a model with its own code is refused.
+are read; a model with its own code is refused, and one that is not there whole.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,8 @@ from whylabel.host.runtime import first_line, prepare_process
 from whylabel.models.decoding import named_ends, own_generation_config, set_ends
 from whylabel.models.gguf import load_gguf
 from whylabel.models.packaged import PACKAGED_MODELS, cached_model, is_cached, pull
+from whylabel.models.refusals import ADAPTER, refuse_adapter, refuse_other_kinds, refuse_own_code
+from whylabel.models.weights import check_tokenizer, check_weights
 from whylabel.text.prompts import LABEL_MARKER, PAD_TOKEN
 
 if TYPE_CHECKING:
@@ -28,9 +31,6 @@ if TYPE_CHECKING:
 
 CARD = "whylabel.json"
 """The file that whylabel adds to a plain Hugging Face model folder."""
-
-_FORBIDDEN_KEYS = ("auto_map", "_attn_implementation_internal", "_experts_implementation_internal")
-"""Settings of a model that would run code of its own."""
 
 
 @dataclass
@@ -76,11 +76,11 @@ class ModelSource:
     @property
     def is_gguf(self) -> bool:
         """Whether it is a single GGUF file."""
-        return self.source.endswith(".gguf")
+        return is_gguf(self.source)
 
     def checked_source(self) -> str:
-        """Return the folder or hub id for another program. Raises `ModelError` if the model has its own code."""
-        _refuse_foreign_code(self.source)
+        """Return the folder or hub id for another program. Raises `ModelError` if the model is of a refused kind."""
+        _refuse_by_settings(self.source)
         return self.source
 
     def load(self) -> LoadedModel:
@@ -124,16 +124,23 @@ def find(name: str) -> str:
         return str(pull(name))
     path = expanded(name)
     if path.exists():
+        if path.is_dir() and (path / ADAPTER).exists():
+            refuse_adapter(path / ADAPTER, str(path))
         if path.is_dir() and not (path / "config.json").exists():
             raise ModelError("The folder holds no model (no config.json).", where=str(path))
         return str(path)
-    looks_like_path = name.startswith((".", "/", "~")) or name.endswith(".gguf") or name.count("/") != 1
+    looks_like_path = name.startswith((".", "/", "~")) or is_gguf(name) or name.count("/") != 1
     if looks_like_path:
         raise ModelError(
             f"There is no model {name!r}.",
             fix=f"name a folder, a GGUF file, a hub id (owner/name) or one of: {', '.join(PACKAGED_MODELS)}",
         )
     return name
+
+
+def is_gguf(source: str) -> bool:
+    """Return whether a model is a GGUF file, by its name."""
+    return source.lower().endswith(".gguf")
 
 
 def token_counter(name: str) -> Callable[[str], int] | None:
@@ -159,10 +166,7 @@ def load(name: str, *, device: str = "auto", dtype: str = "auto") -> LoadedModel
     source = find(name)
     place = pick_device(device)
     kind = pick_dtype(dtype, place)[0]
-    if source.endswith(".gguf"):
-        model, tokenizer = load_gguf(Path(source))
-    else:
-        model, tokenizer = _load_pretrained(source)
+    model, tokenizer = load_gguf(Path(source)) if is_gguf(source) else _load_pretrained(source)
     return LoadedModel(model.to(device=place, dtype=kind).eval(), tokenizer, name)
 
 
@@ -280,19 +284,22 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def _load_pretrained(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    try:
-        _refuse_foreign_code(source)
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    config = _load_config(source)
+    with _as_model_error(source):
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, config=config, trust_remote_code=False, use_safetensors=True, dtype="auto"
+        model, found = AutoModelForCausalLM.from_pretrained(
+            source,
+            config=config,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype="auto",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
-    except ModelError:
-        raise
-    except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError ...
-        raise not_found(source, error) from error
+    check_weights(found, source)
+    check_tokenizer(model, tokenizer, source)
     return model, tokenizer
 
 
@@ -300,50 +307,52 @@ def _load_config(source: str) -> PreTrainedConfig:
     from transformers import AutoConfig
 
     prepare_process()
-    try:
-        if source.endswith(".gguf"):
+    with _as_model_error(source):
+        if is_gguf(source):
             path = Path(source)
             return AutoConfig.from_pretrained(str(path.parent), gguf_file=path.name)
-        _refuse_foreign_code(source)
-        return AutoConfig.from_pretrained(source, trust_remote_code=False)
-    except ModelError:
-        raise
-    except Exception as error:  # as in _load_pretrained
-        raise not_found(source, error) from error
+        _refuse_by_settings(source)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        refuse_other_kinds(config, source)
+        return config
 
 
 def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     prepare_process()
-    try:
-        _refuse_foreign_code(source)
+    with _as_model_error(source):
+        _refuse_by_settings(source)
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+
+
+@contextmanager
+def _as_model_error(source: str) -> Iterator[None]:
+    try:
+        yield
     except ModelError:
         raise
-    except Exception as error:  # as in _load_pretrained
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError ...
         raise not_found(source, error) from error
 
 
-def _refuse_foreign_code(source: str) -> None:
+def _refuse_by_settings(source: str) -> None:
+    """Raise `ModelError` for an adapter, and for a model with its own code: transformers would load other things."""
     from transformers.utils import cached_file
 
+    settings = cached_file(
+        source,
+        ADAPTER,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if settings is not None:
+        refuse_adapter(Path(settings), source)
     try:
         path = cached_file(source, "config.json")
     except OSError as error:
         raise not_found(source, error) from error
     refuse_own_code(json.loads(Path(path).read_text(encoding="utf-8")), source)
-
-
-def refuse_own_code(config: Mapping[str, Any], source: str) -> None:
-    """Raise `ModelError` if a model's config names code that the model brings itself."""
-    found = [key for key in _FORBIDDEN_KEYS if key in config]
-    if found:
-        raise ModelError(
-            f"The model's config holds {', '.join(found)}: models with their own code are refused.",
-            where=source,
-            fix="use a model of an architecture that transformers knows",
-        )
 
 
 def not_found(source: str, error: Exception) -> ModelError:

@@ -96,7 +96,7 @@ def _base_model(recipe: Mapping[str, Any]) -> str:
     name = str(recipe.get("base_model") or "unknown")
     name = _HUB_IDS.get(name, name)
     # Only the name of a local file: the card must not reveal paths on the disk of whoever trained the model.
-    local = name.startswith((".", "/", "~")) or name.endswith(".gguf") or Path(name).exists()
+    local = name.startswith((".", "/", "~")) or name.lower().endswith(".gguf") or Path(name).exists()
     return Path(name).name if local else name
 
 

@@ -1,0 +1,93 @@
+"""Kinds of models that are refused by name, from their settings alone, and what to use instead."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whylabel.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+ADAPTER = "adapter_config.json"
+USE_A_DECODER = (
+    "use a decoder-only language model: Llama, SmolLM, Qwen, Gemma, Phi, Mistral ... (docs/models.md)"
+)
+
+_FORBIDDEN_KEYS = ("auto_map", "_attn_implementation_internal", "_experts_implementation_internal")
+"""Settings of a model that would run code of its own."""
+_PART = re.compile(r"-(\d+)-of-(\d+)\.gguf", re.IGNORECASE)
+
+
+def refuse_own_code(config: Mapping[str, Any], source: str) -> None:
+    """Raise `ModelError` if a model's config names code that the model brings itself."""
+    found = [key for key in _FORBIDDEN_KEYS if key in config]
+    if found:
+        raise ModelError(
+            f"The model's config holds {', '.join(found)}: models with their own code are refused.",
+            where=source,
+            fix="use a model of an architecture that transformers knows",
+        )
+
+
+def refuse_encoder_decoder(config: Mapping[str, Any], source: str) -> None:
+    """Raise `ModelError` if a model reads its input with an encoder, as T5 and BART do."""
+    if config.get("is_encoder_decoder"):
+        raise ModelError(
+            f"A model of type {config.get('model_type')!r} has an encoder and a decoder, which is not supported.",
+            where=source,
+            fix=USE_A_DECODER,
+        )
+
+
+def refuse_adapter(settings: Path, source: str) -> None:
+    """Raise `ModelError` for a model that is an adapter: `settings` is its adapter_config.json.
+
+    It holds changes to the weights of another model only.
+    """
+    base = "its base model"
+    with suppress(OSError, ValueError, KeyError, TypeError):  # it need not say which model it belongs to
+        base = json.loads(settings.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    raise ModelError(
+        f"This is an adapter ({ADAPTER}), not a model: it changes the weights of {base}.",
+        where=source,
+        fix=f'merge it into its base model: python -c "from peft import AutoPeftModelForCausalLM as Model; '
+        f"Model.from_pretrained('{source}').merge_and_unload().save_pretrained('merged')\", copy the tokenizer's "
+        "files beside it, and name the folder merged",
+    )
+
+
+def refuse_other_kinds(config: PreTrainedConfig, source: str) -> None:
+    """Raise `ModelError` if transformers knows no language model with such a config that writes text."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    refuse_encoder_decoder({**config.to_dict(), "model_type": config.model_type}, source)
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ModelError(
+            f"A model of type {config.model_type!r} does not write text: transformers has no causal language "
+            "model of this type.",
+            where=source,
+            fix=USE_A_DECODER,
+        )
+
+
+def refuse_part(file: Path, parts: int | None = None) -> None:
+    """Raise `ModelError` for one part of a split GGUF file; `parts` is the number that its header gives, if known."""
+    name = _PART.search(file.name)
+    if name is None and (parts or 1) == 1:
+        return
+    parts = parts or int(name[2] if name else 0)
+    if parts == 1:
+        return
+    first = _PART.sub(f"-00001-of-{parts:05}.gguf", file.name)
+    whole = _PART.sub(".gguf", file.name) if name else f"whole-{file.name}"
+    raise ModelError(
+        f"This is one of {parts} parts of a GGUF file: the others hold the rest of the weights.",
+        where=str(file),
+        fix=f"join them: llama-gguf-split --merge {first} {whole}, and name {whole}",
+    )
