@@ -250,13 +250,95 @@ def test_an_endpoint_that_refuses_row_after_row_from_the_start_ends_the_call():
     assert "augment.engine_options" in raised.value.fix
 
 
-def test_an_endpoint_of_another_format_ends_the_call_and_what_it_says_is_shown():
-    said = Reply(body={"error": {"message": "no credits left"}})
-    with fake_endpoint(lambda _number, _body: said) as endpoint:
+@pytest.mark.parametrize("body", ["<!DOCTYPE html>", '{"message": {"content": "hi"}}', '{"error": "odd"}'])
+def test_what_is_no_endpoint_ends_the_call_after_the_first_answers(body):
+    with fake_endpoint(lambda _number, _body: Reply(body=body)) as endpoint:
         rows = []
-        with pytest.raises(EngineError, match="20 rows in a row: .* OpenAI API: no credits left"):
+        with pytest.raises(EngineError, match="3 rows in a row: ") as raised:
             collect(rows, engine_for(endpoint, concurrency=1).generate(prompts(200), GREEDY))
-    assert len(rows) == len(endpoint.bodies) == 20
+    assert len(rows) == len(endpoint.bodies) == 3
+    assert rows[0].error in raised.value.what
+
+
+def test_what_stops_being_an_endpoint_ends_the_call():
+    with fake_endpoint(lambda number, body: answer(body) if number < 5 else Reply(body="<html>")) as endpoint:
+        rows = []
+        with pytest.raises(EngineError, match="20 rows in a row: .* OpenAI API: <html>"):
+            collect(rows, engine_for(endpoint, concurrency=1).generate(prompts(200), GREEDY))
+    assert [row.finish for row in rows] == ["stop"] * 5 + ["error"] * 20
+
+
+@pytest.mark.parametrize(("code", "said"), [(401, "OPENAI_API_KEY"), (402, "add credit"), (403, "may do")])
+def test_an_error_in_a_success_ends_the_call_like_its_status(code, said):
+    reported = Reply(body={"error": {"code": code, "message": "no credits left"}})
+    with fake_endpoint(lambda number, body: answer(body) if number == 0 else reported) as endpoint:
+        rows = []
+        with pytest.raises(
+            EngineError, match=f"error {code} in an answer with HTTP 200: no credits"
+        ) as raised:
+            collect(rows, engine_for(endpoint, concurrency=1).generate(prompts(200), GREEDY))
+    assert [row.finish for row in rows] == ["stop"]
+    assert len(endpoint.bodies) == 2
+    assert said in raised.value.fix
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": 429, "message": "slow down"}},
+        {"error": {"message": "Overloaded", "type": "overloaded_error"}},
+        {"choices": [{"message": {"content": "half"}, "finish_reason": "error", "error": {"code": 502}}]},
+        {"choices": [{"text": "half", "finish_reason": "insufficient_system_resource"}]},
+    ],
+)
+def test_an_error_in_a_success_that_may_pass_is_tried_again(body):
+    with fake_endpoint(lambda number, asked: Reply(body=body) if number < 2 else answer(asked)) as endpoint:
+        (row,) = engine_for(endpoint).generate(prompts(1), GREEDY)
+    assert (row.finish, row.text, len(endpoint.bodies)) == ("stop", ANSWER, 3)
+
+
+def test_a_refusal_fails_its_row_alone_whatever_its_status():
+    flagged = {"error": {"code": 403, "message": "flagged", "metadata": {"flagged_input": "x"}}}
+    replies = [Reply(403, flagged), Reply(body=flagged), Reply(400, {"error": {"code": "content_filter"}})]
+
+    def reply(number, body):
+        return answer(body) if number == 0 else replies[number % 3]
+
+    with fake_endpoint(reply) as endpoint:
+        rows = list(engine_for(endpoint, concurrency=1).generate(prompts(40), GREEDY))
+    assert [row.finish for row in rows] == ["stop"] + ["error"] * 39
+
+
+def test_a_firewall_before_the_endpoint_refuses_one_text():
+    page = Reply(403, "<html>", {"Content-Type": "text/html"})
+    with fake_endpoint(lambda number, body: page if number == 1 else answer(body)) as endpoint:
+        rows = list(engine_for(endpoint, concurrency=1).generate(prompts(3), GREEDY))
+        assert [row.finish for row in rows] == ["stop", "error", "stop"]
+    with fake_endpoint(lambda _number, _body: page) as endpoint, pytest.raises(EngineError, match="HTTP 403"):
+        list(engine_for(endpoint, concurrency=1).generate(prompts(3), GREEDY))
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ({"finish": "surprise"}, "surprise"),
+        ({"text": "<think>Maybe joy"}, "still thinking"),
+        ({"text": None, "finish": "length"}, "before its first word"),
+    ],
+)
+def test_an_endpoint_whose_answers_cannot_be_used_ends_the_call(said, error):
+    with fake_endpoint(lambda number, body: answer(body, **(said if number else {}))) as endpoint:
+        rows = []
+        with pytest.raises(EngineError, match=f"20 rows in a row: .*{error}"):
+            collect(rows, engine_for(endpoint, api="chat", concurrency=1).generate(prompts(200), GREEDY))
+    assert [row.finish for row in rows] == ["stop"] + ["error"] * 20
+    assert rows[-1].tokens == 5  # it was paid for
+
+
+def test_thinking_in_the_content_is_taken_off():
+    with fake_endpoint(lambda _number, body: answer(body, f"<think>Joy?</think>\n{ANSWER}")) as endpoint:
+        (row,) = engine_for(endpoint, api="chat").generate(prompts(1), GREEDY)
+    assert (row.text, row.finish) == (ANSWER, "stop")
 
 
 def test_rows_that_are_refused_after_an_answer_fail_alone():

@@ -13,7 +13,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from whylabel.engines.background import Background
-from whylabel.engines.base import Completion, Finish, Sampling
+from whylabel.engines.base import Completion, Sampling
+from whylabel.engines.openai_answers import read_answer
+from whylabel.engines.openai_errors import EndpointError
 from whylabel.engines.openai_options import OpenAIOptions
 from whylabel.errors import EngineError
 from whylabel.host.runtime import first_line
@@ -27,9 +29,13 @@ _CONNECT_SECONDS = 10.0
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 # Wrong address, key or model, or payment required: no row can succeed.
-_FATAL_STATUSES = (301, 302, 307, 308, 401, 402, 404, 405)
+_FATAL_STATUSES = (301, 302, 307, 308, 401, 402, 403, 404, 405, 410)
+# These may pass, as every status from 500 on may.
+_PASSING_STATUSES = (408, 409, 425, 429)
 # If the endpoint is broken or rejects the request format, every row fails: stop instead of trying all rows.
 _MAX_FAILURES_IN_A_ROW = 20
+# What does not answer as an endpoint does from the start is none.
+_MAX_UNREADABLE_AT_FIRST = 3
 _SHOWN_CHARACTERS = 300
 
 
@@ -55,14 +61,14 @@ class OpenAIEngine:
     def __init__(self, options: OpenAIOptions, *, key: str | None = None) -> None:
         self._options = options
         self._key = key or options.key()
-        self._failed_in_a_row = 0
+        self._failed_in_a_row = self._unreadable_at_first = 0
         self._has_answered = False
         self._background: Background[Completion] | None = None
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
         """Yield completions as they finish."""
         self.close()
-        self._failed_in_a_row = 0
+        self._failed_in_a_row = self._unreadable_at_first = 0
         background = Background[Completion](lambda put: self._work(prompts, sampling, put))
         self._background = background
         try:
@@ -145,30 +151,46 @@ class OpenAIEngine:
         except httpx2.HTTPError as error:
             what = self._redacted(first_line(error))
             raise _RetryableError(f"the connection was lost ({what})") from None
-        if not response.is_success:
-            return self._handle_refusal(response, index, prompt)
-        return self._completion(response, index, prompt, time.monotonic() - started)
+        try:
+            return self._completion(response, index, body, prompt, time.monotonic() - started)
+        except EndpointError as error:
+            return self._failed_row(error, response, index, prompt)
 
-    def _handle_refusal(self, response: httpx2.Response, index: int, prompt: Prompt) -> Completion:
-        status = response.status_code
-        what = f"HTTP {status}: {self._error_text(response)}"
-        if status == HTTPStatus.TOO_MANY_REQUESTS or response.is_server_error:
-            raise _RetryableError(what, retry_after=_retry_after(response.headers.get("retry-after", "")))
-        if status in _FATAL_STATUSES:
+    def _failed_row(
+        self, error: EndpointError, response: httpx2.Response, index: int, prompt: Prompt
+    ) -> Completion:
+        """Return the failed row. Raises if the request is to be sent again, or no row can succeed."""
+        # Redact before shortening, or half of a key at the cut would remain.
+        what = self._redacted(str(error))[:_SHOWN_CHARACTERS]
+        status = error.status
+        if error.refused:
+            self._failed_in_a_row += not self._has_answered
+        elif status is None:
+            self._failed_in_a_row += 1
+            self._unreadable_at_first += not self._has_answered
+        elif status in _PASSING_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            wait = _retry_after(response.headers.get("retry-after", ""))
+            raise _RetryableError(what, retry_after=max(wait, error.retry_after))
+        elif status in _FATAL_STATUSES and not self._is_about_the_row(response):
             raise self._endpoint_error(f"The endpoint {self._options.base_url} refuses: {what}", status)
-        return self._failed_row(index, prompt, what)
-
-    def _failed_row(self, index: int, prompt: Prompt, what: str) -> Completion:
-        # After the first answer a rejection concerns one row only, for example a text that is too long.
-        self._failed_in_a_row += not self._has_answered
+        else:
+            # After the first answer a rejection concerns one row only, for example a text that is too long.
+            self._failed_in_a_row += not self._has_answered or status == HTTPStatus.FORBIDDEN
         return _failed(index, prompt, what)
 
+    def _is_about_the_row(self, response: httpx2.Response) -> bool:
+        """Return whether a firewall before the endpoint has refused one text: it answers with a page."""
+        is_page = "json" not in response.headers.get("content-type", "json")
+        return self._has_answered and response.status_code == HTTPStatus.FORBIDDEN and is_page
+
     def _check_failures(self, last: Completion) -> None:
-        if self._failed_in_a_row >= _MAX_FAILURES_IN_A_ROW:
-            what = f"The endpoint {self._options.base_url} failed on {self._failed_in_a_row} rows in a row"
-            raise self._endpoint_error(
-                f"{what}: {last.error}", fix="correct what the message names, or augment.engine_options"
-            )
+        count = self._failed_in_a_row
+        if count < _MAX_FAILURES_IN_A_ROW and self._unreadable_at_first < _MAX_UNREADABLE_AT_FIRST:
+            return
+        what = f"The endpoint {self._options.base_url} failed on {count} rows in a row"
+        raise self._endpoint_error(
+            f"{what}: {last.error}", fix="correct what the message names, or augment.engine_options"
+        )
 
     # -- request bodies and answers ----------------------------------------------------------------------
 
@@ -190,32 +212,27 @@ class OpenAIEngine:
         return {key: value for key, value in body.items() if value is not None}
 
     def _completion(
-        self, response: httpx2.Response, index: int, prompt: Prompt, seconds: float
+        self, response: httpx2.Response, index: int, body: Mapping[str, Any], prompt: Prompt, seconds: float
     ) -> Completion:
-        try:
-            answer = response.json()
-            choice = answer["choices"][0]
-            text = choice["message"]["content"] if self._options.api == "chat" else choice["text"]
-            usage = answer.get("usage") or {}
-            prompt_tokens = int(usage.get("prompt_tokens") or len(prompt.ids))
-            tokens = int(usage.get("completion_tokens") or 0)
-            reason, stop = choice.get("finish_reason"), choice.get("stop_reason")
-        except (ValueError, LookupError, TypeError, AttributeError):
-            what = f"the answer is not in the format of the OpenAI API: {self._error_text(response)}"
-            return self._failed_row(index, prompt, what)
-        self._failed_in_a_row, self._has_answered = 0, True
-        finishes: dict[str, Finish] = {"stop": "stop", "length": "length"}
-        finish = finishes.get(str(reason), "error")
+        """Return the completion that the response holds. Raises `EndpointError` if it holds none."""
+        limit = body.get("max_tokens") or body.get("max_completion_tokens")
+        answer = read_answer(response.content, status=response.status_code, token_limit=limit)
+        if answer.error is None:
+            self._failed_in_a_row, self._has_answered = 0, True
+        else:
+            self._failed_in_a_row += not (answer.refused and self._has_answered)
+        error = self._redacted(answer.error)[:_SHOWN_CHARACTERS] if answer.error else None
+        prompt_tokens = answer.prompt_tokens or len(prompt.ids)
         return Completion(
             index,
-            _encodable(str(text or "").strip()),
+            answer.text,
             prompt_tokens,
-            tokens,
-            finish,
+            answer.tokens,
+            answer.finish,
             seconds=seconds,
-            error=f"the endpoint ended the answer with {reason!r}" if finish == "error" else None,
-            stop_id=stop if isinstance(stop, int) else None,
-            cost=self._options.cost(prompt_tokens, tokens),
+            error=error,
+            stop_id=answer.stop_id,
+            cost=self._options.cost(prompt_tokens, answer.tokens),
         )
 
     # -- errors ------------------------------------------------------------------------------------------
@@ -226,15 +243,15 @@ class OpenAIEngine:
         options = self._options
         if status == HTTPStatus.UNAUTHORIZED:
             fix = f"export a valid key in the environment variable {options.api_key_variable}"
+        elif status == HTTPStatus.PAYMENT_REQUIRED:
+            fix = "add credit to the account of this key"
+        elif status == HTTPStatus.FORBIDDEN:
+            fix = f"check what the key may do, and the model name {options.model!r}"
         elif status is not None:
             fix = f"check the URL (most end in /v1), the model name {options.model!r} and api: {options.api}"
         return EngineError(
             what.rstrip(".") + ".", fix=f"{fix}; finished rows are kept, run the same command again"
         )
-
-    def _error_text(self, response: httpx2.Response) -> str:
-        # Redact before shortening, or half of a key at the cut would remain.
-        return self._redacted(_message(response))[:_SHOWN_CHARACTERS]
 
     def _redacted(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
@@ -262,19 +279,3 @@ def _retry_after(value: str) -> float:
         except (ValueError, OverflowError):
             return 0.0
     return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
-
-
-def _message(response: httpx2.Response) -> str:
-    """Return the message of an error response: OpenAI's `error.message`, FastAPI's `detail`, or the text."""
-    try:
-        answer = response.json()
-        message = answer.get("error") or answer.get("message") or answer.get("detail") or answer
-        message = message.get("message") or message if isinstance(message, dict) else message
-    except (ValueError, AttributeError):
-        message = response.text.strip() or response.reason_phrase
-    return _encodable(" ".join(str(message).split()))
-
-
-def _encodable(text: str) -> str:
-    """Return the text with `?` for lone surrogates: JSON can contain them, UTF-8 files cannot."""
-    return text.encode("utf-8", "replace").decode()
