@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import check_is_fitted
 
+from whylabel.data.classes import classes_from_json, classes_to_json
+from whylabel.data.given import SEVERAL, given_dataset, given_labels, given_texts, label_names
 from whylabel.errors import DataError, ModelError, RecipeError
-from whylabel.host.atomic import read_json, whole_folder, write_json
+from whylabel.host.atomic import as_written, read_json, whole_folder, write_json
+from whylabel.host.caller import as_found
+from whylabel.host.locks import one_at_a_time
 from whylabel.host.paths import expanded
 from whylabel.models.check import check_replaceable
 from whylabel.models.packaged import cache_folder
 from whylabel.pipeline import Pipeline
 from whylabel.recipe import Recipe, load_recipe, override_recipe
 from whylabel.run_folder import RunFolder
-from whylabel.types import Dataset, Example, Mode, Prediction, Target
+from whylabel.types import Dataset, Mode, Prediction, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from whylabel.prediction.trained import TrainedClassifier
+
 _CLASSES = "classes.json"
-_SEVERAL = "for several labels a text, run a recipe with task.type: multi_label (whylabel run RECIPE)"
+_AGAIN = "save the model again"
 
 
 class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -39,7 +46,13 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     `reasoner` names a ready reasoner (a folder, hub id or GGUF file); then none is trained. `recipe` (a `Recipe` or
     its path; default: the defaults of `whylabel recipe`) gives everything that is None here. `output` is a folder
     that keeps the run, so that an interrupted `fit` can continue; default: a temporary folder.
-    Works in `cross_val_score` and `Pipeline`.
+    `validation_fraction` (above 0, below 0.5) is the share of the texts that is not trained on but calibrates the
+    probabilities, if it is 20 texts or more; `training.selection` may use it, too. Default: every text is trained on,
+    and nothing is calibrated.
+
+    Texts are a list, a column, or a table of one column. Labels may be strings, numbers, booleans or dates, and come
+    back as they were given. Random numbers, logging and warnings of the caller are left as they were.
+    Works in `Pipeline`, `GridSearchCV`, `cross_val_score(n_jobs=2)` and the like; a fitted one can be pickled.
 
     >>> clf = ReasoningClassifier(question="Which emotion does the writer feel?")
     >>> clf.fit(texts, labels).predict(["I could not stop smiling."])  # doctest: +SKIP
@@ -57,6 +70,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         recipe: Recipe | str | Path | None = None,
         output: str | Path | None = None,
         random_state: int | None = None,
+        validation_fraction: float | None = None,
     ) -> None:
         self.base_model = base_model
         self.question = question
@@ -66,63 +80,72 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.recipe = recipe
         self.output = output
         self.random_state = random_state
+        self.validation_fraction = validation_fraction
 
-    def fit(self, X: Iterable[str], y: Iterable[Any]) -> ReasoningClassifier:  # noqa: N803
-        """Train on texts and their labels (strings, integers or booleans) and return self.
+    def fit(self, X: Any, y: Any) -> ReasoningClassifier:  # noqa: N803
+        """Train on texts and their labels and return self.
 
-        Raises `DataError` if a text is blank, the lengths differ or a text has a list of labels, `LabelError` for
-        fewer than two labels.
+        Raises `DataError`, with places, if a text or a label is missing, blank or not readable, if a text has a list
+        of labels, if the lengths differ, or if X or y is no column; `LabelError` for fewer than two labels.
         """
-        texts = _texts(X)
-        labels = np.asarray(_single(y))
+        texts, labels = given_texts(X), given_labels(y)
+        if len(getattr(y, "shape", ())) == 2:
+            warnings.warn(
+                "y is a table of one column, and one dimension was expected.", DataConversionWarning, 2
+            )
         if len(texts) != len(labels):
             raise DataError(f"There are {len(texts)} texts and {len(labels)} labels.")
-        self.classes_ = np.unique(labels)
-        examples = tuple(
-            Example(str(place), text, str(label))
-            for place, (text, label) in enumerate(zip(texts, labels.tolist(), strict=True))
-        )
-        with tempfile.TemporaryDirectory(prefix="whylabel-") as scratch:
-            self.model_ = self._train(
-                Dataset(train=examples), RunFolder(expanded(self.output) if self.output else scratch)
-            )
+        classes, places = _classes(labels)
+        names = label_names(classes)
+        recipe = self._recipe()
+        fraction = 0.0 if self.validation_fraction is None else recipe.data.validation_fraction
+        dataset = given_dataset(texts, [names[place] for place in places], fraction, recipe.seed)
+        with as_found(), tempfile.TemporaryDirectory(prefix="whylabel-") as scratch:
+            run = RunFolder(expanded(self.output) if self.output else scratch)
+            self.model_ = _train(recipe, dataset, run)
+        self.classes_ = classes
         return self
 
-    def predict(self, X: Iterable[str], mode: Mode | None = None) -> NDArray[Any]:  # noqa: N803
-        """Return the label of every text, in the type of the labels given to `fit`.
+    def predict(self, X: Any, mode: Mode | None = None) -> NDArray[Any]:  # noqa: N803
+        """Return the label of every text, as it was given to `fit`.
 
         `mode` is how the model answers; default: `model_.mode`. Raises `ModelError` for a mode that it does not have.
         """
         return np.asarray(self.classes_[self.predict_proba(X, mode).argmax(axis=1)])
 
-    def predict_proba(self, X: Iterable[str], mode: Mode | None = None) -> NDArray[np.float64]:  # noqa: N803
+    def predict_proba(self, X: Any, mode: Mode | None = None) -> NDArray[np.float64]:  # noqa: N803
         """Return the probability of every label, shape (texts, labels), columns in the order of `classes_`.
 
-        Raises `DataError` if a text is blank.
+        Raises `DataError`, with places, if a text is missing, blank or not readable, or if X is no column of texts.
         """
         check_is_fitted(self, "model_")
-        predictions = self.explain(X, mode or self.model_.mode)
+        predictions = self._predictions(given_texts(X), mode or self.model_.mode)
         for place, prediction in enumerate(predictions):
             if prediction.status == "failed":
                 raise DataError(f"Text {place} cannot be classified: {prediction.error}.")
-        order = [self.model_.labels.index(str(label)) for label in self.classes_.tolist()]
+        order = [self.model_.labels.index(name) for name in label_names(self.classes_)]
         rows = np.array([prediction.probabilities for prediction in predictions], dtype=np.float64)
         return np.asarray(rows.reshape(len(predictions), len(order))[:, order])
 
-    def explain(self, X: Iterable[str], mode: Mode | None = None) -> list[Prediction]:  # noqa: N803
-        """Return a prediction with label, probabilities and reasoning for every text. A blank text fails alone.
+    def explain(self, X: Any, mode: Mode | None = None) -> list[Prediction]:  # noqa: N803
+        """Return a prediction with label, probabilities and reasoning for every text; its label is a string.
 
-        Default of `mode`: a mode that writes a reasoning, if the model has one. If this is not the default of
-        `predict`, its labels may differ from those of `predict`.
+        A text that is missing, blank or not readable fails alone. Default of `mode`: a mode that writes a reasoning,
+        if the model has one. If this is not the default of `predict`, its labels may differ from those of `predict`.
         """
         check_is_fitted(self, "model_")
-        rows = [(str(place), text) for place, text in enumerate(_texts(X, blank_allowed=True))]
-        return list(self.model_.predict(rows, mode or self.model_.card.explaining_mode))
+        texts = given_texts(X, all_usable=False)
+        return self._predictions(texts, mode or self.model_.card.explaining_mode)
+
+    def _predictions(self, texts: list[str], mode: Mode) -> list[Prediction]:
+        with as_found():
+            return list(self.model_.predict([(str(place), text) for place, text in enumerate(texts)], mode))
 
     def save(self, folder: str | Path) -> None:
         """Save the fitted model as a plain model folder, for `load`, `whylabel predict` and transformers.
 
-        Raises `UsageError` if the folder holds anything but a saved model.
+        Raises `UsageError` if the folder holds anything but a saved model, `DataError` if the labels are of a type
+        that cannot be written.
         """
         from whylabel.models.load import save
 
@@ -130,9 +153,10 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         # A link is followed: the folder behind it is filled.
         place = Path(os.path.realpath(expanded(folder)))
         check_replaceable(place)
-        with whole_folder(place) as aside:
+        classes = classes_to_json(self.classes_)
+        with as_found(), whole_folder(place) as aside:
             save(self.model_.loaded, aside, self.model_.card.to_json())
-            write_json(aside / _CLASSES, self.classes_.tolist())
+            write_json(aside / _CLASSES, classes)
 
     @classmethod
     def load(cls, folder: str | Path) -> ReasoningClassifier:
@@ -154,9 +178,10 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             target=model.card.target,
         )
         fitted.model_ = model
-        fitted.classes_ = np.array(
-            read_json(classes, list, fix="save the model again") if classes.exists() else model.labels.names
-        )
+        fitted.classes_ = np.array(model.labels.names)
+        if classes.exists():
+            with as_written(classes, fix=_AGAIN):
+                fitted.classes_ = classes_from_json(read_json(classes, object, fix=_AGAIN))
         return fitted
 
     def __sklearn_tags__(self) -> Any:
@@ -164,23 +189,6 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         return tags
-
-    def _train(self, dataset: Dataset, run: RunFolder) -> Any:
-        from whylabel.prediction.trained import TrainedClassifier
-
-        recipe = self._recipe()
-        reasoned = recipe.classifier.target != "label"
-        if reasoned and recipe.reasoner.model is None:
-            recipe = override_recipe(recipe, reasoner__model=_shared_reasoner(recipe))
-        pipeline = Pipeline(recipe, run, dataset)
-        with run.locked():
-            pipeline.begin()
-            if reasoned:
-                pipeline.augment(frozenset({"failed"}) if run.failed_rows("augment") else frozenset())
-            pipeline.train_classifier()
-        if pipeline.failed_rows:
-            raise ModelError(f"The reasoner failed on {pipeline.failed_rows} texts.", fix="fit again")
-        return TrainedClassifier.from_folder(run.classifier_model, device=recipe.device)
 
     def _recipe(self) -> Recipe:
         recipe = self.recipe if isinstance(self.recipe, Recipe) else None
@@ -193,38 +201,52 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "task__name": self.name,
             "classifier__target": self.target,
             "reasoner__model": self.reasoner,
+            "data__validation_fraction": self.validation_fraction,
+        }
+        # A search over an array gives NumPy's own numbers and strings.
+        named = {
+            key: value.item() if isinstance(value, np.generic) else value for key, value in named.items()
         }
         given = {key: value for key, value in named.items() if value is not None}
         if recipe.task.type == "multi_label":
-            raise RecipeError("ReasoningClassifier gives each text one label.", fix=_SEVERAL)
+            raise RecipeError("ReasoningClassifier gives each text one label.", fix=SEVERAL)
         return override_recipe(recipe, **given, task__labels=None)
 
 
-def _single(labels: Iterable[Any]) -> list[Any]:
-    """Return the labels as a list. Raises `DataError` if one of them is itself a list of labels."""
-    found = list(labels)
-    for place, label in enumerate(found):
-        if isinstance(label, (list, tuple, set)) or getattr(label, "ndim", 0) > 0:
-            raise DataError(f"Text {place} has a list of labels, but it must have one label.", fix=_SEVERAL)
-    return found
+def _classes(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the distinct labels in their order, and for each label its place among them."""
+    try:
+        return np.unique(labels, return_inverse=True)
+    except TypeError:
+        kind = type(labels[0]).__name__
+        raise DataError(f"Labels of the type {kind} have no order.", fix="give strings or numbers") from None
+
+
+def _train(recipe: Recipe, dataset: Dataset, run: RunFolder) -> TrainedClassifier:
+    """Train and calibrate in a run folder, and return the model."""
+    from whylabel.prediction.trained import TrainedClassifier
+
+    reasoned = recipe.classifier.target != "label"
+    if reasoned and recipe.reasoner.model is None:
+        recipe = override_recipe(recipe, reasoner__model=_shared_reasoner(recipe))
+    pipeline = Pipeline(recipe, run, dataset)
+    with run.locked():
+        pipeline.begin()
+        if reasoned:
+            pipeline.augment(frozenset({"failed"}) if run.failed_rows("augment") else frozenset())
+        pipeline.train_classifier()
+    if pipeline.failed_rows:
+        raise ModelError(f"The reasoner failed on {pipeline.failed_rows} texts.", fix="fit again")
+    return TrainedClassifier.from_folder(run.classifier_model, device=recipe.device)
 
 
 def _shared_reasoner(recipe: Recipe) -> str:
-    """Return the folder of the reasoner of this recipe's stage 1; it is trained if it is not in the cache."""
+    """Return the folder of the reasoner of this recipe's stage 1; it is trained if it is not in the cache.
+
+    One process trains it, and others that need it wait.
+    """
     pipeline = Pipeline(recipe, RunFolder(cache_folder() / "reasoners" / "unknown"))
     run = RunFolder(cache_folder() / "reasoners" / pipeline.reasoner_fingerprint()[:16])
-    with run.locked():
+    with one_at_a_time(run.path), run.locked():
         Pipeline(recipe, run).train_reasoner()
     return str(run.reasoner_model)
-
-
-def _texts(texts: Iterable[str], *, blank_allowed: bool = False) -> list[str]:
-    if isinstance(texts, str):
-        raise DataError("This needs a list of texts, not one text.", fix="predict([text])")
-    found: Sequence[Any] = list(texts)
-    for place, text in enumerate(found):
-        if not isinstance(text, str):
-            raise DataError(f"Text {place} is a {type(text).__name__}, not a string.")
-        if not blank_allowed and not text.strip():
-            raise DataError(f"Text {place} is blank.", fix="leave it out")
-    return [str(text) for text in found]

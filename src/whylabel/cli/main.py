@@ -17,6 +17,7 @@ import traceback
 import click
 
 from whylabel.cli.interrupts import interruption
+from whylabel.host.runtime import own_process
 from whylabel.host.terminal import prepare_streams, printable_lines
 
 VERBS = {
@@ -91,6 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; never raises."""
     arguments = sys.argv[1:] if arguments is None else arguments
     prepare_streams()
+    own_process()
     if threading.current_thread() is threading.main_thread():
         # SIGTERM ends the process like Ctrl-C: committed work stays, and the exit code says so.
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -12,7 +12,7 @@ from typing import Any
 
 from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.errors import EngineError, WhylabelError
-from whylabel.host.runtime import first_line
+from whylabel.host.runtime import first_line, own_process
 from whylabel.text.prompts import Prompt
 from whylabel.version import __version__
 
@@ -67,6 +67,7 @@ class EngineWorker:
         plan = self._plan
         # Must be set before torch is imported, or each worker would use all cores of the node.
         os.environ["OMP_NUM_THREADS"] = str(plan.cores)
+        own_process()
         _check_version(plan)
         _check_model(plan)
         try:

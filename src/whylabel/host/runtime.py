@@ -1,4 +1,4 @@
-"""Prepare this process for the libraries that whylabel uses: quiet, no telemetry, freed memory kept for reuse."""
+"""How this process treats the libraries below: no telemetry; where it is ours, quiet and with freed memory kept."""
 
 from __future__ import annotations
 
@@ -17,20 +17,40 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
 
+_owned = False
+
+
+def own_process() -> None:
+    """Say that this process does whylabel's work alone, so that `prepare_process` may change it for good.
+
+    Where this is not called, the process is that of a program that uses whylabel as a library.
+    """
+    global _owned
+    _owned = True
+
+
 @cache
 def prepare_process() -> None:
-    """Switch off telemetry and needless messages, and tune the allocator; only the first call does anything.
+    """Switch off telemetry; in a process of our own also needless messages, and tune the allocator.
 
-    Raises `UsageError` if the libraries would refuse the address of the hub on import.
+    Only the first call does anything. Raises `UsageError` if the libraries would refuse the address of the hub on
+    import.
     """
     hub_endpoint()
     for name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ.setdefault(name, "1")
     # OpenVINO reports every import and conversion, and no variable prevents it; without this module it cannot.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")
+    if _owned:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        if not sys.stderr.isatty():
+            os.environ.setdefault("TQDM_DISABLE", "1")
+        be_quiet()
+        _keep_freed_memory()
+
+
+def be_quiet() -> None:
+    """Let the libraries below say nothing that a user of whylabel cannot use; `host.caller` can undo it."""
     # Warnings of names that change in a library's next major version are of no use to a user of this one.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|datasets)\b")
     from transformers.utils import logging
@@ -39,7 +59,6 @@ def prepare_process() -> None:
     logging.disable_progress_bar()
     # If it is installed, transformers imports it, and it reports the kernels that it lacks.
     getLogger("bitsandbytes").setLevel(ERROR)
-    _keep_freed_memory()
 
 
 def hub_endpoint() -> str:

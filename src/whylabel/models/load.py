@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,12 @@ class LoadedModel:
     def device(self) -> torch.device:
         """The device of the model."""
         return self.model.device  # type: ignore[no-any-return]
+
+    def on_cpu(self) -> LoadedModel:
+        """Return it in the memory of the CPU: itself, or a copy."""
+        if self.device.type == "cpu":
+            return self
+        return replace(self, model=deepcopy(self.model).to("cpu"))
 
     @property
     def end_ids(self) -> frozenset[int]:

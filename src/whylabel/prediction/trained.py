@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from whylabel.engines.base import Engine
 from whylabel.engines.transformers import TransformersEngine
 from whylabel.errors import ModelError
+from whylabel.host.caller import as_found
 from whylabel.host.paths import expanded
 from whylabel.models.load import LoadedModel, load, read_card
 from whylabel.prediction.card import ModelCard
@@ -54,7 +56,12 @@ class TrainedClassifier:
         """Load a run folder's classifier, or a model folder. Raises `ModelError` if it is neither."""
         path = model_folder(folder)
         card = ModelCard.from_json(read_card(path), path)
-        return cls(load(str(path), device=device, dtype=dtype), card)
+        with as_found():
+            return cls(load(str(path), device=device, dtype=dtype), card)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The parts that score and generate are made again. Weights on a GPU travel to a machine that may have none.
+        return _unpickled, (self.loaded.on_cpu(), self.card, self.loaded.device.type)
 
     def predict(
         self, rows: Rows, mode: Mode | None = None, *, abstain_below: float = 0.0
@@ -113,7 +120,8 @@ class TrainedClassifier:
         places = [place for place, answer in enumerate(refused) if answer is None]
         given = [rows[place][1] or "" for place in places]
         texts = [self.prompts.trim(text, self.card.max_text_tokens) for text in given]
-        found = self._reader.read(texts, modes)
+        with as_found():
+            found = self._reader.read(texts, modes)
         answers: dict[Mode, list[Answer]] = {}
         for mode in modes:
             read = iter(found[mode])
@@ -143,6 +151,15 @@ class TrainedClassifier:
             tokens=answer.tokens,
             error=answer.error,
         )
+
+
+def _unpickled(loaded: LoadedModel, card: ModelCard, device: str) -> TrainedClassifier:
+    """Return a pickled model, on its kind of device if this machine has one."""
+    import torch
+
+    if device != "cuda" or torch.cuda.is_available():
+        loaded.model.to(device)
+    return TrainedClassifier(loaded, card)
 
 
 def _refusal(text: str | None) -> Answer | None:
