@@ -142,3 +142,24 @@ def test_a_link_stays_and_the_recipe_is_written_behind_it(data, tmp_path, forced
     assert main(["init", data.name, "--output", "link.yaml", *(["--force"] if forced else [])]) == 0
     assert link.is_symlink()
     assert load_recipe(real).data.source.endswith("My tickets.csv")
+
+
+def test_labels_that_look_alike_and_splits_without_labels_are_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"text {at},{'Joy' if at % 2 else 'joy'}\n" for at in range(40))
+    (tmp_path / "train.csv").write_text("text,mood\n" + rows)
+    (tmp_path / "test.csv").write_text("text,mood\nnew,\n")
+    assert main(["init", ".", "--output", "moods.yaml"]) == 0
+    said = capsys.readouterr().err
+    assert "warning: Labels differ only by case: 'Joy' (20), 'joy' (20)" in said
+    assert "warning: The test split (test.csv) has no labels; its row is set aside" in said
+    recipe = load_recipe(tmp_path / "moods.yaml")
+    assert len(load_dataset(recipe.data, recipe.task, seed=recipe.seed).test) == 8
+
+
+def test_whole_numbers_are_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text("text,label\n" + "".join(f"text {at},{at % 2}.0\n" for at in range(40)))
+    assert main(["init", "d.csv"]) == 0
+    assert "Labels 0.0, 1.0 read as 0, 1" in capsys.readouterr().err
+    assert load_recipe(tmp_path / "d.yaml").task.labels == ["0", "1"]

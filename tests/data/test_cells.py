@@ -74,6 +74,45 @@ def test_declared_digits_stay_labels():
     assert not reader.named
 
 
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (["1.0", "1.1", "2.0", "2.1", "10.0"], ["1.0", "1.1", "2.0", "2.1", "10.0"]),
+        ([1.0, 1.1, 2.0, 10.0, 10], ["1.0", "1.1", "2.0", "10.0", "10"]),
+        (["2", "2.0", "2.00"], ["2", "2.0", "2.00"]),
+        (["3.0", "3.0.1"], ["3.0", "3.0.1"]),
+        (["1.0", "2.0", "beta"], ["1.0", "2.0", "beta"]),
+        ([decimal.Decimal("1.0"), decimal.Decimal("1.1")], ["1.0", "1.1"]),
+        # Whole numbers alone: what pandas makes of integers beside an empty cell.
+        (["1", "2", "1.0", "2.0"], ["1", "2", "1", "2"]),
+        ([1.0, None, 2.0], ["1", None, "2"]),
+        (["-1.0", "0.0", "1.0"], ["-1", "0", "1"]),
+        (["1.00", "2.00"], ["1", "2"]),
+        ([decimal.Decimal("1.0"), decimal.Decimal("2.0")], ["1", "2"]),
+    ],
+)
+def test_numbers_keep_their_text_unless_all_are_whole(cells, labels):
+    reader = LabelReader(cells, None, None)
+    assert [reader.read(cell) for cell in cells] == labels
+    written = {str(cell): label for cell, label in zip(cells, labels, strict=True) if str(cell) != label}
+    written.pop("None", None)
+    assert reader.rewritten == written
+
+
+@pytest.mark.parametrize(
+    ("declared", "cells", "labels"),
+    [
+        (["1.0", "2.0"], [1, 2], ["1.0", "2.0"]),  # not "2.0" for 1, its place in the list
+        (["1", "1.5"], [1.0, 1.5], ["1", "1.5"]),
+        (["1.0", "1.1"], ["1.0", "1.1"], ["1.0", "1.1"]),
+        (["2", "2.0"], ["2", "2.0", "2.00"], ["2", "2.0", "2.00"]),
+    ],
+)
+def test_numbers_are_read_as_the_declared_label_that_they_equal(declared, cells, labels):
+    reader = LabelReader(cells, None, declared)
+    assert [reader.read(cell) for cell in cells] == labels and not reader.named
+
+
 def test_declared_versions_stay_labels():
     assert LabelReader(["1.0", "2.0"], None, ["1.0", "2.0"]).read("1.0") == "1.0"
 

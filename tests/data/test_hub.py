@@ -66,11 +66,22 @@ def test_splits_that_name_integers_differently_are_refused(hub):
     assert caught.value.where == "hub:a/b test"
 
 
-def test_withheld_labels_are_missing(hub):
-    hub(datasets.DatasetDict({"train": split(6), "test": split(2, label=[-1, -1])}))
-    with pytest.raises(DataError, match="2 without a label") as caught:
+def test_a_split_with_withheld_labels_is_set_aside(hub, capsys):
+    hub(datasets.DatasetDict({"train": split(12), "test": split(2, label=[-1, -1])}))
+    data = load_dataset(DataConfig(source="hub:a/b"), TaskConfig(), seed=1)
+    assert "The test split (hub:a/b test) has no labels" in capsys.readouterr().err
+    assert data.inferred["test_set_aside"] == "2 rows without labels"
+    assert {row.text for part in data.splits().values() for row in part} == {
+        f"text {at} of 12" for at in range(12)
+    }
+    assert data.test and set(data.labels) == set(NAMES)
+
+
+def test_single_withheld_labels_are_missing(hub):
+    hub(datasets.DatasetDict({"train": split(6), "test": split(2, label=[1, -1])}))
+    with pytest.raises(DataError, match="1 without a label") as caught:
         load_dataset(DataConfig(source="hub:a/b"), TaskConfig(), seed=1)
-    assert "hub:a/b test, row 1" in caught.value.where
+    assert "hub:a/b test, row 2" in caught.value.where
 
 
 def test_declared_labels_must_cover_the_class_names(hub):

@@ -171,3 +171,30 @@ def test_a_column_name_that_is_not_readable_is_refused(tmp_path, name):
 def test_hardly_a_label(tmp_path):
     rows = [{"text": f"some text {at}", "label": f"l{at}"} for at in range(40)]
     assert "many_labels" in inspect(write(tmp_path / "d.jsonl", rows))[1]
+
+
+def test_labels_that_look_alike_are_pointed_out(tmp_path):
+    odd = ["a\u200b", "A", "b"]
+    rows = [*ROWS, *({"id": f"n{at}", "text": f"odd {at}", "label": label} for at, label in enumerate(odd))]
+    inspection, findings = inspect(write(tmp_path / "d.jsonl", rows))
+    finding = findings["labels_alike"]
+    assert finding.message == (
+        "Labels differ only by invisible characters and case: 'A' (1), 'a' (20), 'a\\u200b' (1)"
+    )
+    assert set(finding.ids) == {"n0", "n1"} and finding.severity == "warning" and not inspection.errors
+
+
+def test_an_unknown_label_that_looks_like_a_known_one_says_why_it_is_unknown(tmp_path):
+    source = write(tmp_path / "d.jsonl", [*ROWS, {"id": "x", "text": "odd", "label": "cafe\u0301"}])
+    with pytest.raises(DataError, match=r"Unicode form: 'caf\\xe9', 'cafe\\u0301'"):
+        load_dataset(DataConfig(source=source), TaskConfig(labels=["a", "b", "caf\u00e9"]), seed=1)
+
+
+def test_whole_numbers_are_said_and_can_be_kept(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("text,label\n" + "".join(f"t{at},{at % 2}.0\n" for at in range(40)))
+    inspection, findings = inspect(str(path))
+    assert findings["whole_numbers"].message == "Labels 0.0, 1.0 read as 0, 1: every label is a whole number"
+    assert inspection.inferred["label_numbers"] == "0.0, 1.0 read as 0, 1"
+    inspection, findings = inspect(str(path), ["0.0", "1.0"])
+    assert "whole_numbers" not in findings and set(inspection.label_counts()) == {"0.0", "1.0"}

@@ -300,3 +300,24 @@ def test_bad_rows_of_other_splits_change_no_id_of_train(tmp_path):
     dropped = load(str(tmp_path), bad_rows="drop")
     write_rows(tmp_path / "dev.jsonl", TRAIN[2:6])
     assert dropped.train == load(str(tmp_path)).train
+
+
+def test_versions_keep_their_text_in_every_split_and_format(tmp_path):
+    versions = ["1.0", "1.1", "2.0", "2.1", "10.0"]
+    rows = [{"text": f"text {at}", "label": versions[at % 5]} for at in range(60)]
+    write_rows(tmp_path / "train.jsonl", [{**row, "label": float(row["label"])} for row in rows])
+    pandas.DataFrame({"text": ["v"], "label": [2.0]}).to_parquet(tmp_path / "validation.parquet")
+    (tmp_path / "test.csv").write_text("text,label\nx,1.0\ny,10.0\n")
+    data = load(str(tmp_path))
+    assert set(data.labels) == set(versions)
+    assert [row.label for row in (*data.validation, *data.test)] == ["2.0", "1.0", "10.0"]
+
+
+def test_one_split_with_other_than_whole_numbers_keeps_the_text_in_all(tmp_path):
+    write_rows(tmp_path / "train.jsonl", [{"text": f"t{at}", "label": f"{at % 3}.0"} for at in range(30)])
+    (tmp_path / "test.csv").write_text("text,label\nx,1.5\ny,1.0\n")
+    data = load(str(tmp_path))
+    assert set(data.labels) == {"0.0", "1.0", "2.0", "1.5"}
+    (tmp_path / "test.csv").write_text("text,label\nx,1\ny,2\n")
+    data = load(str(tmp_path))
+    assert set(data.labels) == {"0", "1", "2"} and "0.0" in data.inferred["label_numbers"]

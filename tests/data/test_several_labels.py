@@ -212,3 +212,59 @@ def test_init_drafts_a_recipe_that_loads(tmp_path):
     assert recipe.task.labels == ["joy", "love", "sad", "so, so"]
     assert recipe.classifier.target == "label"
     assert load_dataset(recipe.data, recipe.task, seed=1).labels == ("joy", "love", "sad", "so, so")
+
+
+# -- lists that stand in a cell as text ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        str,
+        json.dumps,
+        lambda names: str(numpy.array(names, dtype=object)),
+        lambda names: str({name: name in names for name in ("joy", "love", "sad")}),
+        lambda names: json.dumps({"choices": names}),
+        lambda names: f"[{', '.join(names)}]",
+        lambda names: f"{{{','.join(names)}}}",
+    ],
+    ids=["pandas", "json", "numpy", "object", "label studio", "java", "postgres"],
+)
+def test_lists_that_are_spelt_as_text_are_lists(tmp_path, spelt):
+    rows = [{"id": row["text"], **row, "labels": spelt(row["labels"])} for row in ROWS]
+    config = written(tmp_path / "d.csv", rows)
+    data = load_dataset(config, task(), seed=1)
+    assert data.labels == ("joy", "love", "sad")
+    assert set(labels_of(data).values()) == EXPECTED and len(labels_of(data)) == 50
+    found = inspect_dataset(config, None, 1)
+    assert found.task.type == "multi_label" and not found.errors
+    with pytest.raises(LabelError, match="have a list or an object as their label") as caught:
+        load_dataset(config, TaskConfig(), seed=1)
+    assert "task.type: multi_label" in caught.value.fix
+    assert inspect_dataset(config, TaskConfig(), 1).errors[0].kind == "several_labels"
+
+
+def test_a_list_with_a_missing_label_or_a_list_in_it_is_refused(tmp_path):
+    for cell, message in (("['joy', nan]", "1 without a label"), ("[['joy'], ['sad']]", "a list in a list")):
+        rows = [*({**row, "labels": str(row["labels"])} for row in ROWS), {"text": "x", "labels": cell}]
+        with pytest.raises(DataError, match=message):
+            load_dataset(written(tmp_path / "d.csv", rows), task(), seed=1)
+
+
+@pytest.mark.parametrize(
+    "names", [["[0, 10]", "[10, 20]"], ["(0, 10]", "(10, 20]"], ["[spam]", "[ham]"], ["{a}", "b, c"]]
+)
+def test_labels_in_brackets_are_labels(tmp_path, names):
+    rows = [{"text": f"t {at}", "label": names[at % 2]} for at in range(40)]
+    assert set(load_dataset(written(tmp_path / "d.csv", rows), TaskConfig(), seed=1).labels) == set(names)
+    assert inspect_dataset(written(tmp_path / "d.csv", rows), None, 1).task.type == "single_label"
+
+
+def test_a_label_that_looks_like_a_list_can_be_declared(tmp_path):
+    names = ["['a']", "['b']"]
+    rows = [{"text": f"t {at}", "label": names[at % 2]} for at in range(40)]
+    with pytest.raises(LabelError) as caught:
+        load_dataset(written(tmp_path / "d.csv", rows), TaskConfig(), seed=1)
+    assert "belongs in task.labels" in caught.value.fix
+    data = load_dataset(written(tmp_path / "d.csv", rows), TaskConfig(labels=names), seed=1)
+    assert data.labels == tuple(names)

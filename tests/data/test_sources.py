@@ -94,11 +94,22 @@ def test_extra_files(tmp_path):
     assert list(read_source(config).streams) == ["train", "validation", "test"]
 
 
-def test_extra_file_for_a_split_that_is_there(tmp_path):
-    for name in ("train.csv", "test.csv", "other.csv"):
-        (tmp_path / name).write_text(CSV)
-    with pytest.raises(DataError, match="has a test split already"):
-        read_source(DataConfig(source=str(tmp_path), test=str(tmp_path / "other.csv")))
+def test_an_extra_file_replaces_a_split_that_is_there(tmp_path):
+    (tmp_path / "train.csv").write_text(CSV)
+    (tmp_path / "test.csv").write_text("text,label\n")  # it could not even be read
+    other = tmp_path / "other.csv"
+    other.write_text("text,label\nnew,a\n")
+    source = read_source(DataConfig(source=str(tmp_path), test=str(other)))
+    assert source.streams["test"].whole().columns["text"] == ["new"]
+    assert source.inferred["splits_replaced"] == f"test by data.test: {other}"
+    assert source.inferred["splits_left_out"] == "other.csv"
+
+
+def test_an_extra_file_replaces_a_builtin_split(tmp_path):
+    (tmp_path / "other.csv").write_text("text,label\nnew,joy\n")
+    source = read_source(DataConfig(source="builtin:emotions", validation=str(tmp_path / "other.csv")))
+    assert source.streams["validation"].whole().columns["text"] == ["new"]
+    assert "splits_replaced" in source.inferred
 
 
 @pytest.mark.parametrize(

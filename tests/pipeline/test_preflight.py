@@ -104,6 +104,24 @@ def test_the_data_are_said_as_they_were_read_and_leaks_between_splits_with_them(
     assert "Warning: 2 of 3 test texts also occur in train, 1 of them with another label" in said
 
 
+def test_labels_that_look_alike_are_said(recipe, tmp_path, capsys):
+    rows = [f"text {number},{('joy', 'Joy', 'fear')[number % 3]}" for number in range(30)]
+    (tmp_path / "d.csv").write_text("\n".join(["body,mood", *rows]))
+    given = override_recipe(recipe, data__source=str(tmp_path / "d.csv"))
+    Pipeline(given, RunFolder(tmp_path / "run")).check(evaluated=True)
+    assert "Warning: Labels differ only by case: 'Joy', 'joy'" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_where_its_test_split_has_no_labels(recipe, tmp_path, capsys):
+    rows = [f"text {number},{number % 2}" for number in range(30)]
+    (tmp_path / "train.csv").write_text("\n".join(["body,mood", *rows]))
+    (tmp_path / "test.csv").write_text("body\nnew\nnewer\n")
+    given = override_recipe(recipe, data__source=str(tmp_path))
+    Pipeline(given, RunFolder(tmp_path / "run")).check(evaluated=True)
+    said = capsys.readouterr().err
+    assert "Warning: The test split" in said and "test set aside 2 rows without labels" in said
+
+
 def test_a_model_without_safetensors_is_refused(recipe, tiny_model_folder, tmp_path):
     copy = shutil.copytree(tiny_model_folder, tmp_path / "model")
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")

@@ -69,7 +69,7 @@ def command(
     write_text(file, draft_recipe(inspection, config, name=run_name(str(output)), task=task))
     load_recipe(output)
     for finding in inspection.findings:
-        if finding.severity != "info":
+        if finding.severity != "info" or finding.kind == "whole_numbers":
             say(f"{finding.severity}: {finding.message}\n  fix: {finding.fix}")
     rows = " · ".join(f"{split} {count}" for split, count in inspection.rows.items())
     say(f"Wrote {output}: text {inspection.text_column!r}, label {inspection.label_column!r}, {rows} rows.")

@@ -6,10 +6,11 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 _INTEGER = re.compile(r"[+-]?\d+")
-_INTEGRAL = re.compile(r"([+-]?\d+)\.0+")
+_INTEGRAL = re.compile(r"([+-]?\d+)\.(0+)")
 
 
 def is_missing(value: Any) -> bool:
@@ -59,8 +60,9 @@ def integer_of(value: Any) -> int | None:
 class LabelReader:
     """Reads the labels of one column. It sees the cells of all splits first, so all splits are read alike.
 
-    Integers become names if `class_names` (of the data) or `declared` (of the recipe, in order) give names. Otherwise
-    an integer becomes the label of its digits.
+    Integers become names if `class_names` (of the data) or `declared` (of the recipe, in order) give names. A number
+    that equals one label of a closed set is that label. Other numbers keep their text (`1.0`, `1.1`), unless every
+    label of the column is a whole number: then `3.0` is `3`.
     """
 
     def __init__(
@@ -75,13 +77,23 @@ class LabelReader:
         self._names = tuple(name.strip() for name in class_names) if class_names else None
         # The hub writes -1 for a label that was withheld.
         self._withheld = self._names is not None
+        present = [value for value in values if not is_missing(value)]
+        whole = all(integer_of(value) is not None for value in map(_comparable, present))
         if self._names is None and names is not None:
-            present = [value for value in values if not is_missing(value)]
-            whole = all(integer_of(value) is not None for value in present)
-            if whole and not any({str(value).strip(), _digits(value)} & set(names) for value in present):
+            spelled = {*names, *map(_digits, names)}
+            if whole and not any({_text(value), _digits(value)} & spelled for value in present):
                 self._names = names
         if self.known is None:
             self.known = self._names
+        self._by_digits = _by_digits(self.known or ())
+        self._whole = whole and len({len(places) for places in map(_decimal_places, present) if places}) < 2
+        self.rewritten: dict[str, str] = {}
+        """The labels whose decimal places are not read, as they are written and as they are read."""
+        if not self.named:
+            read = {_text(value): self.read(value) for value in present}
+            self.rewritten = {
+                text: label for text, label in read.items() if label is not None and label != text
+            }
 
     @property
     def named(self) -> bool:
@@ -95,23 +107,50 @@ class LabelReader:
         """
         if is_missing(value):
             return None
-        number = integer_of(value) if self._names is not None else None
+        number = integer_of(_comparable(value)) if self._names is not None else None
         if number is not None and self._names is not None:
             if number == -1 and self._withheld:
                 return None
             if 0 <= number < len(self._names):
                 return self._names[number].strip()
-        label = str(value).strip()
-        return label if self.known and label in self.known else _digits(value)
+        label = _text(value)
+        if self.known and label in self.known:
+            return label
+        digits = _digits(value)
+        return self._by_digits.get(digits, digits if self._whole else label)
+
+
+def _by_digits(names: Iterable[str]) -> dict[str, str]:
+    """Return the names of whole numbers by their digits, except those of a number that has several names."""
+    spelled: dict[str, set[str]] = {}
+    for name in names:
+        spelled.setdefault(_digits(name), set()).add(name)
+    return {digits: next(iter(found)) for digits, found in spelled.items() if len(found) == 1}
+
+
+def _text(value: Any) -> str:
+    return str(_plain(value)).strip()
+
+
+def _decimal_places(value: Any) -> str:
+    """Return the zeros behind the point of a whole number that is written as text: nobody writes 2.0 beside 2.00."""
+    match = _INTEGRAL.fullmatch(value.strip()) if isinstance(value, str) else None
+    return match[2] if match else ""
 
 
 def _digits(value: Any) -> str:
+    """Return a label without the decimal places of a whole number: `3.0` is `3`, `3.5` stays as it is."""
     value = _plain(value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     text = str(value).strip()
     match = _INTEGRAL.fullmatch(text)
     return match[1] if match else text
+
+
+def _comparable(value: Any) -> Any:
+    """Return a decimal number as its text, which is how it is read."""
+    return str(value) if isinstance(value, Decimal) else value
 
 
 def _plain(value: Any) -> Any:

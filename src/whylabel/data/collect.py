@@ -20,10 +20,13 @@ from whylabel.data.rows import PROBLEM_BITS, Rows, numbered_id
 from whylabel.data.split import SPLITS, SplitKeys, first_equal
 from whylabel.data.spool import Spool
 from whylabel.data.table import Stream, Table
+from whylabel.data.unlabelled import unlabelled_splits
 from whylabel.errors import DataError
 from whylabel.recipe import TaskConfig
 from whylabel.text.hashes import text_hash, text_number
 from whylabel.text.words import is_broken
+
+_SHOWN_LABELS = 5
 
 if TYPE_CHECKING:
     import numpy
@@ -42,21 +45,30 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
     # Train comes first, whatever the files are called: its ids must not depend on the rows of other splits.
     splits = {split: collected.read(streams[split]) for split in SPLITS if split in streams}
     class_names = _class_names([streams[split].head for split in splits], columns.label)
-    label_cells = [cell for _, cell in collected.cells.values()]
-    values = [value for cell in label_cells for value in kind.values(cell)]
-    reader = LabelReader(values, class_names, task.labels)
-    label_names, places, bits = _read_labels(label_cells, reader, kind)
+    label_cells = kind.settled([cell for _, cell in collected.cells.values()], task.labels or ())
     cells = numpy.frombuffer(collected.label_cells, dtype=numpy.int32)
+    contents = {
+        split: [label_cells[cell] for cell in numpy.unique(cells[numbers.start : numbers.stop]).tolist()]
+        for split, numbers in splits.items()
+    }
+    set_aside = unlabelled_splits(contents, kind, task.labels or (), named=bool(class_names))
+    read = [cell for split, found in contents.items() if split not in set_aside for cell in found]
+    reader = LabelReader((value for cell in read for value in kind.values(cell)), class_names, task.labels)
+    label_names, places, bits = _read_labels(label_cells, reader, kind)
     labels = places[cells]
     ids = numpy.frombuffer(collected.ids, dtype=numpy.int64)
     repeats = _repeats(ids, numpy.frombuffer(collected.has_id, dtype=bool))
     problems = numpy.frombuffer(collected.problems, dtype=numpy.uint8) | bits[cells]
     problems |= _duplicate_ids(ids, repeats, splits, collected.spool)
+    for split in set_aside:
+        problems[splits[split].start : splits[split].stop] = 0
     strata, stratum_names = _strata(labels, label_names, kind, splits["train"])
     inferred = {}
     if reader.named:
         source = "the data set's class names" if class_names else "task.labels, in order"
         inferred["label_names"] = f"integers read as {source}"
+    if reader.rewritten:
+        inferred["label_numbers"] = described_rewriting(reader.rewritten)
     return Rows(
         splits=splits,
         spool=collected.spool,
@@ -70,7 +82,17 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
         known=reader.known,
         inferred=inferred,
         with_line_breaks=collected.with_line_breaks,
+        set_aside=set_aside,
+        rewritten=reader.rewritten,
     )
+
+
+def described_rewriting(rewritten: Mapping[str, str]) -> str:
+    """Return which labels are read without their decimal places: `1.0, 2.0 read as 1, 2`."""
+    shown = list(rewritten.items())[:_SHOWN_LABELS]
+    more = ", ..." if len(rewritten) > len(shown) else ""
+    written, read = (", ".join(texts) for texts in zip(*shown, strict=True))
+    return f"{written}{more} read as {read}{more}"
 
 
 def _class_names(heads: Sequence[Table], label: str) -> tuple[str, ...] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Literal
 
 from whylabel.data.cells import integer_of, is_missing, is_scalar
@@ -51,13 +52,41 @@ class _Profile:
 def columns_of_splits(heads: Mapping[str, Table], config: DataConfig) -> Columns:
     """Return the columns in use, recognised by the first rows of train.
 
-    Raises `DataError` if the choice is not clear, or a split lacks the text or the label.
+    Another split may lack the label. Raises `DataError` if the choice is not clear, a split lacks the text, or it has
+    its labels under another name.
     """
-    columns = recognise_columns(heads["train"], config)
-    for head in heads.values():
-        require_column(head, columns.text, "data.text_column")
-        require_column(head, columns.label, "data.label_column")
+    train = heads["train"]
+    columns = recognise_columns(train, config)
+    for split, head in heads.items():
+        if split == "train":
+            continue
+        rename = "rename it in this file, so that all splits have the same columns"
+        require_column(
+            head, columns.text, "data.text_column", f"{rename}, or name another file: data.{split}"
+        )
+        if columns.label not in head.columns and (other := _renamed_label(head, train, columns.label)):
+            require_column(
+                head,
+                columns.label,
+                "data.label_column",
+                f"{rename}; without the column {other!r} the split counts as one without labels, and is set aside",
+            )
     return columns
+
+
+def _renamed_label(head: Table, train: Table, label: str) -> str | None:
+    """Return the column that may have a split's labels under another name than in train; None if there is none.
+
+    It is new in the split, and is called like the label, or like some label and has labels of train in it.
+    """
+    new = [name for name in head.columns if name not in train.columns]
+    profiles = {name: _profile(head.columns[name]) for name in new}
+    labels = set(map(str, train.columns[label]))
+    named = [
+        name for name in _named_labels(profiles, None) if labels.intersection(map(str, head.columns[name]))
+    ]
+    found = [*get_close_matches(label, new, n=1), *named]
+    return next((name for name in found if profiles[name].kind != "empty"), None)
 
 
 def recognise_columns(table: Table, config: DataConfig) -> Columns:
@@ -88,13 +117,6 @@ def recognise_columns(table: Table, config: DataConfig) -> Columns:
     return Columns(text, label, identifier, inferred)
 
 
-def holds_lists(table: Table, name: str) -> bool:
-    """Return whether most cells of a column are lists; missing cells do not count."""
-    present = [value for value in table.column(name) if not is_missing(value)]
-    lists = [value for value in present if isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1]
-    return len(lists) > len(present) / 2
-
-
 def recognise_text_column(table: Table) -> str:
     """Return the text column of a table without labels. Raises `DataError` if the choice is not clear."""
     if len(table.columns) == 1:
@@ -111,13 +133,13 @@ def recognise_id_column(table: Table, taken: Sequence[str]) -> str | None:
     return _id_column(table, taken)
 
 
-def require_column(table: Table, name: str, setting: str) -> None:
+def require_column(table: Table, name: str, setting: str, fix: str | None = None) -> None:
     """Raise `DataError` with a did-you-mean if the table has no such column."""
     if name not in table.columns:
         raise DataError(
             unknown_name("column", name, table.columns),
             where=f"{table.name} ({setting})",
-            fix=f"set {setting} to one of the columns",
+            fix=fix or f"set {setting} to one of the columns",
         )
 
 

@@ -13,8 +13,11 @@ from whylabel.data.delimited import DELIMITERS
 from whylabel.data.labelling import Labelling
 from whylabel.data.rows import DROPPABLE, PROBLEMS, Rows
 from whylabel.data.table import Table
+from whylabel.data.unlabelled import described as described_unlabelled
 from whylabel.errors import WhylabelError
 from whylabel.recipe import DataConfig
+from whylabel.text.alike import described as described_alike
+from whylabel.text.alike import groups_alike
 from whylabel.types import Example
 
 Severity = Literal["error", "warning", "info"]
@@ -88,6 +91,23 @@ def bad_rows(rows: Rows, config: DataConfig) -> Iterator[Finding]:
         )
 
 
+def unlabelled_splits(rows: Rows) -> Iterator[Finding]:
+    """Yield splits without labels, which are set aside."""
+    for split in rows.set_aside:
+        fix = f"name a file with labelled rows: data.{split}; whylabel predict takes texts without labels"
+        yield Finding(
+            "unlabelled_split", "warning", len(rows.splits[split]), described_unlabelled(rows, split), fix=fix
+        )
+
+
+def rewritten_labels(rows: Rows) -> Iterator[Finding]:
+    """Yield labels that are read without their decimal places."""
+    if rows.rewritten:
+        message = f"Labels {rows.inferred['label_numbers']}: every label is a whole number"
+        fix = "to keep them as they are written, list them in task.labels"
+        yield Finding("whole_numbers", "info", len(rows.rewritten), message, fix=fix)
+
+
 def rows_inside_texts(rows: Rows, heads: Mapping[str, Table], columns: Columns) -> Iterator[Finding]:
     """Yield texts that contain rows of the file: a text with an unclosed quote runs on to the next quote."""
     labels = {name for label in rows.label_names for name in (label, *rows.labelling.split(label)) if name}
@@ -95,6 +115,8 @@ def rows_inside_texts(rows: Rows, heads: Mapping[str, Table], columns: Columns) 
         labels.update(map(str, range(len(rows.known or ()))))
     found = []
     for split, numbers in rows.splits.items():
+        if split in rows.set_aside:
+            continue
         header = list(heads[split].columns)
         at = (header.index(columns.text), header.index(columns.label))
         found += [
@@ -192,6 +214,23 @@ def label_problems(splits: Splits, labelling: Labelling) -> Iterator[Finding]:
         yield Finding(
             "many_labels", "warning", len(train), message, fix="name another column: data.label_column"
         )
+
+
+def labels_alike(splits: Splits, labelling: Labelling) -> Iterator[Finding]:
+    """Yield labels that look alike, with the rows of all but the most frequent one."""
+    counts: Counter[str] = Counter()
+    for examples in splits.values():
+        counts += label_counts(examples, labelling)
+    for group in groups_alike(sorted(counts)):
+        others = set(group) - {max(group, key=lambda label: counts[label])}
+        ids = tuple(
+            example.id
+            for examples in splits.values()
+            for example in examples
+            if others.intersection(labelling.split(example.label))
+        )
+        fix = "write them alike if one label is meant: the model learns them as different ones"
+        yield Finding("labels_alike", "warning", len(group), described_alike(group, counts), ids, fix)
 
 
 def long_texts(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from whylabel.data.collect import collect_rows
-from whylabel.data.columns import Columns, columns_of_splits, holds_lists
+from whylabel.data.columns import Columns, columns_of_splits
 from whylabel.data.examples import Examples
 from whylabel.data.findings import (
     Finding,
@@ -19,9 +19,13 @@ from whylabel.data.findings import (
     from_error,
     label_counts,
     label_problems,
+    labels_alike,
     long_texts,
+    rewritten_labels,
     rows_inside_texts,
+    unlabelled_splits,
 )
+from whylabel.data.list_cells import holds_lists, lists_of
 from whylabel.data.rows import Rows
 from whylabel.data.sources import Source, read_source
 from whylabel.data.split import complete_splits
@@ -132,10 +136,13 @@ def _inspection(
     examples = [example for part in splits.values() for example in part]
     findings = [
         *bad_rows(rows, config),
+        *unlabelled_splits(rows),
+        *rewritten_labels(rows),
         *rows_inside_texts(rows, source.heads(), columns),
         *_unusable_set(rows, task),
         *equal_texts(splits),
         *label_problems(splits, rows.labelling),
+        *labels_alike(splits, rows.labelling),
         *long_texts(splits, config, count_tokens),
     ]
     lengths = {}
@@ -163,16 +170,10 @@ def _recognised_task(head: Table, label: str) -> tuple[TaskConfig, dict[str, str
     """Return the task for a label column, and what was inferred: a column of lists means several labels."""
     if not holds_lists(head, label):
         return TaskConfig(), {}
-    content = "".join(map(str, _flat(head.column(label))))
+    content = "".join(str(item) for items in lists_of(head, label) for item in items)
     separator = next((text for text in _SEPARATORS if text not in content), _SEPARATORS[0])
     task = TaskConfig(type="multi_label", label_separator=separator)
     return task, {"task_type": f"multi_label, since {label!r} holds lists"}
-
-
-def _flat(cells: Iterable[Any]) -> Iterator[Any]:
-    for cell in cells:
-        if isinstance(cell, (list, tuple)):
-            yield from cell
 
 
 def _count(source: Source) -> int:

@@ -19,6 +19,7 @@ from whylabel.data.rows import refuse_bad_rows
 from whylabel.data.sources import Source, read_source, read_splits, with_extra_files
 from whylabel.data.split import balanced, complete_splits, subsample
 from whylabel.data.table import Table, stream_of_frame
+from whylabel.data.unlabelled import described
 from whylabel.errors import DataError
 from whylabel.host.progress import say
 from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
@@ -80,6 +81,9 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
     columns = columns_of_splits(source.heads(), config)
     rows = collect_rows(source.streams, columns, task)
     noted = refuse_bad_rows(rows, config)
+    for split in rows.set_aside:
+        say(f"Warning: {described(rows, split)}.")
+        noted[f"{split}_set_aside"] = f"{len(rows.splits[split]):,} rows without labels"
     for finding in rows_inside_texts(rows, source.heads(), columns):
         say(f"Warning: {finding.message}.")
     usable = rows.usable()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from whylabel.data.labelling import Labelling
@@ -12,6 +12,7 @@ from whylabel.data.spool import Spool
 from whylabel.errors import DataError, LabelError, unknown_name
 from whylabel.host.progress import say
 from whylabel.recipe import DataConfig
+from whylabel.text.alike import described, groups_alike
 from whylabel.types import Example
 
 if TYPE_CHECKING:
@@ -78,17 +79,22 @@ class Rows:
     inferred: dict[str, str]
     with_line_breaks: Sequence[int] = ()
     """The rows whose text has line breaks."""
+    set_aside: Mapping[str, str] = field(default_factory=dict)
+    """The splits without labels, and in words what is in place of their labels. Their rows have no problems."""
+    rewritten: Mapping[str, str] = field(default_factory=dict)
+    """The labels that are read without their decimal places, as they are written and as they are read."""
 
     def __len__(self) -> int:
         return len(self.spool)
 
     def usable(self) -> Splits:
-        """Return the rows without problems, by split."""
+        """Return the rows without problems, by split. A split that is set aside is left out."""
         import numpy
 
         return {
             split: numpy.flatnonzero(self.problems[numbers.start : numbers.stop] == 0) + numbers.start
             for split, numbers in self.splits.items()
+            if split not in self.set_aside
         }
 
     def with_problems(self, kinds: Iterable[str]) -> Numbers:
@@ -146,8 +152,9 @@ def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
     if len(unknown) and rows.known is not None:
         first = rows.row(int(unknown[0]))
         more = f" {len(unknown)} rows have such labels." if len(unknown) > 1 else ""
+        name = rows.unknown(first.label)[0]
         raise LabelError(
-            unknown_name("label", rows.unknown(first.label)[0], rows.known) + more,
+            unknown_name("label", name, rows.known) + _alike(name, rows.known) + more,
             where=_places(rows, unknown),
             fix="correct the rows, or add the label to task.labels",
         )
@@ -170,6 +177,12 @@ def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
         )
     say(f"Left out {len(bad)} of {len(rows)} rows: {counts} ({_places(rows, bad)}).")
     return {"bad_rows": f"{len(bad)} of {len(rows)} left out: {counts}"}
+
+
+def _alike(name: str, known: Sequence[str]) -> str:
+    """Return by what an unknown label differs from a known one, if nobody may see it."""
+    found = next(iter(groups_alike([*known, name])), ())
+    return f" {described(found)}." if name in found else ""
 
 
 def _described(rows: Rows, bad: Numbers) -> str:

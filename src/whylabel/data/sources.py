@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -45,46 +45,53 @@ class Source:
 def read_source(config: DataConfig) -> Source:
     """Open everything that `data.source`, `data.validation` and `data.test` name.
 
-    Raises `DataError` if something is missing or unreadable in its first rows, or names a split that is there
-    already.
+    Raises `DataError` if something is missing or unreadable in its first rows.
     """
-    return with_extra_files(read_splits(config.source), config)
+    return with_extra_files(read_splits(config.source, _extra_files(config)), config)
 
 
 def with_extra_files(source: Source, config: DataConfig) -> Source:
-    """Return the source with the streams of `data.validation` and `data.test` added."""
-    streams = dict(source.streams)
-    for split, path in (("validation", config.validation), ("test", config.test)):
-        if path is None:
-            continue
-        if split in streams:
-            raise DataError(
-                f"The data has a {split} split already: {streams[split].head.name}.",
-                where=f"data.{split}: {path}",
-                fix=f"remove data.{split} from the recipe",
-            )
-        streams[split] = stream_table(path)
-    return Source(streams, source.inferred)
+    """Return the source with the streams of `data.validation` and `data.test`, in place of its own if it has them."""
+    files = _extra_files(config)
+    streams = {split: found for split, found in source.streams.items() if split not in files}
+    return Source(streams | {split: stream_table(path) for split, path in files.items()}, source.inferred)
 
 
-def read_splits(source: str) -> Source:
-    """Open a file, a folder, `hub:owner/name[:config]` or `builtin:name`; a single file is train."""
+def _extra_files(config: DataConfig) -> dict[str, str]:
+    named = {"validation": config.validation, "test": config.test}
+    return {split: path for split, path in named.items() if path is not None}
+
+
+def read_splits(source: str, replaced: Mapping[str, str] | None = None) -> Source:
+    """Open a file, a folder, `hub:owner/name[:config]` or `builtin:name`; a single file is train.
+
+    `replaced` has the files of splits that are read from elsewhere: what the source has of them is not opened.
+    """
+    replaced = replaced or {}
     if source.startswith("builtin:"):
         tables = read_builtin(source)
-        return _named({split: stream_of(table) for split, table in tables.items()}, source)
+        return _named({split: stream_of(table) for split, table in tables.items()}, source, replaced)
     if source.startswith("hub:"):
-        return _named(read_hub(source), source)
+        return _named(read_hub(source), source, replaced)
     path = expanded(source)
     if path.is_dir():
-        streams, others = _read_folder(path)
-        return _named(streams, source, others)
+        streams, others, own = _read_folder(path, replaced)
+        return _with_replaced(_named(streams, source, {}, others), own, replaced)
     if not path.exists():
         raise _unknown_source(source)
     return Source({"train": stream_table(path)})
 
 
-def _named(streams: dict[str, Stream], source: str, left_out: Sequence[str] = ()) -> Source:
-    """Return the streams under our split names, and note the names that are left out."""
+def _with_replaced(source: Source, own: Collection[str], replaced: Mapping[str, str]) -> Source:
+    """Note which of its own splits a source does not give."""
+    noted = ", ".join(f"{split} by data.{split}: {path}" for split, path in replaced.items() if split in own)
+    return Source(source.streams, {**source.inferred, "splits_replaced": noted}) if noted else source
+
+
+def _named(
+    streams: dict[str, Stream], source: str, replaced: Mapping[str, str], left_out: Sequence[str] = ()
+) -> Source:
+    """Return the streams under our split names, and note the names that are left out or replaced."""
     known: dict[str, Stream] = {}
     others = list(left_out)
     for name, found in streams.items():
@@ -102,15 +109,20 @@ def _named(streams: dict[str, Stream], source: str, left_out: Sequence[str] = ()
             where=source,
             fix="name the file with the training rows",
         )
+    own = set(known)
+    known = {split: found for split, found in known.items() if split not in replaced}
     for split, found in known.items():
         if not len(found.head):
-            raise DataError(f"The {split} split has no rows.", where=found.head.name)
+            fix = "name another data set" if split == "train" else f"name a file with rows: data.{split}"
+            raise DataError(f"The {split} split has no rows.", where=found.head.name, fix=fix)
     inferred = {"splits_left_out": ", ".join(others)} if others else {}
-    return Source(known, inferred)
+    return _with_replaced(Source(known, inferred), own, replaced)
 
 
-def _read_folder(folder: Path) -> tuple[dict[str, Stream], list[str]]:
-    """Return the streams by split, and the names of table files that belong to no split."""
+def _read_folder(
+    folder: Path, replaced: Collection[str]
+) -> tuple[dict[str, Stream], list[str], Collection[str]]:
+    """Return the streams by split, the names of table files that belong to no split, and all splits in the folder."""
     files: dict[str, list[Path]] = {}
     others = []
     for path in sorted(folder.iterdir()):
@@ -128,7 +140,8 @@ def _read_folder(folder: Path) -> tuple[dict[str, Stream], list[str]]:
             where=str(folder),
             fix=f"name its files train, validation and test ({formats()}), or name one file",
         )
-    return {split: _joined(folder, split, paths) for split, paths in files.items()}, others
+    opened = {split: _joined(folder, split, paths) for split, paths in files.items() if split not in replaced}
+    return opened, others, list(files)
 
 
 def _joined(folder: Path, split: str, paths: list[Path]) -> Stream:

@@ -20,6 +20,7 @@ from whylabel.prediction.card import CHOSEN_ON_VALIDATION, check_modes
 from whylabel.reasonings.filters import check_filters
 from whylabel.recipe import Recipe
 from whylabel.run_folder import RunFolder
+from whylabel.text.alike import described, groups_alike
 
 # Two checkpoints at a time, each with weights and the optimizer's two moments; and the new model beside the old one.
 _COPIES_IN_TRAINING = 7
@@ -97,13 +98,17 @@ def _check_model_folders(run: RunFolder) -> None:
 
 
 def _describe_data(inputs: Inputs) -> None:
-    """Report how the data was read, and warn of texts that occur in several splits."""
+    """Report how the data was read, and warn of labels that look alike and of texts that occur in several splits."""
     dataset = inputs.dataset
     rows = " · ".join(f"{name} {len(part):,}" for name, part in dataset.splits().items())
     say(f"data: {inputs.recipe.data.source}, {rows} rows, {len(inputs.labels):,} labels")
     if dataset.inferred:
         noted = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in dataset.inferred.items())
         say(f"  recognised: {noted}")
+    for group in groups_alike(inputs.labels.names):
+        say(
+            f"  Warning: {described(group)}; they are learnt as different labels (whylabel inspect lists the rows)"
+        )
     for found in leakage(dataset):
         say(
             f"  Warning: {found}; scores on texts seen in training are too good (whylabel inspect lists them)"

@@ -44,9 +44,9 @@ class DataConfig(Section):
     """A CSV, TSV, JSONL or Parquet file, a folder with train/validation/test files, `hub:owner/name[:config]`
     or `builtin:emotions`. Relative paths are relative to the current folder."""
     validation: str | None = None
-    """A separate file with the validation split, if the source has none."""
+    """A separate file with the validation split. It replaces a validation split that the source has."""
     test: str | None = None
-    """A separate file with the test split, if the source has none."""
+    """A separate file with the test split. It replaces a test split that the source has."""
     text_column: str | None = None
     """The column with the text; default: recognised by name and content."""
     label_column: str | None = None
