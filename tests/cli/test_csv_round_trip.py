@@ -36,11 +36,13 @@ def folder(tmp_path):
 
 
 def formulas(path: Path) -> list[str]:
-    """Return the cells that a spreadsheet takes for formulas; a plain negative number is none."""
-    with path.open(encoding="utf-8", newline="") as stream:
+    """Return the cells that a spreadsheet takes for formulas; a plain number is none."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
         cells = [cell for row in csv.reader(stream) for cell in row]
     return [
-        cell for cell in cells if cell[:1] in tuple("=+-@\t\r") and not re.fullmatch(r"-[0-9.eE+-]+", cell)
+        cell
+        for cell in cells
+        if cell[:1] in tuple("=+-@\t\r") and not re.fullmatch(r"[+-][0-9.,eE%+-]*[0-9]", cell)
     ]
 
 
@@ -93,7 +95,7 @@ def test_reviews_come_back(folder, said):
     assert list(found) == list(asdict(rows[0]))
     for name in ("id", "text", "label", "reasoning", "reason"):
         assert found[name] == [getattr(row, name) for row in rows]
-    with path.open(encoding="utf-8", newline="") as stream:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
         for row in csv.DictReader(stream):
             # A number below zero is one in a spreadsheet, too.
             assert row.pop("margin") == "-0.5"
@@ -106,6 +108,6 @@ def test_ids_and_labels_are_no_formulas(folder, sign):
     label = f"{sign}label"
     write_predictions(path, card((label, "other")), [Prediction(f"{sign}id", label, (0.25, 0.75))])
     write_rows(folder() / "rows.csv", [])
-    with path.open(encoding="utf-8", newline="") as stream:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
         (row,) = csv.DictReader(stream)
     assert (row["id"], row["label"]) == (f"'{sign}id", f"'{sign}label")

@@ -154,6 +154,6 @@ def test_an_export_follows_a_link(run, tmp_path):
     link.symlink_to(real)
     assert main(["reasonings", str(run.path), "--export", str(link)]) == 0
     assert link.is_symlink()
-    assert real.read_text().startswith("id,")
+    assert real.read_bytes().startswith(b"\xef\xbb\xbfid,")
     (tmp_path / "wrong.csv").symlink_to(tmp_path / "notes.txt")
     assert main(["reasonings", str(run.path), "--export", str(tmp_path / "wrong.csv")]) == 2

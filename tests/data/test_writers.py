@@ -9,7 +9,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from whylabel.data.writers import json_writer, require_format, table_file
+from whylabel.data.readers import read_table
+from whylabel.data.writers import json_writer, require_format, table_file, written_columns
 from whylabel.errors import UsageError
 
 SCHEMA = {"name": "text", "count": "whole", "share": "number", "fine": "truth", "tags": "texts"}
@@ -29,13 +30,20 @@ def write(path, rows=ROWS, schema=SCHEMA):
 def test_csv_is_safe_for_spreadsheets_and_numbers_stay_numbers(tmp_path):
     path = tmp_path / "new" / "rows.csv"
     write(path, schema={**SCHEMA, "=x": "text"})
-    header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+    header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
     assert header == [*SCHEMA, "'=x"]
     assert rows == [
         ['said "hi",\nand left 🙂', "-3", "-0.5", "true", '["a", "b"]', ""],
         ["'=SUM(A1)", "", "", "", "", ""],
         ["broken \\ud800 and \\x00", "", "", "", "[]", ""],
     ]
+
+
+def test_a_csv_begins_with_a_byte_order_mark_and_is_read_back(tmp_path):
+    path = tmp_path / "rows.csv"
+    write(path)
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfname,")
+    assert written_columns(path) == list(read_table(path).columns) == list(SCHEMA)
 
 
 def test_json_lines_leave_out_what_is_not_there(tmp_path):

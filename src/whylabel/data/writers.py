@@ -128,7 +128,8 @@ def as_text(cell: Any) -> str:
 
 @contextmanager
 def _csv_file(path: Path, schema: Schema) -> Iterator[Write]:
-    with whole_file(path) as aside, aside.open("w", encoding="utf-8", newline="") as stream:
+    # Without a byte order mark, spreadsheets read the file in the encoding of their country.
+    with whole_file(path) as aside, aside.open("w", encoding="utf-8-sig", newline="") as stream:
         table = csv.writer(stream)
         table.writerow([harmless(name) for name in schema])
 

@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
-from whylabel.data.cells import escaped, is_missing, is_scalar
-from whylabel.data.readers import read_table
-from whylabel.data.table import Table
+from whylabel.data.cells import escaped
 from whylabel.errors import DataError, UsageError, unknown_name
 from whylabel.host.machine import user_name
 from whylabel.host.progress import say
+from whylabel.reasonings.exported import Cells, ExportedFile
 from whylabel.reasonings.review import ReviewRow, check_reasonings, run_rows
 from whylabel.reasonings.store import Decision, Verdict, open_store
 from whylabel.run_folder import RunFolder
 from whylabel.text.hashes import reasoning_hash
-from whylabel.text.spreadsheet import restored
 from whylabel.text.words import is_broken
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-_PLACES_NAMED = 10
 
 
 def import_decisions(run: RunFolder, path: Path, *, decided_by: str | None = None) -> Counter[str]:
@@ -36,14 +33,14 @@ def import_decisions(run: RunFolder, path: Path, *, decided_by: str | None = Non
 
     A row counts if its `verdict` or its `reasoning` (then it is `edited`) differs from the exported one. Decisions
     that are already recorded are not recorded again. If one row cannot be recorded, none is: raises `DataError` for a
-    missing column, an unknown id or verdict, an empty edit, text that cannot be read, and verdicts on reasonings that
-    the run no longer has.
+    missing column, an unknown id or verdict, an empty edit, text that cannot be read, verdicts on reasonings that
+    the run no longer has, and a file in which a column that nobody edits, or every reasoning, has changed.
     """
     check_reasonings(run)
-    table = _table(path)
+    file = ExportedFile.read(path, run_rows(run))
     person = _name(decided_by)
     with run.locked(), open_store(run.store) as store:
-        review = _Review({row.id: row for row in run_rows(run)}, store.all_decisions(), table)
+        review = _Review(file, store.all_decisions())
         decisions = review.decisions(person, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         store.put_decisions(decisions)
     review.report_ignored_cells()
@@ -61,47 +58,12 @@ def _name(decided_by: str | None) -> str:
     return escaped(user_name())
 
 
-def _table(path: Path) -> Table:
-    """Return the rows of a file; for CSV, the protection against spreadsheet formulas is undone."""
-    table = read_table(path)
-    for name in ("id", "reasoning"):
-        if name not in table.columns:
-            raise DataError(f"There is no column {name!r}.", where=str(path), fix="export the rows again")
-    if path.suffix.lower() not in (".csv", ".tsv"):
-        return table
-    return replace(table, columns={name: [*map(restored, cells)] for name, cells in table.columns.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """The cells of a row in the file; missing cells are empty."""
-
-    place: str
-    id: str
-    reasoning: str
-    verdict: str
-    note: str
-    decided_by: str
-    decided_at: str
-    reasoning_hash: str
-
-    @property
-    def edited(self) -> bool:
-        """Whether the reasoning differs from the exported one; valid only if the file has its hash."""
-        return reasoning_hash(self.reasoning) != self.reasoning_hash.partition("-")[2]
-
-    def is_about(self, row: ReviewRow) -> bool:
-        """Whether the row still has the exported text and label."""
-        return self.reasoning_hash.partition("-")[0] == row.reasoning_hash.partition("-")[0]
-
-
 @dataclass(slots=True)
 class _Review:
     """A file of decisions, compared with the rows of the run and the recorded decisions."""
 
-    rows: dict[str, ReviewRow]
+    file: ExportedFile
     record: dict[str, list[Decision]]
-    table: Table
     stale: list[int] = field(default_factory=list)
     """Rows of the file with verdicts about reasonings that the run no longer has."""
     perhaps_edited: list[int] = field(default_factory=list)
@@ -111,10 +73,8 @@ class _Review:
     def decisions(self, person: str, now: str) -> list[Decision]:
         """Return the new decisions in the file. Raises `DataError` unless all of them can be recorded."""
         found: dict[str, tuple[str, Decision]] = {}
-        for at, cells in enumerate(self._cells()):
-            row = self.rows.get(cells.id)
-            if row is None:
-                raise DataError(f"No row of this run has the id {cells.id!r}.", where=cells.place)
+        matched = self.file.matched()
+        for at, cells, row in matched:
             _check_readable(cells, row)
             decision = self._decision(at, cells, row)
             if decision is None:
@@ -136,9 +96,10 @@ class _Review:
             raise DataError(
                 f"{len(self.stale):,} of the verdicts {'is' if len(self.stale) == 1 else 'are'} about reasonings "
                 "that are not the run's any more.",
-                where=f"{self.table.name}, {self._places(self.stale)}",
+                where=self.file.where(self.stale),
                 fix="export the rows again, and decide on what they say now",
             )
+        self.file.refuse_if_all_are_edited(matched)
         return [replace(decision, decided_by=person, decided_at=now) for _, decision in found.values()]
 
     def report_ignored_cells(self) -> None:
@@ -151,9 +112,9 @@ class _Review:
         alone = "Notes without a verdict were not recorded"
         for what, at in ((unknown, self.perhaps_edited), (emptied, self.emptied), (alone, self.notes_alone)):
             if at:
-                say(f"{what}: {self._places(at)}")
+                say(f"{what}: {self.file.places(at)}")
 
-    def _decision(self, at: int, cells: _Cells, row: ReviewRow) -> Decision | None:
+    def _decision(self, at: int, cells: Cells, row: ReviewRow) -> Decision | None:
         """Return the new decision in a row of the file, or None; note cells that decide nothing."""
         shown = self._shown(cells, row)
         given = _verdict(cells)
@@ -175,17 +136,17 @@ class _Review:
             self.stale.append(at)
         return decision
 
-    def _compared(self, cells: _Cells, row: ReviewRow, given: Verdict | None) -> tuple[bool, bool]:
+    def _compared(self, cells: Cells, row: ReviewRow, given: Verdict | None) -> tuple[bool, bool]:
         """Return whether the reasoning was edited, and whether the run no longer has the exported one."""
         if cells.reasoning_hash:
             return cells.edited, cells.reasoning_hash != row.reasoning_hash
         # The file was made by hand, or exported before there were hashes. Without verdicts it can only mean edits.
         differs = cells.reasoning != row.reasoning
-        edited = differs and (given == "edited" or "verdict" not in self.table.columns)
+        edited = differs and (given == "edited" or "verdict" not in self.file.table.columns)
         return edited, differs and not edited and bool(cells.reasoning.strip())
 
     def _new_verdict(
-        self, cells: _Cells, row: ReviewRow, given: Verdict | None, edited: bool
+        self, cells: Cells, row: ReviewRow, given: Verdict | None, edited: bool
     ) -> Verdict | None:
         """Return the verdict that follows from the changes in a row, or None if nothing was decided."""
         if given == "rejected":
@@ -209,7 +170,7 @@ class _Review:
             return None
         return "accepted" if given else None
 
-    def _made(self, cells: _Cells, row: ReviewRow, verdict: Verdict, edited: bool) -> Decision:
+    def _made(self, cells: Cells, row: ReviewRow, verdict: Verdict, edited: bool) -> Decision:
         """Return the decision, without who made it and when."""
         if verdict == "edited":
             return Decision(row.row, verdict, cells.reasoning, "", "", cells.note)
@@ -220,10 +181,10 @@ class _Review:
         return Decision(row.row, verdict, seen, "", "", cells.note, None if own else reasoning_hash(seen))
 
     def _note(
-        self, at: int, cells: _Cells, row: ReviewRow, shown: Decision | None, given: Verdict | None
+        self, at: int, cells: Cells, row: ReviewRow, shown: Decision | None, given: Verdict | None
     ) -> Decision | None:
         """Return the earlier decision with another note, if only the note was changed."""
-        columns = self.table.columns
+        columns = self.file.table.columns
         if shown is None:
             if cells.note and not given:
                 self.notes_alone.append(at)
@@ -240,7 +201,7 @@ class _Review:
             return decision
         return None
 
-    def _shown(self, cells: _Cells, row: ReviewRow) -> Decision | None:
+    def _shown(self, cells: Cells, row: ReviewRow) -> Decision | None:
         """Return the decision that was exported with a row, if any."""
         same = [
             each
@@ -256,19 +217,8 @@ class _Review:
         decisions = self.record.get(row)
         return decisions[-1] if decisions else None
 
-    def _cells(self) -> Iterator[_Cells]:
-        names = [name for name in _Cells.__slots__ if name != "place"]
-        for at in range(len(self.table)):
-            yield _Cells(self.table.place(at), *(_cell(self.table, name, at) for name in names))
 
-    def _places(self, rows: Sequence[int]) -> str:
-        """Return the places of rows in the file: `lines 2, 5, 9 and 7 more`."""
-        named = ", ".join(str(self.table.places[at]) for at in rows[:_PLACES_NAMED])
-        more = f" and {len(rows) - _PLACES_NAMED:,} more" if len(rows) > _PLACES_NAMED else ""
-        return f"{self.table.unit}{'s' if len(rows) > 1 else ''} {named}{more}"
-
-
-def _verdict(cells: _Cells) -> Verdict | None:
+def _verdict(cells: Cells) -> Verdict | None:
     given = cells.verdict.strip().lower()
     if not given:
         return None
@@ -285,7 +235,7 @@ def _is_on_record(decision: Decision, latest: Decision | None) -> bool:
     return decision == replace(latest, decided_by="", decided_at="")
 
 
-def _check_readable(cells: _Cells, row: ReviewRow) -> None:
+def _check_readable(cells: Cells, row: ReviewRow) -> None:
     """Raise `DataError` for text that files and the store cannot hold."""
     for name, text in (("reasoning", cells.reasoning), ("note", cells.note)):
         # A reasoning that the run has written is allowed in any case.
@@ -295,12 +245,3 @@ def _check_readable(cells: _Cells, row: ReviewRow) -> None:
                 where=cells.place,
                 fix="write it again with whole characters",
             )
-
-
-def _cell(table: Table, name: str, at: int) -> str:
-    value = table.columns[name][at] if name in table.columns else None
-    if isinstance(value, str):
-        return value
-    if not is_scalar(value):
-        raise DataError(f"The {name} is a {type(value).__name__}, not a text.", where=table.place(at))
-    return "" if is_missing(value) else str(value)

@@ -13,6 +13,7 @@ from whylabel.reasonings.files import iterate_dropped, iterate_kept
 from whylabel.reasonings.store import Decision, open_store
 from whylabel.run_folder import RunFolder
 from whylabel.text.hashes import reasoning_hash, row_hash
+from whylabel.text.spreadsheet import as_kept, may_be_rewritten
 from whylabel.types import Example, ReasonedExample
 
 State = Literal["kept", "dropped", "failed"]
@@ -24,7 +25,8 @@ class ReviewRow:
 
     `reason` says why it was dropped or failed. `verdict` and `note` are theirs to fill; where something is decided
     on the row, they say so, and `decided_by` and `decided_at` by whom and when. `reasoning_hash` names row and
-    reasoning, so that a decision is known to be about what was seen.
+    reasoning, so that a decision is known to be about what was seen; `columns_hash` stands for other columns that
+    nobody edits.
     """
 
     id: str
@@ -41,6 +43,12 @@ class ReviewRow:
     decided_by: str = ""
     decided_at: str = ""
     reasoning_hash: str = ""
+    columns_hash: str = ""
+
+    @property
+    def seen(self) -> str:
+        """What names text and label: the first part of the hash."""
+        return self.reasoning_hash.partition("-")[0]
 
     @property
     def row(self) -> str:
@@ -79,8 +87,8 @@ def check_reasonings(run: RunFolder) -> None:
 
 def run_rows(run: RunFolder) -> Iterator[ReviewRow]:
     """Yield the same rows as `review_rows` does, without what is decided on them."""
-    for row in iterate_kept(run.kept):
-        yield _row(row, "kept", "")
+    for kept in iterate_kept(run.kept):
+        yield _row(kept, "kept", "")
     for item in iterate_dropped(run.dropped):
         yield _row(item.row, "dropped", item.reason)
     metrics = read_json(run.augment_metrics, dict)
@@ -88,7 +96,8 @@ def run_rows(run: RunFolder) -> Iterator[ReviewRow]:
         failures = {row_id: str(error) for row_id, error in metrics["failures"].items()}
     for row_id, error in failures.items():
         example = Example(row_id, "", "")
-        yield ReviewRow(row_id, "", "", "", "failed", error, reasoning_hash=seen_hash(example, ""))
+        row = ReviewRow(row_id, "", "", "", "failed", error, reasoning_hash=seen_hash(example, ""))
+        yield replace(row, columns_hash=columns_hash("failed", error, "", ""))
 
 
 def seen_hash(example: Example, reasoning: str) -> str:
@@ -97,6 +106,11 @@ def seen_hash(example: Example, reasoning: str) -> str:
     It begins with a letter, so that no spreadsheet takes it for a number.
     """
     return f"r{row_hash(example)[:8]}-{reasoning_hash(reasoning)}"
+
+
+def columns_hash(*cells: str) -> str:
+    """Return what stands for state, reason, condition and reasoner, as far as no spreadsheet rewrites them."""
+    return f"c{reasoning_hash(repr(['' if may_be_rewritten(cell) else as_kept(cell) for cell in cells]))}"
 
 
 def _with_decision(row: ReviewRow, latest: Decision) -> ReviewRow:
@@ -123,4 +137,5 @@ def _row(row: ReasonedExample, state: State, reason: str) -> ReviewRow:
         margin=row.scores[0] if row.scores else None,
         reasoner=row.reasoner,
         reasoning_hash=seen_hash(row.example, row.reasoning),
+        columns_hash=columns_hash(state, reason, row.condition, row.reasoner),
     )
