@@ -4,8 +4,10 @@ from contextlib import nullcontext
 import pytest
 
 from whylabel.cli.main import main
+from whylabel.host.progress import duration
 from whylabel.recipe import Recipe, override_recipe
 from whylabel.run_folder import RunFolder
+from whylabel.stages.augment import Rehearsal
 
 ANSWER = 'The words "as written" say it.'
 
@@ -103,25 +105,49 @@ def test_decisions_sort_the_rows_anew_and_nothing_else_does(augment, tmp_path, c
     assert augment()[1]["kept"] == 12
 
 
-def test_a_rehearsal_is_shown_to_people(monkeypatch, capsys):
-    from whylabel.cli import augment
-    from whylabel.stages.augment import Rehearsal
-
-    values = {"rows": 30, "to_write": 24, "prompts": (("Why is it joy?", 7),), "prompt_tokens": 168}
-    values |= {"new_tokens": 960, "tokens_per_second": 120.0, "seconds": 8.0, "cost": 0.5, "failed": 1}
-    shown = Rehearsal(**values)
-    monkeypatch.setattr("whylabel.pipeline.Pipeline.rehearse_augment", lambda self, retry: shown)
-    monkeypatch.setattr(augment, "open_run", lambda *_: (None, _Run()))
+@pytest.fixture
+def shown(monkeypatch, capsys):
+    """Return a function that returns what the verb prints of a rehearsal."""
+    monkeypatch.setattr("whylabel.cli.augment.open_run", lambda *_: (None, _Run()))
     monkeypatch.setattr("whylabel.pipeline.Pipeline.__init__", lambda self, recipe, run: None)
-    assert main(["augment", "recipe.yaml", "--dry-run"]) == 0
-    out = capsys.readouterr().out
-    for words in (
-        "24 reasonings to write for 30 rows",
-        "Why is it joy?",
-        "about 960, 120 a second",
-        "0.5000",
-    ):
-        assert words in out
+
+    def printed(**values):
+        found = Rehearsal(**{**REHEARSAL, **values})
+        monkeypatch.setattr("whylabel.pipeline.Pipeline.rehearse_augment", lambda self, retry: found)
+        assert main(["augment", "recipe.yaml", "--dry-run"]) == 0
+        return capsys.readouterr().out
+
+    return printed
+
+
+REHEARSAL = {
+    **{"rows": 1030, "to_write": 1024, "prompts": (("Why is it\njoy?", 7), ("And \x1bfear?", 5))},
+    **{"prompt_tokens": 16800, "new_tokens": 9600, "tokens_per_second": 1200.4, "seconds": 8.0},
+    **{"cost": 1234.5, "failed": 1},
+}
+
+
+def test_a_rehearsal_is_shown_to_people(shown):
+    lines = [
+        "1,024 reasonings to write for 1,030 rows",
+        *("", "prompt 1 (7 tokens)", "  Why is it", "  joy?"),
+        *("", "prompt 2 (5 tokens)", "  And \ufffdfear?"),
+        "",
+        "prompt tokens  about 16,800",
+        "new tokens     about 9,600, 1,200 a second",
+        f"time           about {duration(8.0)}; a large batch is faster than the few timed rows",
+        "cost           about 1,234.5000, in the currency of the prices",
+        "failed         1 of the timed rows",
+    ]
+    assert shown().splitlines() == lines
+    assert shown(cost=None, failed=0).splitlines() == lines[:-2]
+
+
+def test_a_rehearsal_with_nothing_to_write_says_what_is_there(shown):
+    assert shown(to_write=0).splitlines() == [
+        "0 reasonings to write for 1,030 rows",
+        "All 1,030 reasonings are already in the store.",
+    ]
 
 
 class _Run:

@@ -1,5 +1,6 @@
 """`whylabel doctor` says what this machine has, and what would add to it."""
 
+import json
 import os
 import signal
 
@@ -8,7 +9,8 @@ from click.testing import CliRunner
 
 from whylabel.cli import diagnosis
 from whylabel.cli.main import cli, main
-from whylabel.host.machine import user_name
+from whylabel.engines import ENGINES
+from whylabel.host.machine import hardware, user_name, versions
 from whylabel.models.packaged import cache_folder
 
 
@@ -100,3 +102,66 @@ def test_a_user_without_a_home_is_told_what_to_name(nobody, monkeypatch, tmp_pat
 
 def test_a_user_without_a_name_has_a_number(nobody):
     assert user_name() == f"user {os.getuid()}"
+
+
+def test_everything_that_is_found_is_shown_under_its_name(monkeypatch, tmp_path, capsys):
+    import torch
+
+    monkeypatch.setenv("WHYLABEL_CACHE", str(tmp_path))
+    monkeypatch.setattr("whylabel.models.load.pick_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("whylabel.models.load._cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(diagnosis, "installed_version", lambda name: None if name == "ray" else "1.0")
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    sections = ["versions", "machine", "compute", "engines", "extras", "models", "hub"]
+    assert set(found) == set(sections)
+    assert found["versions"] == versions() and found["machine"].keys() == hardware().keys()
+    assert found["compute"] == {
+        "device": "cpu",
+        "training": "bfloat16 (this CPU has bf16 instructions; the weights stay float32)",
+        "prediction": "float32 (on a CPU a row gets the same label in every batch)",
+        "threads": torch.get_num_threads(),
+    }
+    assert set(ENGINES) <= set(found["engines"]) and found["engines"]["openvino"] == "installed"
+    assert found["extras"] == {"openvino": "installed", "ray": "absent: pip install 'whylabel[ray]'"}
+    name = "smollm2-135m-instruct"
+    assert found["models"] == {
+        "cache": str(tmp_path),
+        name: f"not fetched: whylabel models pull {name}",
+    }
+    assert found["hub"]["endpoint"] == "http://127.0.0.1:9"
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == sections
+    assert "  threads              " + str(torch.get_num_threads()) in lines
+    assert f"  cache                {tmp_path}" in lines
+    folder = tmp_path / "models" / name
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    assert diagnosis.diagnose()["models"][name] == str(folder)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "address"),
+    [
+        ("https://hub.example", ("hub.example", 443)),
+        ("http://hub.example/path", ("hub.example", 80)),
+        ("https://hub.example:8443", ("hub.example", 8443)),
+    ],
+)
+def test_the_hub_is_looked_for_where_its_address_says_and_not_for_long(monkeypatch, endpoint, address):
+    asked = []
+
+    def connect(*arguments, **named):
+        asked.append((*arguments, named))
+        return _Connection()
+
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    monkeypatch.setattr(diagnosis.socket, "create_connection", connect)
+    assert diagnosis._hub() == {"endpoint": endpoint, "reachable": "yes"}
+    assert asked == [(address, {"timeout": 3.0})]
+
+
+class _Connection:
+    def close(self):
+        """Do nothing."""

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from functools import partial
 
@@ -48,6 +49,36 @@ def test_jsonl_csv_and_parquet_hold_every_row(model, texts, tmp_path):
         assert row["label"] in ("=odd", "even")
         assert cells.label.lstrip("'") == row["label"] == record.label
         assert row["status"] == cells.status == record.status
+
+
+def test_what_was_done_is_said(model, texts, tmp_path, capsys):
+    output = tmp_path / "out.csv"
+    assert run(model, *options(texts), "--output", output) == 0
+    first, second, bar, last = capsys.readouterr().err.splitlines()
+    assert first == "texts: column 'Customer says', named with --text-column"
+    assert second == "ids: column 'Ref', named with --id-column"
+    assert re.fullmatch(r"  predict: 5 of 5 rows · [0-9,]+ tok/s · .*", bar)
+    assert last == f"5 rows in {output}"
+    assert run(model, *options(texts)) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 5 and "  predict: 5 of 5 rows · " in said.err
+
+
+def test_what_was_printed_before_an_interruption_is_counted(model, texts, monkeypatch, capsys):
+    predict = TrainedClassifier.predict
+
+    def interrupted(self, rows, mode, abstain_below):
+        yield from predict(self, rows[:2], mode, abstain_below=abstain_below)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainedClassifier, "predict", interrupted)
+    assert run(model, *options(texts)) == 130
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 2
+    assert said.err.endswith(
+        "Interrupted. 2 of 5 rows were printed and are valid, but nothing is kept: the same command starts "
+        "again with the first row. With --output FILE it would continue.\n"
+    )
 
 
 def test_a_spreadsheet_does_not_take_a_cell_for_a_formula(model, texts, tmp_path):

@@ -123,7 +123,14 @@ def test_an_interruption_says_what_is_kept(model, texts, tmp_path, monkeypatch, 
     output = tmp_path / "out.csv"
     interrupt(model, texts, output, monkeypatch, 5)
     said = capsys.readouterr().err
-    assert f"Interrupted. 4 of 12 rows are kept in {output}.partial: the same command continues" in said
+    kept = f"4 of 12 rows are kept in {output}.partial: the same command continues with the rest."
+    assert said.endswith(f"Interrupted. {kept}\n")
+    assert main(arguments(model, texts, output)) == 4
+    said = capsys.readouterr().err.splitlines()
+    assert f"4 of 12 rows were finished earlier, and are kept in {output}.partial" in said
+    # Rows that were finished earlier are counted, not predicted.
+    assert any(line.startswith("  predict: 12 of 12 rows · ") for line in said)
+    assert said[-2:] == [f"12 rows in {output}", "1 of 12 rows failed; see their status and error."]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +141,7 @@ def test_an_interruption_says_what_is_kept(model, texts, tmp_path, monkeypatch, 
         (["--text-column", "note"], "text column"),
         (["--id-column", "note"], "id column"),
         (["--columns", "none"], "columns"),
+        (["--device", "cpu"], "device"),
     ],
 )
 def test_another_command_begins_anew_and_says_so(
@@ -160,6 +168,18 @@ def test_another_input_begins_anew_and_says_so(model, texts, tmp_path, monkeypat
     assert len(asked) == ROWS
     assert "was made with other settings (input): it starts again" in capsys.readouterr().err
     assert output.read_bytes().count(b"\n") == ROWS
+
+
+def test_another_version_of_whylabel_begins_anew_and_says_so(
+    model, texts, tmp_path, monkeypatch, asked, capsys
+):
+    output = tmp_path / "out.jsonl"
+    interrupt(model, texts, output, monkeypatch, 5)
+    monkeypatch.setattr("whylabel.version.__version__", "99.0")
+    asked.clear()
+    assert main(arguments(model, texts, output)) == 4
+    assert len(asked) == ROWS
+    assert "other settings (version of whylabel): it starts again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file", ["whylabel.json", "generation_config.json"])

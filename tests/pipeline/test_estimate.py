@@ -1,6 +1,7 @@
 """About how long a run will take: the arithmetic, not the seconds."""
 
 import pytest
+import torch
 
 from whylabel.pipeline import Pipeline, estimate
 from whylabel.pipeline.estimate import estimated_seconds
@@ -70,3 +71,96 @@ def test_a_finished_run_is_not_measured(finished, recipe, monkeypatch, capsys):
     monkeypatch.setattr(estimate, "_rates", None)
     Pipeline(recipe, finished).say_time()
     assert capsys.readouterr().err == ""
+
+
+COUNTED = {
+    # A prompt has 88 tokens of text and 12 others, a reasoning 0.6 * 12, or 107.2 with its prompt.
+    "augment": 24 * 107.2,
+    "calibrate-baseline": 6 * 100,
+    "calibrate-classifier": 6 * (100 + 2 * 7.2),
+    "evaluate": 12 * (100 + 107.2),
+}
+LEARNT = {
+    # Steps, rows of a step (16 at the most), tokens of a row.
+    "train-reasoner": 2 * 12 * 200,
+    "train-baseline": 4 * 16 * 100,
+    "train-classifier": 4 * 16 * (100 + 107.2) / 2,
+}
+
+
+@pytest.fixture
+def tokens(recipe, monkeypatch):
+    """Return a function that returns the tokens that a stage is counted with; every text has 88 of them."""
+    monkeypatch.setattr(estimate, "token_counter", lambda name: lambda text: 88)
+    monkeypatch.setattr(estimate, "float32_bytes", lambda name: 4000)
+    monkeypatch.setattr(estimate, "_rates", lambda device, dtype: (2e6, 8e6))
+
+    def of(stage, **values):
+        seconds = estimated_seconds(Inputs(override_recipe(recipe, **values)), [stage])
+        # Of 1,000 parameters; three tenths of the rate in generation, half of it in training.
+        return seconds * 8e6 * 0.5 / 6000 if stage in LEARNT else seconds * 2e6 * 0.3 / 2000
+
+    return of
+
+
+@pytest.mark.parametrize("stage", [*COUNTED, *LEARNT])
+def test_each_stage_is_counted_with_its_own_tokens(tokens, stage):
+    assert tokens(stage) == pytest.approx({**COUNTED, **LEARNT}[stage])
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "expected"),
+    [
+        ("calibrate-baseline", {"classifier__calibration_rows": 5}, 5 * 100),
+        ("calibrate-classifier", {"classifier__target": "label"}, 6 * 100),
+        ("evaluate", {"classifier__target": "label"}, 12 * 200),
+        ("train-classifier", {"classifier__target": "label"}, 4 * 16 * 100),
+        ("train-baseline", {"baseline__budget": "matched_flops"}, LEARNT["train-classifier"]),
+        (
+            "train-reasoner",
+            {"reasoner__training__max_steps": None, "reasoner__training__num_train_epochs": 2},
+            2 * 12 / 16 * 12 * 200,
+        ),
+        ("train-baseline", {"training__max_steps": None}, 3 * 24 / 16 * 16 * 100),
+        ("train-baseline", {"training__max_steps": None, "training__num_train_epochs": 2}, 2 * 24 * 100),
+        ("train-baseline", {"training__max_steps": None, "training__min_steps": 9}, 9 * 16 * 100),
+        ("train-baseline", {"training__per_device_train_batch_size": 5}, 4 * 5 * 100),
+        (
+            "train-baseline",
+            {"training__per_device_train_batch_size": 5, "training__gradient_accumulation_steps": 3},
+            4 * 15 * 100,
+        ),
+        ("train-baseline", {"training__per_device_train_batch_size": 50}, 4 * 24 * 100),
+    ],
+)
+def test_settings_that_change_the_work_are_counted(tokens, stage, values, expected):
+    assert tokens(stage, **values) == pytest.approx(expected)
+
+
+def test_a_model_without_a_tokenizer_on_this_machine_is_not_estimated(recipe, monkeypatch):
+    monkeypatch.setattr(estimate, "token_counter", lambda name: None)
+    assert estimated_seconds(Inputs(recipe), ["augment"]) is None
+
+
+def test_training_in_bf16_is_faster_on_a_cpu_and_measured_elsewhere(monkeypatch):
+    monkeypatch.setattr(estimate, "_matmul_rate", lambda place, dtype: {torch.float32: 2.0}.get(dtype, 5.0))
+    assert estimate._rates("cpu", "float32") == (2.0, 2.0)
+    assert estimate._rates("cpu", "bfloat16") == (2.0, 3.0)
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(estimate, "pick_device", {"auto": gpu}.__getitem__)
+
+    def pick(dtype, place, training=False):
+        assert (dtype, place) == ("auto", gpu)
+        return torch.bfloat16 if training else torch.float32, "why"
+
+    monkeypatch.setattr(estimate, "pick_dtype", pick)
+    assert estimate._rates("auto", "auto") == (2.0, 5.0)
+
+
+def test_the_rate_is_the_best_of_several_measurements_in_seconds_of_all_threads(monkeypatch):
+    # Each measurement asks for the time at its start and at its end.
+    times = iter([0, 4, 10, 12, 20, 24, 30, 34])
+    monkeypatch.setattr(estimate.time, "process_time", lambda: next(times))
+    rate = estimate._matmul_rate(torch.device("cpu"), torch.float32)
+    assert rate == pytest.approx(2 * 1024**3 * torch.get_num_threads() / 2)
+    assert next(times, None) is None

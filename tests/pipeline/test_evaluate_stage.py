@@ -1,6 +1,7 @@
 """A dual model in every mode, and who is asked again."""
 
 import json
+import re
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_the_evaluation_says_what_the_floors_learn_from(dual, capsys):
     assert "evaluate majority, tfidf: learning from 24 train rows" in capsys.readouterr().err
 
 
-def test_a_model_that_has_not_changed_is_not_asked_again(dual, monkeypatch):
+def test_a_model_that_has_not_changed_is_not_asked_again(dual, monkeypatch, capsys):
     recipe, run = dual
 
     def predictions():
@@ -94,8 +95,13 @@ def test_a_model_that_has_not_changed_is_not_asked_again(dual, monkeypatch):
     (kept,) = run.answers.glob("classifier-*.jsonl")
     kept.write_bytes(b"".join(kept.read_bytes().splitlines(keepends=True)[:4]))
     asked.clear()
+    capsys.readouterr()
     Pipeline(recipe, run).evaluate()
     assert asked == [("label", 0), ("dual", 8)]
+    said = capsys.readouterr().err
+    assert "  evaluate baseline: 12 of 12 rows were answered earlier\n" in said
+    assert "  evaluate classifier: 4 of 12 rows were answered earlier\n" in said
+    assert re.search(r"  evaluate classifier: 12 of 12 rows · [0-9,]+ tok/s · ", said)
     assert [row.prediction.label for row in predictions()] == [row.prediction.label for row in before]
     # Another baseline and fewer modes are asked, and what was said before is not kept.
     another = override_recipe(recipe, baseline__budget="matched_flops", evaluation__modes=["fast"])
@@ -104,6 +110,8 @@ def test_a_model_that_has_not_changed_is_not_asked_again(dual, monkeypatch):
     asked.clear()
     pipeline.evaluate()
     assert asked == [("label", 12), ("dual", 12)]
+    said = capsys.readouterr().err
+    assert "answered earlier" not in said and "  evaluate classifier: 12 of 12 rows · " in said
     assert len(list(run.answers.iterdir())) == 2
 
 

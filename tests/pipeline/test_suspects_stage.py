@@ -3,12 +3,20 @@
 import json
 
 import numpy as np
+import pytest
 
+from whylabel.models import load as models
 from whylabel.pipeline import Pipeline
+from whylabel.pipeline.job import Job
+from whylabel.pipeline.suspects import _fit_predict
+from whylabel.prediction.trained import TrainedClassifier
 from whylabel.reasonings.files import iterate_dropped, read_reasoned
 from whylabel.recipe import override_recipe
 from whylabel.run_folder import RunFolder
+from whylabel.stages import classifier
 from whylabel.stages.suspects import Suspect, read_suspects
+from whylabel.text.hashes import fingerprint
+from whylabel.types import Prediction
 
 
 def listing(monkeypatch, ids):
@@ -40,15 +48,19 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     ]
     pipeline.augment()
     assert all("skipped" in line for line in pipeline.plan()[:2])
+    said = capsys.readouterr().err
+    assert f"  3 of 24 labels look wrong (12.5%); they are in {run.suspects}\n" in said
     # Rows that are left out are no work.
-    assert "augment: 21 of 21 rows" in capsys.readouterr().err
+    assert "augment: 21 of 21 rows" in said
     assert {row.id for row in read_suspects(run.suspects)} == wrong
     figures = json.loads(run.augment_metrics.read_text())
     assert figures["dropped_by_reason"]["suspect label"] == 3
     assert figures["rows"] == 24
     assert not wrong & {row.id for row in read_reasoned(run.kept)}
     assert not list(run.path.rglob("fold*"))
-    assert run.read_manifest()["stages"]["suspects"]["status"] == "done"
+    entry = run.read_manifest()["stages"]["suspects"]
+    assert (entry["status"], entry["rows"], entry["tokens"]) == ("done", 24, 0)
+    assert entry["content"] == fingerprint(sorted(wrong))
 
 
 def test_a_rehearsal_leaves_out_suspect_labels_once_they_are_known(
@@ -123,3 +135,68 @@ def test_suspect_labels_are_looked_for_before_a_classifier_gives_the_baseline_it
     pipeline.train_models()
     assert all("skipped" in line for line in pipeline.plan()[:-1])
     assert changed_stages(override_recipe(recipe, **values), run)[0] == "train-baseline"
+
+
+def test_suspects_of_an_earlier_run_are_not_left_out_where_nobody_looks_for_them(
+    recipe, tiny_model_folder, tmp_path, monkeypatch
+):
+    looking = override_recipe(
+        recipe,
+        reasoner__model=str(tiny_model_folder),
+        augment__suspects={"folds": 2, "exclude": True},
+    )
+    listing(monkeypatch, {row.id for row in Pipeline(looking, RunFolder(tmp_path)).dataset.train[:3]})
+    monkeypatch.setattr("whylabel.pipeline.suspects._fit_predict", evenly)
+    run = RunFolder(tmp_path)
+    pipeline = Pipeline(looking, run)
+    pipeline.begin()
+    pipeline.augment()
+    for suspects in ({"folds": None, "exclude": True}, {"folds": 2, "exclude": False}):
+        Pipeline(override_recipe(looking, augment__suspects=suspects), run).augment()
+        assert "suspect label" not in json.loads(run.augment_metrics.read_text())["dropped_by_reason"]
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_fold_learns_labels_alone_and_says_how_likely_each_is(recipe, tmp_path, monkeypatch, failed):
+    inputs = Pipeline(override_recipe(recipe, training__max_steps=1, device="cpu"), RunFolder("none")).inputs
+    loads, trainings = [], []
+    load, train = models.load, classifier.train_classifier
+
+    def watched_load(*arguments, **named):
+        loads.append((arguments, named))
+        return load(*arguments, **named)
+
+    def watched_training(loaded, rows, labels, recipe, **named):
+        trainings.append((rows, labels, recipe, named))
+        return train(loaded, rows, labels, recipe, **named)
+
+    monkeypatch.setattr(models, "load", watched_load)
+    monkeypatch.setattr(classifier, "train_classifier", watched_training)
+    predict = TrainedClassifier.predict
+    asked = []
+
+    def predicted(self, rows):
+        asked.extend(rows)
+        answers = list(predict(self, rows))
+        return [Prediction(answers[0].id, "", (), status="failed"), *answers[1:]] if failed else answers
+
+    monkeypatch.setattr(TrainedClassifier, "predict", predicted)
+    rows = inputs.dataset.train
+    found = _fit_predict(
+        Job("suspects", "a" * 64, inputs, RunFolder("none")), tmp_path, rows[4:], rows[:4], 1
+    )
+    assert loads == [((recipe.base_model,), {"device": "cpu", "dtype": "float32"})]
+    [(learnt, labels, given, named)] = trainings
+    assert (learnt, labels, given) == (rows[4:], inputs.labels, inputs.recipe)
+    assert named == {
+        "target": "label",
+        "title": "fold 2",
+        "checkpoints": tmp_path / "checkpoints-1",
+        "lineage": {},
+        "validation": inputs.dataset.validation,
+    }
+    assert asked == [(row.id, row.text) for row in rows[:4]]
+    assert found.shape == (4, len(inputs.labels))
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    # A text that cannot be answered says nothing about its label.
+    assert (len(set(found[0])) == 1) == failed and all(len(set(row)) > 1 for row in found[1:])

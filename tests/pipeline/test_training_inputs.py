@@ -1,17 +1,24 @@
 """What a training is given: rows, budget, folders of its own. No model is trained here."""
 
 import json
+import shutil
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from whylabel.errors import DataError, LabelError
+from whylabel.models import load as models
+from whylabel.models.load import read_card
 from whylabel.pipeline import train
+from whylabel.pipeline.calibrate import trained_content
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job
+from whylabel.prediction.card import MODES, ModelCard
 from whylabel.reasonings.files import kept_rows
 from whylabel.recipe import FilterConfig, build_recipe
 from whylabel.run_folder import RunFolder
+from whylabel.stages import classifier
 from whylabel.types import Dataset, Example, ReasonedExample
 
 TRAIN = tuple(Example(str(at), f"text {at}", ("joy", "fear")[at % 2]) for at in range(6))
@@ -85,7 +92,15 @@ def test_a_budget_of_the_same_settings_is_that_of_the_recipe(job):
 )
 def test_a_matched_budget_is_all_that_the_classifier_spent_and_the_only_one(job, budget, limits):
     found = train._baseline_training(
-        job(baseline={"budget": budget}, training={"max_steps": 99, "learning_rate": 0.5})
+        job(
+            baseline={"budget": budget},
+            training={
+                "max_steps": 99,
+                "max_supervised_tokens": 5,
+                "max_train_flops": 3.0,
+                "learning_rate": 0.5,
+            },
+        )
     )
     assert {name: getattr(found, name) for name in limits} == limits
     assert found.max_supervised_tokens is None
@@ -94,6 +109,87 @@ def test_a_matched_budget_is_all_that_the_classifier_spent_and_the_only_one(job,
         job(spent={"steps": 7, "flops": 5.0}, baseline={"budget": "matched_steps"})
     )
     assert alone.max_steps == 7
+
+
+@pytest.fixture
+def trainings(monkeypatch, tiny_model_folder):
+    """What the two trainings are given, one dictionary each, and the file of the card that each leaves."""
+    found = []
+    loaded = object()
+
+    def load(name, **named):
+        found.append({"load": (name, named)})
+        return loaded
+
+    def trained(given, rows, labels, recipe, **named):
+        assert given is loaded
+        found[-1] |= {"rows": rows, "labels": labels.names, "recipe": recipe, **named}
+        target = named["target"]
+        card = ModelCard(labels, target, "?", "Label", "compact", 8, 16, {}, MODES[target])
+        return card, {"tokens": 12.0, "steps": 3}
+
+    def saved(given, card, rows, folder):
+        assert given is loaded and rows is found[-1]["rows"]
+        shutil.copytree(tiny_model_folder, folder, dirs_exist_ok=True)
+        (folder / "whylabel.json").write_text(json.dumps(card.to_json()))
+
+    monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr(classifier, "train_classifier", trained)
+    monkeypatch.setattr(classifier, "save_checked", saved)
+    return found
+
+
+def test_both_models_are_trained_as_the_recipe_says_each_on_its_rows(job, trainings, tiny_model_folder):
+    mine = job(
+        base_model=str(tiny_model_folder),
+        device="cpu",
+        classifier={"target": "reasoning_label"},
+        baseline={"budget": "matched_steps"},
+        training={"max_steps": 99},
+        data={"text_column": "body"},
+    )
+    dataset = Dataset(TRAIN, validation=TRAIN[:2], inferred={"text_column": "body", "label_column": "topic"})
+    mine = replace(mine, inputs=Inputs(mine.inputs.recipe, dataset))
+    run = mine.run
+    baseline = train.baseline_stage(mine)
+    (mine.checkpoints(run.classifier_model) / "step-1").mkdir(parents=True)
+    trained = train.classifier_stage(mine)
+    assert (baseline.rows, baseline.tokens) == (6, 12) and (trained.rows, trained.tokens) == (3, 12)
+    assert [list(one["rows"]) for one in trainings] == [list(TRAIN), REASONED]
+    assert [one["target"] for one in trainings] == ["label", "reasoning_label"]
+    assert trainings[0]["training"].max_steps == 12 and trainings[1]["training"] is None
+    for one, folder in zip(trainings, (run.baseline_model, run.classifier_model), strict=True):
+        assert one["load"] == (str(tiny_model_folder), {"device": "cpu", "dtype": "float32"})
+        assert (one["labels"], one["recipe"]) == (mine.inputs.labels.names, mine.inputs.recipe)
+        assert (one["title"], one["validation"]) == ("train-classifier", TRAIN[:2])
+        assert one["checkpoints"] == folder.parent / "checkpoints" / mine.key[:16]
+        assert one["lineage"] == mine.lineage()
+        assert not (folder.parent / "checkpoints").exists()
+        assert read_card(folder)["columns"] == {"text": "body", "label": "topic", "id": None}
+    for result, folder, metrics in (
+        (baseline, run.baseline_model, run.baseline_metrics),
+        (trained, run.classifier_model, run.classifier_metrics),
+    ):
+        assert result.record == {"content": trained_content(folder)}
+        assert json.loads(metrics.read_text()) == {"tokens": 12.0, "steps": 3}
+
+
+def test_rounds_of_self_training_come_before_the_classifier_and_are_counted(job, trainings, monkeypatch):
+    mine = job(classifier={"target": "dual", "self_training_rounds": 2}, base_model="base")
+    monkeypatch.setattr(Inputs, "base_fingerprint", "base")
+    rounds = []
+
+    def one_round(given, number, rows):
+        assert given is mine
+        rounds.append((number, len(rows)))
+        return [*rows, REASONED[0]], {"steps": number}
+
+    monkeypatch.setattr(train, "self_training_round", one_round)
+    train.classifier_stage(mine)
+    assert rounds == [(1, 6), (2, 7)]
+    assert len(trainings[0]["rows"]) == 8
+    metrics = json.loads(mine.run.classifier_metrics.read_text())
+    assert metrics == {"tokens": 12.0, "steps": 3, "self_training": [{"steps": 1}, {"steps": 2}]}
 
 
 def test_work_of_other_settings_is_removed_and_its_own_stays(job, tmp_path):
