@@ -108,11 +108,15 @@ def test_the_filters_know_the_question(recipe, tmp_path):
     assert Pipeline(own, RunFolder(tmp_path)).filters.question == ""
 
 
-def test_a_ready_reasoner_skips_stage_one(recipe, tiny_model_folder, tmp_path):
+def test_a_ready_reasoner_skips_stage_one(recipe, tiny_model_folder, tmp_path, capsys):
     ready = override_recipe(recipe, reasoner__model=str(tiny_model_folder))
     pipeline = Pipeline(ready, RunFolder(tmp_path))
     pipeline.begin()
+    capsys.readouterr()
     pipeline.train_reasoner()
+    assert capsys.readouterr().err == (
+        f"train-reasoner: the recipe names a ready reasoner, {tiny_model_folder}\n"
+    )
     pipeline.augment()
     assert set(pipeline.run.read_manifest()["stages"]) == {"augment"}
     assert pipeline.run.kept.exists()
@@ -135,7 +139,7 @@ def test_failed_rows_give_the_exit_code_and_are_tried_again_when_asked(recipe, t
     assert again.run.failed_rows("augment") == 0
 
 
-def test_an_endpoint_is_a_reasoner_that_counts_by_its_name_not_its_url(recipe, tmp_path, monkeypatch):
+def test_an_endpoint_is_a_reasoner_that_counts_by_its_name_not_its_url(recipe, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
     def at(url, model="big", **options):
@@ -147,6 +151,7 @@ def test_an_endpoint_is_a_reasoner_that_counts_by_its_name_not_its_url(recipe, t
         pipeline.begin()
         pipeline.train_reasoner()
         pipeline.augment()
+    assert f"the recipe names a ready reasoner, big at {endpoint.url}\n" in capsys.readouterr().err
     assert set(pipeline.run.read_manifest()["stages"]) == {"augment"}
     assert len(endpoint.bodies) == 24
 
