@@ -2,15 +2,18 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from whylabel.errors import ModelError
 from whylabel.evaluation.predictions import read_predictions
-from whylabel.pipeline import Pipeline
+from whylabel.pipeline import Pipeline, evaluate
+from whylabel.pipeline.job import Job
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import override_recipe
 from whylabel.run_folder import RunFolder
+from whylabel.types import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +116,44 @@ def test_a_model_that_has_not_changed_is_not_asked_again(dual, monkeypatch, caps
     said = capsys.readouterr().err
     assert "answered earlier" not in said and "  evaluate classifier: 12 of 12 rows · " in said
     assert len(list(run.answers.iterdir())) == 2
+
+
+def test_answers_are_kept_for_this_model_these_rows_modes_and_this_machine(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path)
+    run.answers.mkdir(parents=True)
+    known = {"content": "weights", "test": "rows", "hardware": "cpu"}
+
+    def kept(name="baseline", modes=("fast", "reasoned"), **changed):
+        found = {**known, **changed}
+        monkeypatch.setattr(evaluate, "hardware", lambda: found["hardware"])
+        monkeypatch.setattr(run, "stage", lambda stage: {"content": f"{stage} {found['content']}"})
+        inputs = SimpleNamespace(data_fingerprints={"train": "others", "test": found["test"]})
+        return evaluate._kept_answers(Job("evaluate", "key", inputs, run), name, modes)
+
+    own = kept()
+    assert own.parent == run.answers and re.fullmatch(r"baseline-[0-9a-f]{16}\.jsonl", own.name)
+    assert kept(modes=("reasoned", "fast")) == own
+    others = [
+        *(kept("classifier"), kept(modes=("fast",)), kept(content="other weights")),
+        *(kept(test="other rows"), kept(hardware="gpu")),
+    ]
+    assert len({path.name.removeprefix("classifier-") for path in (own, *others)}) == 6
+    for path in (own, *others, run.answers / "baseline-notes.jsonl"):
+        path.touch()
+    # Those of the same model that are not these are removed, nothing else is.
+    assert kept() == own
+    assert {path.name for path in run.answers.iterdir()} == {
+        *(own.name, others[0].name, "baseline-notes.jsonl"),
+    }
+
+
+def test_a_vote_costs_its_own_tokens_and_the_other_modes_share_theirs():
+    def rows(*tokens):
+        return [Prediction("1", "a", (1.0,), tokens=each) for each in tokens]
+
+    assert evaluate._generated({"fast": rows(0, 0), "reasoned": rows(7, 5), "blend": rows(7, 6)}) == 13
+    assert evaluate._generated({"fast": rows(0, 0), "vote": rows(30, 20), "reasoned": rows(7, 5)}) == 62
+    assert evaluate._generated({"vote": rows(30)}) == 30
 
 
 def test_a_mode_that_the_target_has_not_stops_before_anything_is_written(recipe, tmp_path):

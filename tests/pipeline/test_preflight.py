@@ -146,6 +146,86 @@ def test_a_full_disk_is_refused_and_a_small_one_told(recipe, tmp_path, monkeypat
     assert "Warning" not in check(100 * size)
 
 
+@pytest.mark.parametrize(
+    ("values", "models"),
+    [
+        ({}, 3),
+        ({"classifier__target": "label"}, 2),
+        ({"reasoner__model": "big", "reasoner__endpoint": "http://127.0.0.1:1"}, 2),
+    ],
+)
+def test_the_disk_needs_room_for_the_models_that_are_not_there_yet(
+    recipe, tmp_path, monkeypatch, capsys, values, models
+):
+    if "reasoner__model" in values:
+        values = {**values, "augment__engine": "auto", "augment__engine_options": {}}
+    usage = namedtuple("usage", "total used free")
+    size, run, asked = 3 * 2**30, RunFolder(tmp_path / "new" / "run"), []
+    monkeypatch.setattr(preflight, "float32_bytes", lambda name: size)
+
+    def check(free, **more):
+        monkeypatch.setattr(
+            preflight.shutil, "disk_usage", lambda place: asked.append(place) or usage(0, 0, free)
+        )
+        preflight._check_disk(Pipeline(override_recipe(recipe, **values, **more), run).inputs, run)
+        return capsys.readouterr().err
+
+    with pytest.raises(UsageError) as caught:
+        check(models * size - 2**30)
+    needed, free = f"{3 * models:.1f} GiB", f"{3 * models - 1:.1f} GiB"
+    assert caught.value.what == f"{needed} are needed for {models} models, and {free} are free on this disk."
+    # The folder of the run is not made yet.
+    assert caught.value.where == str(tmp_path) and set(asked) == {tmp_path}
+    at_most = (models + 7) * size
+    assert check(at_most - 1) == (
+        f"  Warning: {at_most / 2**30:.1f} GiB are free on the disk; "
+        f"with checkpoints up to {at_most / 2**30:.1f} GiB are used\n"
+    )
+    assert check(at_most) == check(at_most - 1, training__method="lora") == ""
+    run.baseline_model.mkdir(parents=True)
+    assert "Warning" in check((models - 1) * size)
+    with pytest.raises(UsageError, match=f"for {models - 1} models"):
+        check((models - 1) * size - 1)
+    for folder in (run.classifier_model, run.reasoner_model):
+        folder.mkdir(parents=True)
+    assert check(0) == ""
+
+
+def test_a_model_whose_size_is_not_known_needs_no_room(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight, "float32_bytes", lambda name: None)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", None)
+    run = RunFolder(tmp_path)
+    preflight._check_disk(Pipeline(recipe, run).inputs, run)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"reasoner__model": "{there}", "reasoner__base_model": "./none"},
+        {
+            "reasoner__model": "./none",
+            "reasoner__endpoint": "http://127.0.0.1:1",
+            "augment__engine": "auto",
+            "augment__engine_options": {},
+        },
+        {
+            "classifier__target": "label",
+            "reasoner__model": "./none",
+            "augment__verification__verifier": "./none",
+            "augment__suspects__folds": 2,
+        },
+        {"augment__verification__verifier": "baseline"},
+        {"augment__verification__verifier": "base"},
+    ],
+    ids=str,
+)
+def test_what_this_run_does_not_use_is_not_checked(recipe, tiny_model_folder, tmp_path, monkeypatch, values):
+    real = preflight.find_spec
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None if name == "cleanlab" else real(name))
+    values = {name: str(tiny_model_folder) if value == "{there}" else value for name, value in values.items()}
+    Pipeline(override_recipe(recipe, **values), RunFolder(tmp_path / "run")).check()
+
+
 def test_where_no_reasoning_is_kept_nothing_is_trained_for_it(recipe, tmp_path):
     none = override_recipe(recipe, augment__filters__min_words=100)
     run = RunFolder(tmp_path / "run")

@@ -2,7 +2,7 @@ import pyarrow.parquet
 import pytest
 
 from whylabel.errors import RunFolderError
-from whylabel.reasonings.files import dropped_rows, kept_rows, read_reasoned
+from whylabel.reasonings.files import dropped_rows, iterate_dropped, kept_rows, read_reasoned
 from whylabel.types import Dropped, ReasonedExample
 
 ROWS = (
@@ -39,6 +39,11 @@ def test_dropped_rows_have_their_reason(tmp_path):
     write_dropped(tmp_path / "dropped.parquet", [Dropped(ROWS[1], "unfinished")])
     (row,) = pyarrow.parquet.read_table(tmp_path / "dropped.parquet").to_pylist()
     assert row["reason"] == "unfinished" and row["id"] == "2" and row["finished"] is False
+    write_dropped(tmp_path / "more.parquet", [Dropped(ROWS[1], "unfinished"), Dropped(ROWS[0], "a copy")])
+    assert list(iterate_dropped(tmp_path / "more.parquet")) == [
+        Dropped(ROWS[1], "unfinished"),
+        Dropped(ROWS[0], "a copy"),
+    ]
 
 
 @pytest.mark.parametrize("write", [write_kept, write_dropped])

@@ -1,10 +1,14 @@
+import json
+
 import pytest
 
 from whylabel.errors import RunFolderError
-from whylabel.reasonings.review import review_rows
+from whylabel.reasonings.files import dropped_rows, kept_rows
+from whylabel.reasonings.review import ReviewRow, review_rows, seen_hash
 from whylabel.reasonings.store import Decision, open_store
 from whylabel.run_folder import RunFolder
 from whylabel.text.hashes import reasoning_hash
+from whylabel.types import Dropped, Example, ReasonedExample
 
 REASON = "=a reason, of five words"
 
@@ -19,6 +23,30 @@ def test_every_row_is_there_with_its_state(sort):
     assert (rows["r0"].state, rows["r0"].reasoning) == ("kept", REASON)
     assert (rows["r1"].state, rows["r1"].reason) == ("dropped", "too short")
     assert (rows["r5"].state, rows["r5"].reason) == ("failed", "scripted failure")
+
+
+def test_a_row_is_shown_with_all_that_is_known_of_it(tmp_path):
+    run = RunFolder(tmp_path)
+    judged = ReasonedExample(
+        "1", "text", "joy", "because", "smollm2", condition="free", scores=(0.5, -1.0), candidate=1
+    )
+    plain = ReasonedExample("2", "words", "fear", "so", "smollm2")
+    with kept_rows(run.kept) as keep, dropped_rows(run.dropped) as drop:
+        keep(judged)
+        drop(Dropped(plain, "too short"))
+    run.augment_metrics.write_text(json.dumps({"failures": {"3": "timed out"}}))
+    kept, dropped, failed = review_rows(run)
+    assert kept == ReviewRow(
+        *("1", "text", "joy", "because", "kept", "", "free", 0.5, "smollm2"),
+        reasoning_hash=seen_hash(judged.example, "because"),
+    )
+    assert dropped == ReviewRow(
+        *("2", "words", "fear", "so", "dropped", "too short", "label", None, "smollm2"),
+        reasoning_hash=seen_hash(plain.example, "so"),
+    )
+    assert failed == ReviewRow(
+        *("3", "", "", "", "failed", "timed out"), reasoning_hash=seen_hash(Example("3", "", ""), "")
+    )
 
 
 def test_the_hash_names_row_and_reasoning(sort):
