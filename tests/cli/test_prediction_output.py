@@ -42,9 +42,11 @@ def test_the_texts_are_never_replaced_under_whatever_name(check, tmp_path):
     (tmp_path / "hard.csv").hardlink_to(texts)
     (tmp_path / "folder").symlink_to(tmp_path)
     for name in ("texts.csv", "link.csv", "hard.csv", "./run/../texts.csv", "folder/texts.csv"):
-        refused(check, name, "would replace what it is made from")
+        refused(check, name, "^A file of predictions would replace what it is made from")
     (tmp_path / "out.csv.partial").hardlink_to(texts)
-    refused(check, "out.csv", "out.csv.partial, which grows beside the output, would replace what it is made")
+    refused(
+        check, "out.csv", "^out.csv.partial, which grows beside the output, would replace what it is made"
+    )
     assert texts.read_text() == "text\na\n"
 
 
@@ -137,6 +139,18 @@ def test_the_comparison_of_a_run_is_no_file_of_predictions(check, tmp_path):
     refused(check, "copy.parquet", "a file that whylabel has not written")
 
 
+def test_a_folder_that_nobody_may_write_to_is_refused(check, tmp_path, monkeypatch):
+    def refuse(dir):
+        assert dir == tmp_path / "there"
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    refused(check, "there/new/deep/out.csv", r"^No file can be written there: Permission denied\.")
+    (tmp_path / "folder.csv").mkdir()
+    refused(check, "folder.csv", r"^This is a folder, not a file\.")
+
+
 def test_an_empty_file_is_filled_and_a_link_is_followed(check, tmp_path):
     (tmp_path / "empty.csv").touch()
     assert check("empty.csv") == tmp_path / "empty.csv"
@@ -146,15 +160,15 @@ def test_an_empty_file_is_filled_and_a_link_is_followed(check, tmp_path):
 
 
 def test_a_device_is_no_file(check, tmp_path):
-    refused(check, "/dev/null", "cannot be written as 'a file without suffix'")
+    refused(check, "/dev/null", "^Predictions cannot be written as 'a file without suffix'")
     (tmp_path / "null.csv").symlink_to("/dev/null")
-    refused(check, "null.csv", "cannot be written as 'a file without suffix'")
+    refused(check, "null.csv", "^Predictions cannot be written as 'a file without suffix'")
 
 
 def test_what_grows_beside_the_output_replaces_nothing_of_the_user(check, tmp_path):
     partial = tmp_path / "out.csv.partial"
     partial.write_text("half of a download")
-    refused(check, "out.csv", "out.csv.partial, which grows beside the output, would replace a file that")
+    refused(check, "out.csv", "^out.csv.partial, which grows beside the output, would replace a file that")
     partial.write_text('{"whylabel": "predic')
     assert check("out.csv")
     partial.unlink()
@@ -168,4 +182,6 @@ def test_a_file_in_the_place_of_the_lock_is_refused(check, tmp_path):
     lock.touch()
     check("out.csv")
     lock.write_text("mine")
-    refused(check, "out.csv", "which is locked meanwhile")
+    refused(
+        check, "out.csv", r"^\.out\.csv\.partial\.lock, which is locked meanwhile, would replace a file that"
+    )

@@ -12,6 +12,7 @@ from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job
 from whylabel.recipe import build_recipe
 from whylabel.run_folder import RunFolder
+from whylabel.stages.suspects import Suspect, write_suspects
 from whylabel.types import Dataset, Example
 
 ROWS = (Example("1", "a text", "joy"), Example("2", "another", "fear"))
@@ -80,6 +81,21 @@ def test_a_baseline_is_asked_as_it_was_trained_and_any_other_model_in_words(open
         folder = str(card(tmp_path / target, target))
         found, loads = opened(folder)
         assert (found.trained, loads[-1][0]) == (trained, folder)
+
+
+@pytest.mark.parametrize(
+    ("suspects", "left_out"),
+    [
+        ({"folds": 2, "exclude": True}, {"2"}),
+        ({"folds": 2, "exclude": False}, set()),
+        ({"folds": None, "exclude": True}, set()),
+        ({}, set()),
+    ],
+)
+def test_suspects_are_left_out_where_they_are_looked_for_and_excluded(run, suspects, left_out):
+    write_suspects(run.suspects, [Suspect("2", "another", "fear", 0.1, "joy", 0.9)])
+    inputs = Inputs(build_recipe({"augment": {"suspects": suspects}}), Dataset(ROWS))
+    assert augment._excluded(inputs, run) == left_out
 
 
 FIGURES = {"kept": 0, "rows": 1200, "dropped_by_reason": {"too short": 1100, "a copy": 90}, "failed": 10}
