@@ -189,3 +189,16 @@ def test_names_from_the_data_are_shown_as_they_are_without_what_a_terminal_obeys
     main(["inspect", str(data)])
     out = capsys.readouterr().out
     assert "te\ufffdxt (recognised)" in out and "\x1b" not in out
+
+
+def test_on_a_terminal_what_is_wrong_has_the_colour_of_its_severity(data, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("NO_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["inspect", str(data)]) == 0
+    assert "\x1b[32mNothing is wrong with this data.\x1b[0m" in capsys.readouterr().out
+    data.write_text(GOOD + ",intent 1\n[bold]text 1,intent 0\n")
+    assert main(["inspect", str(data)]) == 2
+    out = capsys.readouterr().out
+    assert "\x1b[1;31merror: 1 of 42 rows without a text" in out and "\x1b[33mwarning: " in out
