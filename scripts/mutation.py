@@ -41,7 +41,7 @@ TESTS = {
     "prediction": ("tests/prediction", "tests/stages/test_classifier.py", "tests/cli/test_predict_resume.py"),
     "reasonings": ("tests/reasonings", "tests/stages/augment", "tests/cli/test_reasonings.py"),
     "pipeline": ("tests/pipeline", "tests/stages/test_self_training.py"),
-    "cli": ("tests/cli", "tests/pipeline/test_preflight.py"),
+    "cli": ("tests/cli", "tests/pipeline/test_preflight.py", "tests/test_docs.py"),
 }
 """Where the tests of a wing are: its own folder first, then the files of others that test it, too."""
 

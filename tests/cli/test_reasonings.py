@@ -1,13 +1,13 @@
 import csv
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from review_file import edit
 from whylabel.cli.main import main
 from whylabel.reasonings.files import dropped_rows, kept_rows
-from whylabel.reasonings.review import review_rows
+from whylabel.reasonings.review import ReviewRow, review_rows
 from whylabel.run_folder import RunFolder
 from whylabel.types import Dropped, ReasonedExample
 
@@ -63,6 +63,47 @@ def test_every_filter_holds_for_what_is_shown_and_what_is_exported(run, tmp_path
     assert main(["reasonings", path, "--export", str(tmp_path / "some.jsonl"), *arguments]) == 0
     exported = (tmp_path / "some.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in exported] == ids
+
+
+def test_a_row_is_shown_in_a_few_lines(run, monkeypatch, capsys):
+    rows = [
+        ReviewRow("1", "a text\nof  lines", "joy", "so it is", "kept", margin=0.5),
+        ReviewRow("2", "text", "fear", "", "dropped", "too short", margin=-1.234),
+        ReviewRow(
+            "3", "", "", "", "failed", "timed out", verdict="cleared", decided_by="Ada", decided_at="now"
+        ),
+        ReviewRow(
+            "4", "t", "joy", "w", "kept", verdict="accepted", note="yes", decided_by="Ben", decided_at="then"
+        ),
+    ]
+    monkeypatch.setattr("whylabel.reasonings.review.review_rows", lambda run: iter(rows))
+    assert main(["reasonings", str(run.path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        *("1  joy  (kept, margin +0.50)", "  text: a text of lines", "  why: so it is"),
+        *("2  fear  (dropped: too short, margin -1.23)", "  text: text"),
+        *("3    (failed: timed out)", "  decided: cleared by Ada, now"),
+        *("4  joy  (kept)", "  text: t", "  why: w", "  decided: accepted by Ben, then: yes"),
+    ]
+
+
+def test_twenty_rows_are_shown_and_all_are_exported(run, tmp_path, monkeypatch, capsys):
+    rows = [ReviewRow(str(at), "text", "joy", "why", "kept") for at in range(23)]
+    monkeypatch.setattr("whylabel.reasonings.review.review_rows", lambda run: iter(rows))
+    assert main(["reasonings", str(run.path), "--json"]) == 0
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["id"] for row in shown] == [str(at) for at in range(20)]
+    assert shown[0] == asdict(rows[0])
+    path = tmp_path / "all.jsonl"
+    assert main(["reasonings", str(run.path), "--export", str(path)]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"23 rows in {path}\n")
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == [str(at) for at in range(23)]
+
+
+def test_a_file_is_no_run(tmp_path, capsys):
+    (tmp_path / "run").touch()
+    assert main(["reasonings", str(tmp_path / "run")]) == 2
+    assert "is a file" in capsys.readouterr().err
 
 
 def test_an_unknown_state_is_refused(run, capsys):
