@@ -24,7 +24,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -96,13 +96,18 @@ class Result:
 class Covered:
     """What one test file runs: seconds by test, and tests by line of each file; `*` stands for all of its tests.
 
-    `shared` are the seconds that it takes to make what its tests share.
+    `shared` are the seconds that it takes to make each fixture that tests share, `uses` are those fixtures by test.
     """
 
     key: str
-    shared: float
     seconds: dict[str, float]
+    shared: dict[str, float]
+    uses: dict[str, list[str]]
     lines: dict[str, dict[str, list[str]]]
+
+    def cost(self, test: str, made: Collection[str] = ()) -> float:
+        """Return the seconds of a test, with those of the shared fixtures that it needs and that are not made yet."""
+        return self.seconds[test] + sum(self.shared[name] for name in self.uses[test] if name not in made)
 
 
 @dataclass(frozen=True)
@@ -225,19 +230,19 @@ def _chosen(covered: dict[str, Covered], file: Path, mutant: Mutant, budget: flo
         found = {
             test for touched in covered.values() if str(file) in touched.lines for test in touched.seconds
         }
-    by_file: dict[str, dict[str, float]] = {}
-    for test in sorted(found, key=lambda test: (covered[_file_of(test)].seconds[test], test)):
-        by_file.setdefault(_file_of(test), {})[test] = covered[_file_of(test)].seconds[test]
+    by_file: dict[str, list[str]] = {}
+    for test in sorted(found, key=lambda test: (covered[_file_of(test)].cost(test), test)):
+        by_file.setdefault(_file_of(test), []).append(test)
     kept: dict[str, float] = {}
-    spent = 0.0
-    costs = {name: covered[name].shared + sum(tests.values()) for name, tests in by_file.items()}
+    costs = {name: sum(map(covered[name].cost, tests)) for name, tests in by_file.items()}
     for name in sorted(by_file, key=lambda name: (Path(name).stem != f"test_{file.stem}", costs[name], name)):
-        spent += covered[name].shared
-        for test, seconds in by_file[name].items():
-            spent += seconds
-            if kept and spent > budget:
+        made: set[str] = set()
+        for test in by_file[name]:
+            cost = covered[name].cost(test, made)
+            if kept and sum(kept.values()) + cost > budget:
                 break
-            kept[test] = seconds
+            kept[test] = cost
+            made |= set(covered[name].uses[test])
     return kept
 
 
@@ -318,13 +323,16 @@ def _measured(name: str, wing: str) -> int:
 
     measure = coverage.Coverage(data_file=None, source=[str(TREE / PACKAGE / wing)], config_file=False)
     seconds: dict[str, float] = {}
-    shared: list[float] = []
+    shared: dict[str, float] = {}
+    uses: dict[str, list[str]] = {}
 
     class Watching:
         @pytest.hookimpl(wrapper=True)
         def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
             measure.switch_context(item.nodeid)
-            return (yield)
+            found = yield
+            uses[item.nodeid] = [name for name in item.fixturenames if name in shared]
+            return found
 
         @pytest.hookimpl(wrapper=True)
         def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
@@ -335,7 +343,7 @@ def _measured(name: str, wing: str) -> int:
             found = yield
             if fixturedef.scope != "function":
                 spent = time.monotonic() - started
-                shared.append(spent)
+                shared[fixturedef.argname] = spent
                 seconds[test] = seconds.get(test, 0) - spent
             measure.switch_context(test)
             return found
@@ -356,7 +364,7 @@ def _measured(name: str, wing: str) -> int:
         }
         for file in data.measured_files()
     }
-    COVERED.write_text(json.dumps({"shared": sum(shared), "seconds": seconds, "lines": lines}))
+    COVERED.write_text(json.dumps({"seconds": seconds, "shared": shared, "uses": uses, "lines": lines}))
     return code
 
 

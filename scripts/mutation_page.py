@@ -29,8 +29,8 @@ help do not count (`scripts/mutants.py` says what is changed).
 Files with many mutants are *sampled*, by a fixed seed: compare "tried" with "mutants". Survivors of a sample get
 tests, and are tried again. So the last column is not what to expect of faults that were never tried; the share that
 the tests noticed before, "killed at first", is nearer to it. A fault counts as survived where only tests that are not
-listed for its wing, or beyond the half minute that a fault is given, would notice it. The figures of a file that is
-marked as changed are of its version before that change.
+listed for its wing, or beyond the time that a fault is given (`--seconds`), would notice it. The figures of a file
+that is marked as changed are of its version before that change.
 
 ```sh
 .venv/bin/python scripts/mutation.py prediction --sample 100   # a wing, or a file such as prediction/card.py

@@ -9,11 +9,12 @@ import pytest
 from whylabel.errors import ModelError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline, evaluate
+from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job
 from whylabel.prediction.trained import TrainedClassifier
-from whylabel.recipe import override_recipe
+from whylabel.recipe import build_recipe, override_recipe
 from whylabel.run_folder import RunFolder
-from whylabel.types import Prediction
+from whylabel.types import Dataset, Example, Prediction
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,131 @@ def test_a_vote_costs_its_own_tokens_and_the_other_modes_share_theirs():
     assert evaluate._generated({"fast": rows(0, 0), "reasoned": rows(7, 5), "blend": rows(7, 6)}) == 13
     assert evaluate._generated({"fast": rows(0, 0), "vote": rows(30, 20), "reasoned": rows(7, 5)}) == 62
     assert evaluate._generated({"vote": rows(30)}) == 30
+
+
+ROWS = tuple(Example(str(at), f"text {at}", ("joy", "fear")[at % 2]) for at in range(4))
+
+
+def said_of(mode, *labels, failed=0):
+    return [
+        Prediction(row.id, label, (0.75, 0.25), mode=mode, tokens=7 if mode == "reasoned" else 0)
+        if at >= failed
+        else Prediction(row.id, "", (), mode=mode, status="failed", error="lost")
+        for at, (row, label) in enumerate(zip(ROWS, labels, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("floors", [["majority"], []])
+def test_both_models_are_compared_on_the_test_rows_in_every_mode(tmp_path, monkeypatch, capsys, floors):
+    recipe = build_recipe({"evaluation": {"floors": floors, "modes": ["fast"], "bootstrap_samples": 100}})
+    run = RunFolder(tmp_path)
+    job = Job("evaluate", "key", Inputs(recipe, Dataset(ROWS[:3], test=ROWS)), run)
+    answers = {
+        "baseline": ({"fast": said_of("fast", "joy", "joy", "joy", "joy", failed=1)}, "fast"),
+        "classifier": (
+            {
+                "reasoned": said_of("reasoned", "joy", "fear", "joy", "fear"),
+                "fast": said_of("fast", "fear", "fear", "fear", "fear", failed=2),
+            },
+            "reasoned",
+        ),
+    }
+    asked = []
+
+    def predict(given, name, folder, requested):
+        assert given is job
+        asked.append((name, folder, requested))
+        return answers[name]
+
+    monkeypatch.setattr(evaluate, "_predict", predict)
+    result = evaluate.evaluate_stage(job)
+    # The baseline answers in its default mode alone.
+    assert asked == [("baseline", run.baseline_model, []), ("classifier", run.classifier_model, ["fast"])]
+    learning = "  evaluate majority: learning from 3 train rows\n" if floors else ""
+    assert capsys.readouterr().err == learning
+    metrics = json.loads(run.evaluation_metrics.read_text())
+    assert metrics["classifier"]["accuracy"] == 1.0 and metrics["classifier"]["mode"] == "reasoned"
+    assert metrics["baseline"]["accuracy"] == metrics["modes"]["fast"]["accuracy"] == 0.25
+    assert list(metrics["floors"]) == floors
+    found = [(row.model, row.prediction.mode) for row in read_predictions(run.predictions)]
+    assert set(found) >= {("baseline", "fast"), ("classifier", "fast"), ("classifier", "reasoned")}
+    assert (result.rows, result.tokens, result.record, result.failed_rows) == (4, 28, {}, 3)
+
+
+def test_of_several_labels_each_is_scored_by_itself(tmp_path, monkeypatch):
+    recipe = build_recipe(
+        {
+            "task": {"type": "multi_label", "label_separator": "|"},
+            "classifier": {"target": "label"},
+            "evaluation": {"floors": [], "bootstrap_samples": 100},
+        }
+    )
+    rows = tuple(Example(str(at), f"text {at}", "joy|fear") for at in range(4))
+    answers = [Prediction(row.id, "joy", (0.75, 0.25)) for row in rows]
+    monkeypatch.setattr(evaluate, "_predict", lambda *_: ({"fast": answers}, "fast"))
+    run = RunFolder(tmp_path)
+    evaluate.evaluate_stage(Job("evaluate", "key", Inputs(recipe, Dataset(rows, test=rows)), run))
+    metrics = json.loads(run.evaluation_metrics.read_text())
+    # Half of the labels are found, and nothing else.
+    assert metrics["classifier"]["micro_f1"] == pytest.approx(2 / 3)
+
+
+class Answering:
+    """Stands for a trained model: answers in any of its modes, and notes where it came from."""
+
+    def __init__(self, folder, device):
+        self.card, self.mode, self.opened = (
+            SimpleNamespace(modes=("reasoned", "fast", "vote")),
+            "reasoned",
+            (folder, device),
+        )
+        self.asked = []
+
+    def predict_in_modes(self, rows, modes):
+        self.asked.append((list(rows), modes))
+        for row_id, text in rows:
+            yield {mode: Prediction(row_id, text, (), mode=mode, tokens=2500) for mode in modes}
+
+
+@pytest.mark.parametrize(
+    ("requested", "modes"),
+    [
+        ([], ("reasoned",)),
+        (["fast"], ("reasoned", "fast")),
+        (["vote", "reasoned"], ("reasoned", "vote")),
+        (None, ("reasoned", "fast")),
+    ],
+)
+def test_a_model_answers_in_its_own_mode_and_those_that_are_asked_for(
+    tmp_path, monkeypatch, capsys, requested, modes
+):
+    models = []
+
+    def from_folder(folder, *, device):
+        models.append(Answering(folder, device))
+        return models[-1]
+
+    monkeypatch.setattr(TrainedClassifier, "from_folder", from_folder)
+    run = RunFolder(tmp_path)
+    monkeypatch.setattr(run, "stage", lambda stage: {"content": stage})
+    job = Job("evaluate", "key", Inputs(build_recipe({"device": "cpu"}), Dataset(ROWS[:1], test=ROWS)), run)
+
+    def predicted():
+        found, mode = evaluate._predict(job, "classifier", tmp_path / "model", requested)
+        assert mode == "reasoned" and tuple(found) == modes
+        assert all([row.label for row in rows] == [row.text for row in ROWS] for rows in found.values())
+        assert all({row.mode for row in rows} == {mode} for mode, rows in found.items())
+        return capsys.readouterr().err
+
+    pairs = [(row.id, row.text) for row in ROWS]
+    assert re.fullmatch(r"  evaluate classifier: 4 of 4 rows · [0-9,]+ tok/s · [0-9.]+ s\n", predicted())
+    assert (models[0].opened, models[0].asked) == ((tmp_path / "model", "cpu"), [(pairs, modes)])
+    (kept,) = run.answers.iterdir()
+    kept.write_bytes(b"".join(kept.read_bytes().splitlines(keepends=True)[:3]))
+    first, last = predicted().splitlines()
+    assert first == "  evaluate classifier: 3 of 4 rows were answered earlier"
+    assert last.startswith("  evaluate classifier: 4 of 4 rows · ")
+    assert models[1].asked == [(pairs[3:], modes)]
 
 
 def test_a_mode_that_the_target_has_not_stops_before_anything_is_written(recipe, tmp_path):
