@@ -1,5 +1,7 @@
+import json
 import re
 from collections import Counter
+from importlib import resources
 from itertools import combinations
 
 import pytest
@@ -84,6 +86,49 @@ def test_emotions_are_not_solved_by_counting_words(emotions):
     model.fit([row.text for row in emotions.train], [row.label for row in emotions.train])
     accuracy = model.score([row.text for row in emotions.test], [row.label for row in emotions.test])
     assert 1 / 6 < accuracy <= 0.8
+
+
+def emotion_reasonings():
+    """Return the reasonings written for the training rows of `builtin:emotions`, by id."""
+    file = resources.files("whylabel.data") / "builtin" / "emotions" / "reasonings.jsonl"
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert len({row["id"] for row in rows}) == len(rows)
+    return {row["id"]: row["reasoning"] for row in rows}
+
+
+def quoted(reasoning):
+    return re.findall(r'"([^"]*)"', reasoning)
+
+
+def test_a_third_of_the_emotions_have_a_reasoning_in_the_order_of_the_rows(emotions):
+    reasonings = emotion_reasonings()
+    table = read_builtin("builtin:emotions")["train"]
+    places = {name: at for at, name in enumerate(table.columns["id"])}
+    assert sorted(reasonings, key=places.__getitem__) == list(reasonings)
+    counts = Counter(table.columns["label"][places[name]] for name in reasonings)
+    assert counts == dict.fromkeys(EMOTIONS, 24)
+
+
+def test_emotion_reasonings_quote_one_or_two_cues_of_their_text():
+    columns = read_builtin("builtin:emotions")["train"].columns
+    texts = dict(zip(columns["id"], columns["text"], strict=True))
+    for name, reasoning in emotion_reasonings().items():
+        cues = quoted(reasoning)
+        assert 1 <= len(cues) <= 2, name
+        for cue in cues:
+            assert cue in texts[name] and 1 <= len(cue.split()) <= 6, (name, cue)
+
+
+def test_emotion_reasonings_are_short_and_vary():
+    reasonings = list(emotion_reasonings().values())
+    assert all(12 <= len(reasoning.split()) <= 28 for reasoning in reasonings)
+    assert near_duplicates(reasonings, 0.1) == []
+
+
+def test_builtin_reasonings_quote_their_question(reasoning):
+    for row in reasoning:
+        for cue in quoted(row.reasoning):
+            assert cue.casefold() in row.question.casefold(), (row.id, cue)
 
 
 def test_reasoning_in_two_given_splits(reasoning):
