@@ -122,6 +122,13 @@ def test_a_tokenizer_with_more_tokens_than_the_embedding_is_named(model, tokeniz
         load(str(model), device="cpu")
 
 
+def test_a_control_token_that_the_embedding_has_no_row_for_does_no_harm(model, tokenizer):
+    larger = deepcopy(tokenizer)
+    larger.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    larger.save_pretrained(model)
+    load(str(model), device="cpu")
+
+
 @pytest.mark.parametrize("name", ["tiny.gguf", "TINY.GGUF"])
 def test_a_gguf_file_is_read_whole_whatever_the_case_of_its_name(tokenizer, tmp_path, name):
     file = write_gguf(tmp_path / name, tokenizer)

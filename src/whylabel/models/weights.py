@@ -56,9 +56,14 @@ def check_weights(found: Mapping[str, Any], source: str) -> None:
 
 
 def check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
-    """Raise `ModelError` if the tokenizer has token ids that the embedding of the model has no row for."""
+    """Raise `ModelError` if the tokenizer has token ids that the embedding of the model has no row for.
+
+    Control tokens do no harm there: Gemma's tokenizers have one for images, and no text becomes one.
+    """
     rows = model.get_input_embeddings().weight.shape[0]
-    beyond = {token: place for token, place in tokenizer.get_vocab().items() if place >= rows}
+    control = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    vocabulary = tokenizer.get_vocab().items()
+    beyond = {token: place for token, place in vocabulary if place >= rows and place not in control}
     if beyond:
         token = min(beyond, key=lambda token: beyond[token])
         raise ModelError(
