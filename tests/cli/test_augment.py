@@ -64,6 +64,13 @@ def test_several_kinds_of_rows_may_be_written_again_at_once(augment):
     assert (code, figures["kept"]) == (0, 12)
 
 
+def test_no_engine_is_opened_where_every_reasoning_is_written(augment):
+    assert "engine scripted" in augment()[2]
+    code, figures, said = augment("augment.filters.min_words=7")
+    assert (code, figures["kept"], figures["reused"]) == (0, 0, 12)
+    assert "12 of 12 rows were written before" in said and "engine scripted" not in said
+
+
 def test_a_dry_run_says_what_would_be_written_and_writes_nothing(augment, tmp_path):
     run = RunFolder(tmp_path / "run")
     code, figures, _ = augment("--dry-run")

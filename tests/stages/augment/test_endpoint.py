@@ -90,6 +90,7 @@ def test_the_engine_is_closed_however_it_ends(served, monkeypatch):
     monkeypatch.setattr("whylabel.engines.openai.OpenAIEngine.close", lambda self: closed.append(self.name))
     with fake_endpoint() as endpoint:
         recipe = served(endpoint)
-    with pytest.raises(ZeroDivisionError), open_reasoner(recipe, Path("none"), {}):
+    with pytest.raises(ZeroDivisionError), open_reasoner(recipe, Path("none"), {}) as reasoner:
+        reasoner.engine.generate([], reasoner.sampling)
         raise ZeroDivisionError
     assert closed == ["openai"]

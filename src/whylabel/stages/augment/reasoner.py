@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whylabel.engines.base import Engine, Sampling
+from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.errors import RecipeError
 from whylabel.host.progress import say
 from whylabel.recipe import Recipe
@@ -39,7 +39,7 @@ class Reasoner:
 def open_reasoner(recipe: Recipe, trained: Path, settings: Mapping[str, Any]) -> Iterator[Reasoner]:
     """Open the reasoner that the recipe means; `trained` is where stage 1 has left its own.
 
-    Its engine is closed at the end, however that comes.
+    Its engine is opened for the first prompt, and closed at the end, however that comes.
     """
     from whylabel.engines import make_engine, spread
     from whylabel.engines.choice import chosen_engine
@@ -49,10 +49,17 @@ def open_reasoner(recipe: Recipe, trained: Path, settings: Mapping[str, Any]) ->
     ask, stop_ids = _asking(recipe, source)
     name, options = chosen_engine(recipe)
     config = recipe.augment.engine
-    engine = (
-        spread(name, source, options, config) if config.distributed else make_engine(name, source, options)
-    )
-    say(f"  engine {engine.name}{source.place}")
+
+    def open_engine() -> Engine:
+        opened = (
+            spread(name, source, options, config)
+            if config.distributed
+            else make_engine(name, source, options)
+        )
+        say(f"  engine {opened.name}{source.place}")
+        return opened
+
+    engine = _OpenedWhenNeeded(name, open_engine)
     sampling = recipe.augment.sampling
     try:
         yield Reasoner(
@@ -71,6 +78,26 @@ def open_reasoner(recipe: Recipe, trained: Path, settings: Mapping[str, Any]) ->
         )
     finally:
         engine.close()
+
+
+class _OpenedWhenNeeded:
+    """An engine that is opened for its first prompts: where every reasoning has been written, no model is loaded."""
+
+    def __init__(self, name: str, open_engine: Callable[[], Engine]) -> None:
+        self.name = name
+        self._open = open_engine
+        self._engine: Engine | None = None
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
+        """Yield completions as the engine does."""
+        if self._engine is None:
+            self._engine = self._open()
+        return self._engine.generate(prompts, sampling)
+
+    def close(self) -> None:
+        """Close the engine, if it was opened."""
+        if self._engine is not None:
+            self._engine.close()
 
 
 def _asking(recipe: Recipe, source: ModelSource) -> tuple[Ask, tuple[int, ...]]:
