@@ -160,3 +160,34 @@ def test_a_rehearsal_with_nothing_to_write_says_what_is_there(shown):
 class _Run:
     def locked(self):
         return nullcontext()
+
+
+def test_a_label_that_loses_far_more_rows_than_the_others_is_said(tiny_model_folder, tmp_path, capsys):
+    data = tmp_path / "d.csv"
+    labels = ("IT", "glad", "Other")
+    data.write_text("text,label\n" + "".join(f"text {at},{labels[at % 3]}\n" for at in range(36)))
+    recipe = override_recipe(
+        Recipe(name="tiny"),
+        base_model=str(tiny_model_folder),
+        data__source=str(data),
+        reasoner__model=str(tiny_model_folder),
+        augment__engine="scripted",
+        augment__engine_options={"answers": ["Other people made it, so the writer is glad"]},
+        augment__filters__names=["empty", "leak"],
+        augment__filters__leak_words=9,
+    )
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml())
+    run = RunFolder(tmp_path / "run")
+    assert main(["augment", str(path), "--output", str(run.path), "--json"]) == 0
+    out, err = capsys.readouterr()
+    figures = json.loads(out)
+    rows = figures["rows_by_label"]
+    # Neither "it" nor "Other" at the start is the label: these keep all their reasonings.
+    assert figures["dropped_by_label"] == {"label leaked at the start": {"glad": rows["glad"]}}
+    others = rows["IT"] + rows["Other"]
+    sentence = (
+        f"label 'glad' loses {rows['glad']} of {rows['glad']} rows (label leaked at the start), "
+        f"the other labels 0 of {others}"
+    )
+    assert figures["uneven"] == [sentence] and f"  Warning: {sentence}\n" in err

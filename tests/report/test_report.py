@@ -186,3 +186,12 @@ def test_the_same_run_gives_the_same_page(make_run: MakeRun) -> None:
     run = make_run()
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first
+
+
+def test_labels_that_lose_far_more_rows_than_others_are_shown(make_run: MakeRun) -> None:
+    run = make_run()
+    sentence = "label 'IT' loses 10 of 12 rows (too short), the other labels 1 of 90"
+    write_json(
+        run.augment_metrics, {"rows": 102, "kept": 91, "dropped": 11, "failed": 0, "uneven": [sentence]}
+    )
+    assert f"Uneven: {sentence}." in page_of(run).text

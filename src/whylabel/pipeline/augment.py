@@ -13,6 +13,7 @@ from whylabel.host.progress import say
 from whylabel.models.load import CARD
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
+from whylabel.reasonings.losses import shown
 from whylabel.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def augment_stage(
     config = inputs.recipe.augment.model_copy(update={"filters": inputs.filters})
     opened = open_reasoner(inputs.recipe, run.reasoner_model, settings)
     with open_store(run.store) as store, opened as reasoner:
-        work = Work(reasoner, store, config, _open_verifier(job, verifier), retry, _excluded(inputs, run))
+        verifies = _open_verifier(job, verifier)
+        separator = inputs.multi_label.separator if inputs.multi_label else None
+        work = Work(reasoner, store, config, verifies, retry, _excluded(inputs, run), separator)
         outcome = augment(inputs.dataset.train, work, kept=run.kept, dropped=run.dropped)
     write_json(run.augment_metrics, outcome.to_json())
     found = outcome.sorted
@@ -44,6 +47,8 @@ def augment_stage(
         f"  {found.rows:,} rows in = {found.kept:,} kept + {found.dropped.total():,} dropped{reasons} "
         f"+ {found.failed:,} failed"
     )
+    for warning in shown(found.losses.uneven()):
+        say(warning)
     return StageResult(found.rows, outcome.written.tokens, {"content": found.content}, found.failed)
 
 

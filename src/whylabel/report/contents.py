@@ -57,7 +57,7 @@ def read_run(run: RunFolder) -> RunContents:
         recipe_text=recipe_text,
         manifest=run.read_manifest(),
         reasoner=_json(run.reasoner_metrics, examples=list, length_quantiles=dict),
-        augment=_json(run.augment_metrics, dropped_by_reason=dict),
+        augment=_json(run.augment_metrics, dropped_by_reason=dict, uneven=list),
         baseline=_json(run.baseline_metrics),
         classifier=_json(run.classifier_metrics),
         evaluation=_json(

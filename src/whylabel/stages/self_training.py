@@ -14,6 +14,7 @@ from typing import Any
 from whylabel.host.progress import progress, say
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.reasonings.filters import apply_filters
+from whylabel.reasonings.losses import Losses, shown
 from whylabel.recipe import FilterConfig
 from whylabel.types import Example, Prediction, ReasonedExample
 
@@ -57,9 +58,16 @@ def write_own(
     result = apply_filters(correct, filters)
     refused.update(item.reason for item in result.dropped)
     reasons = "".join(f", {count:,} {reason}" for reason, count in refused.most_common())
+    losses = Losses()
+    for kept in result.kept:
+        losses.add(kept.label, None)
+    for item in result.dropped:
+        losses.add(item.row.label, item.reason)
     say(
         f"  {len(rows):,} rows in = {len(result.kept):,} own reasonings kept + {refused.total():,} refused{reasons}"
     )
+    for warning in shown(losses.uneven()):
+        say(warning)
     return OwnReasonings(result.kept, refused)
 
 

@@ -11,6 +11,7 @@ from whylabel.reasonings.store import Place, ReasoningStore, StoredReasoning
 from whylabel.recipe import AugmentConfig
 from whylabel.stages.augment.reasoner import Reasoner
 from whylabel.stages.augment.verification import Verifier
+from whylabel.text.several_labels import Separator
 from whylabel.types import Condition, Example, Lift, ReasonedExample
 
 Retry = Literal["failed", "length"]
@@ -29,6 +30,8 @@ class Work:
     retry: frozenset[Retry] = frozenset()
     excluded: frozenset[str] = frozenset()
     """Ids of rows that get no reasoning."""
+    separator: Separator | None = None
+    """What separates the labels of a text; None if each text has one."""
 
     @cached_property
     def settings(self) -> int:

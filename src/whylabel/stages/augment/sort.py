@@ -9,6 +9,7 @@ from pathlib import Path
 
 from whylabel.reasonings.files import dropped_rows, kept_rows
 from whylabel.reasonings.filters import Filter, refusal
+from whylabel.reasonings.losses import Losses
 from whylabel.reasonings.store import Decision, Place, StoredReasoning
 from whylabel.stages.augment.rows import Work, chunks
 from whylabel.text.hashes import RowsHash, row_hash
@@ -35,6 +36,8 @@ class Sorted:
     """Kept rows by the condition that their reasoning was written under."""
     content: str = ""
     """SHA-256 over the kept rows."""
+    losses: Losses = field(default_factory=Losses)
+    """Rows and dropped rows by label."""
 
     @property
     def rows(self) -> int:
@@ -45,13 +48,14 @@ class Sorted:
 def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped: Path) -> Sorted:
     """Write every row to one of the two files, in the order of the examples, and return the counts."""
     refuse = refusal(work.config.filters)
-    outcome = Sorted()
+    outcome = Sorted(losses=Losses(work.separator))
     digest = RowsHash()
     with kept_rows(kept) as keep, dropped_rows(dropped) as drop:
         for chunk in chunks(examples):
             known = _Known.of(chunk, work)
             for row, example in zip(known.hashes, chunk, strict=True):
                 result = _sort_row(row, example, known, refuse, work)
+                outcome.losses.add(example.label, result.reason if isinstance(result, Dropped) else None)
                 if isinstance(result, ReasonedExample):
                     outcome.kept += 1
                     outcome.conditions[result.condition] += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from whylabel.reasonings.losses import figures
 from whylabel.stages.augment.rows import Work
 from whylabel.stages.augment.sort import Sorted, sort_reasonings
 from whylabel.stages.augment.verify import verify_reasonings
@@ -31,6 +32,7 @@ class Augmentation:
             "dropped": self.sorted.dropped.total(),
             "failed": self.sorted.failed,
             "dropped_by_reason": dict(self.sorted.dropped.most_common()),
+            **figures(self.sorted.losses),
             "kept_by_condition": dict(self.sorted.conditions),
             "failures": self.sorted.failures,
             "reused": self.written.reused,
