@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import datasets
+import numpy
 import pandas
 import pytest
 
@@ -321,3 +322,18 @@ def test_one_split_with_other_than_whole_numbers_keeps_the_text_in_all(tmp_path)
     (tmp_path / "test.csv").write_text("text,label\nx,1\ny,2\n")
     data = load(str(tmp_path))
     assert set(data.labels) == {"0", "1", "2"} and "0.0" in data.inferred["label_numbers"]
+
+
+def test_numbers_of_32_bits_are_read_as_they_are_written(tmp_path):
+    labels = numpy.array([1.0, 1.1, 2.3] * 20, dtype="float32")
+    frame = pandas.DataFrame({"text": [f"text {at}" for at in range(60)], "label": labels})
+    assert dataset_from_frame(frame, DataConfig(), TaskConfig(), seed=1).labels == ("1.0", "1.1", "2.3")
+    frame.to_parquet(tmp_path / "d.parquet")
+    assert load(str(tmp_path / "d.parquet")).labels == ("1.0", "1.1", "2.3")
+
+
+def test_labels_that_a_recipe_names_without_decimals_stay_so(tmp_path):
+    """So a recipe that `init` wrote for an older whylabel keeps the labels of its run."""
+    rows = [{"text": f"text {at}", "label": ("1.0", "1.1", "2.0")[at % 3]} for at in range(60)]
+    data = load(write_rows(tmp_path / "d.jsonl", rows), labels=["1", "1.1", "2"])
+    assert data.labels == ("1", "1.1", "2") and "1.0, 2.0 read as 1, 2" in data.inferred["label_numbers"]

@@ -57,6 +57,13 @@ def integer_of(value: Any) -> int | None:
     return None
 
 
+def as_written(values: Iterable[float | None]) -> list[float | None]:
+    """Return numbers of 32 bits as they are written: 1.1, whose nearest number of 64 bits is 1.100000023841858."""
+    import numpy
+
+    return [None if value is None else float(str(numpy.float32(value))) for value in values]
+
+
 class LabelReader:
     """Reads the labels of one column. It sees the cells of all splits first, so all splits are read alike.
 

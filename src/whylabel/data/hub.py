@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from whylabel.data.cells import as_written
 from whylabel.data.table import PIECE_ROWS, Stream, Table, stream
 from whylabel.errors import DataError
 from whylabel.host.runtime import hub_endpoint
@@ -58,7 +59,10 @@ def _stream(source: str, split: str, rows: Any) -> Stream:
         content = rows.with_format(None).select_columns(wanted)
         # A split without rows yields one empty piece.
         for start in range(0, max(len(rows), 1), PIECE_ROWS):
-            part = content[start : start + PIECE_ROWS] if wanted else {}
+            part = dict(content[start : start + PIECE_ROWS]) if wanted else {}
+            for name in wanted:
+                if getattr(rows.features[name], "dtype", None) == "float32":
+                    part[name] = as_written(part[name])
             places = range(start + 1, min(start + PIECE_ROWS, len(rows)) + 1)
             yield Table(f"{source} {split}", part, places, class_names=class_names)
 

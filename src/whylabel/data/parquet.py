@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from whylabel.data.cells import as_written
 from whylabel.data.table import PIECE_ROWS, Table, column_names
 from whylabel.errors import DataError, RunFolderError
 from whylabel.host.runtime import first_line
@@ -57,7 +58,7 @@ def read_parquet(path: Path, columns: Collection[str] | None) -> Iterator[Table]
         class_names = _class_names(file.schema_arrow.metadata)
         start = 1
         for batch in _batches(file, wanted):
-            content = {names[raw]: batch.column(raw).to_pylist() for raw in wanted}
+            content = {names[raw]: _cells(batch.column(raw)) for raw in wanted}
             places = range(start, start + batch.num_rows)
             yield Table(str(path), content, places, class_names=class_names)
             start += batch.num_rows
@@ -139,6 +140,13 @@ def _table_file(path: Path) -> Iterator[Any]:
             where=str(path),
             fix="write it again, or give it the suffix of its real format",
         ) from None
+
+
+def _cells(column: Any) -> list[Any]:
+    import pyarrow.types
+
+    cells = column.to_pylist()
+    return as_written(cells) if pyarrow.types.is_float32(column.type) else cells
 
 
 def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from whylabel.data.cells import as_written
 from whylabel.errors import DataError
 from whylabel.text.words import is_broken
 
@@ -129,7 +130,12 @@ def stream_of_frame(frame: pandas.DataFrame, name: str = "the DataFrame") -> Str
         wanted = [at for at, column in enumerate(names) if columns is None or column in columns]
         for start in range(0, len(frame), PIECE_ROWS):
             part = frame.iloc[start : start + PIECE_ROWS]
-            content = {names[at]: part.iloc[:, at].tolist() for at in wanted}
+            content = {names[at]: _cells(part.iloc[:, at]) for at in wanted}
             yield Table(name, content, range(start + 1, start + len(part) + 1))
 
     return stream(pieces)
+
+
+def _cells(column: pandas.Series) -> list[Any]:
+    cells = column.tolist()
+    return as_written(cells) if str(column.dtype) == "float32" else cells
