@@ -1,0 +1,99 @@
+"""What whylabel does in a process that is not its own."""
+
+import logging
+import os
+import random
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub.utils import are_progress_bars_disabled
+from transformers.utils import logging as transformers_logging
+
+from whylabel.host.caller import as_found
+
+
+def state():
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state()[1].tolist(),
+        "torch": torch.get_rng_state().tolist(),
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "gradients": torch.is_grad_enabled(),
+        "warnings": list(warnings.filters),
+        "root": (logging.root.level, list(logging.root.handlers)),
+        "bitsandbytes": logging.getLogger("bitsandbytes").level,
+        "transformers": transformers_logging.get_verbosity(),
+        "bars": transformers_logging.is_progress_bar_enabled(),
+        "hub's bars": are_progress_bars_disabled(),
+    }
+
+
+def meddle():
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    warnings.simplefilter("error")
+    transformers_logging.set_verbosity_debug()
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
+@pytest.mark.parametrize("bars", [True, False])
+def test_everything_is_left_as_it_was_found(level, bars):
+    transformers_logging.set_verbosity(level)
+    (transformers_logging.enable_progress_bar if bars else transformers_logging.disable_progress_bar)()
+    before = state()
+    with pytest.raises(ZeroDivisionError), as_found():
+        assert transformers_logging.get_verbosity() == logging.ERROR
+        assert not transformers_logging.is_progress_bar_enabled()
+        meddle()
+        raise ZeroDivisionError
+    assert state() == before
+
+
+def test_the_outermost_block_puts_back():
+    before = state()
+    with as_found():
+        with as_found():
+            meddle()
+        assert torch.get_rng_state().tolist() != before["torch"]
+    assert state() == before
+
+
+def test_the_next_number_is_the_one_that_it_would_have_been():
+    for draw in (random.random, np.random.rand, lambda: float(torch.rand(1))):
+        torch.manual_seed(5), np.random.seed(5), random.seed(5)
+        expected = [draw(), draw()]
+        torch.manual_seed(5), np.random.seed(5), random.seed(5)
+        first = draw()
+        with as_found():
+            meddle()
+        assert [first, draw()] == expected
+
+
+CODE = """
+import ctypes, os, sys
+called = []
+ctypes.CDLL = lambda name: called.append(name)
+from whylabel.host import runtime
+if "own" in sys.argv:
+    runtime.own_process()
+runtime._keep_freed_memory = lambda: called.append("tuned")
+runtime.prepare_process()
+from transformers.utils import logging
+print(called, os.environ.get("TQDM_DISABLE"), os.environ["HF_HUB_DISABLE_TELEMETRY"], logging.get_verbosity())
+"""
+
+
+@pytest.mark.parametrize(("argument", "expected"), [("own", "['tuned'] 1 1 40"), ("", "[] None 1 30")])
+def test_only_a_process_of_our_own_is_changed_for_good(argument, expected):
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TQDM", "HF_HUB_DIS"))
+    }
+    command = [sys.executable, "-c", CODE, argument]
+    done = subprocess.run(command, env=inherited, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
