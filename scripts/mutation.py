@@ -215,8 +215,8 @@ def _outcome(file: Path, mutant: Mutant, chosen: dict[str, float]) -> str:
 def _chosen(covered: dict[str, Covered], file: Path, mutant: Mutant, budget: float) -> dict[str, float]:
     """Return the tests that run the fault's lines, with their seconds, in the order in which they are to run.
 
-    First those of the file of the same name, then the quickest files. Where the lines run on import, it is all tests
-    of the files that import them.
+    First those of the file of the same name, then the quickest, as many as `budget` seconds hold. Where the lines run
+    on import, it is all tests of the files that import them.
     """
     found: set[str] = set()
     for touched in covered.values():
@@ -230,20 +230,24 @@ def _chosen(covered: dict[str, Covered], file: Path, mutant: Mutant, budget: flo
         found = {
             test for touched in covered.values() if str(file) in touched.lines for test in touched.seconds
         }
-    by_file: dict[str, list[str]] = {}
-    for test in sorted(found, key=lambda test: (covered[_file_of(test)].cost(test), test)):
-        by_file.setdefault(_file_of(test), []).append(test)
+    own = f"test_{file.stem}"
     kept: dict[str, float] = {}
-    costs = {name: sum(map(covered[name].cost, tests)) for name, tests in by_file.items()}
-    for name in sorted(by_file, key=lambda name: (Path(name).stem != f"test_{file.stem}", costs[name], name)):
-        made: set[str] = set()
-        for test in by_file[name]:
-            cost = covered[name].cost(test, made)
-            if kept and sum(kept.values()) + cost > budget:
-                break
+    made: dict[str, set[str]] = {}
+    for test in sorted(
+        found, key=lambda test: (Path(_file_of(test)).stem != own, _alone(covered, test), test)
+    ):
+        name = _file_of(test)
+        cost = covered[name].cost(test, made.setdefault(name, set()))
+        if not kept or sum(kept.values()) + cost <= budget:
             kept[test] = cost
-            made |= set(covered[name].uses[test])
-    return kept
+            made[name] |= set(covered[name].uses[test])
+    # What the tests of a file share is made once if they run one after the other.
+    files = list(dict.fromkeys(map(_file_of, kept)))
+    return dict(sorted(kept.items(), key=lambda item: files.index(_file_of(item[0]))))
+
+
+def _alone(covered: dict[str, Covered], test: str) -> float:
+    return covered[_file_of(test)].cost(test)
 
 
 def _coverage(wing: str) -> dict[str, Covered]:

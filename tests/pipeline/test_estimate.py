@@ -164,3 +164,11 @@ def test_the_rate_is_the_best_of_several_measurements_in_seconds_of_all_threads(
     rate = estimate._matmul_rate(torch.device("cpu"), torch.float32)
     assert rate == pytest.approx(2 * 1024**3 * torch.get_num_threads() / 2)
     assert next(times, None) is None
+
+
+def test_on_a_gpu_the_wall_clock_counts(monkeypatch):
+    times, ones = iter(range(0, 80, 10)), torch.ones
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(torch, "ones", lambda *shape, device, dtype: ones(*shape, dtype=dtype))
+    rate = estimate._matmul_rate(torch.device("cuda"), torch.float32)
+    assert rate == pytest.approx(2 * 1024**3 / 10)
