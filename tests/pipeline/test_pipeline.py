@@ -245,3 +245,51 @@ def test_a_whole_run_checks_estimates_and_runs_the_stages_in_their_order(made, m
     called.clear()
     made(classifier={"target": "label"}).run_all()
     assert [name for name, _ in called] == ["begin", "say_time", "train_models", "evaluate"]
+
+
+def test_the_time_of_the_stages_that_would_run_is_said_if_it_is_long(made, monkeypatch, capsys):
+    asked = []
+    would = {"train-reasoner": None, "augment": "it was interrupted", "evaluate": "after augment"}
+    monkeypatch.setattr(Pipeline, "would_run", lambda self: would)
+
+    def said(seconds):
+        monkeypatch.setattr(
+            "whylabel.pipeline.estimate.estimated_seconds",
+            lambda inputs, stages: asked.append(stages) or seconds,
+        )
+        made().say_time()
+        return capsys.readouterr().err
+
+    assert said(60.1) == (
+        "time: about 1 min 00 s on this machine; this is rough: it may take half or twice as long\n"
+    )
+    assert said(60.0) == said(None) == ""
+    assert asked == [["augment", "evaluate"]] * 3
+    would |= dict.fromkeys(would)
+    # With nothing to do, nothing is measured.
+    assert said(99.0) == "" and len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("suspects", "known", "told"),
+    [
+        ({"folds": 2, "exclude": True}, False, True),
+        ({"folds": 2, "exclude": True}, True, False),
+        ({"folds": 2, "exclude": False}, False, False),
+        ({"folds": None, "exclude": True}, False, False),
+    ],
+)
+def test_a_rehearsal_knows_of_suspects_only_where_they_were_looked_for(
+    made, monkeypatch, capsys, suspects, known, told
+):
+    mine = made(augment={"suspects": suspects})
+    monkeypatch.setattr(mine.keys, "suspects", lambda: KEY)
+    monkeypatch.setattr(mine.keys, "reasoner_settings", lambda: {"reasoner": "r"})
+    monkeypatch.setattr(
+        mine.run, "is_current", lambda stage, key: known and (stage, key) == ("suspects", KEY.fingerprint)
+    )
+    asked = []
+    monkeypatch.setattr(pipeline, "rehearse_augment", lambda *given: asked.append(given) or "a rehearsal")
+    assert mine.rehearse_augment(frozenset({"failed"})) == "a rehearsal"
+    assert asked == [(mine.inputs, mine.run, {"reasoner": "r"}, known, frozenset({"failed"}))]
+    assert ("the stage suspects has not run yet" in capsys.readouterr().err) == told

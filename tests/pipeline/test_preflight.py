@@ -26,12 +26,12 @@ WRONG = {
         {"evaluation__modes": ["fast", "blend"]},
         "'blend' needs 20 validation rows, and there are 6",
     ),
-    "a model that is not there": ({"base_model": "./no-model"}, "base_model: ./no-model"),
-    "a reasoner that is not there": ({"reasoner__model": "./none"}, "reasoner.model: ./none"),
-    "a base of the reasoner": ({"reasoner__base_model": "./none"}, "reasoner.base_model: ./none"),
+    "a model that is not there": ({"base_model": "./no-model"}, "where: base_model: ./no-model"),
+    "a reasoner that is not there": ({"reasoner__model": "./none"}, "where: reasoner.model: ./none"),
+    "a base of the reasoner": ({"reasoner__base_model": "./none"}, "where: reasoner.base_model: ./none"),
     "a verifier": (
         {"augment__verification__verifier": "./none"},
-        "augment.verification.verifier: ./none",
+        "where: augment.verification.verifier: ./none",
     ),
     "vllm that is not installed": (
         {"augment__engine": "vllm", "augment__engine_options": {"command": "no-vllm"}},
@@ -76,6 +76,19 @@ def test_a_missing_package_is_named_with_its_extra(recipe, tmp_path, monkeypatch
         Pipeline(override_recipe(recipe, **values), RunFolder(tmp_path / "run")).begin()
     assert caught.value.fix == f"pip install 'whylabel[{extra}]'"
     Pipeline(recipe, RunFolder(tmp_path / "run")).begin()
+
+
+def test_packages_that_are_installed_are_no_obstacle(recipe, monkeypatch):
+    asked = []
+    monkeypatch.setattr(preflight, "find_spec", lambda name: asked.append(name) or "found")
+    preflight._check_packages(recipe)
+    assert asked == []
+    values = {"augment__suspects__folds": 2, "reasoner__training__method": "qlora"}
+    preflight._check_packages(override_recipe(recipe, **values))
+    assert asked == ["cleanlab", "bitsandbytes"]
+    # Without a reasoner its training needs nothing.
+    preflight._check_packages(override_recipe(recipe, **values, classifier__target="label"))
+    assert asked == ["cleanlab", "bitsandbytes"]
 
 
 def test_ray_that_is_not_installed_is_named(recipe, tmp_path, monkeypatch):

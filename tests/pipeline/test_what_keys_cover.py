@@ -277,6 +277,18 @@ def test_a_verifier_of_another_model_counts_by_its_weights(drawn, tiny_model_fol
     assert verdicts[0] != verdicts[1]
 
 
+def test_settings_of_several_labels_are_in_a_key_only_where_a_text_may_have_several(recipe):
+    several = {"task__type": "multi_label", "classifier__target": "label"}
+    for values, expected in (({}, False), (several, True)):
+        inputs = Inputs(override_recipe(recipe, **values), Dataset(FOUR, labels=LABELS))
+        inputs.__dict__ |= {"reasoning_rows": (REASONING[:2], REASONING[2:]), "base_fingerprint": "base"}
+        keys = StageKeys(inputs, RunFolder("none"))
+        keys._content = lambda stage, key: stage
+        for key in (keys.suspects(), keys.baseline(), keys.classifier()):
+            for name in ("task.label_separator", "classifier.negatives"):
+                assert (name in key.parts) == expected
+
+
 def test_suspects_that_nobody_looks_for_are_not_left_out(drawn):
     dataset = Dataset(FOUR, labels=LABELS)
     keys = StageKeys(
