@@ -131,8 +131,9 @@ def test_what_is_exported_comes_back_and_decisions_are_shown(run, tmp_path, caps
 
 
 @pytest.mark.parametrize("name", ["all.txt", "all"])
-def test_a_file_of_another_kind_is_refused(run, tmp_path, name):
+def test_a_file_of_another_kind_is_refused(run, tmp_path, capsys, name):
     assert main(["reasonings", str(run.path), "--export", str(tmp_path / name)]) == 2
+    assert capsys.readouterr().err.startswith("Error: Reasonings cannot be written as ")
     assert main(["reasonings", str(run.path), "--import", str(tmp_path / name)]) == 2
 
 
@@ -186,7 +187,9 @@ def test_an_export_replaces_an_export_and_nothing_else(run, tmp_path, capsys, su
         mine.write_text("id,text,label\n1,my only copy,joy\n")
     before = mine.read_bytes()
     assert main(["reasonings", str(run.path), "--export", str(mine)]) == 2
-    assert "would replace a file that whylabel has not written" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Error: An export of reasonings would replace a file that whylabel has not written." in said
+    assert "fix: name another file: --export FILE" in said
     assert mine.read_bytes() == before
 
 

@@ -80,6 +80,29 @@ def test_the_predictions_shown_say_why_where_a_mode_does(tmp_path, capsys):
     assert shown.count("why:   for") == 4 and shown.count("label: a") == 4
 
 
+def test_what_models_said_has_no_colours_of_its_own_on_a_terminal(tmp_path, monkeypatch, capsys):
+    run = RunFolder(tmp_path)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    rows = [
+        PredictionRow(model, "in 2024 [red]1 'x'", "joy", Prediction("1", "joy", (0.75, 0.25)))
+        for model in ("baseline", "classifier")
+    ]
+    write_predictions(run.predictions, rows)
+    metrics = {
+        "classifier": figures(0.5),
+        "paired": {"difference": 0.25, "ci95": [0.125, 0.375], "mcnemar_p": 0.25},
+    }
+    run.evaluation_metrics.write_text(json.dumps(metrics))
+    print_results(run, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert "• in 2024 [red]1 'x'" in lines and "    label: joy (75%; right)" in lines
+    assert f"report:      {run.report}" in lines
+    assert f"predict:     echo 'your text' | whylabel predict --model {run.path}" in lines
+    assert _paired(metrics["paired"]) in lines
+
+
 def figures(accuracy, mode="fast", interval=True, key="accuracy"):
     between = [accuracy - 0.125, accuracy + 0.125] if interval else None
     return {
