@@ -14,10 +14,10 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from whylabel.errors import RecipeError, unknown_name
-from whylabel.reasonings.masking import names
+from whylabel.reasonings.leak import leaks
 from whylabel.reasonings.near_duplicates import NearDuplicates
 from whylabel.recipe import FilterConfig
-from whylabel.text.words import count_words, first_words, tokens, tokens_a_word
+from whylabel.text.words import count_words, tokens, tokens_a_word
 from whylabel.types import Dropped, FilterResult, ReasonedExample
 
 Filter = Callable[[ReasonedExample], str | None]
@@ -123,8 +123,7 @@ def leak(config: FilterConfig) -> Filter:
     """Drop a reasoning that names its label, or a relative, in its first words: what follows then decides nothing."""
 
     def check(row: ReasonedExample) -> str | None:
-        start = first_words(row.reasoning, config.leak_words)
-        return "label leaked at the start" if names(start, row.label) else None
+        return "label leaked at the start" if leaks(row.reasoning, config.leak_words, row.label) else None
 
     return check
 

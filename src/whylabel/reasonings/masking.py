@@ -28,7 +28,8 @@ from typing import Any
 
 import regex
 
-from whylabel.text.words import UNSPACED, WORD, tokens
+from whylabel.text.function_words import FUNCTION_WORDS
+from whylabel.text.words import UNSPACED, WORD
 
 MASK = "___"
 MASKING_VERSION = 2
@@ -49,21 +50,7 @@ _PREFIXING = regex.compile(r"[\p{Arabic}\p{Hebrew}]")
 _VARIATION = "[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]"
 _SIGN = regex.compile(r"[^\w\s]", regex.V1)
 _SYMBOLS = regex.compile(rf"\p{{So}}(?:\p{{So}}|\u200d|{_VARIATION})*")
-_FUNCTION_WORDS = frozenset(
-    tokens(
-        """
-        a about above after again against all also am among an and any are as at be because been before
-        being below between both but by can cannot could did do does doing done down during each either
-        else ever every few for from further had has have having he her here hers herself him himself
-        his how however i if in into is it its itself just may me might mine more most much must my
-        myself neither never no none nor not now of off often on once one only or other otherwise
-        our ours out over own rather same shall she should since so some still such than that the their
-        theirs them themselves then there therefore these they this those though through thus to too
-        toward towards under until up upon us very was we were what whatever when where whether which
-        while who whom whose why will with within without would yet you your yours yourself
-        """
-    )
-)
+_FUNCTION_WORDS = FUNCTION_WORDS["en"]
 
 
 def mask_words(reasoning: str, words: Iterable[str]) -> str:
