@@ -1,12 +1,25 @@
+import copy
+import pickle
+import random
+import time
+from datetime import date
+
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from joblib import parallel_config
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import VotingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline as SklearnPipeline
 from sklearn.preprocessing import FunctionTransformer
+from transformers.utils import logging as transformers_logging
 
 from whylabel import ReasoningClassifier
-from whylabel.errors import DataError, LabelError, ModelError, UsageError
+from whylabel.errors import DataError, LabelError, ModelError, RecipeError, UsageError
 from whylabel.recipe import Recipe, override_recipe
 
 TEXTS = [f"It was a {'bright' if number % 2 else 'grey'} day, number {number}" for number in range(24)]
@@ -28,6 +41,12 @@ def recipe(tiny_model_folder, tmp_path, monkeypatch) -> Recipe:
         training__learning_rate=1e-2,
         training__per_device_train_batch_size=4,
     )
+
+
+@pytest.fixture
+def quick(recipe) -> Recipe:
+    """One step of training: for what does not depend on what is learnt."""
+    return override_recipe(recipe, training__max_steps=1)
 
 
 def test_fit_predict_explain_save_load(recipe, tmp_path):
@@ -115,6 +134,155 @@ def test_labels_keep_their_type_and_order(recipe, tmp_path):
     classifier.save(tmp_path / "model")
     again = ReasoningClassifier.load(tmp_path / "model")
     assert again.predict(TEXTS[:4]).tolist() == classifier.predict(TEXTS[:4]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (1.5, 2.0),
+        (True, False),
+        (date(2024, 1, 1), date(2023, 1, 1)),
+        (np.int8(3), np.int8(-3)),
+        (np.datetime64("2024-01-01"), np.datetime64("2023-01-01")),
+        (pd.Timestamp("2024-01-01 08:30"), pd.Timestamp("2023-01-01")),
+    ],
+    ids=lambda label: type(label).__name__,
+)
+def test_labels_of_any_type_come_back_as_given(quick, tmp_path, first, second):
+    labels = [first if label == "joy" else second for label in LABELS]
+    classifier = ReasoningClassifier(target="label", recipe=quick).fit(TEXTS, pd.Series(labels, dtype=object))
+    assert classifier.classes_.tolist() == np.array(sorted({first, second})).tolist()
+    classifier.save(tmp_path / "model")
+    again = ReasoningClassifier.load(tmp_path / "model")
+    given = np.array([first, second])
+    for found in (classifier.classes_, classifier.predict(TEXTS), again.classes_, again.predict(TEXTS)):
+        assert found.dtype == given.dtype
+        assert {type(label) for label in found} == {type(label) for label in given}
+        assert set(found.tolist()) <= set(given.tolist())
+    assert again.predict(TEXTS).tolist() == classifier.predict(TEXTS).tolist()
+
+
+def test_a_table_of_one_column_is_that_column(quick):
+    table = pd.DataFrame({"text": TEXTS}, index=range(100, 124))
+    classifier = ReasoningClassifier(target="label", recipe=quick).fit(table, pd.Series(LABELS))
+    expected = classifier.predict_proba(TEXTS)
+    for texts in (table, table["text"], table.to_numpy(), np.array(TEXTS), pd.Series(TEXTS)):
+        np.testing.assert_allclose(classifier.predict_proba(texts), expected, atol=1e-5)
+        assert len(classifier.predict(texts)) == len(classifier.explain(texts)) == 24
+    for wrong in (table.assign(id=1), table.to_dict(), set(TEXTS), "one text", np.array([TEXTS, TEXTS])):
+        for method in (classifier.predict, classifier.predict_proba, classifier.explain):
+            with pytest.raises(DataError, match="This needs"):
+                method(wrong)
+    with pytest.raises(DataError, match="Texts 1, 2 are not readable as text"):
+        classifier.predict(["fine", "n\0l", "half \ud83d"])
+    with pytest.raises(DataError, match="Text 1 is missing"):
+        classifier.predict_proba(["fine", None])
+    explained = classifier.explain(["fine", None, "n\0l"])
+    assert [row.status for row in explained] == ["ok", "failed", "failed"]
+    assert classifier.predict([]).tolist() == []
+
+
+def test_labels_that_are_missing_or_broken_are_refused(recipe):
+    classifier = ReasoningClassifier(target="label", recipe=recipe)
+    for nothing in (None, float("nan"), pd.NA):
+        with pytest.raises(DataError, match="Labels 1, 2 are missing"):
+            classifier.fit(["a", "b", "c"], ["x", nothing, nothing])
+    with pytest.raises(DataError, match="Label 1 is not readable"):
+        classifier.fit(["a", "b"], ["x", "y\0"])
+    with pytest.raises(DataError, match="Text 0 is not readable"):
+        classifier.fit(["a\ud800", "b"], ["x", "y"])
+    assert not hasattr(classifier, "classes_")
+    for method in (classifier.predict, classifier.predict_proba, classifier.explain):
+        with pytest.raises(NotFittedError):
+            method(["a"])
+
+
+def test_validation_texts_calibrate(quick):
+    texts, labels = [f"{text}, copy {copy}" for copy in range(3) for text in TEXTS], LABELS * 3
+    whole = ReasoningClassifier(target="label", recipe=quick).fit(texts, labels)
+    assert whole.model_.card.calibration.temperatures == {}
+    assert whole.model_.card.lineage["data"]["rows"] == {"train": 72, "validation": 0, "test": 0}
+    held = ReasoningClassifier(target="label", recipe=quick, validation_fraction=0.3).fit(texts, labels)
+    assert held.model_.card.calibration.temperatures["fast"].n == 22
+    assert held.model_.card.lineage["data"]["rows"] == {"train": 50, "validation": 22, "test": 0}
+    for wrong in (0, 1.5, "half"):
+        with pytest.raises(RecipeError, match="validation_fraction"):
+            ReasoningClassifier(target="label", recipe=quick, validation_fraction=wrong).fit(texts, labels)
+
+
+def test_a_fitted_estimator_can_be_pickled_and_copied(quick):
+    classifier = ReasoningClassifier(recipe=quick).fit(TEXTS, LABELS)
+    expected = classifier.predict_proba(TEXTS)
+    for again in (pickle.loads(pickle.dumps(classifier)), copy.deepcopy(classifier)):
+        np.testing.assert_allclose(again.predict_proba(TEXTS), expected, atol=1e-6)
+        assert again.predict(TEXTS).tolist() == classifier.predict(TEXTS).tolist()
+        assert [row.reasoning for row in again.explain(TEXTS[:2])] == [
+            row.reasoning for row in classifier.explain(TEXTS[:2])
+        ]
+        assert again.get_params() == classifier.get_params()
+
+
+def test_random_numbers_and_logging_of_the_caller_are_left_alone(quick):
+    def state():
+        return (
+            random.getstate(),
+            np.random.get_state()[1].tolist(),
+            torch.get_rng_state().tolist(),
+            torch.get_num_threads(),
+            transformers_logging.get_verbosity(),
+            transformers_logging.is_progress_bar_enabled(),
+        )
+
+    transformers_logging.set_verbosity_info()
+    before = state()
+    classifier = ReasoningClassifier(target="dual", recipe=quick).fit(TEXTS, LABELS)
+    assert state() == before
+    classifier.predict(TEXTS[:2], "vote")
+    assert state() == before
+    next(iter(classifier.model_.predict([("1", "a text")], "vote")))
+    assert state() == before
+
+
+def test_folds_that_need_the_same_reasoner_wait_for_it(quick, monkeypatch):
+    from whylabel.stages import reasoner
+
+    trained = []
+    real = reasoner.train_reasoner
+
+    def slow(*rest, **named):
+        trained.append(1)
+        time.sleep(1.0)  # time enough for the other fold to come
+        return real(*rest, **named)
+
+    monkeypatch.setattr(reasoner, "train_reasoner", slow)
+    with parallel_config("threading"):
+        scores = cross_val_score(
+            ReasoningClassifier(recipe=quick), TEXTS, LABELS, cv=2, n_jobs=2, error_score="raise"
+        )
+    assert scores.shape == (2,)
+    assert len(trained) == 1
+
+
+def test_two_processes_train_and_predict(quick):
+    classifier = ReasoningClassifier(recipe=quick)
+    scores = cross_val_score(classifier, TEXTS, LABELS, cv=2, n_jobs=2, error_score="raise")
+    assert scores.shape == (2,)
+
+
+def test_it_works_in_scikit_learns_own_estimators(quick):
+    classifier, table = ReasoningClassifier(target="label", recipe=quick), pd.DataFrame({"text": TEXTS})
+    search = GridSearchCV(
+        classifier, {"name": ["Mood"], "random_state": np.arange(2)}, cv=2, error_score="raise"
+    )
+    assert search.fit(table, LABELS).best_estimator_.model_.card.name == "Mood"
+    for ensemble in (
+        VotingClassifier([("one", classifier), ("two", classifier)], voting="soft"),
+        CalibratedClassifierCV(classifier, cv=2),
+        SklearnPipeline([("same", FunctionTransformer()), ("classifier", classifier)]),
+    ):
+        found = ensemble.fit(table, LABELS).predict_proba(table)
+        assert found.shape == (24, 2)
+        assert set(ensemble.predict(table)) <= {"joy", "sadness"}
 
 
 def test_it_is_a_scikit_learn_estimator(recipe):

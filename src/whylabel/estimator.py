@@ -88,11 +88,14 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises `DataError`, with places, if a text or a label is missing, blank or not readable, if a text has a list
         of labels, if the lengths differ, or if X or y is no column; `LabelError` for fewer than two labels.
         """
+        if y is None:
+            raise DataError(
+                "fit requires y to be passed, but the target y is None.", fix="fit(texts, labels)"
+            )
         texts, labels = given_texts(X), given_labels(y)
         if len(getattr(y, "shape", ())) == 2:
-            warnings.warn(
-                "y is a table of one column, and one dimension was expected.", DataConversionWarning, 2
-            )
+            said = "A column-vector y was passed when a 1d array was expected."
+            warnings.warn(said, DataConversionWarning, stacklevel=2)
         if len(texts) != len(labels):
             raise DataError(f"There are {len(texts)} texts and {len(labels)} labels.")
         classes, places = _classes(labels)
@@ -111,7 +114,8 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         `mode` is how the model answers; default: `model_.mode`. Raises `ModelError` for a mode that it does not have.
         """
-        return np.asarray(self.classes_[self.predict_proba(X, mode).argmax(axis=1)])
+        places = self.predict_proba(X, mode).argmax(axis=1)
+        return np.asarray(self.classes_[places])
 
     def predict_proba(self, X: Any, mode: Mode | None = None) -> NDArray[np.float64]:  # noqa: N803
         """Return the probability of every label, shape (texts, labels), columns in the order of `classes_`.

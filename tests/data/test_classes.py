@@ -56,7 +56,7 @@ def test_strings_and_plain_numbers_are_a_list():
 
 @pytest.mark.parametrize(
     "classes",
-    [objects(*Enum("Mood", "joy fear")), objects(1, Decimal(2)), np.array([1j, 2]), np.array([1, np.inf])],
+    [objects(*Enum("Mood", "joy fear")), objects(1, Decimal(2)), np.array([1j, 2])],
 )
 def test_labels_of_other_types_cannot_be_saved(classes):
     with pytest.raises(DataError, match="cannot be saved"):

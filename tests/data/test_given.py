@@ -126,6 +126,7 @@ def test_missing_labels_are_refused_with_their_places(nothing):
         (pd.Series([1, None], dtype="Int64"), "Label 1 is missing"),
         (pd.Series([1, None]), "Label 1 is missing"),
         (np.array([0.0, np.nan]), "Label 1 is missing"),
+        ([0.5, float("inf"), -np.float32("inf")], "Labels 1, 2 are infinite"),
         (["a", "n\0l", "\udc00"], "Labels 1, 2 are not readable as text"),
         (["a", 1], "several types: number, str"),
         ([True, 2], "several types: bool, number"),

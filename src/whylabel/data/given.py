@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Number
+from numbers import Number, Real
 from typing import TYPE_CHECKING, Any
 
 from whylabel.data.cells import is_missing, is_scalar, normalise_text
@@ -56,6 +57,7 @@ def given_labels(labels: Any) -> NDArray[Any]:
         if isinstance(label, (list, tuple, set, frozenset)) or getattr(label, "ndim", 0) > 0:
             raise DataError(f"Text {place} has a list of labels, but it must have one label.", fix=SEVERAL)
     _refuse(found, "Label", "missing (None, NaN or blank)", _is_no_label)
+    _refuse(found, "Label", "infinite", lambda label: isinstance(label, Real) and math.isinf(label))
     _refuse(found, "Label", "not one value", lambda label: not is_scalar(label))
     _refuse(found, "Label", _BROKEN, lambda label: is_broken(str(label)))
     kinds = sorted({_kind(label) for label in found})
@@ -113,6 +115,8 @@ def _cells(values: Any, what: str) -> list[Any]:
         raise DataError(f"This needs a list of {what}, not an array of {len(shape)} dimensions.")
     if hasattr(values, "to_pylist"):  # Arrow
         values = values.to_pylist()
+    elif hasattr(values, "__array__") and not hasattr(values, "__iter__"):
+        values = values.__array__()
     try:
         return list(values)
     except TypeError:
