@@ -33,7 +33,7 @@ from whylabel.engines.transformers import shared_prefix
 from whylabel.host.atomic import write_json
 from whylabel.host.machine import hardware, usable_cores, versions
 from whylabel.host.progress import say
-from whylabel.host.runtime import first_line
+from whylabel.host.runtime import first_line, own_process
 from whylabel.models.load import ModelSource
 from whylabel.recipe import DataConfig, TaskConfig
 from whylabel.text.prompts import Prompts
@@ -276,4 +276,5 @@ def _limit_note(found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    own_process()
     main()

@@ -22,6 +22,7 @@ from whylabel.engines.transformers import TransformersEngine
 from whylabel.host.atomic import write_json
 from whylabel.host.machine import hardware, versions
 from whylabel.host.progress import say
+from whylabel.host.runtime import own_process
 from whylabel.models.load import load, prepare_for_training
 from whylabel.recipe import DataConfig, TaskConfig, TrainingConfig
 from whylabel.text.prompts import Prompts, Rendered
@@ -115,4 +116,5 @@ def generation(rows: Sequence[Example], arguments: argparse.Namespace) -> Iterat
 
 
 if __name__ == "__main__":
+    own_process()
     main()

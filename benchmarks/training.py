@@ -25,7 +25,7 @@ from whylabel.data.load import load_dataset
 from whylabel.host.atomic import write_json
 from whylabel.host.machine import hardware, installed_version, usable_cores, versions
 from whylabel.host.progress import say
-from whylabel.host.runtime import first_line
+from whylabel.host.runtime import first_line, own_process
 from whylabel.models.load import LoadedModel, load, prepare_for_training
 from whylabel.recipe import DataConfig, LossConfig, TaskConfig
 from whylabel.text.prompts import Prompts, Rendered
@@ -258,4 +258,5 @@ def table(found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    own_process()
     main()

@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from whylabel import ReasoningClassifier
 from whylabel.errors import DataError, LabelError, ModelError, RecipeError, UsageError
+from whylabel.host.runtime import prepare_process
 from whylabel.recipe import Recipe, override_recipe
 
 TEXTS = [f"It was a {'bright' if number % 2 else 'grey'} day, number {number}" for number in range(24)]
@@ -233,6 +234,7 @@ def test_random_numbers_and_logging_of_the_caller_are_left_alone(quick):
             transformers_logging.is_progress_bar_enabled(),
         )
 
+    prepare_process()  # an earlier test may have run the command line here: see tests/host/test_caller.py
     transformers_logging.set_verbosity_info()
     before = state()
     classifier = ReasoningClassifier(target="dual", recipe=quick).fit(TEXTS, LABELS)

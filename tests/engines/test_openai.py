@@ -147,12 +147,14 @@ def test_no_more_requests_are_in_flight_than_allowed():
     "trouble",
     [
         Reply(429, headers={"Retry-After": "0.01"}),
+        Reply(429, headers={"Retry-After": "60", "retry-after-ms": "10"}),
+        Reply(408),
         Reply(500, "oops"),
         Reply(503),
         Reply(drop=True),
         Reply(delay=1.0),
     ],
-    ids=["429", "500", "503", "dropped", "timed out"],
+    ids=["429", "429 in milliseconds", "408", "500", "503", "dropped", "timed out"],
 )
 def test_what_may_pass_is_tried_again(trouble):
     with fake_endpoint(lambda number, body: trouble if number < 2 else answer(body)) as endpoint:
@@ -258,6 +260,7 @@ def test_what_is_no_endpoint_ends_the_call_after_the_first_answers(body):
             collect(rows, engine_for(endpoint, concurrency=1).generate(prompts(200), GREEDY))
     assert len(rows) == len(endpoint.bodies) == 3
     assert rows[0].error in raised.value.what
+    assert "most end in /v1" in raised.value.fix
 
 
 def test_what_stops_being_an_endpoint_ends_the_call():

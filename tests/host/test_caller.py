@@ -14,6 +14,13 @@ from huggingface_hub.utils import are_progress_bars_disabled
 from transformers.utils import logging as transformers_logging
 
 from whylabel.host.caller import as_found
+from whylabel.host.runtime import prepare_process
+
+
+@pytest.fixture(autouse=True)
+def prepared():
+    """An earlier test may have run the command line here, whose process is its own: it is changed for good."""
+    prepare_process()
 
 
 def state():

@@ -169,8 +169,9 @@ class OpenAIEngine:
             self._failed_in_a_row += 1
             self._unreadable_at_first += not self._has_answered
         elif status in _PASSING_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            wait = _retry_after(response.headers.get("retry-after", ""))
-            raise _RetryableError(what, retry_after=max(wait, error.retry_after))
+            wait = max(error.retry_after, _retry_after(response.headers.get("retry-after", "")))
+            milliseconds = _retry_after(response.headers.get("retry-after-ms", ""))  # OpenAI, Azure
+            raise _RetryableError(what, retry_after=milliseconds / 1000 or wait)
         elif status in _FATAL_STATUSES and not self._is_about_the_row(response):
             raise self._endpoint_error(f"The endpoint {self._options.base_url} refuses: {what}", status)
         else:
@@ -187,10 +188,10 @@ class OpenAIEngine:
         count = self._failed_in_a_row
         if count < _MAX_FAILURES_IN_A_ROW and self._unreadable_at_first < _MAX_UNREADABLE_AT_FIRST:
             return
-        what = f"The endpoint {self._options.base_url} failed on {count} rows in a row"
-        raise self._endpoint_error(
-            f"{what}: {last.error}", fix="correct what the message names, or augment.engine_options"
-        )
+        what = f"The endpoint {self._options.base_url} failed on {count} rows in a row: {last.error}"
+        if self._unreadable_at_first >= _MAX_UNREADABLE_AT_FIRST:
+            raise self._endpoint_error(what, HTTPStatus.OK)
+        raise self._endpoint_error(what, fix="correct what the message names, or augment.engine_options")
 
     # -- request bodies and answers ----------------------------------------------------------------------
 

@@ -30,12 +30,17 @@ class Inputs:
         """The labelled texts: given, or those that the recipe names."""
         return self.given or load_dataset(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
 
+    @property
+    def source(self) -> str:
+        """Where the labelled texts come from."""
+        return self.recipe.data.source if self.given is None else "given by a program"
+
     @cached_property
     def description(self) -> dict[str, Any]:
         """The entry of `run.json` about the labelled texts."""
         dataset = self.dataset
         return {
-            "source": self.recipe.data.source,
+            "source": self.source,
             "fingerprint": fingerprint(self.data_fingerprints),
             "rows": {name: len(rows) for name, rows in dataset.splits().items()},
             "labels": list(self.labels.names),

@@ -101,7 +101,7 @@ def _describe_data(inputs: Inputs) -> None:
     """Report how the data was read, and warn of labels that look alike and of texts that occur in several splits."""
     dataset = inputs.dataset
     rows = " · ".join(f"{name} {len(part):,}" for name, part in dataset.splits().items())
-    say(f"data: {inputs.recipe.data.source}, {rows} rows, {len(inputs.labels):,} labels")
+    say(f"data: {inputs.source}, {rows} rows, {len(inputs.labels):,} labels")
     if dataset.inferred:
         noted = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in dataset.inferred.items())
         say(f"  recognised: {noted}")
