@@ -34,6 +34,9 @@ UNLABELLED = {
     "nothing": [{"text": text, "label": None} for text in NEW],
     "blanks": [{"text": text, "label": " "} for text in NEW],
     "-1 and nothing": [{"text": text, "label": -1 if at % 2 else None} for at, text in enumerate(NEW)],
+    "-100": [{"text": text, "label": -100} for text in NEW],
+    "words for nothing": [{"text": text, "label": ("nan", "None")[at % 2]} for at, text in enumerate(NEW)],
+    "question marks": [{"text": text, "label": "?"} for text in NEW],
     "no column": [{"text": text, "topic": "x"} for text in NEW],
 }
 
@@ -86,8 +89,9 @@ def test_an_extra_file_without_labels_is_set_aside_too(tmp_path, capsys):
 def test_minus_one_is_a_label_where_train_has_it_or_the_recipe_names_it(tmp_path):
     rows = [{"text": f"text {at}", "label": at % 3 - 1} for at in range(60)]
     write(tmp_path, "train", rows)
-    write(tmp_path, "test", UNLABELLED["-1"])
-    assert {row.label for row in load(tmp_path).test} == {"-1"}
+    for name in ("-1", "-1 as a number", "-1 as text"):
+        write(tmp_path, "test", UNLABELLED[name])
+        assert {row.label for row in load(tmp_path).test} == {"-1"}
     write(tmp_path, "train", TRAIN)
     assert {row.label for row in load(tmp_path, ["-1", "0", "1"]).test} == {"-1"}
 

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+PLACEHOLDERS = frozenset({"nan", "null", "none", "n/a", "na", "unknown", "?", "-", "undefined", "tbd"})
+"""What people and programs write where there is no value, case folded."""
+
 _INTEGER = re.compile(r"[+-]?\d+")
 _INTEGRAL = re.compile(r"([+-]?\d+)\.(0+)")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from whylabel.data.cells import normalise_text
+from whylabel.data.cells import PLACEHOLDERS, normalise_text
 from whylabel.data.columns import Columns
 from whylabel.data.delimited import DELIMITERS
 from whylabel.data.labelling import Labelling
@@ -29,7 +29,6 @@ LONG_WORDS = 400
 LONG_TOKENS = 800
 """Longer texts are reported: with prompt and reasoning they may not fit into `training.max_length`."""
 
-_PLACEHOLDERS = frozenset({"nan", "null", "none", "n/a", "na", "unknown", "?", "-", "undefined", "tbd"})
 _FIXES = {
     **dict.fromkeys(DROPPABLE, "mend them, or leave them out: data.bad_rows=drop"),
     "unknown_label": "correct the rows, or add the label to task.labels",
@@ -202,7 +201,7 @@ def label_problems(splits: Splits, labelling: Labelling) -> Iterator[Finding]:
         message = f"{counted(len(rare), 'label')} with fewer than {RARE_ROWS} train rows: {_names(rare)}"
         ids = tuple(example.id for example in holding(splits["train"], rare))
         yield Finding("rare_labels", "warning", len(rare), message, ids, "add rows, or merge labels")
-    odd = Counter({label: count for label, count in train.items() if label.casefold() in _PLACEHOLDERS})
+    odd = Counter({label: count for label, count in train.items() if label.casefold() in PLACEHOLDERS})
     if odd:
         message = f"Labels that look like a missing value are read as labels: {_names(odd)}"
         ids = tuple(example.id for example in holding(splits["train"], odd))

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from whylabel.data.cells import is_missing
@@ -25,8 +26,9 @@ _BARE = re.compile(r"\[[^\[\]]*\]|\{[^{}]*\}")
 _PAIRS = {"[": "]", "(": ")", "{": "}"}
 
 
+@lru_cache(maxsize=1 << 16)
 def parsed(text: str) -> Any:
-    """Return the list or object that a text spells, as Python, JSON or numpy write it, else None.
+    """Return the list or object that a text spells, as Python, JSON or numpy write it, else None; do not change it.
 
     Lists of words without quotes are not among them: see `bare_lists`.
     """

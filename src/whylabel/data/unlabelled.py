@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from whylabel.data.cells import integer_of, is_missing
+from whylabel.data.cells import PLACEHOLDERS, integer_of, is_missing
 
 if TYPE_CHECKING:
     from whylabel.data.labelling import Labelling
     from whylabel.data.rows import Rows
 
-_WITHHELD = -1
+_WITHHELD = (-1, -100)
+_SHOWN = 3
 
 
 def unlabelled_splits(
@@ -19,26 +20,40 @@ def unlabelled_splits(
 ) -> dict[str, str]:
     """Return the splits without labels, except train, each with what its label cells hold.
 
-    `cells` are the distinct label cells of each split, `known` the labels of a closed set. A label -1 is how GLUE and
-    others write that a label is withheld. It is a label if it is known, or if train has it and integers have no names
-    in the data (`named`).
+    `cells` are the distinct label cells of each split, `known` the labels of a closed set. -1 is how GLUE and others
+    write that a label is withheld. It is a label if it is known, or if train has it and integers have no names in the
+    data (`named`). The same holds for -100, and for words such as `nan` and `unknown`.
     """
-    may_be_label = str(_WITHHELD) in known or (not named and _has(cells["train"], kind))
+    of_train = set() if named else set(map(_name, _labels(cells["train"], kind)))
     found = {}
     for split, held in cells.items():
-        labels = [value for cell in held for value in kind.values(cell) if not is_missing(value)]
-        nothing_applies = any(isinstance(cell, tuple) and not cell for cell in held)
-        if split == "train" or nothing_applies or any(isinstance(cell, (list, dict)) for cell in held):
+        if split == "train" or any(isinstance(cell, (list, dict)) or _is_empty(cell) for cell in held):
             continue
+        labels = _labels(held, kind)
+        given = list(dict.fromkeys(map(_name, labels)))
         if not labels:
             found[split] = "has no labels"
-        elif not may_be_label and all(integer_of(label) == _WITHHELD for label in labels):
-            found[split] = f"has no labels: all of them are {_WITHHELD}"
+        elif all(map(_is_withheld, labels)) and not {*of_train, *known}.intersection(given):
+            found[split] = f"has no labels: all of them are {' or '.join(given[:_SHOWN])}"
     return found
 
 
-def _has(cells: Iterable[Any], kind: Labelling) -> bool:
-    return any(integer_of(value) == _WITHHELD for cell in cells for value in kind.values(cell))
+def _labels(cells: Iterable[Any], kind: Labelling) -> list[Any]:
+    return [value for cell in cells for value in kind.values(cell) if not is_missing(value)]
+
+
+def _is_empty(cell: Any) -> bool:
+    """Return whether a cell says that no label applies."""
+    return isinstance(cell, tuple) and not cell
+
+
+def _name(label: Any) -> str:
+    number = integer_of(label)
+    return str(label).strip() if number is None else str(number)
+
+
+def _is_withheld(label: Any) -> bool:
+    return integer_of(label) in _WITHHELD or str(label).strip().casefold() in PLACEHOLDERS
 
 
 def described(rows: Rows, split: str) -> str:
