@@ -280,3 +280,15 @@ def test_an_export_of_an_older_whylabel_has_no_hash_of_its_columns(run, path):
     export(run, path)
     edit(path, {"r5": {"verdict": "rejected"}}, drop=("columns_hash",))
     assert import_decisions(run, path, decided_by="Ada") == {"rejected": 1}
+
+
+def test_ids_that_are_garbled_are_refused_with_the_cause(sort, path):
+    plain = examples(ids=[f"é{at}" for at in range(6)], texts=[f"plain {at}" for at in range(6)])
+    run = sort(REASONS[1:2], examples=plain, fail_every=0)
+    export(run, path)
+    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("cp1252")
+    path.write_text(content, encoding="utf-8", newline="")
+    error = refused(
+        run, path, "No row of this run has the id 'Ã©0'. Most likely the file was opened or saved"
+    )
+    assert error.where == f"{path}, lines 2, 3, 4, 5, 6, 7"

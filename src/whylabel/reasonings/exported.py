@@ -114,8 +114,10 @@ class ExportedFile:
         found = [(at, cells, self._row(cells)) for at, cells in self._cells()]
         unknown = [(at, cells) for at, cells, row in found if row is None]
         if unknown:
+            ids = [(row.id, cells.id) for _, cells in unknown for row in self._by_seen.get(cells.seen, ())]
+            cause = f" Most likely {_ENCODING}." if _any_garbled(ids) else ""
             raise DataError(
-                f"No row of this run has the id {unknown[0][1].id!r}.",
+                f"No row of this run has the id {unknown[0][1].id!r}.{cause} Nothing was recorded.",
                 where=self.where([at for at, _ in unknown]),
                 fix=f"leave the column id as it was exported: {_FIX}",
             )
@@ -228,12 +230,15 @@ class ExportedFile:
 
 
 def _cause(pairs: Sequence[tuple[str, str]]) -> str:
-    searched = pairs[:_ROWS_SEARCHED]
-    if any(is_garbled(true, given) for true, given in searched):
+    if _any_garbled(pairs):
         return _ENCODING
     if all(given and true.startswith(given) for true, given in pairs):
         return "a spreadsheet has cut long cells"
     return _SORTED
+
+
+def _any_garbled(pairs: Sequence[tuple[str, str]]) -> bool:
+    return any(is_garbled(true, given) for true, given in pairs[:_ROWS_SEARCHED])
 
 
 def _seen(cells: Cells) -> set[str]:

@@ -22,16 +22,22 @@ import regex
 
 from whylabel.reasonings.masking import names
 from whylabel.text.function_words import ALWAYS_CAPITAL, FUNCTION_WORDS, language_by_function_words
-from whylabel.text.words import UNSPACED, first_words
+from whylabel.text.words import UNSPACED, first_words, tokens
 
 # Several labels of a text are joined by one of these.
-_SEPARATORS = re.compile(r"\s*[,;|/]\s*")
-_SIGN = regex.compile(r"[^\w\s-]")
+_SEPARATORS = re.compile(r"\s*[,;|]\s*|\s+/\s+")
+_JOINT = regex.compile(r"(?<=\w)[\s_-]+(?=\w)")
+_SIGN = regex.compile(r"[^\w\s-]|^-|-$")
 _UNSPACED = regex.compile(rf"{UNSPACED}+", regex.V1)
 _EVERY_FUNCTION_WORD = frozenset().union(*FUNCTION_WORDS.values())
 _MARKS = "\"'`*_“”„‟‘’‚‹›«»「」『』《》〈〉()[]{}<>（）【】"
-_AFTER_COLON = re.compile(rf"[:：=→]\s*[{re.escape(_MARKS)}]*$")
-_SENTENCE_START = re.compile(rf"(^|[.!?…。！？\n])[\s{re.escape(_MARKS)}•–—-]*$")
+# What is quoted begins like a sentence.
+_SENTENCE_START = re.compile(
+    rf"(^|[.!?…。！？\n]|[:：=→](?=\s)|[\"“„«‹「『]|(?<!\w)['‘‚])[\s{re.escape(_MARKS)}•–—-]*$"
+)
+_COLON = re.compile(rf"[:：=→]\s*[{re.escape(_MARKS)}]*$")
+# "Label: no because ...", but not "The writer says: A customer ...".
+_HEADING = regex.compile(r"(^|[.!?…。！？\n])\W*\w+(\s\w+)?\W*[:：=→]\W*$")
 _SAID = re.compile(
     r"\b(is|are|was|be|as|label|labels|labelled|labeled|answer|category|class|tag|called|named)\s+$",
     re.IGNORECASE,
@@ -40,27 +46,7 @@ _NO_WORD_FOLLOWS = regex.compile(r"\s*($|[^\w\s'’-])|\s+[–—-]")
 _ENDS_IN_WORD = regex.compile(r"\w$")
 _BEGINS_WITH_WORD = regex.compile(r"\w")
 # Words that can be a whole answer.
-_ANSWERS = frozenset(
-    [
-        "no",
-        "none",
-        "neither",
-        "other",
-        "yes",
-        "non",
-        "nein",
-        "ja",
-        "nej",
-        "nei",
-        "não",
-        "si",
-        "sí",
-        "sì",
-        "nie",
-        "нет",
-        "да",
-    ]
-)
+_ANSWERS = frozenset(tokens("no none neither other yes non nein ja nej nei não si sí sì nie нет да"))
 
 
 def leaks(reasoning: str, words: int, label: str) -> bool:
@@ -109,31 +95,31 @@ def _pattern(label: str) -> Any:
     """Return a pattern of the label as it is written; one in small letters may begin with a capital."""
     if _UNSPACED.fullmatch(label):
         return regex.compile(regex.escape(label))
-    pieces = [regex.escape(piece) for piece in re.split(r"[\s_-]+", label) if piece]
+    pieces = [regex.escape(piece) for piece in _JOINT.split(label)]
     first = label[0].upper()
     if label == label.lower() and label[0].isalpha() and len(first) == 1:
         pieces[0] = f"[{label[0]}{first}]{pieces[0][1:]}"
-    before, after = (r"\b" if _BEGINS_WITH_WORD.match(end) else "" for end in (label[0], label[-1]))
-    return regex.compile(before + r"[\s_-]+".join(pieces) + after)
+    return regex.compile(r"(?<!\w)" + r"[\s_-]+".join(pieces) + r"(?!\w)")
 
 
 def _names_here(label: str, reasoning: str, start: int, end: int, language: str) -> bool:
-    before, after = reasoning[:start], reasoning[end:]
+    before, form, after = reasoning[:start], reasoning[start:end], reasoning[end:]
+    set_off = _NO_WORD_FOLLOWS.match(after) is not None
     if before[-1:] and before[-1:] in _MARKS and after[:1] and after[:1] in _MARKS:
         return True
     # A phrase and a word with a sign (A+) are told apart from words as they are.
-    if _AFTER_COLON.search(before) or _SIGN.search(label) or len(_words(label)) > 1:
+    if _SIGN.search(label) or len(_words(label)) > 1:
+        return True
+    if _COLON.search(before) and (set_off or _HEADING.search(before)):
         return True
     if _UNSPACED.fullmatch(label):
         return not _ENDS_IN_WORD.search(before) and not _BEGINS_WITH_WORD.match(after)
     starts = _SENTENCE_START.search(before) is not None
-    form = reasoning[start:end]
     if form not in _usual_forms(label, language, starts) and _has_lower_case(reasoning, form):
         return True
-    if not _NO_WORD_FOLLOWS.match(after):
-        return False
     alone = starts or re.search(r"[,;–—-]\s*(so\s+)?$", before) is not None
-    return _SAID.search(before) is not None or (alone and label.casefold() in _ANSWERS)
+    said = _SAID.search(before) is not None
+    return set_off and (said or (alone and label.casefold() in _ANSWERS))
 
 
 def _usual_forms(label: str, language: str, starts_sentence: bool) -> set[str]:
