@@ -26,11 +26,12 @@ from whylabel.host.atomic import write_json
 from whylabel.host.machine import hardware, installed_version, usable_cores, versions
 from whylabel.host.progress import say
 from whylabel.host.runtime import first_line, own_process
+from whylabel.models.attention import ragged_attention
 from whylabel.models.load import LoadedModel, load, prepare_for_training
 from whylabel.recipe import DataConfig, LossConfig, TaskConfig
 from whylabel.text.prompts import Prompts, Rendered
 from whylabel.training.loss import coefficients, padded, token_losses
-from whylabel.training.ragged import ragged, ragged_attention
+from whylabel.training.ragged import ragged
 
 QUIET_LOAD = 0.5
 INSTALL = f"pip install trl=={installed_version('trl') or '1.16.0'}"

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 import torch
+from families import build
 
 from hostile_model import HOSTILE, hostile_copy
 from whylabel.errors import ModelError
@@ -133,6 +134,27 @@ def test_a_trained_model_forgets_how_its_base_decodes_but_not_where_it_ends(tiny
     assert model.generation_config.to_diff_dict() == expected.to_diff_dict()
     assert model.config.eos_token_id == [0, 2] and pad not in (0, 2)
     assert load(str(tmp_path / "trained"), device="cpu").end_ids == {0, 2}
+
+
+@pytest.mark.parametrize("family", ["XGLM", "RoBERTa"])
+def test_a_pad_token_is_not_taken_for_a_position(tokenizer, tmp_path, family):
+    """Both take the pad token of their config for a row of their table of positions, and could not be read again."""
+    from transformers import RobertaConfig, RobertaForCausalLM
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    size, base = len(tokenizer), tmp_path / "base"
+    roberta = RobertaConfig(vocab_size=size, max_position_embeddings=130, is_decoder=True, **sizes)
+    model = RobertaForCausalLM(roberta).eval() if family == "RoBERTa" else build("XGLM", size)
+    model.save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    loaded = load(str(base), device="cpu")
+    prepare_for_training(loaded)
+    save(loaded, tmp_path / "saved", {})
+    inputs = torch.tensor([[5, 6, 7]])
+    expected = loaded.model(inputs).logits
+    assert torch.allclose(
+        load(str(tmp_path / "saved"), device="cpu").model(inputs).logits, expected, atol=1e-5
+    )
 
 
 def test_a_folder_that_is_not_ours_is_named(tiny_model_folder):

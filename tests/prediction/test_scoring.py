@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import MistralConfig, MistralForCausalLM
 
+from whylabel.errors import ModelError
 from whylabel.models.load import load, prepare_for_training
 from whylabel.prediction import scoring
 from whylabel.prediction.multi_label import sigmoid
@@ -107,14 +109,26 @@ def test_a_batch_does_not_change_a_score(loaded, prompts):
     np.testing.assert_allclose(together, single, atol=1e-5)
 
 
-def test_a_model_that_ignores_the_tree_mask_is_scored_the_plain_way(loaded, prompts, monkeypatch):
+def test_a_model_that_ignores_the_tree_mask_is_scored_the_plain_way(loaded, prompts, monkeypatch, capsys):
     continuations = [prompts.label_ids(label) for label in LABELS]
     inputs = [prompts.classifier("I won!", "label")]
     expected = score_one_by_one(loaded, inputs, continuations)
-    monkeypatch.setattr(loaded, "honours_tree_masks", None)
-    monkeypatch.setattr("whylabel.prediction.scoring._score_tree", lambda *_: np.zeros((1, 4)))
-    np.testing.assert_allclose(LabelScorer(loaded, continuations).log_scores(inputs), expected)
-    assert loaded.honours_tree_masks is False
+    own = replace(loaded, tried=replace(loaded.capabilities(40), tree_masks=0), _said=set())
+    monkeypatch.setattr("whylabel.prediction.scoring._score_tree", None)
+    for _ in range(2):
+        np.testing.assert_allclose(LabelScorer(own, continuations).log_scores(inputs), expected)
+    assert own.honours_tree_masks is False
+    assert capsys.readouterr().err.count("no tree-shaped mask") == 1
+
+
+def test_a_prompt_that_does_not_fit_into_the_positions_is_refused_before_the_model_is_asked(loaded, prompts):
+    continuations = [prompts.label_ids(label) for label in LABELS]
+    prompt = prompts.classifier("I won!", "label")
+    fits = len(prompt) + max(map(len, continuations))
+    own = replace(loaded, tried=replace(loaded.capabilities(40), positions=fits))
+    LabelScorer(own, continuations).log_scores([prompt])
+    with pytest.raises(ModelError, match=f"do not fit into the model's {fits} positions"):
+        LabelScorer(own, continuations).log_scores([[*prompt, 5]])
 
 
 def test_texts_longer_than_a_sliding_window_are_scored_the_plain_way(tokenizer, tmp_path):
@@ -130,57 +144,9 @@ def test_texts_longer_than_a_sliding_window_are_scored_the_plain_way(tokenizer, 
     found = LabelScorer(loaded, continuations).log_scores(inputs)
     np.testing.assert_allclose(found, score_one_by_one(loaded, inputs, continuations), atol=1e-3)
     assert loaded.honours_tree_masks
-    # The short one by the tree, whose mask is right as long as the window holds all.
-    assert LabelScorer(loaded, continuations)._exceeds_window(inputs)
-    assert not LabelScorer(loaded, continuations)._exceeds_window(inputs[:2])
-
-
-def test_the_noise_of_16_bits_is_not_taken_for_an_ignored_mask(loaded, prompts, monkeypatch):
-    # Two ways of summing in bf16 differ by a nat where a label is as unlikely as in the check.
-    half = load(loaded.name, device="cpu", dtype="bfloat16")
-    continuations = [prompts.label_ids(label) for label in LABELS]
-    whole = scoring.score_one_by_one
-    monkeypatch.setattr(scoring, "score_one_by_one", lambda *call: whole(*call) + 0.9)
-    LabelScorer(half, continuations).log_scores([prompts.classifier("I won!", "label")])
-    assert half.honours_tree_masks is True
-
-
-@pytest.mark.parametrize("labels", [LABELS, ["joy", "sad"], ["sad", "joy"]])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_mask_that_is_ignored_is_found_in_any_arithmetic(
-    loaded, prompts, monkeypatch, capsys, dtype, labels
-):
-    own = load(loaded.name, device="cpu", dtype=dtype)
-    continuations = [prompts.label_ids(label) for label in labels]
-    shaped = scoring._tree_inputs
-
-    def causal(*call):
-        inputs, positions, mask = shaped(*call)
-        return inputs, positions, torch.triu(torch.full_like(mask, torch.finfo(mask.dtype).min), diagonal=1)
-
-    monkeypatch.setattr(scoring, "_tree_inputs", causal)
-    inputs = [prompts.classifier("I won!", "label")]
-    found = LabelScorer(own, continuations).log_scores(inputs)
-    assert own.honours_tree_masks is False
-    assert "no tree-shaped mask" in capsys.readouterr().err
-    np.testing.assert_allclose(found, score_one_by_one(own, inputs, continuations))
-
-
-def test_one_token_of_a_label_that_is_seen_by_another_is_enough(loaded, prompts, monkeypatch):
-    # Only the second of two branches sees the first one, and its token is the probe's own.
-    own = load(loaded.name, device="cpu", dtype="bfloat16")
-    first, second = (prompts.label_ids(label)[0] for label in ("joy", "sad"))
-    shaped = scoring._tree_inputs
-
-    def leaking(*call):
-        inputs, positions, mask = shaped(*call)
-        mask[:, :, -1, -2] = 0
-        return inputs, positions, mask
-
-    scorer = LabelScorer(own, [[first, prompts.eos_id], [second, prompts.eos_id]])
-    monkeypatch.setattr(scoring, "_tree_inputs", leaking)
-    scorer.log_scores([prompts.classifier("I won!", "label")])
-    assert own.honours_tree_masks is False
+    # The short ones by the tree, whose mask is right as long as the window holds all.
+    assert LabelScorer(loaded, continuations)._tree_is_right(19)  # with the 5 nodes of the labels
+    assert not LabelScorer(loaded, continuations)._tree_is_right(20)
 
 
 def test_seventy_seven_labels_of_several_words(loaded, prompts):
@@ -261,22 +227,6 @@ def test_labels_are_parted_into_as_few_tries_as_memory_allows_like_beside_like(l
     assert [labels[place] for place in placed] == sorted(labels)
     assert all(fits(group) or len(group) == 1 for group in groups)
     assert not any(fits([*one, other[0]]) for one, other in pairwise(groups))
-
-
-def test_the_check_of_the_mask_costs_the_same_for_many_labels(loaded, prompts, monkeypatch):
-    plain = []
-    real = scoring.score_one_by_one
-
-    def counting(model, inputs, continuations):
-        plain.append(len(inputs) * len(continuations))
-        return real(model, inputs, continuations)
-
-    monkeypatch.setattr(scoring, "score_one_by_one", counting)
-    for count in (7, 77):
-        monkeypatch.setattr(loaded, "honours_tree_masks", None)
-        labels = [prompts.label_ids(f"label of number {number}") for number in range(count)]
-        LabelScorer(loaded, labels).log_scores([prompts.classifier("ok", "label")])
-    assert plain == [4, 4]
 
 
 def test_probabilities_are_a_distribution_even_for_tiny_scores():

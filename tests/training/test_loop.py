@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 import torch
@@ -122,15 +123,56 @@ def test_packing_trains_the_same_on_the_same_rows(fresh, tmp_path, run, examples
         assert torch.allclose(value, weights(packed)[name], atol=1e-5), name
 
 
-def test_rows_are_padded_where_attention_is_not_honoured(fresh, tmp_path, run, monkeypatch, capsys):
-    ragged, padded = fresh(), fresh()
+def cannot(loaded, **ways):
+    """Let a model be one that computes some ways wrong."""
+    loaded.tried = replace(loaded.capabilities(64), **ways)
+    return loaded
+
+
+@pytest.mark.parametrize("reach", [0, 24])
+def test_rows_are_padded_where_attention_is_not_honoured(fresh, tmp_path, run, examples, capsys, reach):
+    ragged, padded = fresh(), cannot(fresh(), ragged_rows=reach)
+    assert min(map(len, examples)) < 24 < max(map(len, examples))
     run(ragged, tmp_path / "ragged", optim="sgd")
     assert "padded" not in capsys.readouterr().err
-    monkeypatch.setattr(loop, "honours_ragged", lambda *_: False)
     run(padded, tmp_path / "padded", optim="sgd")
     assert "rows of a batch are padded" in capsys.readouterr().err
     for name, value in weights(ragged).items():
         assert torch.allclose(value, weights(padded)[name], atol=1e-5), name
+
+
+def test_rows_of_packs_are_computed_apart_where_they_would_see_each_other(
+    fresh, tmp_path, run, capsys, monkeypatch
+):
+    right, apart = fresh(), cannot(fresh(), packing=0, ragged_rows=0)
+    packing = {"packing": True, "max_length": 64, "per_device_train_batch_size": 2, "optim": "sgd"}
+    expected = run(right, tmp_path / "right", **packing)
+    assert "apart" not in capsys.readouterr().err
+    monkeypatch.setattr(loop, "packed", None)
+    assert run(apart, tmp_path / "apart", **packing).steps == expected.steps
+    assert "rows of a pack are computed apart" in capsys.readouterr().err
+    for name, value in weights(right).items():
+        assert torch.allclose(value, weights(apart)[name], atol=1e-5), name
+
+
+def test_long_rows_are_computed_alone_where_a_batch_depends_on_the_longest(
+    fresh, tmp_path, run, monkeypatch, capsys
+):
+    seen, real = [], loop.padded
+    monkeypatch.setattr(
+        loop, "padded", lambda rows, *rest: seen.append([*map(len, rows)]) or real(rows, *rest)
+    )
+    run(cannot(fresh(), ragged_rows=0, right_padding=24), tmp_path)
+    assert "long rows are computed one at a time" in capsys.readouterr().err
+    assert any(len(lengths) > 1 for lengths in seen)
+    assert all(len(lengths) == 1 or max(lengths) <= 24 for lengths in seen)
+
+
+def test_rows_longer_than_the_positions_of_a_model_are_refused_before_the_first_step(fresh, tmp_path, run):
+    with pytest.raises(ModelError, match=r"has 40 positions, .*: training\.max_length=1024\.") as caught:
+        run(cannot(fresh(), positions=40), tmp_path)
+    assert caught.value.fix.startswith("set training.max_length=40;")
+    run(cannot(fresh(), positions=40), tmp_path, max_length=40)
 
 
 def test_a_gpu_pads_and_trains_the_same(fresh, tmp_path, run, monkeypatch, capsys):
@@ -138,7 +180,7 @@ def test_a_gpu_pads_and_trains_the_same(fresh, tmp_path, run, monkeypatch, capsy
     ragged, padded = fresh(), fresh()
     run(ragged, tmp_path / "ragged", optim="sgd")
     monkeypatch.setattr(loop, "ragged_pays", lambda _device: False)
-    monkeypatch.setattr(loop, "honours_ragged", None)  # it is not even asked
+    monkeypatch.setattr(loop, "ragged", None)
     run(padded, tmp_path / "padded", optim="sgd")
     assert "padded" not in capsys.readouterr().err  # a choice, not a defect of the model
     for name, value in weights(ragged).items():

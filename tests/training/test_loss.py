@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from whylabel.models.attention import ragged_attention
 from whylabel.recipe import LossConfig
 from whylabel.text.prompts import Rendered
 from whylabel.training.loss import coefficients, packed, padded, token_losses, weighted_loss
-from whylabel.training.ragged import honours_ragged, ragged, ragged_attention
+from whylabel.training.ragged import ragged
 
 CPU = torch.device("cpu")
 
@@ -67,24 +68,21 @@ def test_a_model_with_grouped_heads_is_packed_alike(examples):
 
     torch.manual_seed(0)
     model = Qwen3ForCausalLM(Qwen3Config(**SIZES)).eval()
-    assert honours_ragged(model, examples, 0)
     with torch.no_grad():
         inputs = packed(examples, even(examples), CPU)
         found = token_losses(model, model.get_output_embeddings(), inputs)
         assert torch.allclose(found, one_by_one(model, examples), atol=1e-4)
 
 
-def test_a_window_that_is_shorter_than_a_row_is_found_out(examples):
-    from transformers import MistralConfig, MistralForCausalLM
+@pytest.mark.parametrize("settings", [{"sliding_window": 4}, {"softcap": 50.0}, {"s_aux": torch.zeros(4)}])
+def test_what_our_attention_does_not_compute_is_refused(examples, monkeypatch, settings):
+    """Small random weights hardly show a cap on the scores, for example: it is not left to a comparison."""
+    from whylabel.models import attention
 
-    for window, honoured in ((4, False), (512, True)):
-        torch.manual_seed(0)
-        model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=window)).eval()
-        with torch.no_grad():
-            # Random weights hardly look back: larger ones do.
-            for value in model.parameters():
-                value.mul_(8 if value.ndim == 2 else 1)
-        assert honours_ragged(model, examples, 0) is honoured
+    states = torch.zeros(1, 4, 10, 8)
+    with pytest.raises(NotImplementedError, match=next(iter(settings))):
+        attention._attend(None, states, states, states, None, example_groups=((2, 5),), **settings)
+    attention._attend(None, states, states, states, None, example_groups=((2, 5),), sliding_window=5)
 
 
 def test_tokens_count_alike():

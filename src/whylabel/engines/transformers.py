@@ -11,6 +11,7 @@ from whylabel.engines.base import UNUSABLE_PROMPT, Completion, Sampling
 from whylabel.engines.decoding import generation_config, own_settings_ignored
 from whylabel.engines.isolation import Isolation
 from whylabel.host.runtime import is_out_of_memory
+from whylabel.models.capabilities import ANY_LENGTH
 from whylabel.models.load import LoadedModel
 from whylabel.text.prompts import Prompt
 
@@ -59,19 +60,35 @@ class TransformersEngine:
         for index in [index for index, row in enumerate(ids) if not self._is_usable(row)]:
             left.discard(index)
             yield _failed(index, len(ids[index]), UNUSABLE_PROMPT)
-        if self._continuous:
-            for completion in self._generate_continuously(ids, sampling):
+        longest = max((len(ids[index]) for index in left), default=0) + sampling.max_new_tokens
+        can = self._loaded.capabilities(longest)
+        for index in sorted(left):
+            needed = len(ids[index]) + sampling.max_new_tokens
+            if can.positions is not None and needed > can.positions:
+                left.discard(index)
+                error = (
+                    f"{needed} tokens with those to be written, but the model has {can.positions} positions"
+                )
+                yield _failed(index, len(ids[index]), error)
+        if can.left_padding < longest:
+            self._loaded.say_once(
+                "  rows are written one at a time: padding would change what this model writes"
+            )
+        if self._continuous and left:
+            for completion in self._generate_continuously(sorted(left), ids, sampling):
                 left.discard(completion.index)
                 yield completion
         # Static batches compute the rows that continuous batching has not done: it does not support every model.
-        yield from self._generate_rows(sorted(left), ids, sampling)
+        yield from self._generate_rows(sorted(left), ids, sampling, can.left_padding)
 
     def close(self) -> None:
         """Do nothing: the model belongs to the caller."""
 
     # -- continuous batching -----------------------------------------------------------------------------
 
-    def _generate_continuously(self, ids: Sequence[_Ids], sampling: Sampling) -> Iterator[Completion]:
+    def _generate_continuously(
+        self, rows: Sequence[int], ids: Sequence[_Ids], sampling: Sampling
+    ) -> Iterator[Completion]:
         from transformers import ContinuousBatchingConfig
 
         settings = ContinuousBatchingConfig(**{"seed": sampling.seed, **self._paging})
@@ -79,7 +96,6 @@ class TransformersEngine:
         config = generation_config(sampling, self._loaded.tokenizer.pad_token_id)
         managed = manager_of(generation_config=config, continuous_batching_config=settings)
         with own_settings_ignored(self._loaded.model), managed as manager:
-            rows = [index for index, row in enumerate(ids) if self._is_usable(row)]
             for index in rows:
                 manager.add_request(
                     list(ids[index]), request_id=str(index), max_new_tokens=sampling.max_new_tokens
@@ -100,11 +116,15 @@ class TransformersEngine:
 
     # -- static batches ----------------------------------------------------------------------------------
 
-    def _batches(self, ids: Sequence[_Ids], rows: Sequence[int], new_tokens: int) -> Iterator[list[int]]:
+    def _batches(
+        self, ids: Sequence[_Ids], rows: Sequence[int], new_tokens: int, together: int = ANY_LENGTH
+    ) -> Iterator[list[int]]:
+        """Yield rows that are computed together; those of more than `together` tokens are alone."""
         batch: list[int] = []
         for index in sorted(rows, key=lambda index: (-len(ids[index]), index)):
             width = len(ids[batch[0] if batch else index]) + new_tokens
-            if batch and (len(batch) == self._max_rows or (len(batch) + 1) * width > self._tokens_per_batch):
+            full = len(batch) == self._max_rows or (len(batch) + 1) * width > self._tokens_per_batch
+            if batch and (full or width > together):
                 yield batch
                 batch = []
             batch.append(index)
@@ -112,7 +132,7 @@ class TransformersEngine:
             yield batch
 
     def _generate_rows(
-        self, rows: Sequence[int], ids: Sequence[_Ids], sampling: Sampling
+        self, rows: Sequence[int], ids: Sequence[_Ids], sampling: Sampling, together: int
     ) -> Iterator[Completion]:
         started = time.monotonic()
         simplest = [(self._loaded.tokenizer.eos_token_id or 0,)]
@@ -121,7 +141,7 @@ class TransformersEngine:
             lambda: self._call([0], simplest, replace(sampling, max_new_tokens=1)),
             "generate",
         )
-        for batch in self._batches(ids, rows, sampling.max_new_tokens):
+        for batch in self._batches(ids, rows, sampling.max_new_tokens, together):
             for part, generated, failure in isolation.run(batch):
                 now = time.monotonic()
                 seconds, started = (now - started) / len(part), now
@@ -145,10 +165,10 @@ class TransformersEngine:
         import torch
 
         longest = max(len(ids[index]) for index in batch)
-        # A sliding window also counts padding, so the prefix would fall out of the window.
-        window = self._loaded.window
-        slides = window is not None and longest + sampling.max_new_tokens > window
-        shared = 0 if slides else shared_prefix([ids[index] for index in batch])
+        # A sliding window, for example, also counts padding, so the prefix would fall out of the window.
+        width = longest + sampling.max_new_tokens
+        can_share = width <= self._loaded.capabilities(width).shared_prefix
+        shared = shared_prefix([ids[index] for index in batch]) if can_share else 0
         config = generation_config(sampling, self._loaded.tokenizer.pad_token_id)
         # Every row: the prefix, then padding, then the rest of the prompt.
         inputs = torch.full((len(batch), longest), int(config.pad_token_id))

@@ -11,7 +11,7 @@ from whylabel.errors import ModelError
 from whylabel.host.atomic import folder_asides
 from whylabel.host.takeover import check_folder
 from whylabel.models.load import CARD, find, read_card
-from whylabel.models.refusals import refuse_encoder_decoder, refuse_own_code, refuse_part
+from whylabel.models.refusals import refuse_encoder, refuse_encoder_decoder, refuse_own_code, refuse_part
 
 _GGUF_MAGIC = b"GGUF"
 # What transformers and whylabel write into a model folder.
@@ -54,6 +54,7 @@ def _check_folder(folder: Path) -> None:
         raise ModelError("config.json holds no settings.", fix="copy the model again")
     refuse_own_code(config, str(folder))
     refuse_encoder_decoder(config, str(folder))
+    refuse_encoder(config, str(folder))
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
             "The folder holds no weights (no *.safetensors).",

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 from whylabel.errors import ModelError, RunFolderError
 from whylabel.host.atomic import read_json, write_json
 from whylabel.host.paths import expanded
+from whylabel.host.progress import say
 from whylabel.host.runtime import first_line, prepare_process
+from whylabel.models.capabilities import (
+    ANY_LENGTH,
+    Capabilities,
+    positions_of,
+    tried_with,
+    try_out,
+    window_of,
+)
 from whylabel.models.decoding import named_ends, own_generation_config, set_ends
 from whylabel.models.gguf import load_gguf
 from whylabel.models.packaged import PACKAGED_MODELS, cached_model, is_cached, pull
@@ -41,8 +50,9 @@ class LoadedModel:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     name: str
-    honours_tree_masks: bool | None = None
-    """Whether its attention supports tree-shaped masks; None until `scoring` has checked."""
+    tried: Capabilities | None = None
+    """What was tried out so far."""
+    _said: set[str] = field(default_factory=set)
 
     @property
     def device(self) -> torch.device:
@@ -63,9 +73,32 @@ class LoadedModel:
     @property
     def window(self) -> int | None:
         """The smallest attention window of any layer in tokens; None if all layers see all tokens."""
-        config = self.model.config.get_text_config()
-        sizes = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
-        return min((size for size in sizes if size), default=None)
+        return window_of(self.model.config)
+
+    @property
+    def honours_tree_masks(self) -> bool | None:
+        """Whether its attention supports tree-shaped masks; None until it was tried out."""
+        return None if self.tried is None else self.tried.tree_masks > 0
+
+    def capabilities(self, tokens: int) -> Capabilities:
+        """Return what it computes right for several rows of up to so many tokens at once.
+
+        It is tried out when it is first needed, and again for rows beyond a limit that was not. Raises `ModelError`
+        as `try_out` does.
+        """
+        tried = self.tried
+        known = tried is not None and tried.tried_with == tried_with(self.model)
+        if tried is None or not known or tokens > max(tried.asked, tried.unprobed or ANY_LENGTH):
+            special = set(self.tokenizer.all_special_ids)
+            ids = [token for token in range(len(self.tokenizer)) if token not in special]
+            self.tried = tried = try_out(self.model, ids, tokens, self.name)
+        return tried
+
+    def say_once(self, message: str) -> None:
+        """Say what is done in a slower way with this model, the first time only."""
+        if message not in self._said:
+            self._said.add(message)
+            say(message)
 
 
 @dataclass(frozen=True)
@@ -174,7 +207,14 @@ def load(name: str, *, device: str = "auto", dtype: str = "auto") -> LoadedModel
     place = pick_device(device)
     kind = pick_dtype(dtype, place)[0]
     model, tokenizer = load_gguf(Path(source)) if is_gguf(source) else _load_pretrained(source)
-    return LoadedModel(model.to(device=place, dtype=kind).eval(), tokenizer, name)
+    return LoadedModel(model.to(device=place, dtype=kind).eval(), tokenizer, name, _recorded(source))
+
+
+def _recorded(source: str) -> Capabilities | None:
+    """Return the capabilities that stand in the `whylabel.json` of a trained model, if any."""
+    if not (Path(source) / CARD).is_file():
+        return None
+    return Capabilities.from_json(read_card(Path(source)).get("capabilities"))
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -264,7 +304,11 @@ def prepare_for_training(loaded: LoadedModel) -> None:
             for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
                 layer.weight[rows:] = layer.weight[:rows].mean(dim=0)
                 layer.weight[marker] = layer.weight[meaning].mean(dim=0)
+    pad = model.config.pad_token_id
     set_ends(model, tokenizer)
+    # Where positions have a table, some models take this for the place of the padding in it (RoBERTa, XGLM).
+    if positions_of(model) is not None:
+        model.config.pad_token_id = pad
 
 
 def save(loaded: LoadedModel, folder: Path, card: dict[str, Any]) -> None:

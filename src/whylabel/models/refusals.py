@@ -45,6 +45,20 @@ def refuse_encoder_decoder(config: Mapping[str, Any], source: str) -> None:
         )
 
 
+def refuse_encoder(config: Mapping[str, Any], source: str) -> None:
+    """Raise `ModelError` if a model says that it fills in masked words, as BERT does.
+
+    One that does not say so is found before it is trained: later tokens change what follows earlier ones.
+    """
+    kinds = [str(kind) for kind in config.get("architectures") or () if str(kind).endswith("ForMaskedLM")]
+    if kinds and not config.get("is_decoder"):
+        raise ModelError(
+            f"The model is an encoder ({kinds[0]}): it looks ahead, so it cannot learn to write.",
+            where=source,
+            fix=USE_A_DECODER,
+        )
+
+
 def refuse_adapter(settings: Path, source: str) -> None:
     """Raise `ModelError` for a model that is an adapter: `settings` is its adapter_config.json.
 

@@ -14,6 +14,7 @@ from whylabel.host.progress import say
 from whylabel.models.check import check_model, check_replaceable, float32_bytes
 from whylabel.models.load import find, token_counter
 from whylabel.models.packaged import PACKAGED_MODELS, is_cached
+from whylabel.models.trainable import check_lengths
 from whylabel.pipeline.inputs import Inputs
 from whylabel.prediction.calibration import LEAST_ROWS
 from whylabel.prediction.card import CHOSEN_ON_VALIDATION, check_modes
@@ -90,6 +91,19 @@ def _check_models(recipe: Recipe) -> None:
     for setting, name in named.items():
         if name is not None and not (name in PACKAGED_MODELS and not is_cached(name)):
             check_model(name, setting)
+    for name, lengths in _trained_lengths(recipe).items():
+        if not (name in PACKAGED_MODELS and not is_cached(name)):
+            check_lengths(name, lengths)
+
+
+def _trained_lengths(recipe: Recipe) -> dict[str, dict[str, int]]:
+    """Return the longest rows that each model is trained on, by the setting that says so."""
+    found = {recipe.base_model: {"training.max_length": recipe.training.max_length}}
+    if recipe.classifier.target != "label" and recipe.reasoner.model is None:
+        name = recipe.reasoner.base_model or recipe.base_model
+        longest = {"reasoner.training.max_length": recipe.reasoner.training.max_length}
+        found[name] = found.get(name, {}) | longest
+    return found
 
 
 def _check_model_folders(run: RunFolder) -> None:

@@ -28,7 +28,8 @@ def reasoner_stage(job: Job) -> StageResult:
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style, end_ids=loaded.end_ids)
     with whole_folder(run.reasoner_model) as aside:
         card = {"format": 1, "role": "reasoner", "prompt_style": recipe.prompt_style}
-        save(loaded, aside, {**card, "lineage": job.lineage(base_name)})
+        can = loaded.tried.to_json() if loaded.tried else None
+        save(loaded, aside, {**card, "lineage": job.lineage(base_name), "capabilities": can})
     content = model_fingerprint(str(run.reasoner_model))
     # The gate comes after saving: it measures what augment will use.
     measured, written = reasoner.gate(

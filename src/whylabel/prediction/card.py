@@ -30,7 +30,7 @@ MODES: dict[Target, tuple[Mode, ...]] = {
 CHOSEN_ON_VALIDATION: tuple[Mode, ...] = ("adaptive", "blend")
 CALIBRATED = ("modes", "calibration", "thresholds", "vote", "max_reasoning_tokens")
 """The entries of `whylabel.json` that calibration writes: how a trained model answers."""
-DESCRIBING = ("whylabel", "lineage", "label_descriptions", "columns")
+DESCRIBING = ("whylabel", "lineage", "label_descriptions", "columns", "capabilities")
 """The entries that change no answer: they say where a model and its data come from, and what its labels mean."""
 REASONS: tuple[Mode, ...] = ("reasoned", "vote", "blend")
 """The modes that write a reasoning for every text."""
@@ -73,6 +73,8 @@ class ModelCard:
     """How labels are decided if a text may have several; None: each text has one label."""
     columns: TrainingColumns | None = None
     """None if the model was trained on texts without columns, or before columns were recorded."""
+    capabilities: dict[str, Any] | None = None
+    """What the model computes right for several rows at once, as it was tried out before the training."""
 
     @property
     def mode(self) -> Mode:
@@ -129,6 +131,7 @@ class ModelCard:
             "max_text_tokens": self.max_text_tokens,
             "max_reasoning_tokens": self.max_reasoning_tokens,
             "columns": asdict(self.columns) if self.columns else None,
+            "capabilities": self.capabilities,
             "lineage": self.lineage,
         }
 
@@ -157,6 +160,7 @@ class ModelCard:
                 vote=Vote(**(card.get("vote") or {})),
                 multi_label=_multi_label(card, labels),
                 columns=TrainingColumns(**card["columns"]) if card.get("columns") else None,
+                capabilities=card.get("capabilities"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(

@@ -9,20 +9,19 @@ and to its own ancestors. Very many labels are divided into several tries to lim
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whylabel.host.progress import say
+from whylabel.errors import ModelError
 from whylabel.models.load import LoadedModel
 
 if TYPE_CHECKING:
     import torch
 
 _CPU_TOKENS_PER_BATCH, _GPU_TOKENS_PER_BATCH = 4096, 32_768
-_LABELS_CHECKED = 4
 _LOGITS_PER_BATCH = 64_000_000
 
 
@@ -89,29 +88,38 @@ class LabelScorer:
         return scores
 
     def _score(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        if self._loaded.honours_tree_masks is None:
-            self._loaded.honours_tree_masks = self._check_tree_masks()
-        if not self._loaded.honours_tree_masks or self._exceeds_window(prompts):
+        if not self._tree_is_right(max(map(len, prompts))):
             return score_one_by_one(self._loaded, prompts, self._continuations)
         scores = np.empty((len(prompts), len(self._continuations)))
         for places, trie in self._tries:
             scores[:, places] = _score_tree(self._loaded, prompts, trie)
         return scores
 
-    def _exceeds_window(self, prompts: Sequence[Sequence[int]]) -> bool:
-        # Our mask replaces the model's own mask, so it would disable the sliding window.
-        window = self._loaded.window
-        return window is not None and max(map(len, prompts)) + self._longest > window
+    def _tree_is_right(self, longest: int) -> bool:
+        """Return whether the model computes trees after prompts of up to so many tokens right.
 
-    def _check_tree_masks(self) -> bool:
-        # A few labels are enough for the check; the longest have the deepest branches.
-        sample = sorted(self._continuations, key=len)[-_LABELS_CHECKED:]
-        honoured = _honours_tree_masks(self._loaded, [sample[0][:1] * 3], sample)
-        if not honoured:
-            say(
+        Raises `ModelError` if a prompt and a label have more tokens than the model has positions.
+        """
+        width = longest + max(len(trie.tokens) for _, trie in self._tries)
+        can = self._loaded.capabilities(width)
+        if can.positions is not None and longest + self._longest > can.positions:
+            raise ModelError(
+                f"A prompt of {longest} tokens and a label of {self._longest} do not fit into the model's "
+                f"{can.positions} positions.",
+                where=self._loaded.name,
+                fix="trim texts with data.max_text_tokens=N",
+            )
+        if width <= can.tree_masks:
+            return True
+        if can.tree_masks == 0:
+            self._loaded.say_once(
                 "  this model supports no tree-shaped mask: every label takes its own pass, which is far slower"
             )
-        return honoured
+        else:
+            self._loaded.say_once(
+                f"  beyond {can.tree_masks} tokens every label takes its own pass, which is far slower"
+            )
+        return False
 
     def _batches(self, prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         nodes = max(len(trie.tokens) for _, trie in self._tries) + 1
@@ -205,36 +213,6 @@ def _score_tree(loaded: LoadedModel, prompts: Sequence[Sequence[int]], trie: _Tr
         picked = (logits[:, nodes, tokens].float() - normaliser[:, nodes]).double().cpu().numpy()
     starts = np.cumsum([0, *(len(edges) for edges in trie.edges[:-1])])
     return np.asarray(np.add.reduceat(picked, starts, axis=1))
-
-
-def _honours_tree_masks(
-    loaded: LoadedModel, prompts: Sequence[Sequence[int]], continuations: Sequence[tuple[int, ...]]
-) -> bool:
-    """Return whether the tree's scores equal those of ordinary passes.
-
-    Some attention variants (linear attention) ignore our mask. To detect this, every branch is scored again with
-    different tokens in the other branches: masked tokens must not change its score, in any arithmetic. The comparison
-    with ordinary passes finds other faults, with a wide tolerance in 16 bits: there a different order of summation
-    changes the score of an unlikely label by a nat or more.
-    """
-    import torch
-
-    trie = _Trie.of(continuations)
-    found = _score_tree(loaded, prompts, trie)
-    exact = loaded.model.dtype == torch.float32
-    absolute, relative = (1e-3, 1e-5) if exact else (0.5, 0.1)
-    expected = score_one_by_one(loaded, prompts, continuations)
-    if not np.allclose(expected, found, atol=absolute, rtol=relative):
-        return False
-    # The end token occurs inside no label, so every token of the other branches is replaced by a different one.
-    end = continuations[0][-1]
-    for column, edges in enumerate(trie.edges):
-        own = {node for node, _ in edges}
-        tokens = (token if node in own else end for node, token in enumerate(trie.tokens, start=1))
-        among_others = _score_tree(loaded, prompts, replace(trie, tokens=tuple(tokens)))
-        if not np.allclose(found[:, column], among_others[:, column], atol=1e-3):
-            return False
-    return True
 
 
 def _tree_inputs(

@@ -14,9 +14,11 @@ from whylabel.engines.transformers import TransformersEngine
 from whylabel.errors import ModelError
 from whylabel.host.caller import as_found
 from whylabel.host.paths import expanded
+from whylabel.models.capabilities import positions_of
 from whylabel.models.load import LoadedModel, load, read_card
 from whylabel.prediction.card import ModelCard
 from whylabel.prediction.modes import Answer, Reader
+from whylabel.prediction.room import text_limit
 from whylabel.run_folder import RunFolder
 from whylabel.text.prompts import Prompts
 from whylabel.text.words import is_broken
@@ -46,6 +48,7 @@ class TrainedClassifier:
         self.labels = card.labels
         self.mode = card.mode
         self.prompts = Prompts(loaded.tokenizer, card.prompt_style, card.question, card.name, loaded.end_ids)
+        self._text_limit = text_limit(card, self.prompts, positions_of(loaded.model))
         self._chunk_rows = _GPU_CHUNK_ROWS if loaded.device.type == "cuda" else _CPU_CHUNK_ROWS
         self._reader = Reader(loaded, card, self.prompts, engine or TransformersEngine(loaded))
 
@@ -119,7 +122,7 @@ class TrainedClassifier:
         refused = [_refusal(text) for _, text in rows]
         places = [place for place, answer in enumerate(refused) if answer is None]
         given = [rows[place][1] or "" for place in places]
-        texts = [self.prompts.trim(text, self.card.max_text_tokens) for text in given]
+        texts = [self.prompts.trim(text, self._text_limit) for text in given]
         with as_found():
             found = self._reader.read(texts, modes)
         answers: dict[Mode, list[Answer]] = {}

@@ -19,9 +19,11 @@ import numpy as np
 from whylabel.errors import ModelError, RecipeError
 from whylabel.host.progress import say
 from whylabel.models.load import LoadedModel, as_deployed, prepare_for_training, save
+from whylabel.models.trainable import check_trainable
 from whylabel.prediction.calibration import LEAST_ROWS, Calibration, calibrate, default_mode
 from whylabel.prediction.card import MODES, ModelCard, Vote
 from whylabel.prediction.multi_label import multi_label_of, sigmoid
+from whylabel.prediction.room import text_limit
 from whylabel.prediction.thresholds import LEAST_POSITIVES, Bools, Floats, best_threshold, fit_thresholds
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import ClassifierTrainingConfig, Recipe, SelectionConfig
@@ -30,7 +32,7 @@ from whylabel.text.prompts import Prompts
 from whylabel.training import Selection, train
 from whylabel.training.audit import audit
 from whylabel.training.training_set import DecisionSet, TrainingSet
-from whylabel.types import Example, Mode, ReasonedExample, Target
+from whylabel.types import Example, Mode, Prediction, ReasonedExample, Target
 
 _RELOADED_ROWS = 5
 # The token limit of a reasoning at prediction: nearly the longest one seen in training, and a quarter more.
@@ -55,8 +57,9 @@ def train_classifier(
     `validation` rows choose the checkpoint that is kept, if the recipe says so. `training` replaces the
     recipe's. Raises `AuditError` if a row would teach something wrong, for example because it is too long.
     """
-    prepare_for_training(loaded)
     training = training or recipe.training
+    can = check_trainable(loaded, training.max_length, "training", writes="reasoned" in MODES[target])
+    prepare_for_training(loaded)
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
     limit = recipe.data.max_text_tokens
     trimmed_rows = [
@@ -96,6 +99,7 @@ def train_classifier(
         vote=Vote(recipe.classifier.votes, recipe.classifier.vote_temperature, recipe.seed),
         multi_label=multi_label,
     )
+    card = replace(card, max_text_tokens=text_limit(card, prompts, can.positions), capabilities=can.to_json())
     select = None
     if training.selection.steps is not None:
         if not validation:
@@ -250,7 +254,7 @@ def save_checked(
     """Save the model, load it again from disk and let it predict five rows, in the arithmetic that is deployed.
 
     The model in memory is converted to that arithmetic, too. Raises `ModelError` if the loaded model differs from the
-    trained one, or writes only empty reasonings.
+    trained one, answers no row, or writes only empty reasonings.
     """
     save(loaded, folder, card.to_json())
     as_deployed(loaded)
@@ -260,17 +264,28 @@ def save_checked(
     before = list(TrainedClassifier(loaded, card).predict_in_modes(texts, modes))
     reloaded = TrainedClassifier.from_folder(folder, device=str(loaded.device))
     after = list(reloaded.predict_in_modes(texts, modes))
-    same = all(
-        first[mode].reasoning == second[mode].reasoning
-        and np.allclose(first[mode].probabilities, second[mode].probabilities, atol=1e-4)
-        for first, second in zip(before, after, strict=True)
-        for mode in modes
-    )
-    if not same:
-        raise ModelError("The saved model predicts differently from the trained one.", where=str(folder))
+    for mode in modes:
+        pairs = [(first[mode], second[mode]) for first, second in zip(before, after, strict=True)]
+        # Rows without an answer are alike, too: where no row has one, nothing was compared.
+        failed = [one.error for pair in pairs for one in pair if one.status == "failed"]
+        if not pairs or len(failed) == 2 * len(pairs):
+            raise ModelError(
+                f"The trained model answers no row in mode {mode!r}: {failed[0] if failed else 'there are no rows'}.",
+                where=str(folder),
+                fix="use another base model (docs/models.md), and report this one",
+            )
+        if not all(_same(*pair) for pair in pairs):
+            raise ModelError("The saved model predicts differently from the trained one.", where=str(folder))
     if "fast" not in modes and not any(predictions["reasoned"].reasoning for predictions in after):
         raise ModelError(
             "The trained model writes only empty reasonings.",
             where=str(folder),
             fix="train longer, or look at augment/train.parquet",
         )
+
+
+def _same(one: Prediction, other: Prediction) -> bool:
+    """Return whether two predictions are the same but for rounding."""
+    if (one.status == "failed") != (other.status == "failed") or one.reasoning != other.reasoning:
+        return False
+    return np.allclose(one.probabilities, other.probabilities, atol=1e-4)

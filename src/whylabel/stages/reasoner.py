@@ -15,6 +15,7 @@ from whylabel.engines.base import Engine, Sampling
 from whylabel.engines.transformers import TransformersEngine
 from whylabel.host.progress import progress, say
 from whylabel.models.load import LoadedModel, prepare_for_training
+from whylabel.models.trainable import check_trainable
 from whylabel.prediction.scoring import LabelScorer, score_one_by_one
 from whylabel.reasonings.masking import mask_words
 from whylabel.recipe import ReasonerConfig
@@ -38,9 +39,10 @@ def train_reasoner(
     checkpoints: Path,
 ) -> dict[str, Any]:
     """Fine-tune the model in place, with the loss on the reasoning only; return figures of the training."""
+    section = "reasoner.training"
+    check_trainable(loaded, config.training.max_length, section, writes=True)
     prepare_for_training(loaded)
     examples = [prompts.reasoner_example(row.question, row.answer, row.reasoning) for row in rows]
-    section = "reasoner.training"
     checked = audit(examples, [row.id for row in rows], prompts, config.training.max_length, section=section)
     say(f"  {checked['rows']:,} rows, {checked['tokens']:,} tokens; the model is trained on the text in ⟦ ⟧:")
     say(f"  {checked['example']!r}")

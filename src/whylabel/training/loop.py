@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from whylabel.errors import ModelError
 from whylabel.host.atomic import whole_file
 from whylabel.host.progress import progress, say
 from whylabel.host.runtime import is_out_of_memory
+from whylabel.models.attention import attention, ragged_attention
+from whylabel.models.capabilities import Capabilities, check_positions
 from whylabel.models.flops import Flops
 from whylabel.models.load import LoadedModel, pick_dtype
 from whylabel.recipe import TrainingConfig
@@ -34,9 +36,9 @@ from whylabel.training.checkpoints import (
 )
 from whylabel.training.loss import Inputs, coefficients, packed, padded, weighted_loss
 from whylabel.training.optimizer import check_bitsandbytes, optimizer_class, optimizer_of, schedule
-from whylabel.training.plan import Batch, Epochs, Plan, Step
+from whylabel.training.plan import Batch, Epochs, Plan, Step, Ways
 from whylabel.training.processes import accelerator, from_first, shared
-from whylabel.training.ragged import attention, honours_ragged, ragged, ragged_attention, ragged_pays
+from whylabel.training.ragged import ragged, ragged_pays
 from whylabel.training.selection import Selection
 
 if TYPE_CHECKING:
@@ -133,16 +135,10 @@ class _Loop:
         say(f"  arithmetic: {str(dtype).removeprefix('torch.')} ({reason})")
         self._autocast = dtype if dtype == torch.bfloat16 else None
         self._given = loaded
-        self._ragged = ragged_pays(self._device) and honours_ragged(loaded.model, epochs(0), self._pad_id)
-        if ragged_pays(self._device) and not self._ragged:
-            say("  rows of a batch are padded: this model's attention cannot be computed example by example")
+        longest = max(map(len, epochs(0)))
+        self._ways = self._chosen_ways(loaded.capabilities(longest), longest)
         self._plan = Plan(
-            epochs,
-            config,
-            seed,
-            Flops.of(loaded.model),
-            self._accelerator.num_processes,
-            padded=not self._ragged,
+            epochs, config, seed, Flops.of(loaded.model), self._accelerator.num_processes, self._ways
         )
         self.model = prepared(loaded, config, self._autocast)
         # The model without adapters.
@@ -152,10 +148,31 @@ class _Loop:
         self._wrapped = self.model
         if self._accelerator.num_processes > 1:
             self._wrapped = self._accelerator.prepare_model(self.model)
-        in_training = LoadedModel(self.model, loaded.tokenizer, loaded.name)
+        in_training = replace(loaded, model=self.model)
         self._selection = select(in_training) if select else None
         self._state = Checkpoint(processes=self._accelerator.num_processes)
         self.first_step = 0
+
+    def _chosen_ways(self, can: Capabilities, longest: int) -> Ways:
+        """Return how the rows of a batch are computed together, and report what is slower with this model."""
+        check_positions(
+            can.positions, {f"{self._section}.max_length": self._config.max_length}, self._given.name
+        )
+        ragged = can.ragged_rows if ragged_pays(self._device) else 0
+        if ragged_pays(self._device) and ragged < longest:
+            self._given.say_once(
+                "  rows of a batch are padded: this model's attention cannot be computed example by example"
+            )
+        packed = max(can.packing, ragged)
+        if self._config.packing and packed < self._config.max_length:
+            self._given.say_once(
+                "  rows of a pack are computed apart: in one sequence this model would let them see each other"
+            )
+        if can.right_padding < longest:
+            self._given.say_once(
+                "  long rows are computed one at a time: this model depends on the longest row"
+            )
+        return Ways(ragged, can.right_padding, packed)
 
     def run(self) -> Checkpoint:
         """Train until the plan is done or selection stops it."""
@@ -229,7 +246,7 @@ class _Loop:
         total = 0.0
         for place, (batch, found) in enumerate(mine):
             inputs = self._inputs(batch, found)
-            exchange, attending = self._exchange(last=place == len(mine) - 1), self._attention()
+            exchange, attending = self._exchange(last=place == len(mine) - 1), self._attention(batch)
             with self._short_of_memory(batch), exchange, self._arithmetic(), attending:
                 loss = weighted_loss(self._wrapped, self._head, inputs, self._config.loss.label_smoothing) * (
                     0.0 if idle else 1.0
@@ -273,9 +290,9 @@ class _Loop:
         )
 
     def _inputs(self, batch: Batch, weights: Sequence[Any]) -> Inputs:
-        if self._ragged:
+        if self._ways.without_padding(batch):
             return ragged(batch, weights, self._device)
-        if self._config.packing:
+        if self._plan.packs:
             return packed(batch, weights, self._device)
         return padded(batch, weights, self._pad_id, self._device)
 
@@ -339,13 +356,13 @@ class _Loop:
     def _arithmetic(self) -> Any:
         return _arithmetic(self._device, self._autocast)
 
-    def _attention(self) -> Any:
+    def _attention(self, batch: Batch) -> Any:
         from transformers.utils import is_flash_attn_2_available
 
-        if self._ragged:
+        if self._ways.without_padding(batch):
             return ragged_attention(self._plain)
         # Its kernels only take 16 bits, so the model gets its own attention back for evaluations between two steps.
-        if self._config.packing and self._autocast is not None and is_flash_attn_2_available():
+        if self._plan.packs and self._autocast is not None and is_flash_attn_2_available():
             return attention(self._plain, "flash_attention_2")
         return nullcontext()
 

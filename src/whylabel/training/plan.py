@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
+from whylabel.models.capabilities import ANY_LENGTH
 from whylabel.models.flops import Flops
 from whylabel.recipe import TrainingConfig
 from whylabel.text.prompts import Rendered
@@ -35,6 +36,22 @@ class Step:
         return (row for batch in self.batches for row in batch)
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How the rows of a batch are computed together: how long rows may be for each way."""
+
+    ragged: int = 0
+    """Without padding; longer rows, and those in a batch with them, are padded to the longest."""
+    padded: int = ANY_LENGTH
+    """With padding; a longer row is a batch of its own."""
+    packed: int = ANY_LENGTH
+    """Where the recipe asks for packs: in one sequence. The rows of packs with longer ones are computed apart."""
+
+    def without_padding(self, batch: Sequence[Rendered]) -> bool:
+        """Return whether the batch is computed without padding; its longest row comes first."""
+        return len(batch[0]) <= self.ragged
+
+
 @dataclass(frozen=True)
 class Plan:
     """All steps of a training."""
@@ -44,8 +61,12 @@ class Plan:
     seed: int
     flops: Flops
     processes: int = 1
-    padded: bool = True
-    """Whether the rows of a batch are padded to the longest row."""
+    ways: Ways = field(default_factory=Ways)
+
+    @property
+    def packs(self) -> bool:
+        """Whether the rows of a pack are computed in one sequence."""
+        return self.config.packing and self.config.max_length <= self.ways.packed
 
     def count(self) -> int:
         """Return the number of steps."""
@@ -100,15 +121,16 @@ class Plan:
         return [units[at : at + per_step] for at in range(0, len(units), per_step)]
 
     def _batches(self, units: Sequence[Batch]) -> tuple[Batch, ...]:
-        if self.config.packing:
+        if self.packs:
             return tuple(tuple(sorted(unit, key=lambda row: -len(row))) for unit in units)
         rows = sorted((row for unit in units for row in unit), key=lambda row: -len(row))
         batches: list[Batch] = []
         batch: list[Rendered] = []
         for row in rows:
-            width = len(batch[0] if batch and self.padded else row)
-            batch_tokens = width * len(batch) if self.padded else sum(map(len, batch))
-            full = len(batch) == self.config.per_device_train_batch_size
+            padded = bool(batch) and not self.ways.without_padding(batch)
+            width = len(batch[0] if padded else row)
+            batch_tokens = width * len(batch) if padded else sum(map(len, batch))
+            full = len(batch) == self.config.per_device_train_batch_size or width > self.ways.padded
             if batch and (full or batch_tokens + width > self.config.tokens_per_batch):
                 batches.append(tuple(batch))
                 batch = []
