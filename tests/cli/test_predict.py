@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from whylabel.cli.main import main
 from whylabel.cli.prediction_files import PREDICTED, output_names
+from whylabel.errors import ModelError
 from whylabel.prediction.trained import TrainedClassifier
 
 TEXTS = ['She said "no, thanks", twice', "two\nlines", "=SUM(A1)", "🎉 emoji", "the <|label|> and <|im_end|>"]
@@ -62,6 +63,18 @@ def test_what_was_done_is_said(model, texts, tmp_path, capsys):
     assert run(model, *options(texts)) == 0
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 5 and "  predict: 5 of 5 rows · " in said.err
+
+
+def test_the_model_is_loaded_onto_the_device_that_is_named(model, texts, monkeypatch, capsys):
+    loads = []
+
+    def from_folder(folder, *, device):
+        loads.append((folder, device))
+        raise ModelError("it is enough to know")
+
+    monkeypatch.setattr(TrainedClassifier, "from_folder", from_folder)
+    assert run(model, *options(texts)) == run(model, *options(texts), "--device", "cuda:1") == 2
+    assert loads == [(str(model), "auto"), (str(model), "cuda:1")]
 
 
 def test_what_was_printed_before_an_interruption_is_counted(model, texts, monkeypatch, capsys):
