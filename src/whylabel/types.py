@@ -108,6 +108,20 @@ class FilterResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """A stretch of a text, and how much its label rests on it.
+
+    `start` and `end` are character offsets (code points) of the text as given: `text` is text[start:end]. `effect` is
+    log p(label | text) minus log p(label | text without the stretch), in nats.
+    """
+
+    start: int
+    end: int
+    text: str
+    effect: float
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """A model's answer to one text.
 
