@@ -59,6 +59,11 @@ def find(quotation: str, text: str) -> Stretch | None:
     return None
 
 
+def without_quotations(reasoning: str) -> str:
+    """Return a reasoning with an ellipsis in the place of all that it quotes."""
+    return _QUOTATION.sub("…", reasoning)
+
+
 def ungrounded(reasoning: str, text: str) -> list[str]:
     """Return the quotations of a reasoning that its text does not say."""
     return [quotation for quotation in quotations(reasoning) if find(quotation, text) is None]
