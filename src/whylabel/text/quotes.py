@@ -61,7 +61,7 @@ def find(quotation: str, text: str) -> Stretch | None:
 
 def without_quotations(reasoning: str) -> str:
     """Return a reasoning with an ellipsis in the place of all that it quotes."""
-    return _QUOTATION.sub("…", reasoning)
+    return str(_QUOTATION.sub("…", reasoning))
 
 
 def ungrounded(reasoning: str, text: str) -> list[str]:
