@@ -150,6 +150,8 @@ class Prediction:
     seconds: float = 0.0
     tokens: int = 0
     error: str | None = None
+    evidence: tuple[Evidence, ...] | None = None
+    """The stretches of the text that the label rests on, the largest effect first; None if it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

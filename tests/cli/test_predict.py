@@ -52,6 +52,24 @@ def test_jsonl_csv_and_parquet_hold_every_row(model, texts, tmp_path):
         assert row["status"] == cells.status == record.status
 
 
+def test_evidence_is_a_column_in_every_format_where_it_is_asked_for(model, texts, tmp_path, monkeypatch):
+    # The tiny model's labels rest on so little that it would not be reported.
+    monkeypatch.setattr("whylabel.prediction.evidence._LEAST_EFFECT", -1.0)
+    for suffix in ("jsonl", "csv", "parquet"):
+        assert run(model, *options(texts), "--evidence", "--output", tmp_path / f"out.{suffix}") == 0
+        assert run(model, *options(texts), "--output", tmp_path / f"plain.{suffix}") == 0
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    cells = [json.loads(cell) for cell in pd.read_csv(tmp_path / "out.csv")["evidence"]]
+    lists = [list(cell) for cell in pd.read_parquet(tmp_path / "out.parquet")["evidence"]]
+    assert [line["evidence"] for line in lines] == cells == lists
+    assert any(cells)
+    for line, text in zip(lines, TEXTS, strict=True):
+        assert all(text[each["start"] : each["end"]] == each["text"] for each in line["evidence"])
+    assert "evidence" not in json.loads((tmp_path / "plain.jsonl").read_text().splitlines()[0])
+    assert "evidence" not in pd.read_csv(tmp_path / "plain.csv")
+    assert "evidence" not in pd.read_parquet(tmp_path / "plain.parquet")
+
+
 def test_what_was_done_is_said(model, texts, tmp_path, capsys):
     output = tmp_path / "out.csv"
     assert run(model, *options(texts), "--output", output) == 0
@@ -80,8 +98,8 @@ def test_the_model_is_loaded_onto_the_device_that_is_named(model, texts, monkeyp
 def test_what_was_printed_before_an_interruption_is_counted(model, texts, monkeypatch, capsys):
     predict = TrainedClassifier.predict
 
-    def interrupted(self, rows, mode, abstain_below):
-        yield from predict(self, rows[:2], mode, abstain_below=abstain_below)
+    def interrupted(self, rows, mode, **options):
+        yield from predict(self, rows[:2], mode, **options)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(TrainedClassifier, "predict", interrupted)
@@ -172,7 +190,7 @@ def test_a_failure_before_the_first_row_leaves_no_half_file(model, texts, tmp_pa
     assert run(model, *options(texts), "--output", output) == 0
     before = output.read_text()
 
-    def dies(self, rows, mode, abstain_below):
+    def dies(self, rows, mode, **options):
         raise KeyboardInterrupt
         yield
 

@@ -60,9 +60,9 @@ def asked(monkeypatch):
     """Return the ids of the rows that a model is asked about, as they come."""
     asked, predict = [], TrainedClassifier.predict
 
-    def noted(self, rows, mode, abstain_below):
+    def noted(self, rows, mode, **options):
         asked.extend(row_id for row_id, _ in rows)
-        return predict(self, rows, mode, abstain_below=abstain_below)
+        return predict(self, rows, mode, **options)
 
     monkeypatch.setattr(TrainedClassifier, "predict", noted)
     return asked
@@ -224,7 +224,7 @@ def test_many_rows_go_on_in_the_piece_where_they_were(model, tmp_path, monkeypat
     texts = tmp_path / "in.txt"
     texts.write_text("".join(f"text {at}\n" for at in range(rows)))
 
-    def quickly(self, rows, mode, abstain_below):
+    def quickly(self, rows, mode, **options):
         asked.extend(row_id for row_id, _ in rows)
         from whylabel.types import Prediction
 

@@ -1,13 +1,22 @@
+"""The search over scores that are given, then the evidence of trained models."""
+
 import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trained_models import train_tiny
 from whylabel.prediction.evidence import MOST_SCORINGS, MOST_STRETCHES, find_evidence
-from whylabel.types import Evidence
+from whylabel.prediction.multi_label import MultiLabel
+from whylabel.prediction.trained import TrainedClassifier
+from whylabel.text.stretches import without
+from whylabel.types import Evidence, Mode
 
 WORDS = ["the", "dog", "went", "home.", "and", "then,", "we", "saw", "it!"]
 
@@ -26,7 +35,7 @@ class Scored:
 
 
 def evidence(text: str, score: Callable[[str], float]) -> tuple[Evidence, ...]:
-    return find_evidence([text], [score(text)], Scored(score))[0]
+    return find_evidence([text], Scored(score))[0]
 
 
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=300), st.integers(0, 10_000))
@@ -43,8 +52,8 @@ def test_the_number_of_scorings_does_not_grow_with_the_text(words: list[str], se
     noise = random.Random(seed)
     score = Scored(lambda text: noise.uniform(-5, 0))
     text = " ".join(words)
-    (found,) = find_evidence([text], [0.0], score)
-    assert score.asked.get(0, 0) <= MOST_SCORINGS
+    (found,) = find_evidence([text], score)
+    assert score.asked[0] <= MOST_SCORINGS + 1
     assert len(found) <= MOST_STRETCHES
 
 
@@ -97,6 +106,97 @@ def test_texts_are_scored_together() -> None:
         calls.append(len(rows))
         return [-1.0 - ("good" not in text) for text in texts]
 
-    found = find_evidence(["all good here", "not so good, no"], [-1.0, -1.0], log_p)
+    found = find_evidence(["all good here", "not so good, no"], log_p)
     assert [each[0].text for each in found] == ["good", "good"]
-    assert calls[0] == 5
+    assert calls[:2] == [2, 5]
+
+
+def test_a_shortened_text_that_cannot_be_scored_counts_for_nothing() -> None:
+    def score(text: str) -> float:
+        return math.nan if "broken" not in text else -1.0 - ("good" not in text)
+
+    assert [each.text for each in evidence("good, broken", score)] == ["good,"]
+
+
+# -- with trained models -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dual(tiny_model_folder, tmp_path_factory) -> TrainedClassifier:
+    return train_tiny(tiny_model_folder, tmp_path_factory.mktemp("dual"), "dual", validation=24)
+
+
+TEXT = "Number 77 it was. It was a grey day, they say, and number 78 came later."
+
+
+def occluded(
+    model: TrainedClassifier, stretch: Evidence, mode: Mode, label: str, reasoning: str | None
+) -> float:
+    """Return an effect by the definition: two scorings of whole texts, one at a time."""
+    logs = []
+    for text in (TEXT, without(TEXT, (stretch.start, stretch.end))):
+        (answer,) = model._reader.read_after(mode, [text], [reasoning])
+        assert answer.log_scores is not None
+        _, probabilities = model.card.answer(mode, answer.log_scores)
+        logs.append(math.log(probabilities[model.labels.index(label)]))
+    return logs[0] - logs[1]
+
+
+@pytest.mark.parametrize("mode", ["fast", "reasoned", "vote", "adaptive", "blend"])
+def test_effects_are_those_of_brute_force_occlusion_in_every_mode(
+    dual: TrainedClassifier, mode: Mode
+) -> None:
+    (found,) = dual.predict([("1", TEXT)], mode, evidence=True)
+    (plain,) = dual.predict([("1", TEXT)], mode)
+    assert (found.label, found.probabilities, found.reasoning) == (
+        plain.label,
+        plain.probabilities,
+        plain.reasoning,
+    )
+    assert plain.evidence is None
+    assert found.evidence is not None
+    for stretch in found.evidence:
+        assert TEXT[stretch.start : stretch.end] == stretch.text
+        expected = occluded(dual, stretch, mode, found.label, found.reasoning)
+        assert stretch.effect == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_word_that_was_trained_on_comes_first(tiny_model_folder, tmp_path) -> None:
+    model = train_tiny(tiny_model_folder, tmp_path, "label")
+    (found,) = model.predict([("1", "It was a grey day, number 77")], evidence=True)
+    assert found.label == "sad"
+    assert found.evidence is not None
+    assert "grey" in found.evidence[0].text
+
+
+def test_what_the_model_reads_after_a_given_reasoning_is_what_it_read_after_its_own(
+    dual: TrainedClassifier,
+) -> None:
+    for mode in ("fast", "reasoned", "blend", "adaptive"):
+        (answer,) = dual._reader.read([TEXT], [mode])[mode]
+        (again,) = dual._reader.read_after(mode, [TEXT], [answer.reasoning])
+        np.testing.assert_allclose(answer.log_scores, again.log_scores, atol=1e-5)
+
+
+def test_failed_rows_have_no_evidence_and_others_do(dual: TrainedClassifier) -> None:
+    blank, read = dual.predict([("1", " "), ("2", TEXT)], "fast", evidence=True)
+    assert (blank.status, blank.evidence) == ("failed", None)
+    assert read.evidence
+
+
+def test_of_a_text_that_is_too_long_only_what_the_model_read_counts(dual: TrainedClassifier) -> None:
+    short = TrainedClassifier(dual.loaded, replace(dual.card, max_text_tokens=12))
+    (found,) = short.predict([("1", TEXT * 9)], "fast", evidence=True)
+    assert found.status == "truncated"
+    read = short.prompts.trim(TEXT * 9, 12)
+    assert found.evidence is not None
+    assert all(stretch.end <= len(read) for stretch in found.evidence)
+
+
+def test_with_several_labels_it_is_about_all_decisions_together(dual: TrainedClassifier) -> None:
+    decisions = MultiLabel(thresholds=(0.5,) * 4)
+    odds = np.array([2.0, -1.0, 0.5, -3.0])
+    label, probabilities = decisions.answer(dual.labels, odds)
+    taken = np.where(probabilities >= 0.5, probabilities, 1 - probabilities)
+    found = decisions.log_probability(dual.labels, odds, label)
+    assert found == pytest.approx(float(np.log(taken).sum()))

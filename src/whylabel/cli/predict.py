@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
@@ -30,6 +30,7 @@ class _Request:
     input_path: Path | None
     mode: Mode | None
     abstain_below: float
+    evidence: bool
     text_column: str | None
     id_column: str | None
     columns: str
@@ -61,6 +62,12 @@ class _Request:
     default=0.0,
     metavar="P",
     help="Rows whose best probability is below P get the status abstained; they keep their label.",
+)
+@click.option(
+    "--evidence",
+    is_flag=True,
+    help="Add the column evidence: the stretches of the text that the label rests on, each with its effect: log p of "
+    "the label, minus log p without the stretch. Takes up to 13 scorings a text.",
 )
 @click.option(
     "--text-column",
@@ -106,7 +113,8 @@ def _predict(request: _Request, output: Path | None) -> int:
         output = checked_output(output, request.model, sources)
     card = _card(request)
     texts = _texts(request, card)
-    layout = Layout.of(texts, card, "none" if request.columns == "none" else "all")
+    carried: Literal["none", "all"] = "none" if request.columns == "none" else "all"
+    layout = Layout.of(texts, card, carried, evidence=request.evidence)
     for name, other in layout.renamed.items():
         say(f"column {name!r} of the input is {other!r} in the output")
     statuses = _print(request, layout) if output is None else _write(request, layout, output)
@@ -258,6 +266,7 @@ def _settings(request: _Request, layout: Layout) -> dict[str, Any]:
         "id column": layout.texts.id_column.name,
         "mode": request.mode or layout.card.mode,
         "abstain-below": request.abstain_below,
+        "evidence": request.evidence,
         "columns": request.columns,
         "device": request.device,
         "version of whylabel": __version__,
@@ -279,7 +288,10 @@ def _predictions(
         waiting = [(place, row) for place, row in enumerate(rows, number) if not is_done(place)]
         number += len(rows)
         found = classifier.predict(
-            [(row.id, row.text) for _, row in waiting], request.mode, abstain_below=request.abstain_below
+            [(row.id, row.text) for _, row in waiting],
+            request.mode,
+            abstain_below=request.abstain_below,
+            evidence=request.evidence,
         )
         for (place, row), prediction in zip(waiting, found, strict=True):
             yield place, row, prediction

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 Carried = Literal["all", "none"]
 """Which columns of the input are written beside the predictions."""
 
-PREDICTED = ("id", "label", "labels", "probabilities", "reasoning", "mode", "status", "error")
+PREDICTED = ("id", "label", "labels", "probabilities", "reasoning", "evidence", "mode", "status", "error")
 """The columns of a prediction; a CSV file has `p(label)` for every label in place of `probabilities`."""
 
 
@@ -40,14 +41,16 @@ class Layout:
     names: Mapping[str, str]
     texts: Texts
     card: ModelCard
+    evidence: bool = False
+    """Whether there is a column for the evidence."""
 
     @classmethod
-    def of(cls, texts: Texts, card: ModelCard, carried: Carried) -> Layout:
+    def of(cls, texts: Texts, card: ModelCard, carried: Carried, *, evidence: bool = False) -> Layout:
         """Return the layout for rows and a model."""
         if carried == "none":
-            return cls({}, texts, card)
+            return cls({}, texts, card, evidence)
         reserved = {*PREDICTED, *map(_probability, card.labels.names)}
-        return cls(output_names(texts.columns, texts.id_column.name, reserved), texts, card)
+        return cls(output_names(texts.columns, texts.id_column.name, reserved), texts, card, evidence)
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -61,6 +64,7 @@ class Layout:
         record |= {
             "probabilities": probabilities,
             "reasoning": prediction.reasoning,
+            **({"evidence": _stretches(prediction)} if self.evidence else {}),
             "mode": prediction.mode,
             "status": prediction.status,
         }
@@ -72,9 +76,12 @@ class Layout:
         record.pop("labels", None)
         for name, value in zip(self.card.labels.names, prediction.probabilities, strict=False):
             record[_probability(name)] = f"{value:.6f}"
+        stretches = _stretches(prediction)
+        evidence = "" if stretches is None else json.dumps(stretches, ensure_ascii=False)
         return {
             **record,
             "reasoning": prediction.reasoning,
+            **({"evidence": evidence} if self.evidence else {}),
             "status": prediction.status,
             "error": prediction.error,
         }
@@ -82,8 +89,9 @@ class Layout:
     def csv_schema(self) -> Schema:
         """Return the columns of a CSV file."""
         probabilities = map(_probability, self.card.labels.names)
-        names = (*self.names.values(), "id", "label", *probabilities, "reasoning", "status", "error")
-        return dict.fromkeys(names, "text")
+        evidence = ("evidence",) if self.evidence else ()
+        last = ("reasoning", *evidence, "status", "error")
+        return dict.fromkeys((*self.names.values(), "id", "label", *probabilities, *last), "text")
 
     def parquet_schema(self, source: Path | None) -> Schema:
         """Return the columns of a Parquet file with their types. The input's columns keep theirs, if they have any.
@@ -103,8 +111,12 @@ class Layout:
         if self.card.multi_label is not None:
             columns["labels"] = "texts"
         chances = pyarrow.struct([(name, pyarrow.float64()) for name in self.card.labels.names])
-        columns["probabilities"] = chances
-        return {**columns, **dict.fromkeys(("reasoning", "mode", "status", "error"), "text")}
+        columns |= {"probabilities": chances, "reasoning": "text"}
+        if self.evidence:
+            place, effect = pyarrow.int64(), pyarrow.float64()
+            fields = {"start": place, "end": place, "text": pyarrow.string(), "effect": effect}
+            columns["evidence"] = pyarrow.list_(pyarrow.struct(list(fields.items())))
+        return {**columns, **dict.fromkeys(("mode", "status", "error"), "text")}
 
     def _common(self, row: TextRow, prediction: Prediction) -> dict[str, Any]:
         """Return the first columns, which all formats share."""
@@ -140,6 +152,11 @@ def output_names(columns: tuple[str, ...], id_column: str | None, reserved: set[
             taken.add(other.casefold())
         names[name] = other
     return names
+
+
+def _stretches(prediction: Prediction) -> list[dict[str, Any]] | None:
+    """Return the evidence as plain values; None for a failed row."""
+    return None if prediction.evidence is None else [asdict(stretch) for stretch in prediction.evidence]
 
 
 def _probability(label: str) -> str:

@@ -101,6 +101,15 @@ class ModelCard:
         probabilities = np.exp(self.calibration.log_probabilities(mode, log_scores))
         return self.labels.names[int(probabilities.argmax())], probabilities
 
+    def log_probability(self, mode: Mode, log_scores: Floats, label: str) -> float:
+        """Return the natural logarithm of the probability that a text's scores in a mode give to a label.
+
+        If each label is decided separately, it is that of all decisions together.
+        """
+        if self.multi_label is not None:
+            return self.multi_label.log_probability(self.labels, log_scores, label)
+        return float(self.calibration.log_probabilities(mode, log_scores)[self.labels.index(label)])
+
     def check_abstaining(self) -> None:
         """Raise `ModelError` if the model cannot abstain, because it decides each label separately."""
         if self.multi_label is not None:

@@ -8,6 +8,7 @@ the parts of the one with the largest effect, and so on, so that the number of s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from whylabel.text.stretches import Stretch, parts, without
 from whylabel.types import Evidence
 
 MOST_SCORINGS = 12
-"""Shortened texts that are scored for a text, at most."""
+"""Shortened texts that are scored for a text, at most; the whole text is scored once more."""
 MOST_STRETCHES = 3
 """Stretches that are reported for a text, at most."""
 
@@ -26,14 +27,15 @@ _LEAST_EFFECT, _LEAST_SHARE_OF_BEST = 0.02, 0.1
 _LEAST_SHARE_OF_ALL_PARTS, _LEAST_SHARE_OF_A_PART = 0.5, 0.2
 
 LogP = Callable[[Sequence[int], Sequence[str]], Sequence[float]]
-"""From rows (their numbers), and a text for each, to the log-probability of the row's label given that text."""
+"""From rows (their numbers), and a text for each, to log p of the row's label given that text; NaN if it failed."""
 
 
-def find_evidence(texts: Sequence[str], full: Sequence[float], log_p: LogP) -> list[tuple[Evidence, ...]]:
+def find_evidence(texts: Sequence[str], log_p: LogP) -> list[tuple[Evidence, ...]]:
     """Return for each text the stretches with the largest effects, the largest first; they do not overlap.
 
-    `full` are log p(label | text) of the whole texts. A text whose label rests on no stretch alone has none.
+    A text whose label rests on no stretch alone has none.
     """
+    full = log_p(range(len(texts)), texts)
     searches = [_Search(text, score) for text, score in zip(texts, full, strict=True)]
     # All texts take their next step together, so that their shortened texts are scored in one batch.
     while wanted := [(row, stretch) for row, search in enumerate(searches) for stretch in search.next()]:
@@ -80,7 +82,8 @@ class _Search:
 
     def add(self, stretch: Stretch, score: float) -> None:
         """Take the log-probability of the label without a stretch that `next` returned."""
-        node = _Node(stretch, self._full - score)
+        effect = self._full - score
+        node = _Node(stretch, 0.0 if math.isnan(effect) else effect)
         self._asked.parts.append(node)
         self._open.append(node)
 

@@ -11,14 +11,14 @@ import os
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
+from dataclasses import asdict, fields
 from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any
 
 from whylabel.errors import UsageError
 from whylabel.host.locks import locked
-from whylabel.types import Prediction
+from whylabel.types import Evidence, Prediction
 
 _START = b'{"whylabel": "predictions in progress", '
 _NOWHERE = -1
@@ -72,6 +72,8 @@ class Journal:
         """Keep a row's prediction. Once this returns, a killed process does not lose it."""
         place = self._file.seek(0, os.SEEK_END)
         values = dict(zip(_FIELDS, _VALUES(prediction), strict=True))
+        if prediction.evidence is not None:
+            values["evidence"] = [asdict(stretch) for stretch in prediction.evidence]
         self._file.write(json.dumps({"row": number, "prediction": values}).encode() + b"\n")
         self._file.flush()
         self._places[number] = place
@@ -157,4 +159,6 @@ def _parsed(line: bytes) -> tuple[int, Prediction]:
     number = record["row"]
     if type(number) is not int or number < 0:
         raise ValueError(number)
+    evidence = values["evidence"]
+    values["evidence"] = None if evidence is None else tuple(Evidence(**stretch) for stretch in evidence)
     return number, Prediction(**{**values, "probabilities": tuple(values["probabilities"])})

@@ -72,6 +72,28 @@ class Reader:
             found["adaptive"] = self._adaptive(texts, found["fast"], found.get("reasoned"))
         return {mode: found[mode] for mode in modes}
 
+    def read_after(self, mode: Mode, texts: Sequence[str], reasonings: Sequence[str | None]) -> list[Answer]:
+        """Return a mode's answer to each text after a reasoning that is given; nothing is written.
+
+        `vote` and `reasoned` are the same here. Without a reasoning (None), `adaptive` answers as `fast` does.
+        """
+        fast = self._fast(texts) if mode in ("fast", "blend", "adaptive") else []
+        if mode == "fast":
+            return fast
+        places = [place for place, reasoning in enumerate(reasonings) if reasoning is not None]
+        prompts = [self._prompts.after_reasoning(texts[place], reasonings[place] or "") for place in places]
+        reasoned = dict(zip(places, self._score(prompts), strict=True))
+        if mode == "blend":
+            return [self._blend(answer, reasoned[place]) for place, answer in enumerate(fast)]
+        if mode == "adaptive":
+            return [
+                self._calibrated("reasoned", reasoned[place])
+                if place in reasoned
+                else self._calibrated("fast", answer)
+                for place, answer in enumerate(fast)
+            ]
+        return [reasoned[place] for place in range(len(texts))]
+
     # -- the modes ---------------------------------------------------------------------------------------
 
     def _fast(self, texts: Sequence[str]) -> list[Answer]:

@@ -45,6 +45,13 @@ class MultiLabel:
             if value >= limit
         )
 
+    def log_probability(self, labels: LabelSet, log_odds: Floats, label: str) -> float:
+        """Return the log-probability that exactly the labels joined in `label` apply, as if they were independent."""
+        import numpy as np
+
+        applies = self.separator.matrix([label], labels)[0]
+        return float(-np.logaddexp(0.0, np.where(applies, -log_odds, log_odds)).sum())
+
     def to_json(self, labels: LabelSet) -> dict[str, float] | None:
         """Return the value of `thresholds` in `whylabel.json`: the threshold of each label."""
         return dict(zip(labels.names, self.thresholds, strict=True)) if self.thresholds else None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from whylabel.host.paths import expanded
 from whylabel.models.capabilities import positions_of
 from whylabel.models.load import LoadedModel, load, read_card
 from whylabel.prediction.card import ModelCard
+from whylabel.prediction.evidence import find_evidence
 from whylabel.prediction.modes import Answer, Reader
 from whylabel.prediction.room import text_limit
 from whylabel.run_folder import RunFolder
@@ -67,28 +71,29 @@ class TrainedClassifier:
         return _unpickled, (self.loaded.on_cpu(), self.card, self.loaded.device.type)
 
     def predict(
-        self, rows: Rows, mode: Mode | None = None, *, abstain_below: float = 0.0
+        self, rows: Rows, mode: Mode | None = None, *, abstain_below: float = 0.0, evidence: bool = False
     ) -> Iterator[Prediction]:
         """Yield a prediction for every (id, text), in order. A blank or unreadable text fails without affecting
         others.
 
         `mode` None is the model's default. A prediction whose best probability is below `abstain_below` has the
-        status `abstained`. Raises `ModelError` if the model does not have the mode, and for abstaining if each
-        label is decided separately.
+        status `abstained`. With `evidence`, each prediction has the stretches of the text that its label rests on,
+        which takes up to 13 scorings a text. Raises `ModelError` if the model does not have the mode, and for
+        abstaining if each label is decided separately.
         """
         mode = mode or self.mode
-        found = self.predict_in_modes(rows, (mode,), abstain_below=abstain_below)
+        found = self.predict_in_modes(rows, (mode,), abstain_below=abstain_below, evidence=evidence)
         return (predictions[mode] for predictions in found)
 
     def predict_in_modes(
-        self, rows: Rows, modes: Sequence[Mode], *, abstain_below: float = 0.0
+        self, rows: Rows, modes: Sequence[Mode], *, abstain_below: float = 0.0, evidence: bool = False
     ) -> Iterator[dict[Mode, Prediction]]:
         """Yield every row's prediction in each mode, as `predict` does; nothing is computed twice."""
         for mode in modes:
             self.card.check_mode(mode)
         if abstain_below > 0:
             self.card.check_abstaining()
-        return self._predict(rows, modes, abstain_below)
+        return self._predict(rows, modes, abstain_below, evidence)
 
     def log_scores(self, rows: Rows, modes: Sequence[Mode]) -> dict[Mode, NDArray[np.float64]]:
         """Return the log-scores of each mode before any temperature, shape (rows, labels).
@@ -106,16 +111,50 @@ class TrainedClassifier:
         return {mode: np.array(scores).reshape(len(rows), len(self.labels)) for mode, scores in found.items()}
 
     def _predict(
-        self, rows: Rows, modes: Sequence[Mode], abstain_below: float
+        self, rows: Rows, modes: Sequence[Mode], abstain_below: float, evidence: bool
     ) -> Iterator[dict[Mode, Prediction]]:
         for start in range(0, len(rows), self._chunk_rows):
             chunk = rows[start : start + self._chunk_rows]
             answers, trimmed = self._read(chunk, modes)
-            for place, (row_id, _) in enumerate(chunk):
-                yield {
-                    mode: self._prediction(row_id, mode, answers[mode][place], trimmed[place], abstain_below)
-                    for mode in modes
+            predicted = {
+                mode: [
+                    self._prediction(row_id, mode, answers[mode][place], trimmed[place], abstain_below)
+                    for place, (row_id, _) in enumerate(chunk)
+                ]
+                for mode in modes
+            }
+            if evidence:
+                predicted = {
+                    mode: self._with_evidence(chunk, mode, found) for mode, found in predicted.items()
                 }
+            for place in range(len(chunk)):
+                yield {mode: predicted[mode][place] for mode in modes}
+
+    def _with_evidence(self, rows: Rows, mode: Mode, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """Return the predictions of one mode with the evidence for their labels; a failed row has none."""
+        started = time.monotonic()
+        places = [place for place, prediction in enumerate(predictions) if prediction.status != "failed"]
+        texts = [self.prompts.trim(rows[place][1] or "", self.card.max_text_tokens) for place in places]
+        labels = [predictions[place].label for place in places]
+
+        def log_p(numbers: Sequence[int], shortened: Sequence[str]) -> list[float]:
+            reasonings = [predictions[places[number]].reasoning for number in numbers]
+            answers = self._reader.read_after(mode, shortened, reasonings)
+            return [
+                math.nan
+                if answer.log_scores is None
+                else self.card.log_probability(mode, answer.log_scores, labels[number])
+                for number, answer in zip(numbers, answers, strict=True)
+            ]
+
+        found = dict(zip(places, find_evidence(texts, log_p), strict=True)) if places else {}
+        seconds = (time.monotonic() - started) / max(1, len(places))
+        return [
+            replace(prediction, evidence=found[place], seconds=prediction.seconds + seconds)
+            if place in found
+            else prediction
+            for place, prediction in enumerate(predictions)
+        ]
 
     def _read(self, rows: Rows, modes: Sequence[Mode]) -> tuple[dict[Mode, list[Answer]], list[bool]]:
         """Return an answer for every mode and row, and which texts were trimmed."""
