@@ -61,6 +61,8 @@ def test_fit_predict_explain_save_load(recipe, tmp_path):
     explained = classifier.explain([*TEXTS[:2], " "])
     assert [row.status == "failed" for row in explained] == [False, False, True]
     assert explained[0].reasoning is not None
+    assert explained[0].evidence is None
+    assert classifier.explain(TEXTS[:1], evidence=True)[0].evidence is not None
     assert classifier.model_.card.columns is None
     classifier.save(tmp_path / "model")
     classifier.save(tmp_path / "model")  # its own model is replaced
