@@ -106,6 +106,8 @@ OTHERS = {
     "augment.filters.max_copied": 0.5,
     "augment.filters.question": "What?",
     "augment.filters.leak_words": 3,
+    "augment.filters.quotation_required": True,
+    "augment.filters.labels": ["joy"],
     "augment.filters.drop_patterns": (["x"], {"augment.filters.names": ["pattern"]}),
     "augment.filters.max_similarity": 0.6,
     "augment.verification.verifier": "MODEL_B",

@@ -108,6 +108,13 @@ def test_the_filters_know_the_question(recipe, tmp_path):
     assert Pipeline(own, RunFolder(tmp_path)).filters.question == ""
 
 
+def test_the_filters_know_the_labels_where_they_need_them(recipe, tmp_path):
+    assert Pipeline(recipe, RunFolder(tmp_path)).filters.labels is None
+    named = override_recipe(recipe, augment__filters__names=["contradiction"])
+    pipeline = Pipeline(named, RunFolder(tmp_path))
+    assert pipeline.filters.labels == list(pipeline.labels.names)
+
+
 def test_a_ready_reasoner_skips_stage_one(recipe, tiny_model_folder, tmp_path, capsys):
     ready = override_recipe(recipe, reasoner__model=str(tiny_model_folder))
     pipeline = Pipeline(ready, RunFolder(tmp_path))

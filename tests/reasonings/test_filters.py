@@ -34,6 +34,39 @@ def kept_and_reasons(reasonings, config):
 
 @pytest.mark.parametrize(
     ("reasoning", "expected"),
+    [
+        ("'forgot my birthday' hurts, and \"did not even call\" makes it worse", None),
+        ("'forgot my birthday' hurts, and 'never wrote' makes it worse", "ungrounded"),
+        ("Someone close forgot her.", None),
+    ],
+)
+def test_ungrounded(reasoning, expected):
+    assert reason(reasoning, "ungrounded") == expected
+
+
+def test_a_quotation_may_be_required():
+    strict = FilterConfig(names=["ungrounded"], quotation_required=True)
+    assert reason("Someone close forgot her.", "ungrounded", config=strict) == "no quotation"
+    assert reason("'my birthday' was forgotten", "ungrounded", config=strict) is None
+    assert reason("'my party' was forgotten", "ungrounded", config=strict) == "ungrounded"
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "expected"),
+    [
+        ("Being forgotten hurts, so this is sadness, not anger.", None),
+        ("Being forgotten hurts; the writer is downcast.", None),
+        ("Being forgotten hurts, so this is anger.", "contradiction"),
+        ("Being forgotten hurts, but this is not sadness.", "contradiction"),
+    ],
+)
+def test_contradiction(reasoning, expected):
+    config = FilterConfig(labels=["anger", "sadness"])
+    assert reason(reasoning, "contradiction", config=config) == expected
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "expected"),
     [("", "empty"), (" \n\t", "empty"), ("... !? 🤔", "empty"), ("a", None), ("悲", None), ("7", None)],
 )
 def test_empty(reasoning, expected):
@@ -300,7 +333,7 @@ def test_without_filters_everything_is_kept():
 
 def test_an_unknown_filter():
     with pytest.raises(
-        RecipeError, match=r"Unknown filter 'emty'. Did you mean 'empty'\? Known: copy, "
+        RecipeError, match=r"Unknown filter 'emty'. Did you mean 'empty'\? Known: contradiction, copy, "
     ) as caught:
         apply_filters([], FilterConfig(names=["emty"]))
     assert caught.value.where == "augment.filters.names"

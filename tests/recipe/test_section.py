@@ -1,13 +1,17 @@
 """What each field of the recipe decides is said beside it."""
 
+from typing import Annotated
+
 from whylabel.recipe import Recipe, reference
-from whylabel.recipe.section import Section
+from whylabel.recipe.section import Later, Section
 
 EFFECTS = ("weights", "answers", "presentation", "execution")
 
 
 def test_every_field_decides_exactly_one_thing():
-    recipe = Recipe()
+    # Fields that were added later count once they differ from their default.
+    filters = {"quotation_required": True, "labels": ["joy"]}
+    recipe = Recipe.model_validate({"augment": {"filters": filters}})
     by_effect = {effect: set(recipe.deciding(effect)) for effect in EFFECTS}
     fields = {key for key, kind, _, _ in reference() if kind != "section"}
     assert set.union(*by_effect.values()) == fields
@@ -46,3 +50,12 @@ def test_a_new_field_decides_the_weights_unless_it_says_otherwise():
         size: int = 1
 
     assert New().deciding("weights") == {"size": 1}
+
+
+def test_a_field_that_was_added_later_decides_nothing_with_its_default():
+    class Older(Section):
+        size: int = 1
+        names: Annotated[tuple[str, ...], Later()] = ()
+
+    assert Older().deciding("weights") == {"size": 1}
+    assert Older(names=("a",)).deciding("weights") == {"size": 1, "names": ["a"]}

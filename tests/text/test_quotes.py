@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from whylabel.text.quotes import find, quotations, ungrounded
+from whylabel.text.quotes import find, quotations, without_quotations
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_the_place_counts_characters_of_the_text_as_given() -> None:
         assert text[slice(*place)] == said
 
 
-def test_ungrounded_quotations() -> None:
-    assert ungrounded('"leaves" and "beaming"', "Actual separate leaves!") == ["beaming"]
+def test_a_reasoning_without_what_it_quotes() -> None:
+    assert without_quotations("The \"leaves\" and 'so far' tell.") == "The … and … tell."
 
 
 @given(st.text("aäßİﬁ3 '-,.’\n今日嬉👍", min_size=1, max_size=40), st.data())

@@ -104,7 +104,10 @@ class Inputs:
 
     @cached_property
     def filters(self) -> FilterConfig:
-        """The recipe's filter settings, completed with the task's question."""
+        """The recipe's filter settings, completed with the task's question, and its labels if they are used."""
         filters = self.recipe.augment.filters
         question = self.recipe.task.question if filters.question is None else filters.question
-        return filters.model_copy(update={"question": question})
+        labels = filters.labels
+        if "contradiction" in filters.names and labels is None:
+            labels = list(self.labels.names)
+        return filters.model_copy(update={"question": question, "labels": labels})

@@ -14,9 +14,11 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from whylabel.errors import RecipeError, unknown_name
+from whylabel.reasonings.conclusion import conclusion
 from whylabel.reasonings.leak import leaks
 from whylabel.reasonings.near_duplicates import NearDuplicates
 from whylabel.recipe import FilterConfig
+from whylabel.text.quotes import find, quotations
 from whylabel.text.words import count_words, tokens, tokens_a_word
 from whylabel.types import Dropped, FilterResult, ReasonedExample
 
@@ -119,6 +121,28 @@ def copy(config: FilterConfig) -> Filter:
     return check
 
 
+def ungrounded(config: FilterConfig) -> Filter:
+    """Drop a reasoning that quotes words that its text does not say, or quotes nothing although it should."""
+
+    def check(row: ReasonedExample) -> str | None:
+        quoted = quotations(row.reasoning)
+        if any(find(quotation, row.text) is None for quotation in quoted):
+            return "ungrounded"
+        return "no quotation" if config.quotation_required and not quoted else None
+
+    return check
+
+
+def contradiction(config: FilterConfig) -> Filter:
+    """Drop a reasoning whose last sentence denies its label, or concludes with other labels alone."""
+    labels = config.labels or ()
+
+    def check(row: ReasonedExample) -> str | None:
+        return "contradiction" if conclusion(row.reasoning, labels).contradicts(row.label) else None
+
+    return check
+
+
 def leak(config: FilterConfig) -> Filter:
     """Drop a reasoning that names its label, or a relative, in its first words: what follows then decides nothing."""
 
@@ -174,6 +198,8 @@ FILTERS: dict[str, Factory] = {
     "length": length,
     "repetition": repetition,
     "copy": copy,
+    "ungrounded": ungrounded,
+    "contradiction": contradiction,
     "leak": leak,
     "language": language,
     "pattern": pattern,

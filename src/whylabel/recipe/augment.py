@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from whylabel.recipe.section import Section, Weights
+from whylabel.recipe.section import Later, Section, Weights
 
 
 class SamplingConfig(Section):
@@ -26,7 +26,8 @@ class FilterConfig(Section):
 
     names: list[str] = ["empty", "unfinished", "length", "repetition", "copy"]
     """Filters in the order in which they run; the first one that drops a reasoning gives the reason.
-    Also available: `leak`, `language`, `pattern`, `near_duplicate` (put it last), and those added by entry point."""
+    Also available: `ungrounded`, `contradiction`, `leak`, `language`, `pattern`, `near_duplicate` (put it last), and
+    those added by entry point."""
     min_words: int = Field(4, ge=0)
     """`length`: shorter reasonings are dropped. In scripts without blanks, two characters of Han or kana count as a
     word, or four of Thai, Lao, Khmer or Burmese."""
@@ -43,6 +44,10 @@ class FilterConfig(Section):
     drop_patterns: list[str] = []
     """`pattern`: a reasoning that matches one of these regular expressions (Python's) anywhere is dropped. They are
     case-sensitive unless they begin with `(?i)`."""
+    quotation_required: Annotated[bool, Later()] = False
+    """`ungrounded`: also drop a reasoning that quotes nothing of its text."""
+    labels: Annotated[list[str] | None, Later()] = None
+    """`contradiction`: the labels that a reasoning may conclude with; default: all labels of the task."""
     max_similarity: float = Field(0.9, ge=0.5, lt=1)
     """`near_duplicate`: largest share of word triples that a reasoning may share with an earlier one."""
 

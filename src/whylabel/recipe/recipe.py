@@ -90,6 +90,7 @@ class Recipe(Section):
         yield "training.class_weight", training.class_weight is not None, "leave it out"
         yield "training.balanced_sampling", training.balanced_sampling, "leave it out"
         yield "augment.verification.verifier", augment.verification.verifier is not None, "leave it out"
+        yield "the filter contradiction", "contradiction" in augment.filters.names, "leave it out"
         yield "augment.suspects.folds", augment.suspects.folds is not None, "leave it out"
 
     def to_yaml(self) -> str:

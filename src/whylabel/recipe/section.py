@@ -24,6 +24,11 @@ class Decides:
     effect: Effect
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Mark a field that was added later. With its default it is in no key, so that older runs stay current."""
+
+
 T = TypeVar("T")
 Weights = Annotated[T, Decides("weights")]
 Answers = Annotated[T, Decides("answers")]
@@ -68,9 +73,14 @@ class Section(BaseModel):
             value = getattr(self, name)
             if isinstance(value, Section):
                 found |= value.deciding(effect, f"{prefix}{name}.")
-            elif self.effect_of(name) == effect:
+            elif self.effect_of(name) == effect and not self._says_nothing_new(name):
                 found[f"{prefix}{name}"] = plain[name]
         return found
+
+    def _says_nothing_new(self, name: str) -> bool:
+        field = type(self).model_fields[name]
+        is_later = any(isinstance(mark, Later) for mark in field.metadata)
+        return is_later and getattr(self, name) == field.get_default(call_default_factory=True)
 
 
 def is_section(annotation: object) -> bool:

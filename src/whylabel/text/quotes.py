@@ -64,11 +64,6 @@ def without_quotations(reasoning: str) -> str:
     return str(_QUOTATION.sub("…", reasoning))
 
 
-def ungrounded(reasoning: str, text: str) -> list[str]:
-    """Return the quotations of a reasoning that its text does not say."""
-    return [quotation for quotation in quotations(reasoning) if find(quotation, text) is None]
-
-
 def _bare(quoted: str) -> str:
     """Return a quotation without blanks and punctuation around it; with them if it has nothing else, as `?!`."""
     return _OUTER.sub("", quoted) or quoted.strip()
