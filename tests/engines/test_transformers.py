@@ -244,5 +244,5 @@ def test_continuous_batching_says_the_same(loaded, chat, sampling):
 
 def test_what_continuous_batching_leaves_undone_goes_the_plain_way(loaded, prompts, sampling, monkeypatch):
     engine = TransformersEngine(loaded, continuous=True)
-    monkeypatch.setattr(engine, "_generate_continuously", lambda ids, sampling: iter(()))
+    monkeypatch.setattr(engine, "_generate_continuously", lambda rows, ids, sampling: iter(()))
     assert sorted(by_index(engine.generate(prompts, sampling))) == [0, 1, 2, 3]
