@@ -33,6 +33,12 @@ def test_the_command_line_page_is_current() -> None:
     assert outcome.returncode == 0, outcome.stderr
 
 
+def test_the_page_of_models_is_current() -> None:
+    script = ROOT / "scripts" / "models_page.py"
+    outcome = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_internal_links_resolve(page: Path) -> None:
     for link in _links(page):

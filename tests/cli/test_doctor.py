@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from click.testing import CliRunner
+from families import build
 
 from whylabel.cli import diagnosis
 from whylabel.cli.main import cli, main
@@ -29,6 +30,37 @@ def test_every_section_is_shown():
     for section in ("versions", "machine", "compute", "engines", "extras", "models", "hub"):
         assert f"\n{section}\n" in f"\n{outcome.output}"
     assert "no (" in outcome.output.partition("reachable")[2]
+
+
+@pytest.fixture
+def opt(tokenizer, tmp_path):
+    build("OPT", len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_model_is_tried_out_where_one_is_named(opt):
+    outcome = CliRunner().invoke(cli, ["doctor", str(opt)])
+    assert outcome.exit_code == 0, outcome.output
+    model = outcome.output.partition("\nversions\n")[0]
+    assert "tree masks           yes" in model
+    assert "packing              no: rows of packs are computed apart" in model
+    assert "positions            512, no row may be longer" in model
+    assert "openvino             models of type 'opt' are not supported" in model
+    found = json.loads(CliRunner().invoke(cli, ["doctor", str(opt), "--json"]).output)
+    assert (found["model"]["type"], found["model"]["shared prefix"]) == ("opt", "yes")
+
+
+def test_a_model_is_loaded_only_where_one_is_named(monkeypatch):
+    monkeypatch.setattr("whylabel.models.load.load", None)
+    assert CliRunner().invoke(cli, ["doctor"]).exit_code == 0
+
+
+def test_a_model_that_cannot_be_used_is_refused_as_a_run_does(opt, capsys):
+    (opt / "model.safetensors").write_bytes(b"torn")
+    assert main(["doctor", str(opt)]) == 2
+    assert main(["doctor", "./nowhere"]) == 2
+    assert "There is no model './nowhere'" in capsys.readouterr().err
 
 
 def test_an_engine_that_lacks_its_program_is_not_called_built_in(monkeypatch, tmp_path):

@@ -110,7 +110,7 @@ def test_a_leak_is_found_with_weights_so_small_that_tokens_hardly_notice_each_ot
     model = build("OPT", len(tokenizer))
     with torch.no_grad():
         for value in model.parameters():
-            value.mul_(0.1 if value.ndim >= 2 else 1)
+            value.mul_(0.03 if value.ndim >= 2 else 1)
     trial = Probe(model, 40, IDS)
     assert trial._visible < 0.1
     assert not trial.is_right(probe.read_packed)
@@ -173,6 +173,8 @@ def test_positions_are_known_where_they_are_learnt_or_their_table_is_fixed(token
         assert positions_of(build(family, len(tokenizer))) == positions
     if positions is not None:
         model(torch.tensor([[5] * positions]))
+        LoadedModel(model, tokenizer, family).capabilities(positions)
+        assert positions_of(model) == positions
 
 
 def test_positions_that_begin_after_that_of_the_padding(tokenizer):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _EXTRAS = {"openvino": PACKAGES, "ray": ("ray",)}
 _HUB_SECONDS = 3.0
+_LONGEST = 2048
+"""The longest rows that are tried out where a model's settings name no length."""
 
 
 def diagnose() -> dict[str, dict[str, object]]:
@@ -39,6 +41,26 @@ def diagnose() -> dict[str, dict[str, object]]:
         "extras": {name: _extra(name) for name in _EXTRAS},
         "models": {"cache": _cache(), **{name: _model(name) for name in PACKAGED_MODELS}},
         "hub": _hub(),
+    }
+
+
+def diagnose_model(name: str) -> dict[str, object]:
+    """Load a model and return what it is and what it can do. Raises `ModelError` if it cannot be used."""
+    from whylabel.engines.openvino_export import unsupported_reason
+    from whylabel.models.load import load
+
+    loaded = load(name)
+    # What a trained model's card says was tried out elsewhere.
+    loaded.tried = None
+    config = loaded.model.config.get_text_config()
+    longest = int(getattr(config, "max_position_embeddings", None) or _LONGEST)
+    return {
+        "name": name,
+        "type": loaded.model.config.model_type,
+        "parameters": loaded.model.num_parameters(),
+        "place": f"{loaded.device}, {str(loaded.model.dtype).removeprefix('torch.')}",
+        **loaded.capabilities(longest).in_words(),
+        "openvino": unsupported_reason(loaded.model.config) or "yes",
     }
 
 

@@ -33,6 +33,14 @@ _WAYS: dict[str, probe.Way] = {
     "left_padding": probe.read_written,
     "right_padding": probe.read_padded_right,
 }
+_INSTEAD = {
+    "tree_masks": "each label takes its own pass",
+    "ragged_rows": "rows are padded in training",
+    "packing": "rows of packs are computed apart",
+    "shared_prefix": "what all prompts begin with is computed for each row",
+    "left_padding": "rows are written one at a time",
+    "right_padding": "rows are trained one at a time",
+}
 _LENGTH, _BEYOND, _SMALLEST_LIMIT = 40, 16, 16
 """Tokens of the first row: of the probe below all limits, and beyond a limit; smaller limits are not looked for."""
 _PASSES = 14
@@ -84,6 +92,16 @@ class Capabilities:
         """Return the record: true and false for ways without a limit and those that are not right."""
         return {name: _shown(value) for name, value in asdict(self).items()}
 
+    def in_words(self) -> dict[str, str]:
+        """Return what a person wants to know: for each way how far it reaches, and what takes its place."""
+        ways = {way: _reach_in_words(getattr(self, way), instead) for way, instead in _INSTEAD.items()}
+        return {
+            **{way.replace("_", " "): words for way, words in ways.items()},
+            "writing": "yes" if self.writes else "no: it can only be trained without reasonings",
+            "positions": f"{self.positions}, no row may be longer" if self.positions else "not limited",
+            "window": f"{self.window} tokens" if self.window else "none",
+        }
+
     @classmethod
     def from_json(cls, record: Any) -> Capabilities | None:
         """Read a record; None if it is none."""
@@ -94,6 +112,12 @@ class Capabilities:
             return cls(**values)
         except (TypeError, ValueError, AttributeError):
             return None
+
+
+def _reach_in_words(reach: int, instead: str) -> str:
+    if reach == ANY_LENGTH:
+        return "yes"
+    return f"up to {reach} tokens, beyond: {instead}" if reach else f"no: {instead}"
 
 
 def _shown(value: Any) -> Any:
@@ -233,7 +257,8 @@ def positions_of(model: PreTrainedModel) -> int | None:
             taken = 0 if part.padding_idx is None else part.padding_idx + 1
             return min(positions, part.num_embeddings - taken)
     tables = (*model.named_buffers(), *model.named_parameters())
-    if any("pos" in name and values.shape[0] in fits for name, values in tables if values.ndim == 2):
+    # Some grow when they are read beyond their end.
+    if any("pos" in name and values.shape[0] >= positions for name, values in tables if values.ndim == 2):
         return positions
     return None
 
