@@ -1,4 +1,5 @@
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -207,6 +208,49 @@ def test_a_long_row_does_not_change_short_ones_where_a_window_slides(tokenizer, 
     alone = by_index(TransformersEngine(loaded).generate(short, sampling))
     together = by_index(TransformersEngine(loaded).generate([*short, long], sampling))
     assert [alone[row].text for row in range(6)] == [together[row].text for row in range(6)]
+
+
+def able(loaded, **ways):
+    """A model that computes some ways wrong."""
+    return replace(loaded, tried=replace(loaded.capabilities(64), **ways), _said=set())
+
+
+def test_rows_are_written_alone_where_padding_would_change_them(loaded, chat, sampling, capsys):
+    expected = by_index(TransformersEngine(loaded).generate(chat, sampling))
+    assert "at a time" not in capsys.readouterr().err
+    sizes, engine = [], TransformersEngine(able(loaded, left_padding=0, shared_prefix=0))
+    call = engine._call
+    engine._call = lambda batch, *rest: sizes.append(len(batch)) or call(batch, *rest)
+    found = by_index(engine.generate(chat, sampling))
+    assert sizes == [1] * len(chat)
+    assert {index: row.text for index, row in found.items()} == {
+        index: row.text for index, row in expected.items()
+    }
+    assert capsys.readouterr().err.count("rows are written one at a time") == 1
+
+
+def test_a_beginning_that_rows_cannot_share_is_said_once(loaded, chat, sampling, monkeypatch, capsys):
+    engine = TransformersEngine(able(loaded, shared_prefix=0), max_rows=2)
+    monkeypatch.setattr(engine, "_cache", lambda prefix, _rows: {} if not prefix else None)
+    expected = by_index(TransformersEngine(loaded).generate(chat, sampling))
+    found = by_index(engine.generate(chat, sampling))
+    assert {index: row.text for index, row in found.items()} == {
+        index: row.text for index, row in expected.items()
+    }
+    assert capsys.readouterr().err.count("computed for every row") == 1
+
+
+def test_a_row_that_does_not_fit_into_the_positions_fails_by_name_before_the_model_is_asked(
+    loaded, prompts, sampling
+):
+    longest = max(len(prompt.ids) for prompt in prompts) + sampling.max_new_tokens
+    engine = TransformersEngine(able(loaded, positions=longest - 1))
+    found = by_index(engine.generate(prompts, sampling))
+    failed = [row for row in found.values() if row.finish == "error"]
+    assert len(found) == len(prompts) and len(failed) == 1
+    assert failed[0].error == (
+        f"{longest} tokens with those to be written, but the model has {longest - 1} positions"
+    )
 
 
 def test_the_shared_prefix_leaves_a_token_of_every_row():

@@ -167,8 +167,12 @@ class TransformersEngine:
         longest = max(len(ids[index]) for index in batch)
         # A sliding window, for example, also counts padding, so the prefix would fall out of the window.
         width = longest + sampling.max_new_tokens
-        can_share = width <= self._loaded.capabilities(width).shared_prefix
-        shared = shared_prefix([ids[index] for index in batch]) if can_share else 0
+        shared = shared_prefix([ids[index] for index in batch])
+        if shared and width > self._loaded.capabilities(width).shared_prefix:
+            shared = 0
+            self._loaded.say_once(
+                "  what all prompts begin with is computed for every row: this model cannot share it"
+            )
         config = generation_config(sampling, self._loaded.tokenizer.pad_token_id)
         # Every row: the prefix, then padding, then the rest of the prompt.
         inputs = torch.full((len(batch), longest), int(config.pad_token_id))

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import ModelError
@@ -284,11 +285,15 @@ def check_positions(positions: int | None, lengths: Mapping[str, int], where: st
         )
 
 
+@cache
+def _versions() -> dict[str, str]:
+    return {name: str(installed_version(name)) for name in ("torch", "transformers")}
+
+
 def tried_with(model: PreTrainedModel) -> dict[str, str]:
     """Return what else decides what a model can do: versions, device, arithmetic."""
     return {
-        "torch": str(installed_version("torch")),
-        "transformers": str(installed_version("transformers")),
+        **_versions(),
         "device": model.device.type,
         "dtype": str(model.dtype).removeprefix("torch."),
     }

@@ -14,6 +14,7 @@ import numpy as np
 from whylabel.engines.base import Engine, Sampling
 from whylabel.engines.transformers import TransformersEngine
 from whylabel.host.progress import progress, say
+from whylabel.models.capabilities import positions_of
 from whylabel.models.load import LoadedModel, prepare_for_training
 from whylabel.models.trainable import check_trainable
 from whylabel.prediction.scoring import LabelScorer, score_one_by_one
@@ -85,8 +86,15 @@ def gate(
     exponential. Quantiles are of the lengths of the written reasonings, in words.
     """
     examples = [prompts.reasoner_example(row.question, row.answer, row.reasoning) for row in rows]
+    positions = positions_of(loaded.model)
+    fitting = [example for example in examples if positions is None or len(example) <= positions]
+    if len(fitting) < len(examples):
+        say(
+            f"  {len(examples) - len(fitting):,} of {len(examples):,} held-out rows have more tokens than the model's "
+            f"{positions} positions: the loss is without them"
+        )
     loss, tokens = 0.0, 0
-    for example in examples:
+    for example in fitting:
         loss -= float(score_one_by_one(loaded, [example.prompt_ids], [example.completion_ids])[0, 0])
         tokens += len(example.completion_ids)
     held_out_loss = loss / max(1, tokens)
