@@ -240,9 +240,7 @@ def test_a_beginning_that_rows_cannot_share_is_said_once(loaded, chat, sampling,
     assert capsys.readouterr().err.count("computed for every row") == 1
 
 
-def test_a_row_that_does_not_fit_into_the_positions_fails_by_name_before_the_model_is_asked(
-    loaded, prompts, sampling
-):
+def test_a_row_that_does_not_fit_into_the_positions_fails_by_name(loaded, prompts, sampling):
     longest = max(len(prompt.ids) for prompt in prompts) + sampling.max_new_tokens
     engine = TransformersEngine(able(loaded, positions=longest - 1))
     found = by_index(engine.generate(prompts, sampling))

@@ -5,6 +5,7 @@ import shutil
 from collections import namedtuple
 
 import pytest
+from families import build
 
 from whylabel.cli.main import main
 from whylabel.errors import EngineError, ModelError, RecipeError, RunFolderError, UsageError
@@ -258,3 +259,39 @@ def test_no_baseline_is_trained_for_a_classifier_without_reasonings(recipe, tmp_
     with pytest.raises(RunFolderError, match="train-reasoner, has not been run"):
         pipeline.train_models()
     assert not run.baseline_model.exists()
+
+
+@pytest.mark.parametrize("dry", [True, False], ids=["rehearsal", "run"])
+def test_rows_that_may_be_longer_than_the_positions_of_a_model_are_refused(
+    recipe, tokenizer, tmp_path, capsys, dry
+):
+    base, path = tmp_path / "gpt2", tmp_path / "recipe.yaml"
+    build("GPT-2", len(tokenizer)).save_pretrained(base)
+    tokenizer.save_pretrained(base)
+    path.write_text(override_recipe(recipe, base_model=str(base)).to_yaml())
+    output = tmp_path / "run"
+    command = ["run", str(path), "--output", str(output), *(["--dry-run"] if dry else [])]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "The model has 512 positions" in said
+    assert "fix: set training.max_length=512" in said
+    assert not (output / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"architectures": ["RobertaForMaskedLM"]}, "is an encoder (RobertaForMaskedLM)"),
+        ({"is_encoder_decoder": True, "model_type": "t5"}, "'t5' has an encoder and a decoder"),
+    ],
+)
+def test_models_that_cannot_learn_to_write_are_refused(
+    recipe, tiny_model_folder, tmp_path, capsys, settings, words
+):
+    base, path = tmp_path / "base", tmp_path / "recipe.yaml"
+    shutil.copytree(tiny_model_folder, base)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, **settings}))
+    path.write_text(override_recipe(recipe, base_model=str(base)).to_yaml())
+    assert main(["run", str(path), "--output", str(tmp_path / "run")]) == 2
+    assert words in capsys.readouterr().err

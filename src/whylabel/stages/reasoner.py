@@ -90,8 +90,8 @@ def gate(
     fitting = [example for example in examples if positions is None or len(example) <= positions]
     if len(fitting) < len(examples):
         say(
-            f"  {len(examples) - len(fitting):,} of {len(examples):,} held-out rows have more tokens than the model's "
-            f"{positions} positions: the loss is without them"
+            f"  {len(examples) - len(fitting):,} of {len(examples):,} held-out rows have more tokens than the "
+            f"model's {positions} positions: the loss is without them"
         )
     loss, tokens = 0.0, 0
     for example in fitting:
