@@ -140,7 +140,7 @@ class ModelCard:
             "max_text_tokens": self.max_text_tokens,
             "max_reasoning_tokens": self.max_reasoning_tokens,
             "columns": asdict(self.columns) if self.columns else None,
-            "capabilities": self.capabilities,
+            **({"capabilities": self.capabilities} if self.capabilities else {}),
             "lineage": self.lineage,
         }
 
