@@ -194,7 +194,7 @@ def test_whole_numbers_are_said_and_can_be_kept(tmp_path):
     path = tmp_path / "d.csv"
     path.write_text("text,label\n" + "".join(f"t{at},{at % 2}.0\n" for at in range(40)))
     inspection, findings = inspect(str(path))
-    assert findings["whole_numbers"].message == "Labels 0.0, 1.0 read as 0, 1: every label is a whole number"
+    assert findings["whole_numbers"].message == "Labels 0.0, 1.0 read as 0, 1, as whole numbers"
     assert inspection.inferred["label_numbers"] == "0.0, 1.0 read as 0, 1"
     inspection, findings = inspect(str(path), ["0.0", "1.0"])
     assert "whole_numbers" not in findings and set(inspection.label_counts()) == {"0.0", "1.0"}

@@ -1,3 +1,5 @@
+from random import Random
+
 import pytest
 
 from whylabel.reasonings.losses import Losses, figures, shown
@@ -53,6 +55,22 @@ def test_it_holds_for_every_reason(reason):
 )
 def test_what_is_even_or_may_be_chance_is_not_said(lost, rows):
     assert losses({"too short": lost}, rows).uneven() == []
+
+
+def test_an_even_filter_is_hardly_ever_called_uneven():
+    random = Random(1)
+    alarms = 0
+    for _ in range(30):
+        found = Losses()
+        for at in range(77 * 12):
+            found.add(f"label {at % 77}", "too short" if random.random() < 0.1 else None)
+        alarms += len(found.uneven())
+    assert alarms <= 2
+
+
+def test_many_rows_are_counted_without_delay():
+    rows = {"IT": 200_000, "joy": 300_000}
+    assert len(losses({"copy": {"IT": 100_000, "joy": 30_000}}, rows).uneven()) == 1
 
 
 def test_a_label_that_keeps_nothing_where_others_keep_half():

@@ -97,6 +97,8 @@ class LabelReader:
             self.known = self._names
         self._by_digits = _by_digits(self.known or ())
         self._whole = whole and len({len(places) for places in map(_decimal_places, present) if places}) < 2
+        # 1 and 1.0 are one number where both are numbers, not texts.
+        self._integers = {str(value) for value in map(_plain, present) if type(value) is int}
         self.rewritten: dict[str, str] = {}
         """The labels whose decimal places are not read, as they are written and as they are read."""
         if not self.named:
@@ -127,7 +129,8 @@ class LabelReader:
         if self.known and label in self.known:
             return label
         digits = _digits(value)
-        return self._by_digits.get(digits, digits if self._whole else label)
+        plain = self._whole or (isinstance(_plain(value), float) and digits in self._integers)
+        return self._by_digits.get(digits, digits if plain else label)
 
 
 def _by_digits(names: Iterable[str]) -> dict[str, str]:

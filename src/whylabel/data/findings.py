@@ -102,8 +102,7 @@ def unlabelled_splits(rows: Rows) -> Iterator[Finding]:
 def rewritten_labels(rows: Rows) -> Iterator[Finding]:
     """Yield labels that are read without their decimal places."""
     if rows.rewritten:
-        why = "every label is a whole number" if rows.known is None else "task.labels names them so"
-        message = f"Labels {rows.inferred['label_numbers']}: {why}"
+        message = f"Labels {rows.inferred['label_numbers']}, as whole numbers"
         fix = "to keep them as they are written, list them in task.labels as they are"
         yield Finding("whole_numbers", "info", len(rows.rewritten), message, fix=fix)
 

@@ -13,8 +13,9 @@ from whylabel.text.several_labels import Separator
 _LEAST_ROWS = 3
 _LEAST_DIFFERENCE = 0.2
 _TIMES = 3.0
-# In standard errors of the difference: with 77 labels one false alarm in ten runs.
-_LEAST_DEVIATION = 3.0
+# The chance that any label of an even filter is named, for each reason.
+_FALSE_ALARMS = 0.01
+_EXACT_ROWS = 500
 _SHOWN = 5
 _ALL_FILTERS = "all reasons together"
 
@@ -70,10 +71,11 @@ class Losses:
         others_lost, others = self._others(label, counts)
         if lost < _LEAST_ROWS or not others:
             return False
-        share, usual, pooled = lost / rows, others_lost / others, (lost + others_lost) / (rows + others)
-        deviation = math.sqrt(pooled * (1 - pooled) * (1 / rows + 1 / others))
+        share, usual = lost / rows, others_lost / others
         far_more = share >= _TIMES * usual or 1 - usual >= _TIMES * (1 - share)
-        return far_more and share - usual >= max(_LEAST_DIFFERENCE, _LEAST_DEVIATION * deviation)
+        if not far_more or share - usual < _LEAST_DIFFERENCE:
+            return False
+        return _at_least(lost, rows, (others_lost + 1) / (others + 2)) < _FALSE_ALARMS / len(self.rows)
 
     def _sentence(self, label: str, counts: Counter[str], reason: str) -> str:
         others_lost, others = self._others(label, counts)
@@ -81,6 +83,17 @@ class Losses:
             f"label {label!r} loses {counts[label]:,} of {self.rows[label]:,} rows ({reason}), "
             f"the other labels {others_lost:,} of {others:,}"
         )
+
+
+def _at_least(count: int, rows: int, chance: float) -> float:
+    """Return the probability that so many rows or more are lost if each is lost with this chance."""
+    if rows > _EXACT_ROWS:
+        deviations = (count - 0.5 - rows * chance) / math.sqrt(rows * chance * (1 - chance))
+        return math.erfc(deviations / math.sqrt(2)) / 2
+    return sum(
+        math.comb(rows, lost) * chance**lost * (1 - chance) ** (rows - lost)
+        for lost in range(count, rows + 1)
+    )
 
 
 def shown(uneven: list[str]) -> Iterator[str]:
