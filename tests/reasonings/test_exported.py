@@ -171,6 +171,8 @@ def test_a_file_in_which_every_reasoning_has_changed_is_refused(run, path, chang
     changed(path, lambda _, row: {**row, "reasoning": change(row["reasoning"])})
     error = refused(run, path, r"The reasoning of every row \(6\) has changed: most likely")
     assert "set verdict to edited" in error.fix
+    changed(path, lambda at, row: {**row, "verdict": "rejected" if at == 2 else "accepted" if at else ""})
+    refused(run, path, r"The reasoning of every row \(6\) has changed")
     # The cure for people who did edit all of them.
     changed(path, lambda _, row: {**row, "verdict": "edited"})
     assert import_decisions(run, path, decided_by="Ada") == {"edited": 6}

@@ -130,7 +130,8 @@ class ExportedFile:
     def refuse_if_all_are_edited(self, matched: Sequence[tuple[int, Cells, ReviewRow]]) -> None:
         """Refuse a file in which every reasoning has changed, and nobody says that this is meant."""
         written = [cells for _, cells, row in matched if row.state != "failed" and cells.reasoning_hash]
-        if len(written) > 1 and all(cells.edited and not cells.verdict.strip() for cells in written):
+        meant = all(cells.verdict.strip().lower() in ("edited", "rejected") for cells in written)
+        if len(written) > 1 and not meant and all(cells.edited for cells in written):
             raise DataError(
                 f"The reasoning of every row ({len(written):,}) has changed: most likely {_ENCODING}, or a program "
                 "has changed all of them. Nothing was recorded.",
