@@ -128,6 +128,22 @@ def test_a_changed_column_is_refused(run, tmp_path, column, suffix):
     refused(run, path, f"The column '{column}', which nobody edits, has changed in 1 of 6 rows")
 
 
+def test_who_decided_earlier_is_nothing_to_edit(run, path):
+    export(run, path)
+    edit(path, {"r5": {"verdict": "rejected", "decided_by": "filled in by hand"}})
+    assert import_decisions(run, path, decided_by="José") == {"rejected": 1}
+    for change in ({"decided_by": "Ada"}, {"decided_by": "JosÃ©"}):
+        export(run, path)
+        edit(path, {"r5": {"verdict": "accepted", **change}})
+        with pytest.raises(
+            DataError, match="'decided_by or decided_at', which nobody edits, has changed in 1 of 6"
+        ):
+            import_decisions(run, path, decided_by="Ada")
+    export(run, path)
+    edit(path, {"r5": {"verdict": "accepted", "decided_at": "02.01.2026 03:04"}})
+    assert import_decisions(run, path, decided_by="Ada") == {"accepted": 1}
+
+
 def test_a_column_that_was_sorted_without_the_others_is_refused(run, path):
     for columns in (["text"], ["id"], ["reasoning_hash"], ["id", "text", "label"]):
         export(run, path)

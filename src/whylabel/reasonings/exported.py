@@ -30,6 +30,7 @@ _FIX = (
 )
 _ENCODING = "the file was opened or saved in another encoding than UTF-8"
 _DESCRIBED = ("state", "reason", "condition", "reasoner")
+_DECIDED = ("decided_by", "decided_at")
 _SORTED = "somebody edited the column, or sorted or moved some columns without the others"
 
 
@@ -203,10 +204,12 @@ class ExportedFile:
             yield from self._differing(cells, other, ("text", "label"))
         elif seen in self._by_seen and cells.text and row.state != "failed":
             yield "id", self._by_seen[seen][0].id, cells.id
-        described = [getattr(cells, name) for name in _DESCRIBED]
-        if about and cells.columns_hash and cells.columns_hash != columns_hash(*described):
+        described, _, decided = cells.columns_hash.partition("-")
+        if about and described and described != _hash_of(cells, _DESCRIBED):
             found = list(self._differing(cells, row, _DESCRIBED))
             yield from found or [(" or ".join(_DESCRIBED), "", "")]
+        if decided and decided != _hash_of(cells, _DECIDED):
+            yield " or ".join(_DECIDED), "", ""
         for name in ("reason", "reasoner"):
             if is_garbled(getattr(row, name), getattr(cells, name)):
                 yield name, getattr(row, name), getattr(cells, name)
@@ -246,6 +249,10 @@ def _seen(cells: Cells) -> set[str]:
     """Return what may name the text and the label that the file has now, whatever their line ends were."""
     texts = {cells.text, cells.text.replace("\r\n", "\n"), as_kept(cells.text)}
     return {seen_hash(Example(cells.id, text, cells.label), "").partition("-")[0] for text in texts}
+
+
+def _hash_of(cells: Cells, names: Sequence[str]) -> str:
+    return columns_hash(*(getattr(cells, name) for name in names))
 
 
 def _is_hash(text: str) -> bool:

@@ -26,7 +26,7 @@ class ReviewRow:
     `reason` says why it was dropped or failed. `verdict` and `note` are theirs to fill; where something is decided
     on the row, they say so, and `decided_by` and `decided_at` by whom and when. `reasoning_hash` names row and
     reasoning, so that a decision is known to be about what was seen; `columns_hash` stands for other columns that
-    nobody edits.
+    nobody edits: state, reason, condition and reasoner, and behind a dash `decided_by` and `decided_at`.
     """
 
     id: str
@@ -109,7 +109,7 @@ def seen_hash(example: Example, reasoning: str) -> str:
 
 
 def columns_hash(*cells: str) -> str:
-    """Return what stands for state, reason, condition and reasoner, as far as no spreadsheet rewrites them."""
+    """Return what stands for cells that nobody edits, as far as no spreadsheet rewrites them."""
     return f"c{reasoning_hash(repr(['' if may_be_rewritten(cell) else as_kept(cell) for cell in cells]))}"
 
 
@@ -122,6 +122,7 @@ def _with_decision(row: ReviewRow, latest: Decision) -> ReviewRow:
         note=latest.note,
         decided_by=latest.decided_by,
         decided_at=latest.decided_at,
+        columns_hash=f"{row.columns_hash}-{columns_hash(latest.decided_by, latest.decided_at)}",
     )
 
 

@@ -13,7 +13,7 @@ _NUMBER = re.compile(
 )
 # Numbers, dates, times, fractions and money (007, 1E5, 1-2, 10:30, $5); dates with a month (MAR1); truth values.
 _REWRITTEN = re.compile(
-    r"(?=.*[0-9])[0-9eEdDT\s.,:/%+\-'()$€£]+"
+    r"(?=.*[0-9])[0-9eEdDTZ\s.,:/%+\-'()$€£]+"
     r"|(?i:[0-9]*[-/. ]*(jan|feb|mar|mär|apr|ma[iy]|ju[nl]|aug|sept?|o[ck]t|nov|de[cz])[a-z]*[-/. ]*[0-9]+"
     r"|[0-9]+[-/. ]*(jan|feb|mar|mär|apr|ma[iy]|ju[nl]|aug|sept?|o[ck]t|nov|de[cz])[a-z]*"
     r"|true|false)"
