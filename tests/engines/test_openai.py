@@ -256,11 +256,11 @@ def test_an_endpoint_that_refuses_row_after_row_from_the_start_ends_the_call():
 def test_what_is_no_endpoint_ends_the_call_after_the_first_answers(body):
     with fake_endpoint(lambda _number, _body: Reply(body=body)) as endpoint:
         rows = []
-        with pytest.raises(EngineError, match="3 rows in a row: ") as raised:
+        with pytest.raises(EngineError, match="5 rows in a row: ") as raised:
             collect(rows, engine_for(endpoint, concurrency=1).generate(prompts(200), GREEDY))
-    assert len(rows) == len(endpoint.bodies) == 3
+    assert len(rows) == len(endpoint.bodies) == 5
     assert rows[0].error in raised.value.what
-    assert "most end in /v1" in raised.value.fix
+    assert "URL (most end in /v1)" in raised.value.fix
 
 
 def test_what_stops_being_an_endpoint_ends_the_call():
@@ -329,12 +329,14 @@ def test_a_firewall_before_the_endpoint_refuses_one_text():
         ({"text": None, "finish": "length"}, "before its first word"),
     ],
 )
-def test_an_endpoint_whose_answers_cannot_be_used_ends_the_call(said, error):
-    with fake_endpoint(lambda number, body: answer(body, **(said if number else {}))) as endpoint:
-        rows = []
-        with pytest.raises(EngineError, match=f"20 rows in a row: .*{error}"):
-            collect(rows, engine_for(endpoint, api="chat", concurrency=1).generate(prompts(200), GREEDY))
-    assert [row.finish for row in rows] == ["stop"] + ["error"] * 20
+@pytest.mark.parametrize(("first", "most"), [(0, 5), (1, 20)])
+def test_an_endpoint_whose_answers_cannot_be_used_ends_the_call(said, error, first, most):
+    rows = []
+    with fake_endpoint(lambda number, body: answer(body, **({} if number < first else said))) as endpoint:
+        engine = engine_for(endpoint, api="chat", concurrency=1)
+        with pytest.raises(EngineError, match=f"{most} rows in a row: .*{error}"):
+            collect(rows, engine.generate(prompts(200), GREEDY))
+    assert [row.finish for row in rows] == ["stop"] * first + ["error"] * most
     assert rows[-1].tokens == 5  # it was paid for
 
 

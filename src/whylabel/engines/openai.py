@@ -34,8 +34,8 @@ _FATAL_STATUSES = (301, 302, 307, 308, 401, 402, 403, 404, 405, 410)
 _PASSING_STATUSES = (408, 409, 425, 429)
 # If the endpoint is broken or rejects the request format, every row fails: stop instead of trying all rows.
 _MAX_FAILURES_IN_A_ROW = 20
-# What does not answer as an endpoint does from the start is none.
-_MAX_UNREADABLE_AT_FIRST = 3
+# If none of the first answers can be used, no later one will be: what was asked is paid for.
+_MAX_UNUSABLE_AT_FIRST = 5
 _SHOWN_CHARACTERS = 300
 
 
@@ -61,14 +61,14 @@ class OpenAIEngine:
     def __init__(self, options: OpenAIOptions, *, key: str | None = None) -> None:
         self._options = options
         self._key = key or options.key()
-        self._failed_in_a_row = self._unreadable_at_first = 0
+        self._failed_in_a_row = self._unusable_at_first = 0
         self._has_answered = False
         self._background: Background[Completion] | None = None
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
         """Yield completions as they finish."""
         self.close()
-        self._failed_in_a_row = self._unreadable_at_first = 0
+        self._failed_in_a_row = self._unusable_at_first = 0
         background = Background[Completion](lambda put: self._work(prompts, sampling, put))
         self._background = background
         try:
@@ -167,7 +167,7 @@ class OpenAIEngine:
             self._failed_in_a_row += not self._has_answered
         elif status is None:
             self._failed_in_a_row += 1
-            self._unreadable_at_first += not self._has_answered
+            self._unusable_at_first += not self._has_answered
         elif status in _PASSING_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             wait = max(error.retry_after, _retry_after(response.headers.get("retry-after", "")))
             milliseconds = _retry_after(response.headers.get("retry-after-ms", ""))  # OpenAI, Azure
@@ -186,12 +186,12 @@ class OpenAIEngine:
 
     def _check_failures(self, last: Completion) -> None:
         count = self._failed_in_a_row
-        if count < _MAX_FAILURES_IN_A_ROW and self._unreadable_at_first < _MAX_UNREADABLE_AT_FIRST:
+        if count < _MAX_FAILURES_IN_A_ROW and self._unusable_at_first < _MAX_UNUSABLE_AT_FIRST:
             return
-        what = f"The endpoint {self._options.base_url} failed on {count} rows in a row: {last.error}"
-        if self._unreadable_at_first >= _MAX_UNREADABLE_AT_FIRST:
-            raise self._endpoint_error(what, HTTPStatus.OK)
-        raise self._endpoint_error(what, fix="correct what the message names, or augment.engine_options")
+        raise self._endpoint_error(
+            f"The endpoint {self._options.base_url} failed on {count} rows in a row: {last.error}",
+            fix="correct what the message names, the URL (most end in /v1) or augment.engine_options",
+        )
 
     # -- request bodies and answers ----------------------------------------------------------------------
 
@@ -220,8 +220,11 @@ class OpenAIEngine:
         answer = read_answer(response.content, status=response.status_code, token_limit=limit)
         if answer.error is None:
             self._failed_in_a_row, self._has_answered = 0, True
+        elif answer.refused:
+            self._failed_in_a_row += not self._has_answered
         else:
-            self._failed_in_a_row += not (answer.refused and self._has_answered)
+            self._failed_in_a_row += 1
+            self._unusable_at_first += not self._has_answered
         error = self._redacted(answer.error)[:_SHOWN_CHARACTERS] if answer.error else None
         prompt_tokens = answer.prompt_tokens or len(prompt.ids)
         return Completion(
