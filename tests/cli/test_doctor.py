@@ -100,6 +100,13 @@ def test_an_impossible_address_of_the_hub_is_shown_as_such(monkeypatch, endpoint
     assert found["reachable"].startswith("no (") and reason in found["reachable"]
 
 
+def test_what_is_found_sends_no_control_characters_to_the_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("HF_ENDPOINT", "garbage\x1b]0;x\x07")
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "garbage\ufffd]0;x\ufffd" in out and not {"\x1b", "\x07"} & set(out)
+
+
 @pytest.fixture
 def nobody(monkeypatch):
     """A user whom the system does not know, as in a container."""

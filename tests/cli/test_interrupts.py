@@ -1,6 +1,7 @@
+import click
 import pytest
 
-from whylabel.cli.interrupts import if_interrupted
+from whylabel.cli.interrupts import if_interrupted, interruption
 from whylabel.cli.main import main
 
 
@@ -39,3 +40,11 @@ def test_what_is_said_is_found_out_at_the_interruption():
         raise KeyboardInterrupt
     with pytest.raises(ValueError), if_interrupted(lambda: pytest.fail("it was not interrupted")):
         raise ValueError
+
+
+def test_what_an_interruption_says_is_found_behind_what_click_makes_of_it():
+    assert interruption(KeyboardInterrupt("2 rows are kept")) == "Interrupted. 2 rows are kept"
+    assert interruption(KeyboardInterrupt()) == interruption(click.Abort()) == "Interrupted."
+    wrapped = click.Abort()
+    wrapped.__cause__ = KeyboardInterrupt("3 rows are kept")
+    assert interruption(wrapped) == "Interrupted. 3 rows are kept"
