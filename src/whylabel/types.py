@@ -11,6 +11,8 @@ Condition = Literal["label", "free"]
 Control = Literal["shuffled_words", "another_text", "another_label", "filler", "key_words"]
 Form = Literal["label", "reasoning_label", "label_reasoning", "reasoning"]
 Target = Literal["label", "reasoning_label", "label_reasoning", "dual", "multi_task"]
+PredictionEngine = Literal["auto", "transformers", "openvino", "vllm"]
+"""The engines with which a trained model may write: they run its own weights, and differ by rounding alone."""
 Status = Literal[
     "ok", "truncated", "reasoning_cut", "label_forced", "reasoning_failed", "abstained", "failed"
 ]

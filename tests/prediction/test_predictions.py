@@ -29,6 +29,10 @@ class Answering:
         self.asked.append((list(texts), tuple(modes)))
         return {mode: [self.answers[mode]] * len(texts) for mode in modes}
 
+    def read_each(self, texts, modes):
+        found = self.read(texts, modes)
+        return iter([{mode: found[mode][place] for mode in modes} for place in range(len(texts))])
+
 
 @pytest.fixture(scope="module")
 def loaded(tiny_model_folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,13 +14,14 @@ import click
 
 from whylabel.cli.interrupts import if_interrupted
 from whylabel.cli.options import debug_option
-from whylabel.types import Mode, Prediction
+from whylabel.types import Mode, Prediction, PredictionEngine
 
 if TYPE_CHECKING:
     from whylabel.cli.prediction_files import Layout
     from whylabel.data.texts import TextRow, Texts
     from whylabel.prediction.card import ModelCard
     from whylabel.prediction.trained import TrainedClassifier
+    from whylabel.recipe import PredictionEngineConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class _Request:
     id_column: str | None
     columns: str
     device: str
+    engine: str
+    engine_options: tuple[str, ...]
+    distributed: str | None
+    address: str | None
+    workers: int | None
 
 
 @click.command("predict")
@@ -85,6 +92,28 @@ class _Request:
     help="Which columns of the input are written before those of the predictions.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda ...")
+@click.option(
+    "--engine",
+    type=click.Choice(get_args(PredictionEngine)),
+    default="auto",
+    show_default=True,
+    help="What writes reasonings. auto: openvino on a CPU if it is installed and there are enough rows to pay for "
+    "its start, else transformers. Labels are the same but for rounding.",
+)
+@click.option(
+    "--engine-option",
+    "engine_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of this engine, as in the recipe's engine_options; several are allowed.",
+)
+@click.option(
+    "--distributed",
+    type=click.Choice(["ray"]),
+    help="ray: reasonings are written by the workers of a cluster.",
+)
+@click.option("--address", help="The cluster, as in augment.engine.address. [default: one on this machine]")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes on the cluster.")
 @debug_option
 def command(output: Path | None, **request: Any) -> int:
     """Label texts: id, label, the probability of every label, reasoning and status of each.
@@ -112,6 +141,7 @@ def _predict(request: _Request, output: Path | None) -> int:
         sources = [request.input_path] if request.input_path else []
         output = checked_output(output, request.model, sources)
     card = _card(request)
+    _engine(request)  # what is wrong with it is said before anything is read
     texts = _texts(request, card)
     carried: Literal["none", "all"] = "none" if request.columns == "none" else "all"
     layout = Layout.of(texts, card, carried, evidence=request.evidence)
@@ -182,7 +212,7 @@ def _print(request: _Request, layout: Layout) -> Counter[str]:
     write = json_writer(sys.stdout)
     with if_interrupted(interrupted):
         classifier = _classifier(request)
-        with progress("predict", total=rows) as bar:
+        with closing(classifier), progress("predict", total=rows) as bar:
             for _, row, prediction in _predictions(classifier, request, layout.texts, lambda _number: False):
                 write(layout.record(row, prediction))
                 statuses[prediction.status] += 1
@@ -215,8 +245,9 @@ def _write(request: _Request, layout: Layout, output: Path) -> Counter[str]:
                 say(f"{journal.finished:,} of {rows:,} rows were finished earlier, and are kept in {kept}")
             remove_asides(output)
             if journal.finished < rows:
-                found = _predictions(_classifier(request), request, layout.texts, journal.__contains__)
-                with progress("predict", total=rows, done=journal.finished) as bar:
+                classifier = _classifier(request)
+                found = _predictions(classifier, request, layout.texts, journal.__contains__)
+                with closing(classifier), progress("predict", total=rows, done=journal.finished) as bar:
                     for number, _, prediction in found:
                         journal.add(number, prediction)
                         bar.advance(1, prediction.tokens)
@@ -276,7 +307,48 @@ def _settings(request: _Request, layout: Layout) -> dict[str, Any]:
 def _classifier(request: _Request) -> TrainedClassifier:
     from whylabel.prediction.trained import TrainedClassifier
 
-    return TrainedClassifier.from_folder(request.model, device=request.device)
+    engine, options = _engine(request)
+    return TrainedClassifier.from_folder(
+        request.model,
+        device=request.device,
+        engine=engine,
+        engine_options=options,
+        engine_setting="--engine",
+    )
+
+
+def _engine(request: _Request) -> tuple[PredictionEngineConfig, dict[str, Any]]:
+    """Return the engine that is requested, with its options. Raises `WhylabelError` if it cannot be had."""
+    import yaml
+    from pydantic import ValidationError
+
+    from whylabel.engines.check import check_engine, named_after
+    from whylabel.errors import UsageError
+    from whylabel.recipe import PredictionEngineConfig
+
+    options = {}
+    for given in request.engine_options:
+        key, equals, value = given.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--engine-option {given!r} is no KEY=VALUE.", fix="--engine-option threads=2")
+        options[key] = yaml.safe_load(value)
+    try:
+        config = PredictionEngineConfig(
+            name=request.engine,
+            distributed=request.distributed,
+            address=request.address,
+            **({} if request.workers is None else {"workers": request.workers}),
+        )
+    except ValidationError as error:
+        what = (
+            error.errors()[0]["msg"]
+            .removeprefix("Value error, ")
+            .replace("distributed: ray", "--distributed ray")
+        )
+        raise UsageError(f"{what}.", where="--engine") from None
+    with named_after("--engine"):
+        check_engine(config.name, options, distributed=config.distributed is not None)
+    return config, options
 
 
 def _predictions(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -24,6 +25,31 @@ def check_engine(name: str, options: Mapping[str, Any], *, distributed: bool) ->
         find_factory(name)
     if name in ENGINES or name == "auto":
         _CHECKS[name](options)
+
+
+@contextmanager
+def named_after(setting: str) -> Iterator[None]:
+    """Name the setting that the user knows, where an engine's error names the one of stage 2a, `augment.engine`.
+
+    An option of a command line (`--engine`) has its settings beside it: `--engine-option KEY`, `--workers`.
+    """
+    names = {"augment.engine": setting}
+    if setting.startswith("--"):
+        beside = {
+            "augment.engine_options.": f"{setting}-option ",
+            "augment.engine_options": f"{setting}-option",
+        }
+        names = {**beside, "augment.engine.": "--", **names}
+
+    def named(text: str | None) -> str | None:
+        for name, other in names.items():
+            text = text and text.replace(name, other)
+        return text
+
+    try:
+        yield
+    except EngineError as error:
+        raise EngineError(str(named(error.what)), where=named(error.where), fix=named(error.fix)) from error
 
 
 def _check_auto(options: Mapping[str, Any]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from whylabel.recipe import Recipe
+from whylabel.types import PredictionEngine
 
 # These engines run the same weights and differ only by rounding; their options change the speed, not the output.
-_EQUIVALENT_ENGINES = ("auto", "transformers", "openvino", "vllm")
+_EQUIVALENT_ENGINES = get_args(PredictionEngine)
 # Options that change the output. For an engine of another package, every option counts.
 _OUTPUT_OPTIONS = {"openai": ("model", "api", "extra_body", "send_token_ids"), "scripted": ("answers",)}
 

@@ -111,7 +111,7 @@ def exported(model: PreTrainedModel) -> Path:
 
     Raises `EngineError` if the model cannot be exported, or if the export generates other tokens.
     """
-    folder = cache_folder() / "openvino" / _fingerprint(model)
+    folder = _folder(model)
     with one_at_a_time(folder.parent):
         if not folder.exists():
             say("  exporting the model to OpenVINO, once; a small one takes half a minute ...")
@@ -121,6 +121,15 @@ def exported(model: PreTrainedModel) -> Path:
         os.utime(folder)
         _remove_old_exports(folder.parent)
     return folder
+
+
+def is_exported(model: PreTrainedModel) -> bool:
+    """Return whether the model's export exists."""
+    return _folder(model).exists()
+
+
+def _folder(model: PreTrainedModel) -> Path:
+    return cache_folder() / "openvino" / _fingerprint(model)
 
 
 def _fingerprint(model: PreTrainedModel) -> str:

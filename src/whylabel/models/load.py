@@ -150,6 +150,13 @@ class ModelSource:
             return ""
         return f" on {self._loaded.device}, {str(self._loaded.model.dtype).removeprefix('torch.')}"
 
+    @classmethod
+    def of(cls, loaded: LoadedModel) -> ModelSource:
+        """Return the source of a model that is in memory already: `load` gives this one."""
+        source = cls(loaded.name, str(loaded.device))
+        vars(source).update(_loaded=loaded, config=loaded.model.config, tokenizer=loaded.tokenizer)
+        return source
+
     @cached_property
     def _loaded(self) -> LoadedModel:
         return load(self.name, device=self.device)

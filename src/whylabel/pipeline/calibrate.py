@@ -5,6 +5,7 @@ This changes only `whylabel.json`, never the weights.
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from whylabel.host.atomic import read_json, write_json
@@ -22,13 +23,17 @@ def calibrate_stage(job: Job, folder: Path, metrics: Path) -> StageResult:
     `folder` holds the model, `metrics` the figures of its training.
     """
     from whylabel.models.load import load
+    from whylabel.prediction.engine import PredictionEngine
     from whylabel.stages.classifier import calibrate_classifier, uncalibrated
 
     recipe, validation = job.inputs.recipe, job.inputs.dataset.validation
     card = ModelCard.from_json(read_card(folder), folder)
     figures = read_json(metrics, dict)
     start = uncalibrated(card, recipe, figures.get("reasoning_budget", card.max_reasoning_tokens))
-    card = calibrate_classifier(load(str(folder), device=recipe.device), start, validation, recipe)
+    loaded = load(str(folder), device=recipe.device)
+    engine = PredictionEngine(loaded, recipe.classifier.engine, recipe.classifier.engine_options)
+    with closing(engine):
+        card = calibrate_classifier(loaded, start, validation, recipe, engine)
     write_json(folder / CARD, card.to_json())
     return StageResult(len(validation), 0, {"content": calibrated_content(folder)})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from whylabel.host.atomic import write_json
@@ -53,7 +54,13 @@ def _predict(
     """
     from whylabel.prediction.trained import TrainedClassifier
 
-    model = TrainedClassifier.from_folder(folder, device=job.inputs.recipe.device)
+    recipe = job.inputs.recipe
+    model = TrainedClassifier.from_folder(
+        folder,
+        device=recipe.device,
+        engine=recipe.classifier.engine,
+        engine_options=recipe.classifier.engine_options,
+    )
     wanted = [mode for mode in model.card.modes if mode != "vote"] if requested is None else requested
     found: dict[Mode, list[Prediction]] = {mode: [] for mode in (model.mode, *wanted)}
     rows = [(row.id, row.text) for row in job.inputs.dataset.test]
@@ -62,7 +69,7 @@ def _predict(
     if known:
         say(f"  evaluate {name}: {len(known):,} of {len(rows):,} rows were answered earlier")
     answers = ask(kept, rows, known, lambda left: model.predict_in_modes(left, tuple(found)))
-    with progress(f"evaluate {name}", total=len(rows), done=len(known)) as bar:
+    with closing(model), progress(f"evaluate {name}", total=len(rows), done=len(known)) as bar:
         for (row_id, _), answer in zip(rows, answers, strict=True):
             for mode, prediction in answer.items():
                 found[mode].append(prediction)

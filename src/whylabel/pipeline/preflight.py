@@ -51,11 +51,14 @@ def preflight(inputs: Inputs, run: RunFolder, *, evaluated: bool) -> None:
 
 
 def _check_engine(recipe: Recipe) -> None:
-    from whylabel.engines.check import check_engine
+    from whylabel.engines.check import check_engine, named_after
     from whylabel.engines.choice import chosen_engine
 
     if recipe.classifier.target != "label":
         check_engine(*chosen_engine(recipe), distributed=recipe.augment.engine.distributed is not None)
+    engine, options = recipe.classifier.engine, recipe.classifier.engine_options
+    with named_after("classifier.engine"):
+        check_engine(engine.name, options, distributed=engine.distributed is not None)
 
 
 def _check_packages(recipe: Recipe) -> None:

@@ -35,6 +35,9 @@ DESCRIBING = ("whylabel", "lineage", "label_descriptions", "columns", "capabilit
 REASONS: tuple[Mode, ...] = ("reasoned", "vote", "blend")
 """The modes that write a reasoning for every text."""
 
+WRITING: tuple[Mode, ...] = (*REASONS, "adaptive")
+"""The modes that write a reasoning for some texts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Vote:

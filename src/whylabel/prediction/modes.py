@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +25,8 @@ from whylabel.text.prompts import Prompt, Prompts
 from whylabel.types import Form, Mode, Status
 
 _SMALLEST_PROBABILITY = 1e-300
+# Reasonings after which labels are scored together.
+_GPU_SCORED_ROWS, _CPU_SCORED_ROWS = 512, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Reader:
 
     def __init__(self, loaded: LoadedModel, card: ModelCard, prompts: Prompts, engine: Engine) -> None:
         self._card, self._prompts, self._engine = card, prompts, engine
+        self._scored_rows = _GPU_SCORED_ROWS if loaded.device.type == "cuda" else _CPU_SCORED_ROWS
         self._scorer, self._prompt = _scoring(loaded, card, prompts)
         self._isolation: Isolation[Sequence[int], NDArray[np.float64]] = Isolation(
             lambda part: list(self._scorer.log_scores(part)),
@@ -58,19 +61,36 @@ class Reader:
 
     def read(self, texts: Sequence[str], modes: Collection[Mode]) -> dict[Mode, list[Answer]]:
         """Return an answer for every mode and text; results that several modes need are computed once."""
+        rows = list(self.read_each(texts, modes))
+        return {mode: [row[mode] for row in rows] for mode in modes}
+
+    def read_each(self, texts: Sequence[str], modes: Collection[Mode]) -> Iterator[dict[Mode, Answer]]:
+        """Yield every text's answers in order, as soon as they are known; see `read`."""
         requested = set(modes)
-        found: dict[Mode, list[Answer]] = {}
-        if requested & {"fast", "blend", "adaptive"}:
-            found["fast"] = self._fast(texts)
+        fast = self._fast(texts) if requested & {"fast", "blend", "adaptive"} else []
+        streams: dict[Mode, Iterator[Answer]] = {}
         if requested & {"reasoned", "blend"}:
-            found["reasoned"] = self._reasoned(texts)
+            streams["reasoned"] = self._reasoned(texts)
+        elif "adaptive" in requested:
+            close = [text for text, answer in zip(texts, fast, strict=True) if self._is_close(answer)]
+            streams["reasoned"] = self._reasoned(close)
         if "vote" in requested:
-            found["vote"] = self._vote(texts)
-        if "blend" in requested:
-            found["blend"] = list(map(self._blend, found["fast"], found["reasoned"]))
-        if "adaptive" in requested:
-            found["adaptive"] = self._adaptive(texts, found["fast"], found.get("reasoned"))
-        return {mode: found[mode] for mode in modes}
+            # An engine does one thing at a time.
+            streams = {mode: iter(list(answers)) for mode, answers in streams.items()}
+            streams["vote"] = self._vote(texts)
+        for place in range(len(texts)):
+            found: dict[Mode, Answer] = {"fast": fast[place]} if fast else {}
+            if requested & {"reasoned", "blend"} or (
+                "adaptive" in requested and self._is_close(found["fast"])
+            ):
+                found["reasoned"] = next(streams["reasoned"])
+            if "vote" in requested:
+                found["vote"] = next(streams["vote"])
+            if "blend" in requested:
+                found["blend"] = self._blend(found["fast"], found["reasoned"])
+            if "adaptive" in requested:
+                found["adaptive"] = self._adaptive(found["fast"], found.get("reasoned"))
+            yield {mode: found[mode] for mode in modes}
 
     def read_after(self, mode: Mode, texts: Sequence[str], reasonings: Sequence[str | None]) -> list[Answer]:
         """Return a mode's answer to each text after a reasoning that is given; nothing is written.
@@ -99,18 +119,16 @@ class Reader:
     def _fast(self, texts: Sequence[str]) -> list[Answer]:
         return self._score([self._prompt(text) for text in texts])
 
-    def _reasoned(self, texts: Sequence[str]) -> list[Answer]:
+    def _reasoned(self, texts: Sequence[str]) -> Iterator[Answer]:
         return self._after_reasonings(texts, temperature=0.0)
 
-    def _vote(self, texts: Sequence[str]) -> list[Answer]:
+    def _vote(self, texts: Sequence[str]) -> Iterator[Answer]:
         vote = self._card.vote
         drawn = self._after_reasonings(
             [text for text in texts for _ in range(vote.reasonings)], vote.temperature, vote.seed
         )
-        return [
-            averaged(drawn[start : start + vote.reasonings])
-            for start in range(0, len(drawn), vote.reasonings)
-        ]
+        for _ in texts:
+            yield averaged([next(drawn) for _ in range(vote.reasonings)])
 
     def _blend(self, fast: Answer, reasoned: Answer) -> Answer:
         both = replace(reasoned, seconds=fast.seconds + reasoned.seconds)
@@ -118,31 +136,19 @@ class Reader:
             return replace(both, log_scores=None, error=fast.error or reasoned.error)
         return replace(both, log_scores=self._card.calibration.blended(fast.log_scores, reasoned.log_scores))
 
-    def _adaptive(
-        self, texts: Sequence[str], fast: Sequence[Answer], reasoned: Sequence[Answer] | None
-    ) -> list[Answer]:
-        calibration = self._card.calibration
-        close = [
-            place
-            for place, answer in enumerate(fast)
-            if answer.log_scores is not None and calibration.is_close(answer.log_scores)
-        ]
-        if reasoned is None:
-            again = self._reasoned([texts[place] for place in close])
-        else:
-            again = [reasoned[place] for place in close]
+    def _is_close(self, fast: Answer) -> bool:
+        return fast.log_scores is not None and bool(self._card.calibration.is_close(fast.log_scores))
+
+    def _adaptive(self, fast: Answer, reasoned: Answer | None) -> Answer:
         # The mode mixes rows of two modes, so all of them use calibrated probabilities.
-        found = [self._calibrated("fast", answer) for answer in fast]
-        for place, answer in zip(close, again, strict=True):
-            spent = fast[place].seconds + answer.seconds
-            if answer.log_scores is None:
-                # The fast answer is valid, if less sure than it was meant to be.
-                found[place] = replace(
-                    found[place], status="reasoning_failed", error=answer.error, seconds=spent
-                )
-            else:
-                found[place] = replace(self._calibrated("reasoned", answer), seconds=spent)
-        return found
+        if reasoned is None or not self._is_close(fast):
+            return self._calibrated("fast", fast)
+        spent = fast.seconds + reasoned.seconds
+        if reasoned.log_scores is None:
+            # The fast answer is valid, if less sure than it was meant to be.
+            valid = self._calibrated("fast", fast)
+            return replace(valid, status="reasoning_failed", error=reasoned.error, seconds=spent)
+        return replace(self._calibrated("reasoned", reasoned), seconds=spent)
 
     def _calibrated(self, mode: Mode, answer: Answer) -> Answer:
         if answer.log_scores is None:
@@ -151,20 +157,33 @@ class Reader:
 
     # -- writing and scoring -----------------------------------------------------------------------------
 
-    def _after_reasonings(self, texts: Sequence[str], temperature: float, seed: int = 0) -> list[Answer]:
-        completions = self._write(texts, temperature, seed)
-        written = [
-            self._prompts.after_reasoning(text, completion.text)
-            for text, completion in zip(texts, completions, strict=True)
-            if completion.finish != "error"
-        ]
-        scored = iter(self._score(written))
-        return [
-            Answer(None, error=completion.error)
-            if completion.finish == "error"
-            else self._reasoned_answer(completion, next(scored))
-            for completion in completions
-        ]
+    def _after_reasonings(self, texts: Sequence[str], temperature: float, seed: int = 0) -> Iterator[Answer]:
+        """Write a reasoning for every text and score the labels after it; yield the answers in order.
+
+        Scores are computed for some reasonings at a time, while others are still being written.
+        """
+        done: dict[int, Answer] = {}
+        written: list[Completion] = []
+        place = 0
+        for completion in self._write(texts, temperature, seed):
+            if completion.finish == "error":
+                done[completion.index] = Answer(None, error=completion.error)
+            else:
+                written.append(completion)
+            if len(written) == self._scored_rows:
+                done |= self._scored(texts, written)
+                written = []
+            while place in done:
+                yield done.pop(place)
+                place += 1
+        done |= self._scored(texts, written)
+        for rest in range(place, len(texts)):
+            yield done[rest]
+
+    def _scored(self, texts: Sequence[str], written: Sequence[Completion]) -> dict[int, Answer]:
+        prompts = [self._prompts.after_reasoning(texts[item.index], item.text) for item in written]
+        answers = map(self._reasoned_answer, written, self._score(prompts))
+        return {item.index: answer for item, answer in zip(written, answers, strict=True)}
 
     def _reasoned_answer(self, written: Completion, scored: Answer) -> Answer:
         if scored.log_scores is None:
@@ -177,12 +196,13 @@ class Reader:
             tokens=written.tokens,
         )
 
-    def _write(self, texts: Sequence[str], temperature: float, seed: int) -> list[Completion]:
+    def _write(self, texts: Sequence[str], temperature: float, seed: int) -> Iterator[Completion]:
+        if not texts:
+            return iter(())
         stops = tuple(sorted(self._prompts.stop_ids))
         sampling = Sampling(self._card.max_reasoning_tokens, stops, temperature, seed=seed)
-        prompts = [Prompt(tuple(self._prompts.classifier(text, "reasoning_label"))) for text in texts]
-        written = {item.index: item for item in self._engine.generate(prompts, sampling)}
-        return [written[place] for place in range(len(texts))]
+        prompts = [Prompt(self._prompts.classifier(text, "reasoning_label")) for text in texts]
+        return self._engine.generate(prompts, sampling)
 
     def _score(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
         started = time.monotonic()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,16 @@ from whylabel.host.caller import as_found
 from whylabel.host.paths import expanded
 from whylabel.models.capabilities import positions_of
 from whylabel.models.load import LoadedModel, load, read_card
-from whylabel.prediction.card import ModelCard
+from whylabel.prediction.card import WRITING, ModelCard
+from whylabel.prediction.engine import PredictionEngine
 from whylabel.prediction.evidence import find_evidence
 from whylabel.prediction.modes import Answer, Reader
 from whylabel.prediction.room import text_limit
+from whylabel.recipe import PredictionEngineConfig
 from whylabel.run_folder import RunFolder
 from whylabel.text.prompts import Prompts
 from whylabel.text.words import is_broken
-from whylabel.types import Mode, Prediction, Status
+from whylabel.types import Evidence, Mode, Prediction, Status
 
 # Rows that are computed together: large for the speed of a GPU, small for frequent progress on a CPU.
 _GPU_CHUNK_ROWS, _CPU_CHUNK_ROWS = 512, 64
@@ -54,17 +57,32 @@ class TrainedClassifier:
         self.prompts = Prompts(loaded.tokenizer, card.prompt_style, card.question, card.name, loaded.end_ids)
         self._text_limit = text_limit(card, self.prompts, positions_of(loaded.model))
         self._chunk_rows = _GPU_CHUNK_ROWS if loaded.device.type == "cuda" else _CPU_CHUNK_ROWS
-        self._reader = Reader(loaded, card, self.prompts, engine or TransformersEngine(loaded))
+        self._engine = engine or TransformersEngine(loaded)
+        self._reader = Reader(loaded, card, self.prompts, self._engine)
 
     @classmethod
     def from_folder(
-        cls, folder: str | Path, *, device: str = "auto", dtype: str = "auto"
+        cls,
+        folder: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        engine: PredictionEngineConfig | None = None,
+        engine_options: Mapping[str, Any] | None = None,
+        engine_setting: str = "classifier.engine",
     ) -> TrainedClassifier:
-        """Load a run folder's classifier, or a model folder. Raises `ModelError` if it is neither."""
+        """Load a run folder's classifier, or a model folder. Raises `ModelError` if it is neither.
+
+        `engine` says what writes reasonings (default: transformers), `engine_setting` where that was set, for
+        messages.
+        """
         path = model_folder(folder)
         card = ModelCard.from_json(read_card(path), path)
         with as_found():
-            return cls(load(str(path), device=device, dtype=dtype), card)
+            loaded = load(str(path), device=device, dtype=dtype)
+        if engine is None:
+            return cls(loaded, card)
+        return cls(loaded, card, PredictionEngine(loaded, engine, engine_options, setting=engine_setting))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The parts that score and generate are made again. Weights on a GPU travel to a machine that may have none.
@@ -102,39 +120,45 @@ class TrainedClassifier:
         """
         missing = np.full(len(self.labels), np.nan)
         found: dict[Mode, list[NDArray[np.float64]]] = {mode: [] for mode in modes}
-        for start in range(0, len(rows), self._chunk_rows):
-            answers, _ = self._read(rows[start : start + self._chunk_rows], modes)
-            for mode in modes:
-                found[mode] += [
-                    missing if answer.log_scores is None else answer.log_scores for answer in answers[mode]
-                ]
+        for _, answers, _ in self._answers(rows, modes):
+            for mode, answer in answers.items():
+                found[mode].append(missing if answer.log_scores is None else answer.log_scores)
         return {mode: np.array(scores).reshape(len(rows), len(self.labels)) for mode, scores in found.items()}
+
+    def close(self) -> None:
+        """Free the engine that wrote reasonings; the model can still be used."""
+        self._engine.close()
 
     def _predict(
         self, rows: Rows, modes: Sequence[Mode], abstain_below: float, evidence: bool
     ) -> Iterator[dict[Mode, Prediction]]:
+        found = (
+            {
+                mode: self._prediction(row_id, mode, answer, trimmed, abstain_below)
+                for mode, answer in answers.items()
+            }
+            for row_id, answers, trimmed in self._answers(rows, modes)
+        )
+        return self._with_evidence(rows, modes, found) if evidence else found
+
+    def _with_evidence(
+        self, rows: Rows, modes: Sequence[Mode], found: Iterator[dict[Mode, Prediction]]
+    ) -> Iterator[dict[Mode, Prediction]]:
+        """Yield the predictions of the rows with the evidence for their labels."""
         for start in range(0, len(rows), self._chunk_rows):
             chunk = rows[start : start + self._chunk_rows]
-            answers, trimmed = self._read(chunk, modes)
-            predicted = {
-                mode: [
-                    self._prediction(row_id, mode, answers[mode][place], trimmed[place], abstain_below)
-                    for place, (row_id, _) in enumerate(chunk)
-                ]
-                for mode in modes
+            predicted = list(islice(found, len(chunk)))
+            explained = {
+                mode: self._explained(chunk, mode, [row[mode] for row in predicted]) for mode in modes
             }
-            if evidence:
-                predicted = {
-                    mode: self._with_evidence(chunk, mode, found) for mode, found in predicted.items()
-                }
             for place in range(len(chunk)):
-                yield {mode: predicted[mode][place] for mode in modes}
+                yield {mode: explained[mode][place] for mode in modes}
 
-    def _with_evidence(self, rows: Rows, mode: Mode, predictions: Sequence[Prediction]) -> list[Prediction]:
+    def _explained(self, rows: Rows, mode: Mode, predictions: Sequence[Prediction]) -> list[Prediction]:
         """Return the predictions of one mode with the evidence for their labels; a failed row has none."""
         started = time.monotonic()
         places = [place for place, prediction in enumerate(predictions) if prediction.status != "failed"]
-        texts = [self.prompts.trim(rows[place][1] or "", self.card.max_text_tokens) for place in places]
+        texts = [self.prompts.trim(rows[place][1] or "", self._text_limit) for place in places]
         labels = [predictions[place].label for place in places]
 
         def log_p(numbers: Sequence[int], shortened: Sequence[str]) -> list[float]:
@@ -147,7 +171,10 @@ class TrainedClassifier:
                 for number, answer in zip(numbers, answers, strict=True)
             ]
 
-        found = dict(zip(places, find_evidence(texts, log_p), strict=True)) if places else {}
+        found: dict[int, tuple[Evidence, ...]] = {}
+        if places:
+            with as_found():
+                found = dict(zip(places, find_evidence(texts, log_p), strict=True))
         seconds = (time.monotonic() - started) / max(1, len(places))
         return [
             replace(prediction, evidence=found[place], seconds=prediction.seconds + seconds)
@@ -156,20 +183,35 @@ class TrainedClassifier:
             for place, prediction in enumerate(predictions)
         ]
 
-    def _read(self, rows: Rows, modes: Sequence[Mode]) -> tuple[dict[Mode, list[Answer]], list[bool]]:
-        """Return an answer for every mode and row, and which texts were trimmed."""
-        refused = [_refusal(text) for _, text in rows]
-        places = [place for place, answer in enumerate(refused) if answer is None]
-        given = [rows[place][1] or "" for place in places]
-        texts = [self.prompts.trim(text, self._text_limit) for text in given]
-        with as_found():
-            found = self._reader.read(texts, modes)
-        answers: dict[Mode, list[Answer]] = {}
-        for mode in modes:
-            read = iter(found[mode])
-            answers[mode] = [answer or next(read) for answer in refused]
-        trimmed = {place for place, text, other in zip(places, texts, given, strict=True) if text != other}
-        return answers, [place in trimmed for place in range(len(rows))]
+    def _answers(self, rows: Rows, modes: Sequence[Mode]) -> Iterator[tuple[str, dict[Mode, Answer], bool]]:
+        """Yield (id, its answer in every mode, whether its text was trimmed) of every row, in order."""
+        size = self._rows_at_once(len(rows), modes)
+        for start in range(0, len(rows), size):
+            chunk = rows[start : start + size]
+            refused = [_refusal(text) for _, text in chunk]
+            given = [text or "" for (_, text), answer in zip(chunk, refused, strict=True) if answer is None]
+            texts = [self.prompts.trim(text, self._text_limit) for text in given]
+            trimmed = iter(text != other for text, other in zip(texts, given, strict=True))
+            read = self._reader.read_each(texts, modes)
+            for (row_id, _), answer in zip(chunk, refused, strict=True):
+                if answer is None:
+                    with as_found():
+                        answers = next(read)
+                    yield row_id, answers, next(trimmed)
+                else:
+                    yield row_id, dict.fromkeys(modes, answer), False
+
+    def _rows_at_once(self, rows: int, modes: Sequence[Mode]) -> int:
+        """Return how many rows are read together. An engine with a queue of its own gets many."""
+        writing = [mode for mode in modes if mode in WRITING]
+        if not rows or not writing or not isinstance(self._engine, PredictionEngine):
+            return self._chunk_rows
+        reasonings = rows * (self.card.vote.reasonings if "vote" in modes else 1)
+        adaptive = self.card.calibration.adaptive
+        if writing == ["adaptive"] and adaptive is not None:
+            reasonings = round(rows * adaptive.share)
+        self._engine.open(reasonings)
+        return self._engine.queued_rows or self._chunk_rows
 
     def _prediction(
         self, row_id: str, mode: Mode, answer: Answer, trimmed: bool, abstain_below: float

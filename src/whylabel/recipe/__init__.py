@@ -6,7 +6,6 @@ A field's doc string is its help; `fields.py` makes a reference of them. `load.p
 
 from whylabel.recipe.augment import (
     AugmentConfig,
-    EngineConfig,
     FilterConfig,
     SamplingConfig,
     SuspectsConfig,
@@ -14,6 +13,7 @@ from whylabel.recipe.augment import (
 )
 from whylabel.recipe.classifier import BaselineConfig, ClassifierConfig, EvaluationConfig
 from whylabel.recipe.data import DataConfig, TaskConfig
+from whylabel.recipe.engine import EngineConfig, PredictionEngineConfig
 from whylabel.recipe.fields import reference
 from whylabel.recipe.load import build_recipe, load_recipe, override_recipe
 from whylabel.recipe.reasoner import ReasonerConfig, endpoint_url
@@ -39,6 +39,7 @@ __all__ = [
     "FilterConfig",
     "LoraSettings",
     "LossConfig",
+    "PredictionEngineConfig",
     "ReasonerConfig",
     "ReasonerTrainingConfig",
     "Recipe",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from whylabel.recipe.section import Answers, Presentation, Section
+from whylabel.recipe.engine import PredictionEngineConfig
+from whylabel.recipe.section import Answers, Execution, Presentation, Section
 from whylabel.types import Control, Mode, Target
 
 
@@ -43,6 +44,11 @@ class ClassifierConfig(Section):
     adaptive_share: Answers[float] = Field(0.3, ge=0, le=1)
     """Mode `adaptive`: the largest share of validation rows that get a reasoning. Within this limit, the threshold
     with the most right labels is chosen."""
+    engine: PredictionEngineConfig = PredictionEngineConfig()
+    """The engine with which the trained model writes reasonings, in calibration and evaluation: its name
+    (`engine: vllm`), or these fields."""
+    engine_options: Execution[dict[str, Any]] = {}
+    """Settings that only this engine has."""
 
     @model_validator(mode="after")
     def _writes_reasonings(self) -> ClassifierConfig:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from whylabel.engines.base import Engine
 from whylabel.errors import ModelError, RecipeError
 from whylabel.host.progress import say
 from whylabel.models.load import LoadedModel, as_deployed, prepare_for_training, save
@@ -183,11 +184,16 @@ def uncalibrated(card: ModelCard, recipe: Recipe, budget: int) -> ModelCard:
 
 
 def calibrate_classifier(
-    loaded: LoadedModel, card: ModelCard, validation: Sequence[Example], recipe: Recipe
+    loaded: LoadedModel,
+    card: ModelCard,
+    validation: Sequence[Example],
+    recipe: Recipe,
+    engine: Engine | None = None,
 ) -> ModelCard:
     """Return the card, calibrated on validation rows: temperatures, adaptive threshold, blend, default mode.
 
     If a text may have several labels, the threshold of each label is chosen instead.
+    `engine` writes the reasonings; default: transformers.
     At most `classifier.calibration_rows` rows are used, drawn with the seed. With n votes per row, only one in n rows
     gets votes, so that mode `vote` costs as much as one reasoning for every row.
     """
@@ -204,7 +210,7 @@ def calibrate_classifier(
     say(f"  calibration: {', '.join(card.modes)} on {size:,} validation rows")
     texts = [(row.id, row.text) for row in rows]
     gold = np.array([card.labels.index(row.label) for row in rows], dtype=np.int64)
-    model = TrainedClassifier(loaded, card)
+    model = TrainedClassifier(loaded, card, engine)
     scores = model.log_scores(texts, [mode for mode in card.modes if mode != "vote"])
     if "vote" in card.modes and size // card.vote.reasonings >= LEAST_ROWS:
         scores |= model.log_scores(texts[: size // card.vote.reasonings], ["vote"])
