@@ -7,7 +7,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from whylabel.cli.prediction_files import Layout
+from whylabel.cli.prediction_files import PREDICTED, Layout
 from whylabel.data.texts import load_texts
 from whylabel.prediction.card import MODES, ModelCard
 from whylabel.prediction.multi_label import MultiLabel
@@ -111,6 +111,14 @@ def test_parquet_has_a_type_for_every_column(layout):
         **{"id": "text", "label": "text", "probabilities": STRUCT},
         **dict.fromkeys(TEXTS, "text"),
     }
+
+
+@pytest.mark.parametrize("name", PREDICTED[1:])
+def test_a_column_of_the_input_is_never_taken_for_one_of_the_prediction(layout, name):
+    found, row = layout({"id": "a", "text": "x", name: "mine"}, card=SEVERAL)
+    assert found.renamed == {name: f"input_{name}"}
+    assert found.record(row, SURE)[f"input_{name}"] == "mine"
+    assert found.csv_record(row, SURE)[f"input_{name}"] == "mine"
 
 
 def test_types_come_from_a_parquet_file_and_from_no_other(layout, tmp_path):

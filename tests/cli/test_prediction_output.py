@@ -151,6 +151,12 @@ def test_a_folder_that_nobody_may_write_to_is_refused(check, tmp_path, monkeypat
     refused(check, "folder.csv", r"^This is a folder, not a file\.")
 
 
+def test_a_name_may_be_as_long_as_the_file_that_is_written_first_allows(check, tmp_path):
+    # 255 bytes at the most, of which `.partial-` and a number take 16.
+    assert check(f"{'x' * 235}.csv") == tmp_path / f"{'x' * 235}.csv"
+    refused(check, f"{'x' * 236}.csv", r"^No file can be written there: File name too long\.")
+
+
 def test_an_empty_file_is_filled_and_a_link_is_followed(check, tmp_path):
     (tmp_path / "empty.csv").touch()
     assert check("empty.csv") == tmp_path / "empty.csv"
