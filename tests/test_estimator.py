@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 from whylabel import ReasoningClassifier
 from whylabel.errors import DataError, LabelError, ModelError, RecipeError, UsageError
 from whylabel.host.runtime import prepare_process
+from whylabel.models.packaged import cache_folder
 from whylabel.recipe import Recipe, override_recipe
 
 TEXTS = [f"It was a {'bright' if number % 2 else 'grey'} day, number {number}" for number in range(24)]
@@ -316,3 +317,6 @@ def test_bad_input_is_a_clear_error(recipe):
         classifier.fit("a", ["x"])
     with pytest.raises(LabelError, match="at least two labels"):
         classifier.fit(TEXTS, ["same"] * 24)
+    with pytest.raises(LabelError, match="at least two labels"):
+        ReasoningClassifier(recipe=recipe).fit(TEXTS, ["same"] * 24)
+    assert not cache_folder().exists()  # no reasoner was trained for it

@@ -25,6 +25,7 @@ from whylabel.models.packaged import cache_folder
 from whylabel.pipeline import Pipeline
 from whylabel.recipe import Recipe, load_recipe, override_recipe
 from whylabel.run_folder import RunFolder
+from whylabel.text.labels import LabelSet
 from whylabel.types import Dataset, Mode, Prediction, Target
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Texts are a list, a column, or a table of one column. Labels may be strings, numbers, booleans or dates, and come
     back as they were given. Random numbers, logging and warnings of the caller are left as they were.
     Works in `Pipeline`, `GridSearchCV`, `cross_val_score(n_jobs=2)` and the like; a fitted one can be pickled.
+    (`VotingClassifier` hands over 0, 1, 2, ... in place of labels, so the models in it read and write these.)
 
     >>> clf = ReasoningClassifier(question="Which emotion does the writer feel?")
     >>> clf.fit(texts, labels).predict(["I could not stop smiling."])  # doctest: +SKIP
@@ -100,6 +102,7 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"There are {len(texts)} texts and {len(labels)} labels.")
         classes, places = _classes(labels)
         names = label_names(classes)
+        LabelSet.from_labels(names)  # raises before anything is trained
         recipe = self._recipe()
         fraction = 0.0 if self.validation_fraction is None else recipe.data.validation_fraction
         dataset = given_dataset(texts, [names[place] for place in places], fraction, recipe.seed)
