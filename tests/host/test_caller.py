@@ -82,6 +82,20 @@ def test_the_next_number_is_the_one_that_it_would_have_been():
         assert [first, draw()] == expected
 
 
+def test_a_caller_may_have_an_accelerator_of_its_own():
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(True)
+    with as_found():
+        assert Accelerator(cpu=True, mixed_precision="no").mixed_precision == "no"
+    mine = Accelerator(cpu=True, mixed_precision="bf16")
+    with as_found():
+        assert Accelerator(cpu=True, mixed_precision="no").mixed_precision == "no"
+    assert mine.mixed_precision == Accelerator(cpu=True).mixed_precision == "bf16"
+    AcceleratorState._reset_state(True)
+
+
 CODE = """
 import ctypes, os, sys
 called = []

@@ -19,7 +19,7 @@ _found = ExitStack()
 
 @contextmanager
 def as_found() -> Iterator[None]:
-    """Leave random numbers, warnings and logging as they were found. Inside, the libraries below are quiet.
+    """Leave random numbers, warnings, logging and accelerators as they were. Inside, the libraries below are quiet.
 
     Of blocks within blocks, and of blocks in several threads, the first one to begin remembers, and the last one to
     end puts back.
@@ -61,5 +61,19 @@ def _remembered() -> ExitStack:
         )
         if logging.is_progress_bar_enabled():
             stack.callback(logging.enable_progress_bar)
+        _set_aside_accelerators(stack)
         be_quiet()
         return stack.pop_all()
+
+
+def _set_aside_accelerators(stack: ExitStack) -> None:
+    """Let a caller's `Accelerator` and ours have settings of their own: by itself a process has one for all."""
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    if PartialState._shared_state.get("num_processes", 1) > 1:
+        return  # the processes stay connected
+    for kind in (PartialState, AcceleratorState, GradientState):
+        shared = kind._shared_state
+        stack.callback(shared.update, dict(shared))
+        stack.callback(shared.clear)
+        shared.clear()
