@@ -66,7 +66,9 @@ WHOLE = {
     "a null in quotes": chat(finish="null"),
     "tags in the content": chat(f"<think>Maybe joy?</think>\n\n{TEXT}"),
     "a closing tag alone": completion(f"Maybe joy?\n</think>\n\n{TEXT}"),
+    "a stop string and no finish word": completion(finish=None, stop_reason="###"),
     "no usage": chat(usage=None),
+    "usage that is no number": {**chat(), "usage": {"prompt_tokens": float("nan"), "completion_tokens": "5"}},
     "broken usage": chat(usage=["?"]),
     "a chat that is answered as a completion": completion(),
     "error: null": {**chat(), "error": None},
@@ -95,6 +97,12 @@ def test_a_whole_answer(body):
 )
 def test_the_token_limit_in_other_words(word):
     assert read(chat(finish=word)).finish == "length"
+
+
+@pytest.mark.parametrize("field", ["finishReason", "stop_reason", "native_finish_reason"])
+def test_the_finish_word_in_another_field(field):
+    assert read(chat(finish=None, **{field: "MAX_TOKENS"})).finish == "length"
+    assert read(chat(finish="stop", **{field: "MAX_TOKENS"})).finish == "stop"
 
 
 @pytest.mark.parametrize("body", [chat(finish=None), {"choices": [{"text": TEXT}], "usage": USAGE}])

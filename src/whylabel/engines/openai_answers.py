@@ -35,6 +35,7 @@ _ENDS = {
     "broken off": "(network_|server_)?error|timeout|abort(ed)?|cancell?ed|failed|engine_overloaded"
     "|insufficient_system_resource",
 }
+_END_FIELDS = ("finish_reason", "finishReason", "stop_reason", "done_reason", "native_finish_reason")
 _NO_WORD = ("", "none", "null", "unspecified")
 _THINKING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _THINKING_PARTS = ("thinking", "reasoning", "redacted_thinking", "thought")
@@ -91,11 +92,7 @@ def _answer(body: Any, token_limit: int | None) -> Answer:
     choice = choices[0]
     said = choice.get("message") or {"content": choice["text"]}
     prompt_tokens, tokens, hidden_tokens = _usage(body.get("usage"))
-    word = _word(choice.get("finish_reason"))
-    if word in _NO_WORD:
-        end = "length" if token_limit is not None and tokens >= token_limit else "stop"
-    else:
-        end = next((end for end, words in _ENDS.items() if re.fullmatch(words, word)), "unknown")
+    word, end = _end(choice, is_full=token_limit is not None and tokens >= token_limit)
     if end == "broken off":
         raise EndpointError(f"the endpoint broke off (finish_reason {word})", HTTPStatus.SERVICE_UNAVAILABLE)
     parts = list(_parts(said.get("content")))
@@ -118,6 +115,20 @@ def _answer(body: Any, token_limit: int | None) -> Answer:
         tokens=tokens,
         stop_id=stop if type(stop) is int else None,
     )
+
+
+def _end(choice: Mapping[str, Any], *, is_full: bool) -> tuple[str, str]:
+    """Return the finish word of a choice, and the key of `_ENDS` that it belongs to, or `unknown`."""
+    word, *others = (_word(choice.get(name)) for name in _END_FIELDS)
+    if word not in _NO_WORD:
+        return word, _meaning(word)
+    # These may hold other things than finish words.
+    word = next((other for other in others if _meaning(other) != "unknown"), "")
+    return word, _meaning(word) if word else "length" if is_full else "stop"
+
+
+def _meaning(word: str) -> str:
+    return next((end for end, words in _ENDS.items() if re.fullmatch(words, word)), "unknown")
 
 
 def _word(reason: Any) -> str:
@@ -180,5 +191,6 @@ def _usage(usage: Any) -> tuple[int, int, int]:
         usage.get("completion_tokens") or usage.get("output_tokens"),
         hidden,
     )
-    prompt, completion, hidden = (int(count) if isinstance(count, (int, float)) else 0 for count in counts)
-    return prompt, completion, hidden
+    # JSON may hold NaN, which is in no range.
+    known = [int(count) if isinstance(count, (int, float)) and 0 < count < 2**53 else 0 for count in counts]
+    return known[0], known[1], known[2]
