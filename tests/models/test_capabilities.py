@@ -220,7 +220,7 @@ def test_a_model_that_cannot_read_a_row_is_refused_by_name(tokenizer, monkeypatc
         raise RuntimeError("no kernel\nmore")
 
     monkeypatch.setattr(model, "forward", broken)
-    with pytest.raises(ModelError, match=r"cannot read 40 tokens: no kernel\n"):
+    with pytest.raises(ModelError, match=r"cannot read 24 tokens: no kernel\n"):
         LoadedModel(model, tokenizer, "m").capabilities(40)
 
 

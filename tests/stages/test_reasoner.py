@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from families import build
 
 from whylabel.data import load_reasoning
 from whylabel.errors import ModelError
-from whylabel.models.load import load, prepare_for_training
+from whylabel.models.load import LoadedModel, load, prepare_for_training
 from whylabel.recipe import ReasonerConfig, ReasonerTrainingConfig
 from whylabel.stages import reasoner
 from whylabel.text.prompts import Prompts
@@ -78,3 +81,15 @@ def test_answer_recovery_rises_when_the_reasoning_gives_the_answer_away(tiny_mod
     for (row, _, _), text in zip(written, seen[::2], strict=True):
         reasoning = text.split("Reasoning:")[1].split("\nAnswer:")[0]
         assert row.answer.casefold() not in reasoning.casefold().split()
+
+
+def test_held_out_rows_that_do_not_fit_into_the_positions_are_left_out_and_said(tokenizer, rows, capsys):
+    loaded = LoadedModel(build("GPT-2", len(tokenizer), n_positions=512), tokenizer, "m")
+    prompts = Prompts(tokenizer)
+    _, held_out = rows
+    long = replace(held_out[0], question="and so on " * 300)
+    expected, _ = reasoner.gate(loaded, prompts, held_out[1:], max_new_tokens=4)
+    found, written = reasoner.gate(loaded, prompts, [long, *held_out[1:]], max_new_tokens=4)
+    assert found["held_out_loss"] == pytest.approx(expected["held_out_loss"])
+    assert "1 of 6 held-out rows have more tokens than the model's 512 positions" in capsys.readouterr().err
+    assert reasoner.answer_recovery(loaded, prompts, written, seed=1)["n"] == 5

@@ -42,7 +42,7 @@ _INSTEAD = {
     "left_padding": "rows are written one at a time",
     "right_padding": "rows are trained one at a time",
 }
-_LENGTH, _BEYOND, _SMALLEST_LIMIT = 40, 16, 16
+_LENGTH, _BEYOND, _SMALLEST_LIMIT = 24, 16, 16
 """Tokens of the first row: of the probe below all limits, and beyond a limit; smaller limits are not looked for."""
 _PASSES = 14
 """The probe of one length takes about as long as so many passes over its first row."""

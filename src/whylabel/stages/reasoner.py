@@ -127,20 +127,26 @@ def answer_recovery(
 
     The answer's words and their relatives are masked in the reasoning, and rivals are answers of other rows. So this
     measures whether the reasoning leads to its answer, not whether it names it. Candidates are ranked by mean
-    log-probability per token because answers differ in length. Chance is 0.25.
+    log-probability per token because answers differ in length. Chance is 0.25. Rows that do not fit into the model's
+    positions are not counted in `n`.
     """
     rng = random.Random(seed)
     answers = sorted({row.answer for row, _, _ in written})
     hits = {"with_reasoning": 0, "without_reasoning": 0}
+    counted, positions = 0, positions_of(base.model)
     with progress("gate: answer recovery", total=len(written)) as bar:
         for row, reasoning, _ in written:
             others = [answer for answer in answers if answer.casefold() != row.answer.casefold()]
             candidates = [row.answer, *rng.sample(others, min(_RIVALS, len(others)))]
             ids = [prompts.answer_ids(candidate) for candidate in candidates]
-            scorer = LabelScorer(base, ids)
             texts = {"with_reasoning": mask_words(reasoning, [row.answer]), "without_reasoning": ""}
-            for name, text in texts.items():
-                scores = scorer.log_scores([prompts.recovery(row.question, text)])[0]
-                hits[name] += int(np.argmax(scores / [len(tokens) for tokens in ids]) == 0)
+            asked = {name: prompts.recovery(row.question, text) for name, text in texts.items()}
             bar.advance()
-    return {"n": len(written), **{name: count / max(1, len(written)) for name, count in hits.items()}}
+            if positions is not None and len(asked["with_reasoning"]) + max(map(len, ids)) > positions:
+                continue
+            counted += 1
+            scorer = LabelScorer(base, ids)
+            for name, prompt in asked.items():
+                scores = scorer.log_scores([prompt])[0]
+                hits[name] += int(np.argmax(scores / [len(tokens) for tokens in ids]) == 0)
+    return {"n": counted, **{name: count / max(1, counted) for name, count in hits.items()}}
