@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from whylabel.engines.base import UNUSABLE_PROMPT, Completion, Sampling
 from whylabel.engines.decoding import generation_config, own_settings_ignored
@@ -15,6 +15,9 @@ from whylabel.models.capabilities import ANY_LENGTH
 from whylabel.models.load import LoadedModel
 from whylabel.text.prompts import Prompt
 
+if TYPE_CHECKING:
+    import torch
+
 _Ids = Sequence[int]
 
 # For a shorter prefix, copying its keys and values costs more than it saves.
@@ -23,6 +26,22 @@ _POLL_SECONDS = 0.5
 # (tokens, rows) of a static batch. On a GPU a step of 64 rows takes as long as one of 500 (benchmarks/gpu.py).
 _CPU_BATCH = (8192, 64)
 _GPU_BATCH = (131_072, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenBatch:
+    """A static batch as it was written: one entry a row, and what its tokens have left in the model's cache.
+
+    `generated` holds every row's new tokens, the stop token and the padding behind it included. `mask` (rows, width)
+    says where a row's prompt has tokens in the first columns of the `cache`; the generated tokens follow, the last
+    column of them is not in the cache.
+    """
+
+    completions: Sequence[Completion]
+    prompts: Sequence[_Ids]
+    generated: Sequence[Sequence[int]]
+    mask: torch.Tensor
+    cache: Any
 
 
 class TransformersEngine:
@@ -52,9 +71,19 @@ class TransformersEngine:
         self._max_rows = max_rows or default_rows
         self._paging = dict(paging or {})
         self._continuous = continuous
+        # Mask, keys and values of the last static batch, until its completions are made.
+        self._state: tuple[torch.Tensor, Any] | None = None
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
-        """Yield completions when their request or their batch finishes."""
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        inspect: Callable[[WrittenBatch], None] | None = None,
+    ) -> Iterator[Completion]:
+        """Yield completions when their request or their batch finishes.
+
+        `inspect` is shown every static batch before its completions are yielded, with the keys and values.
+        """
         ids = [prompt.ids for prompt in prompts]
         left = set(range(len(ids)))
         for index in [index for index, row in enumerate(ids) if not self._is_usable(row)]:
@@ -79,7 +108,7 @@ class TransformersEngine:
                 left.discard(completion.index)
                 yield completion
         # Static batches compute the rows that continuous batching has not done: it does not support every model.
-        yield from self._generate_rows(sorted(left), ids, sampling, can.left_padding)
+        yield from self._generate_rows(sorted(left), ids, sampling, can.left_padding, inspect)
 
     def close(self) -> None:
         """Do nothing: the model belongs to the caller."""
@@ -132,7 +161,12 @@ class TransformersEngine:
             yield batch
 
     def _generate_rows(
-        self, rows: Sequence[int], ids: Sequence[_Ids], sampling: Sampling, together: int
+        self,
+        rows: Sequence[int],
+        ids: Sequence[_Ids],
+        sampling: Sampling,
+        together: int,
+        inspect: Callable[[WrittenBatch], None] | None,
     ) -> Iterator[Completion]:
         started = time.monotonic()
         simplest = [(self._loaded.tokenizer.eos_token_id or 0,)]
@@ -148,8 +182,15 @@ class TransformersEngine:
                 if failure is not None:
                     yield _failed(part[0], len(ids[part[0]]), failure)
                     continue
-                for index, row in zip(part, generated, strict=True):
-                    yield self._completion(index, row, len(ids[index]), sampling, seconds)
+                completions = [
+                    self._completion(index, row, len(ids[index]), sampling, seconds)
+                    for index, row in zip(part, generated, strict=True)
+                ]
+                state, self._state = self._state, None
+                if inspect is not None and state is not None:
+                    inspect(WrittenBatch(completions, [ids[index] for index in part], generated, *state))
+                del state
+                yield from completions
 
     def _call_in_memory(self, batch: list[int], ids: Sequence[_Ids], sampling: Sampling) -> list[list[int]]:
         """Call the model. If memory runs out, later batches are half as large."""
@@ -174,6 +215,7 @@ class TransformersEngine:
                 "  what all prompts begin with is computed for every row: this model cannot share it"
             )
         config = generation_config(sampling, self._loaded.tokenizer.pad_token_id)
+        config.return_dict_in_generate = True
         # Every row: the prefix, then padding, then the rest of the prompt.
         inputs = torch.full((len(batch), longest), int(config.pad_token_id))
         mask = torch.zeros_like(inputs)
@@ -191,7 +233,8 @@ class TransformersEngine:
                 generation_config=config,
                 **self._cache(ids[batch[0]][:shared], len(batch)),
             )
-        return [row.tolist() for row in output[:, longest:]]
+        self._state = mask, output.past_key_values
+        return [row.tolist() for row in output.sequences[:, longest:]]
 
     def _cache(self, prefix: _Ids, rows: int) -> dict[str, Any]:
         """Return the keys and values of the shared prefix, computed once and repeated for every row."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from whylabel.engines import make_engine, pick_engine, spread
 from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.engines.check import named_after
+from whylabel.engines.transformers import TransformersEngine, WrittenBatch
 from whylabel.host.progress import say
 from whylabel.models.load import LoadedModel, ModelSource
 from whylabel.recipe import PredictionEngineConfig
@@ -63,13 +64,21 @@ class PredictionEngine:
             self._engine = make_engine(name, self._source, self._options)
             self.name = name
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Completion]:
-        """Yield completions as they finish."""
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        inspect: Callable[[WrittenBatch], None] | None = None,
+    ) -> Iterator[Completion]:
+        """Yield completions as they finish; `inspect` is that of the engine transformers, others have none."""
         if self._engine is None:
             self.open(len(prompts))
         assert self._engine is not None
         with named_after(self._setting):
-            yield from self._engine.generate(prompts, sampling)
+            if isinstance(self._engine, TransformersEngine):
+                yield from self._engine.generate(prompts, sampling, inspect)
+            else:
+                yield from self._engine.generate(prompts, sampling)
 
     def close(self) -> None:
         """Free the engine; it is made again when it is wanted again."""

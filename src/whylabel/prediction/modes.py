@@ -18,8 +18,12 @@ from numpy.typing import NDArray
 
 from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.engines.isolation import Isolation
+from whylabel.engines.transformers import TransformersEngine, WrittenBatch
+from whylabel.host.runtime import is_out_of_memory
 from whylabel.models.load import LoadedModel
 from whylabel.prediction.card import ModelCard
+from whylabel.prediction.continued import ContinuedScorer
+from whylabel.prediction.engine import PredictionEngine
 from whylabel.prediction.scoring import DecisionScorer, LabelScorer, probabilities
 from whylabel.text.prompts import Prompt, Prompts
 from whylabel.types import Form, Mode, Status
@@ -53,6 +57,11 @@ class Reader:
         self._card, self._prompts, self._engine = card, prompts, engine
         self._scored_rows = _GPU_SCORED_ROWS if loaded.device.type == "cuda" else _CPU_SCORED_ROWS
         self._scorer, self._prompt = _scoring(loaded, card, prompts)
+        self._continued = (
+            ContinuedScorer(loaded, self._scorer)
+            if isinstance(self._scorer, LabelScorer) and prompts.marker_id is not None
+            else None
+        )
         self._isolation: Isolation[Sequence[int], NDArray[np.float64]] = Isolation(
             lambda part: list(self._scorer.log_scores(part)),
             lambda: self._scorer.log_scores([[self._prompts.eos_id]]),
@@ -165,8 +174,10 @@ class Reader:
         done: dict[int, Answer] = {}
         written: list[Completion] = []
         place = 0
-        for completion in self._write(texts, temperature, seed):
-            if completion.finish == "error":
+        for completion in self._write(texts, temperature, seed, done):
+            if completion.index in done:
+                pass
+            elif completion.finish == "error":
                 done[completion.index] = Answer(None, error=completion.error)
             else:
                 written.append(completion)
@@ -196,13 +207,39 @@ class Reader:
             tokens=written.tokens,
         )
 
-    def _write(self, texts: Sequence[str], temperature: float, seed: int) -> Iterator[Completion]:
+    def _write(
+        self, texts: Sequence[str], temperature: float, seed: int, done: dict[int, Answer]
+    ) -> Iterator[Completion]:
+        """Yield the reasonings; answers that are known as soon as one is written are put into `done`."""
         if not texts:
             return iter(())
         stops = tuple(sorted(self._prompts.stop_ids))
         sampling = Sampling(self._card.max_reasoning_tokens, stops, temperature, seed=seed)
         prompts = [Prompt(self._prompts.classifier(text, "reasoning_label")) for text in texts]
-        return self._engine.generate(prompts, sampling)
+        if self._continued is None or not isinstance(self._engine, TransformersEngine | PredictionEngine):
+            return self._engine.generate(prompts, sampling)
+        return self._engine.generate(
+            prompts, sampling, inspect=lambda batch: done.update(self._scored_at_once(texts, batch))
+        )
+
+    def _scored_at_once(self, texts: Sequence[str], batch: WrittenBatch) -> dict[int, Answer]:
+        """Return answers after the reasonings of a batch whose keys and values are still there."""
+        assert self._continued is not None
+        started = time.monotonic()
+        completions = batch.completions
+        contexts = [self._prompts.after_reasoning(texts[item.index], item.text) for item in completions]
+        try:
+            scores = self._continued.log_scores(batch, contexts)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return {}
+        seconds = (time.monotonic() - started) / len(completions)
+        return {
+            item.index: self._reasoned_answer(item, Answer(scores[item.index], seconds=seconds))
+            for item in completions
+            if item.index in scores
+        }
 
     def _score(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
         started = time.monotonic()

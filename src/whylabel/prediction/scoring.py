@@ -39,6 +39,7 @@ class _Trie:
 
     @classmethod
     def of(cls, continuations: Sequence[Sequence[int]]) -> _Trie:
+        """Return the trie of these continuations."""
         nodes: dict[tuple[int, ...], int] = {(): 0}
         for continuation in sorted(continuations, key=len):
             for end in range(1, len(continuation)):
@@ -53,6 +54,11 @@ class _Trie:
                 for ids in continuations
             ),
         )
+
+    @property
+    def size(self) -> int:
+        """Number of nodes, the end of the prompt included."""
+        return len(self.tokens) + 1
 
     @property
     def visible(self) -> NDArray[np.bool_]:
@@ -86,6 +92,15 @@ class LabelScorer:
         for batch in self._batches(prompts):
             scores[batch] = self._score([prompts[index] for index in batch])
         return scores
+
+    def whole_trie(self, rows: int, longest: int) -> _Trie | None:
+        """Return the trie of all labels if the model computes it for so many rows in one pass, else None.
+
+        `longest` is the number of tokens in the longest prompt.
+        """
+        logits = rows * self._tries[0][1].size * int(self._loaded.model.config.vocab_size)
+        fits = len(self._tries) == 1 and self._loaded.window is None and logits <= _LOGITS_PER_BATCH
+        return _Trie.of(self._continuations) if fits and self._tree_is_right(longest) else None
 
     def _score(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         if not self._tree_is_right(max(map(len, prompts))):
@@ -207,10 +222,17 @@ def _score_tree(loaded: LoadedModel, prompts: Sequence[Sequence[int]], trie: _Tr
             use_cache=False,
             logits_to_keep=keep,
         ).logits[:, -keep:]
-        nodes = torch.tensor([node for edges in trie.edges for node, _ in edges], device=logits.device)
-        tokens = torch.tensor([token for edges in trie.edges for _, token in edges], device=logits.device)
-        normaliser = torch.logsumexp(logits.float(), dim=-1)
-        picked = (logits[:, nodes, tokens].float() - normaliser[:, nodes]).double().cpu().numpy()
+        return summed_over_edges(logits, trie)
+
+
+def summed_over_edges(logits: torch.Tensor, trie: _Trie) -> NDArray[np.float64]:
+    """Return the log-probability of each continuation, shape (rows, continuations), from its nodes' logits."""
+    import torch
+
+    nodes = torch.tensor([node for edges in trie.edges for node, _ in edges], device=logits.device)
+    tokens = torch.tensor([token for edges in trie.edges for _, token in edges], device=logits.device)
+    normaliser = torch.logsumexp(logits.float(), dim=-1)
+    picked = (logits[:, nodes, tokens].float() - normaliser[:, nodes]).double().cpu().numpy()
     starts = np.cumsum([0, *(len(edges) for edges in trie.edges[:-1])])
     return np.asarray(np.add.reduceat(picked, starts, axis=1))
 

@@ -1,0 +1,94 @@
+"""Labels scored from the cache that the writing of a reasoning has left."""
+
+import numpy as np
+import pytest
+
+from trained_models import RECIPE, labelled, train_tiny
+from whylabel.engines.base import Sampling
+from whylabel.engines.transformers import TransformersEngine
+from whylabel.prediction.continued import ContinuedScorer
+from whylabel.prediction.scoring import LabelScorer
+from whylabel.prediction.trained import TrainedClassifier
+from whylabel.recipe import override_recipe
+from whylabel.text.prompts import Prompt
+
+ROWS = [(row.id, row.text + " and so on" * int(row.id)) for row in labelled(False, 0, 9)]
+
+
+@pytest.fixture(scope="module", params=["compact", "chat"])
+def model(request, tiny_model_folder, tmp_path_factory):
+    recipe = override_recipe(RECIPE, prompt_style=request.param)
+    return train_tiny(tiny_model_folder, tmp_path_factory.mktemp(request.param), "dual", recipe=recipe)
+
+
+def batches(model, limit=40, texts=ROWS, **options):
+    """Return what is shown of every batch, with the completions."""
+    shown = []
+    stops = tuple(sorted(model.prompts.stop_ids))
+    prompts = [Prompt(model.prompts.classifier(text, "reasoning_label")) for _, text in texts]
+    engine = TransformersEngine(model.loaded, **options)
+    list(engine.generate(prompts, Sampling(limit, stops), inspect=shown.append))
+    return shown
+
+
+def scorers(model):
+    scorer = LabelScorer(model.loaded, [model.prompts.label_ids(name) for name in model.labels.names])
+    return ContinuedScorer(model.loaded, scorer), scorer
+
+
+def contexts(model, batch):
+    return [model.prompts.after_reasoning(ROWS[item.index][1], item.text) for item in batch.completions]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 40])
+def test_the_scores_are_those_of_an_ordinary_pass(model, limit):
+    """For rows that end by themselves and for rows that are cut, of different lengths."""
+    continued, scorer = scorers(model)
+    seen = 0
+    for batch in batches(model, limit, max_rows=4):
+        asked = contexts(model, batch)
+        found = continued.log_scores(batch, asked)
+        expected = scorer.log_scores(asked)
+        for place, item in enumerate(batch.completions):
+            if item.index in found:
+                seen += 1
+                np.testing.assert_allclose(found[item.index], expected[place], atol=1e-4)
+    assert seen >= len(ROWS) // 2, "hardly any reasoning is encoded as it was written"
+
+
+def test_a_reasoning_of_other_tokens_is_left_to_an_ordinary_pass(model):
+    (batch,) = batches(model)
+    asked = contexts(model, batch)
+    last = batch.completions[-1].index
+    asked[-1] = [*asked[-1][:-3], 5, *asked[-1][-3:]]
+    found = scorers(model)[0].log_scores(batch, asked)
+    assert last not in found and found
+
+
+def test_a_cache_that_gives_other_scores_is_never_used(model):
+    continued, _ = scorers(model)
+    for batch in batches(model, max_rows=4):
+        for layer in batch.cache.layers:
+            layer.values = layer.values * -3
+        assert continued.log_scores(batch, contexts(model, batch)) == {}
+    (right,) = batches(model, texts=ROWS[:4])
+    assert continued.log_scores(right, contexts(model, right)) == {}
+
+
+def test_prediction_scores_every_reasoning_once(model, monkeypatch):
+    passes = []
+    real = LabelScorer.log_scores
+    monkeypatch.setattr(
+        LabelScorer, "log_scores", lambda self, prompts: passes.append(len(prompts)) or real(self, prompts)
+    )
+    fresh = TrainedClassifier(model.loaded, model.card)
+    found = list(fresh.predict(ROWS, "reasoned"))
+    # One row to see that the cache gives the same, and those that are encoded otherwise.
+    assert sum(passes) <= 1 + len(ROWS) // 2
+    without = TrainedClassifier(model.loaded, model.card)
+    without._reader._continued = None
+    for row, other in zip(found, without.predict(ROWS, "reasoned"), strict=True):
+        assert (row.id, row.label, row.reasoning, row.status) == (
+            other.id, other.label, other.reasoning, other.status,
+        )  # fmt: skip
+        np.testing.assert_allclose(row.probabilities, other.probabilities, atol=1e-5)
