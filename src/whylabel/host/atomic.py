@@ -121,7 +121,7 @@ def as_written(path: Path, *, fix: str = _AGAIN) -> Iterator[None]:
         yield
     except KeyError as error:
         raise _foreign(path, f"it has no {error}", fix) from error
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
         raise _foreign(path, str(error), fix) from error
 
 

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import PredictionRow, read_predictions
-from whylabel.host.atomic import check_kinds, read_json
+from whylabel.host.atomic import read_json
 from whylabel.reasonings.files import iterate_dropped, iterate_kept
+from whylabel.report import shapes
 from whylabel.report.examples import sample_dropped, sample_reasonings
+from whylabel.report.shapes import check_shape
 from whylabel.run_folder import STAGES, RunFolder
 from whylabel.types import Dropped, ReasonedExample
 
@@ -51,20 +54,18 @@ def read_run(run: RunFolder) -> RunContents:
             fix="check the path, or make one with: whylabel run RECIPE",
         )
     recipe_text = run.recipe.read_text(encoding="utf-8", errors="replace") if run.recipe.exists() else ""
+    manifest = run.read_manifest()
+    check_shape(run.manifest, manifest, shapes.Manifest)
     return RunContents(
         name=run.path.resolve().name,
         recipe=_recipe(recipe_text, run.recipe),
         recipe_text=recipe_text,
-        manifest=run.read_manifest(),
-        reasoner=_json(run.reasoner_metrics, examples=list, length_quantiles=dict),
-        augment=_json(run.augment_metrics, dropped_by_reason=dict, uneven=list),
-        baseline=_json(run.baseline_metrics),
-        classifier=_json(run.classifier_metrics),
-        evaluation=_json(
-            run.evaluation_metrics,
-            **dict.fromkeys(("baseline", "classifier", "floors", "modes", "paired"), dict),
-            labels=list,
-        ),
+        manifest=manifest,
+        reasoner=_json(run.reasoner_metrics, shapes.Reasoner),
+        augment=_json(run.augment_metrics, shapes.Augmentation),
+        baseline=_json(run.baseline_metrics, shapes.Training),
+        classifier=_json(run.classifier_metrics, shapes.Training),
+        evaluation=_json(run.evaluation_metrics, shapes.Evaluation),
         kept=sample_reasonings(iterate_kept(run.kept) if run.kept.exists() else ()),
         dropped=sample_dropped(iterate_dropped(run.dropped) if run.dropped.exists() else ()),
         predictions=read_predictions(run.predictions) if run.predictions.exists() else (),
@@ -76,13 +77,15 @@ def _recipe(text: str, path: Path) -> dict[str, Any]:
         values = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise _damaged(path, error) from None
-    return values if isinstance(values, dict) else {}
+    values = values if isinstance(values, dict) else {}
+    check_shape(path, values, shapes.Recipe)
+    return values
 
 
-def _json(path: Path, **kinds: type) -> dict[str, Any]:
-    """Return what a JSON file holds; values that are there are of these kinds by their keys."""
+def _json(path: Path, shape: type[BaseModel]) -> dict[str, Any]:
+    """Return what a JSON file holds, an empty mapping if there is no file."""
     values: dict[str, Any] = read_json(path, dict) if path.exists() else {}
-    check_kinds(path, values, kinds)
+    check_shape(path, values, shape)
     return values
 
 

@@ -1,0 +1,202 @@
+"""The shapes of a run's JSON files: what the report reads of them, and what it may rely on.
+
+Every value may be missing or null, and values that the report does not read are not checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from whylabel.host.atomic import as_written
+
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Difference = Annotated[float, Field(ge=-1, le=1)]
+_Bound = TypeVar("_Bound")
+Interval = Annotated[list[_Bound], Field(min_length=2, max_length=2)]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class LabelScores(_Shape):
+    """How well one label is predicted."""
+
+    f1: Share | None = None
+    precision: Share | None = None
+    recall: Share | None = None
+    support: Count | None = None
+    predicted: Count | None = None
+
+
+class Cost(_Shape):
+    """What a prediction takes."""
+
+    seconds_per_row: Amount | None = None
+    tokens_per_row: Amount | None = None
+
+
+class Coverage(_Shape):
+    """Accuracy where the model abstains below a threshold."""
+
+    threshold: Share | None = None
+    coverage: Share | None = None
+    accuracy: Share | None = None
+
+
+class ModelScores(_Shape):
+    """The scores of one model in one mode."""
+
+    mode: str | None = None
+    n: Count | None = None
+    accuracy: Share | None = None
+    accuracy_ci95: Interval[Share] | None = None
+    micro_f1: Share | None = None
+    micro_f1_ci95: Interval[Share] | None = None
+    macro_f1: Share | None = None
+    macro_f1_ci95: Interval[Share] | None = None
+    subset_accuracy: Share | None = None
+    hamming_loss: Share | None = None
+    labels_per_text: Amount | None = None
+    gold_labels_per_text: Amount | None = None
+    negative_log_likelihood: Amount | None = None
+    expected_calibration_error: Share | None = None
+    per_class: dict[str, LabelScores | None] | None = None
+    confusion_matrix: list[list[Count]] | None = None
+    cost: Cost | None = None
+    rates: dict[str, Share | None] | None = None
+    coverage: list[Coverage] | None = None
+
+
+class Discordant(_Shape):
+    """On how many rows only one of the models is right."""
+
+    classifier_only_right: Count | None = None
+    baseline_only_right: Count | None = None
+
+
+class Paired(_Shape):
+    """The comparison of classifier and baseline."""
+
+    n: Count | None = None
+    difference: Difference | None = None
+    ci95: Interval[Difference] | None = None
+    micro_f1_difference: Difference | None = None
+    micro_f1_difference_ci95: Interval[Difference] | None = None
+    macro_f1_difference: Difference | None = None
+    macro_f1_difference_ci95: Interval[Difference] | None = None
+    mcnemar_p: Share | None = None
+    discordant: Discordant | None = None
+
+
+class Evaluation(_Shape):
+    """`evaluation/metrics.json`."""
+
+    labels: list[str] | None = None
+    baseline: ModelScores | None = None
+    classifier: ModelScores | None = None
+    floors: dict[str, ModelScores | None] | None = None
+    modes: dict[str, ModelScores] | None = None
+    paired: Paired | None = None
+
+    @model_validator(mode="after")
+    def _square(self) -> Evaluation:
+        size = len(self.labels or ())
+        for model in (self.baseline, self.classifier):
+            matrix = (model and model.confusion_matrix) or []
+            if size and matrix and [len(row) for row in matrix] != [size] * size:
+                raise ValueError(f"a confusion_matrix has not {size} rows and columns, one for each label")
+        return self
+
+
+class Recovery(_Shape):
+    """How often the answer is found from a reasoning."""
+
+    n: Count | None = None
+    with_reasoning: Share | None = None
+    without_reasoning: Share | None = None
+
+
+class Reasoner(_Shape):
+    """`reasoner/metrics.json`."""
+
+    held_out_loss: Amount | None = None
+    perplexity: Amount | None = None
+    stopped_share: Share | None = None
+    length_quantiles: dict[str, Amount | None] | None = None
+    answer_recovery: Recovery | None = None
+    examples: list[dict[str, Any]] | None = None
+
+
+class Augmentation(_Shape):
+    """`augment/metrics.json`."""
+
+    rows: Count | None = None
+    kept: Count | None = None
+    dropped: Count | None = None
+    failed: Count | None = None
+    reused: Count | None = None
+    tokens: Count | None = None
+    seconds: Amount | None = None
+    dropped_by_reason: dict[str, Count] | None = None
+    uneven: list[str] | None = None
+
+
+class Training(_Shape):
+    """`baseline/metrics.json` and `classifier/metrics.json`."""
+
+    rows: Count | None = None
+    steps: Count | None = None
+    tokens: Count | None = None
+    supervised_tokens: Count | None = None
+    train_loss: Amount | None = None
+    seconds: Amount | None = None
+
+
+class DataDescription(_Shape):
+    """The entry `data` of `run.json`."""
+
+    rows: dict[str, Any] | None = None
+
+
+class Stage(_Shape):
+    """An entry of `stages` in `run.json`."""
+
+    status: str | None = None
+    seconds: Amount | None = None
+    fingerprint: str | None = None
+
+
+class Manifest(_Shape):
+    """`run.json`."""
+
+    data: DataDescription | None = None
+    versions: dict[str, Any] | None = None
+    stages: dict[str, Stage] | None = None
+
+
+class Recipe(_Shape):
+    """The sections of `recipe.yaml` that the report reads."""
+
+    task: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    classifier: dict[str, Any] | None = None
+    baseline: dict[str, Any] | None = None
+    evaluation: dict[str, Any] | None = None
+
+
+def check_shape(path: Path, values: Mapping[str, Any], shape: type[BaseModel]) -> None:
+    """Raise `RunFolderError` if the values of a file do not have the shape; the first wrong value is named."""
+    with as_written(path):
+        try:
+            shape.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
