@@ -25,8 +25,9 @@ def test_who_saved_a_model_and_when_is_not_its_content(tiny_model_folder, copy):
         settings = json.loads((copy / name).read_text())
         settings |= {"transformers_version": "9.9.9", "_name_or_path": "elsewhere"}
         (copy / name).write_text(json.dumps(settings))
-    for name in ("whylabel.json", "classes.json", "README.md"):
+    for name in ("whylabel.json", "classes.json", "README.md", "notes.txt", "trainer_state.json"):
         (copy / name).write_text("{}")
+    (copy / "runs.model").mkdir()
     assert model_fingerprint(str(copy)) == model_fingerprint(str(tiny_model_folder))
 
 

@@ -10,10 +10,19 @@ from typing import Any
 from whylabel.host.runtime import prepare_process
 from whylabel.models.load import find, not_found
 
-# Weights; settings; vocabularies and templates of tokenizers.
-_CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
-# What whylabel says of a model: the stages record by themselves what of it matters to them.
-_OURS = frozenset({"whylabel.json", "classes.json"})
+# Weights; settings; vocabularies and templates of tokenizers. Whatever else is in the folder (notes, a trainer's logs,
+# what whylabel says of the model) changes nothing that the model writes.
+_CONTENT = (
+    *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"),
+    *(
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "tekken.json",
+    ),
+    *("vocab.json", "vocab.txt", "merges.txt", "*.model", "*.jinja", "chat_template.json"),
+)
 # Settings in which transformers notes where a model came from, and the version that saved it.
 _SETTINGS = frozenset({"config.json", "generation_config.json"})
 _ORIGIN = frozenset({"transformers_version", "_name_or_path"})
@@ -31,8 +40,7 @@ def model_fingerprint(name: str) -> str:
     if source.is_file():
         files = [source]
     else:
-        found = {file for pattern in _CONTENT for file in source.glob(pattern)}
-        files = sorted(file for file in found if file.name not in _OURS)
+        files = sorted({file for pattern in _CONTENT for file in source.glob(pattern) if file.is_file()})
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + _content(file))
