@@ -72,6 +72,14 @@ def test_a_stage_that_has_begun_again_is_not_current(run):
     assert not run.is_current("augment", "key")
 
 
+def test_a_stage_whose_outputs_are_replaced_counts_as_undone_only_if_it_has_run(run):
+    run.begin_stage("train-baseline", "key", undone="calibrate-baseline")
+    assert run.stage("calibrate-baseline") == {}
+    finish(run, "calibrate-baseline")
+    run.begin_stage("train-baseline", "key", undone="calibrate-baseline")
+    assert run.stage("calibrate-baseline") == {"status": "undone"}
+
+
 def test_the_manifest_keeps_what_was_recorded(run):
     run.update_manifest(seed=13)
     finish(run, "augment", loss=0.5)
@@ -146,6 +154,20 @@ def test_a_folder_that_cannot_be_written(run, monkeypatch):
     with pytest.raises(RunFolderError, match="cannot be written: Permission denied") as caught, run.locked():
         pass
     assert "--output" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("file/run", "Not a directory"), ("x" * 300, "File name too long"), ("a\udcff", "is not valid UTF-8")],
+    ids=["under a file", "too long", "half a character"],
+)
+def test_where_no_file_can_be_written_is_known_without_writing(tmp_path, name, reason):
+    (tmp_path / "file").write_text("")
+    run = RunFolder(tmp_path / name)
+    with pytest.raises(RunFolderError, match=f"cannot be written: .*{reason}") as caught:
+        run.check_ours()
+    assert "--output" in caught.value.fix and caught.value.where == str(run.path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_lock_alone_makes_no_run_and_does_not_stand_in_its_way(run):

@@ -8,6 +8,7 @@ recipe, versions and hardware that it was made with.
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -121,7 +122,7 @@ class RunFolder:
 
     def begin_stage(self, stage: str, fingerprint: str, *, undone: str | None = None) -> None:
         """Record that the stage runs. Its earlier result no longer counts, nor does that of the stage `undone`."""
-        if undone is not None:
+        if undone is not None and self.stage(undone):
             self._record(undone, {"status": "undone"})
         self._record(stage, {"status": "running", "fingerprint": fingerprint})
 
@@ -152,10 +153,28 @@ class RunFolder:
         write_text(self.recipe, text)
 
     def check_ours(self) -> None:
-        """Raise `UsageError` if the folder holds other things than a run: nobody else's files are overwritten."""
-        if not self.read_manifest():
-            fix = "choose a new or an empty folder with --output DIR"
-            check_folder(self.path, lambda path: path.name in (_LOCK, _LOCKED), wanted="A run", fix=fix)
+        """Raise `UsageError` if the folder holds other things than a run: nobody else's files are overwritten.
+
+        Raises `RunFolderError` if no file can be written there. Nothing is written.
+        """
+        try:
+            if not self.read_manifest():
+                fix = "choose a new or an empty folder with --output DIR"
+                check_folder(self.path, lambda path: path.name in (_LOCK, _LOCKED), wanted="A run", fix=fix)
+            str(self.path).encode()
+            places = (self.path.absolute(), *self.path.absolute().parents)
+            with tempfile.TemporaryFile(dir=next(place for place in places if place.exists())):
+                pass
+        except (OSError, UnicodeEncodeError) as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError | UnicodeEncodeError) -> RunFolderError:
+        reason = (error.strerror or error) if isinstance(error, OSError) else "its name is not valid UTF-8"
+        return RunFolderError(
+            f"The run folder cannot be written: {reason}.",
+            where=str(self.path),
+            fix="choose another with --output DIR",
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -180,9 +199,5 @@ class RunFolder:
                     fix="wait for it to end, or choose another folder with --output DIR",
                 ) from None
             except OSError as error:
-                raise RunFolderError(
-                    f"The run folder cannot be written: {error.strerror or error}.",
-                    where=str(self.path),
-                    fix="choose another with --output DIR",
-                ) from None
+                raise self._unwritable(error) from None
             yield

@@ -41,6 +41,9 @@ def test_a_file_is_no_folder_and_a_folder_no_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="needs a folder"):
         check(tmp_path / "file")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
+    with pytest.raises(UsageError, match="needs a folder, but this is a link that leads nowhere"):
+        check(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="needs a file"):
         check_file(tmp_path, is_note, wanted="A table", fix="")
     (tmp_path / "link").symlink_to("/dev/null")

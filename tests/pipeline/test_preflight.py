@@ -295,3 +295,13 @@ def test_models_that_cannot_learn_to_write_are_refused(
     path.write_text(override_recipe(recipe, base_model=str(base)).to_yaml())
     assert main(["run", str(path), "--output", str(tmp_path / "run")]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dry", [True, False], ids=["rehearsal", "run"])
+def test_a_run_folder_that_cannot_be_written_is_refused_alike(recipe, tmp_path, capsys, dry):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml())
+    output = path / "run"
+    assert main(["run", str(path), "--output", str(output), *(["--dry-run"] if dry else [])]) == 2
+    said = capsys.readouterr().err
+    assert f"The run folder cannot be written: Not a directory.\n  where: {output}\n  fix:" in said

@@ -25,7 +25,8 @@ def check_folder(folder: Path, is_ours: Callable[[Path], bool], *, wanted: str, 
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir():
-        raise UsageError(f"{wanted} needs a folder, but this is a file.", where=str(folder), fix=fix)
+        found = "a file" if folder.exists() else "a link that leads nowhere"
+        raise UsageError(f"{wanted} needs a folder, but this is {found}.", where=str(folder), fix=fix)
     foreign = [path.name for path in contents(folder) if not is_ours(path)]
     if foreign:
         raise UsageError(
