@@ -86,7 +86,7 @@ def test_what_was_done_is_said(model, texts, tmp_path, capsys):
 def test_the_model_is_loaded_onto_the_device_that_is_named(model, texts, monkeypatch, capsys):
     loads = []
 
-    def from_folder(folder, *, device):
+    def from_folder(folder, *, device, **engine):
         loads.append((folder, device))
         raise ModelError("it is enough to know")
 

@@ -21,8 +21,21 @@ def test_every_field_decides_exactly_one_thing():
 def test_what_is_only_about_speed_memory_and_place():
     assert set(Recipe().deciding("execution")) == {
         "device",
-        *(f"augment.engine.{name}" for name in ("distributed", "address", "workers", "rows_per_task")),
-        *(f"augment.engine.{name}" for name in ("cpus_per_worker", "gpus_per_worker")),
+        *(
+            f"{section}.engine.{name}"
+            for section in ("augment", "classifier")
+            for name in (
+                "distributed",
+                "address",
+                "workers",
+                "rows_per_task",
+                "cpus_per_worker",
+                "gpus_per_worker",
+            )
+        ),
+        # These run the same weights, so that a trained model answers alike with all of them.
+        "classifier.engine.name",
+        "classifier.engine_options",
         "reasoner.endpoint",
         *(
             f"{section}.{name}"

@@ -11,6 +11,7 @@ from families import FAMILIES, WINDOW, build
 from trained_models import LABELS, RECIPE, labelled
 from whylabel.errors import ModelError
 from whylabel.models.load import load, prepare_for_training
+from whylabel.prediction import scoring
 from whylabel.prediction.scoring import probabilities, score_one_by_one
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import LossConfig, TrainingConfig, override_recipe
@@ -178,10 +179,15 @@ def test_an_encoder_is_refused_before_training(tokenizer, tmp_path):
 def test_a_model_that_answers_nothing_is_not_saved_as_checked(base, tmp_path, monkeypatch):
     model = trained(base("Llama 2/3"), tmp_path)
 
-    def failing(*_):
-        raise RuntimeError("no kernel for this")
+    score = scoring._score_tree
 
-    monkeypatch.setattr("whylabel.prediction.scoring._score_tree", failing)
+    def failing(loaded, prompts, trie):
+        # A prompt of one token is what is tried out to tell a broken model from a row that it cannot take.
+        if max(map(len, prompts)) > 1:
+            raise RuntimeError("no kernel for this")
+        return score(loaded, prompts, trie)
+
+    monkeypatch.setattr(scoring, "_score_tree", failing)
     with pytest.raises(ModelError, match="answers no row in mode 'fast': no kernel for this"):
         save_checked(model.loaded, model.card, list(labelled(True)), tmp_path / "other")
     with pytest.raises(ModelError, match="there are no rows"):
