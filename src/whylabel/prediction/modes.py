@@ -29,8 +29,8 @@ from whylabel.text.prompts import Prompt, Prompts
 from whylabel.types import Form, Mode, Status
 
 _SMALLEST_PROBABILITY = 1e-300
-# Reasonings after which labels are scored together.
-_GPU_SCORED_ROWS, _CPU_SCORED_ROWS = 512, 64
+# Reasonings after which labels are scored together: among many, those of a batch are of similar length.
+_GPU_SCORED_ROWS, _CPU_SCORED_ROWS = 512, 256
 
 
 @dataclass(frozen=True, slots=True)
