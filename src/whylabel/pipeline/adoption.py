@@ -153,7 +153,9 @@ class _OldKeys:
             rows.append(self._content("augment"))
         if self.recipe.classifier.self_training_rounds > 0:
             rows.append(fingerprint(self.inputs.filters.model_dump()))
-        return fingerprint(self.recipe.classifier.model_dump(), self._stage_two(), rows)
+        # Without the fields that came later.
+        settings = self.recipe.classifier.model_dump(exclude={"engine", "engine_options"})
+        return fingerprint(settings, self._stage_two(), rows)
 
     def evaluate(self) -> str:
         rows = self.inputs.data_fingerprints
