@@ -380,3 +380,36 @@ def test_no_lines_are_a_file_of_no_rows(model, tmp_path, monkeypatch):
     assert (tmp_path / "out.jsonl").read_bytes() == b""
     assert list(read(tmp_path / "out.csv").columns[:3]) == ["id", "text", "label"]
     assert len(read(tmp_path / "out.parquet")) == 0
+
+
+def test_the_engine_that_is_named_writes_the_reasonings(model, texts, tmp_path, monkeypatch):
+    monkeypatch.setenv("WHYLABEL_CACHE", str(tmp_path / "cache"))
+    found = {}
+    for name, more in (
+        ("transformers", ["max_rows=2"]),
+        ("openvino", ["threads=1", "tokens_in_flight=4096"]),
+    ):
+        output = tmp_path / f"{name}.jsonl"
+        engine = ["--engine", name, *(word for option in more for word in ("--engine-option", option))]
+        assert run(model, *options(texts), "--output", output, *engine) == 0
+        rows = [json.loads(line) for line in output.read_text().splitlines()]
+        found[name] = [(row["id"], row["label"], row["reasoning"], row["status"]) for row in rows]
+    assert list((tmp_path / "cache" / "openvino").iterdir()), "openvino was not used"
+    assert found["openvino"] == found["transformers"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--engine-option", "threads"], "--engine-option 'threads' is no KEY=VALUE"),
+        (["--engine", "openvino", "--engine-option", "thread=2"], "where: --engine-option thread"),
+        (["--workers", "2"], "workers need a cluster: add --distributed ray"),
+        (["--engine", "openai"], "'openai' is not one of"),
+    ],
+)
+def test_an_engine_that_cannot_be_had_is_said_before_anything_is_loaded(
+    model, texts, monkeypatch, capsys, arguments, said
+):
+    monkeypatch.setattr("whylabel.models.load.load", None)
+    assert run(model, *options(texts), *arguments) == 2
+    assert said in capsys.readouterr().err

@@ -75,20 +75,29 @@ def test_a_cache_that_gives_other_scores_is_never_used(model):
     assert continued.log_scores(right, contexts(model, right)) == {}
 
 
-def test_prediction_scores_every_reasoning_once(model, monkeypatch):
+@pytest.mark.parametrize("rows", [ROWS, ROWS[::-1]], ids=["longest last", "longest first"])
+def test_prediction_scores_every_reasoning_once(model, monkeypatch, rows):
     passes = []
     real = LabelScorer.log_scores
     monkeypatch.setattr(
         LabelScorer, "log_scores", lambda self, prompts: passes.append(len(prompts)) or real(self, prompts)
     )
-    fresh = TrainedClassifier(model.loaded, model.card)
-    found = list(fresh.predict(ROWS, "reasoned"))
+    found = list(TrainedClassifier(model.loaded, model.card).predict(rows, "reasoned"))
     # One row to see that the cache gives the same, and those that are encoded otherwise.
-    assert sum(passes) <= 1 + len(ROWS) // 2
+    assert sum(passes) <= 1 + len(rows) // 2
     without = TrainedClassifier(model.loaded, model.card)
     without._reader._continued = None
-    for row, other in zip(found, without.predict(ROWS, "reasoned"), strict=True):
+    for row, other in zip(found, without.predict(rows, "reasoned"), strict=True):
         assert (row.id, row.label, row.reasoning, row.status) == (
             other.id, other.label, other.reasoning, other.status,
         )  # fmt: skip
         np.testing.assert_allclose(row.probabilities, other.probabilities, atol=1e-5)
+
+
+def test_a_model_that_refuses_the_cache_is_scored_by_ordinary_passes(model, monkeypatch):
+    def refuses(*_arguments):
+        raise ValueError("this model takes no mask with a cache")
+
+    monkeypatch.setattr("whylabel.prediction.continued._scores", refuses)
+    predictions = list(TrainedClassifier(model.loaded, model.card).predict(ROWS, "reasoned"))
+    assert all(row.status != "failed" for row in predictions)

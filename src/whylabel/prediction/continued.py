@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whylabel.engines.transformers import WrittenBatch
+from whylabel.host.runtime import is_out_of_memory
 from whylabel.models.load import LoadedModel
 from whylabel.prediction.scoring import LabelScorer, summed_over_edges
 from whylabel.text.prompts import LABEL_MARKER
@@ -39,7 +40,8 @@ class ContinuedScorer:
         """Return the scores after each context by the row's index in the call, as `LabelScorer.log_scores`.
 
         A context is the prompt of the label: prompt, reasoning, label marker. A row is left out if its reasoning is
-        encoded by other tokens than the model wrote. The batch's cache is used up.
+        encoded by other tokens than the model wrote, and all are where memory does not suffice. The batch's cache is
+        used up.
         """
         trie = self._scorer.whole_trie(len(contexts), max(map(len, contexts)))
         if self._is_right is False or trie is None or not _is_plain(batch.cache):
@@ -48,7 +50,15 @@ class ContinuedScorer:
         places = [place for place, end in enumerate(ends) if end is not None]
         if not places:
             return {}
-        scores = _scores(self._loaded, trie, batch, [end or 0 for end in ends])
+        try:
+            scores = _scores(self._loaded, trie, batch, [end or 0 for end in ends])
+        except Exception as error:  # a model may raise anything for a cache and a mask together
+            if is_out_of_memory(error):
+                return {}
+            if self._is_right:
+                raise
+            self._is_right = False
+            return {}
         if self._is_right is None:
             expected = self._scorer.log_scores([contexts[places[0]]])[0]
             exact = str(self._loaded.model.dtype) == "torch.float32"

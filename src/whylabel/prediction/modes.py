@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.engines.isolation import Isolation
 from whylabel.engines.transformers import TransformersEngine, WrittenBatch
-from whylabel.host.runtime import is_out_of_memory
 from whylabel.models.load import LoadedModel
 from whylabel.prediction.card import ModelCard
 from whylabel.prediction.continued import ContinuedScorer
@@ -175,11 +174,10 @@ class Reader:
         written: list[Completion] = []
         place = 0
         for completion in self._write(texts, temperature, seed, done):
-            if completion.index in done:
-                pass
-            elif completion.finish == "error":
+            known = completion.index < place or completion.index in done
+            if completion.finish == "error":
                 done[completion.index] = Answer(None, error=completion.error)
-            else:
+            elif not known:
                 written.append(completion)
             if len(written) == self._scored_rows:
                 done |= self._scored(texts, written)
@@ -228,12 +226,7 @@ class Reader:
         started = time.monotonic()
         completions = batch.completions
         contexts = [self._prompts.after_reasoning(texts[item.index], item.text) for item in completions]
-        try:
-            scores = self._continued.log_scores(batch, contexts)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            return {}
+        scores = self._continued.log_scores(batch, contexts)
         seconds = (time.monotonic() - started) / len(completions)
         return {
             item.index: self._reasoned_answer(item, Answer(scores[item.index], seconds=seconds))
