@@ -52,6 +52,8 @@ class ContinuedScorer:
             return {}
         try:
             scores = _scores(self._loaded, trie, batch, [end or 0 for end in ends])
+            if self._is_right is None:
+                self._is_right = self._agrees(scores[places[0]], contexts[places[0]])
         except Exception as error:  # a model may raise anything for a cache and a mask together
             if is_out_of_memory(error):
                 return {}
@@ -59,12 +61,14 @@ class ContinuedScorer:
                 raise
             self._is_right = False
             return {}
-        if self._is_right is None:
-            expected = self._scorer.log_scores([contexts[places[0]]])[0]
-            exact = str(self._loaded.model.dtype) == "torch.float32"
-            tolerance = _TOLERANCE if exact else _TOLERANCE_IN_16_BITS
-            self._is_right = bool(np.allclose(scores[places[0]], expected, atol=tolerance, rtol=tolerance))
         return {batch.completions[place].index: scores[place] for place in places} if self._is_right else {}
+
+    def _agrees(self, scores: NDArray[np.float64], context: Sequence[int]) -> bool:
+        """Return whether an ordinary pass gives a row the same scores."""
+        expected = self._scorer.log_scores([context])[0]
+        exact = str(self._loaded.model.dtype) == "torch.float32"
+        tolerance = _TOLERANCE if exact else _TOLERANCE_IN_16_BITS
+        return bool(np.allclose(scores, expected, atol=tolerance, rtol=tolerance))
 
 
 def _is_plain(cache: Any) -> bool:
