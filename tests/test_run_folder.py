@@ -66,6 +66,18 @@ def test_a_stage_with_a_missing_output_is_not_current(run, stage, missing):
     assert not run.is_current(stage, "key")
 
 
+@pytest.mark.parametrize("stage", ["train-reasoner", "train-baseline", "train-classifier"])
+def test_a_model_without_its_weights_is_not_current(run, stage):
+    finish(run, stage)
+    folder = run.outputs(stage)[0].parent
+    (weights,) = folder.glob("*.safetensors")
+    weights.rename(folder / "model-00001-of-00002.safetensors")
+    assert run.is_current(stage, "key")
+    (folder / "model-00001-of-00002.safetensors").unlink()
+    assert [path.name for path in run.missing_outputs(stage)] == ["model.safetensors"]
+    assert not run.is_current(stage, "key")
+
+
 def test_a_stage_that_has_begun_again_is_not_current(run):
     finish(run, "augment")
     run.begin_stage("augment", "key")
@@ -98,6 +110,25 @@ def test_a_manifest_that_cannot_be_read(run, content):
     with pytest.raises(RunFolderError) as caught:
         run.is_current("augment", "key")
     assert str(run.manifest) == caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("status", 1), ("fingerprint", []), ("content", {}), ("failed_rows", "x"), ("decided_by", "x")],
+)
+def test_a_wrong_value_in_the_entry_of_a_stage_is_named(run, name, value):
+    run.update_manifest(stages={"augment": {"status": "done", name: value}})
+    with pytest.raises(RunFolderError, match=rf"is not what whylabel writes: {name} is a") as caught:
+        run.stage("augment")
+    assert caught.value.where == str(run.manifest) and "remove the file" in caught.value.fix
+
+
+def test_an_entry_without_a_content_hash_is_named(run):
+    run.update_manifest(stages={"augment": {"status": "done", "failed_rows": None}})
+    assert run.failed_rows("augment") == 0
+    with pytest.raises(RunFolderError, match="it has no 'content'") as caught:
+        run.content("augment")
+    assert caught.value.where == str(run.manifest) and "remove the file" in caught.value.fix
 
 
 def test_the_recipe_is_written(run):

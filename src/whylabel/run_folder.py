@@ -32,6 +32,10 @@ STAGES = (
 FORMAT = 2
 """Version of `run.json`. Before version 2, calibration was a part of training, and stages did not record a recipe."""
 _LOCK, _LOCKED = ".lock", ".lock.sqlite"
+_ENTRY = {"status": str, "fingerprint": str, "content": str, "failed_rows": int, "decided_by": dict}
+_WITHOUT_MANIFEST = (
+    "choose another folder with --output DIR, or remove the file: finished stages then run again"
+)
 
 
 class RunFolder:
@@ -67,12 +71,12 @@ class RunFolder:
     def outputs(self, stage: str) -> tuple[Path, ...]:
         """Return the files that a finished stage has written."""
         return {
-            "train-reasoner": (self.reasoner_model / "whylabel.json", self.reasoner_metrics),
+            "train-reasoner": (*_model_files(self.reasoner_model), self.reasoner_metrics),
             "suspects": (self.suspects,),
             "augment": (self.kept, self.dropped, self.augment_metrics),
-            "train-baseline": (self.baseline_model / "whylabel.json", self.baseline_metrics),
+            "train-baseline": (*_model_files(self.baseline_model), self.baseline_metrics),
             "calibrate-baseline": (self.baseline_model / "whylabel.json",),
-            "train-classifier": (self.classifier_model / "whylabel.json", self.classifier_metrics),
+            "train-classifier": (*_model_files(self.classifier_model), self.classifier_metrics),
             "calibrate-classifier": (self.classifier_model / "whylabel.json",),
             "evaluate": (self.evaluation_metrics, self.predictions),
         }[stage]
@@ -85,7 +89,7 @@ class RunFolder:
         """Return `run.json` as it is on disk. Raises `RunFolderError` if it is not what whylabel writes."""
         if not self.manifest.exists():
             return {}
-        fix = "choose another folder with --output DIR, or remove the file: finished stages then run again"
+        fix = _WITHOUT_MANIFEST
         manifest: dict[str, Any] = read_json(self.manifest, dict, fix=fix)
         if not manifest:
             return {}
@@ -95,6 +99,8 @@ class RunFolder:
         check_kinds(self.manifest, manifest, {"stages": dict, "data": dict, "versions": dict}, fix=fix)
         stages = manifest.get("stages") or {}
         check_kinds(self.manifest, stages, dict.fromkeys(stages, dict), fix=fix)
+        for entry in filter(None, stages.values()):
+            check_kinds(self.manifest, entry, _ENTRY, fix=fix)
         return {**manifest, "stages": {name: entry for name, entry in stages.items() if entry is not None}}
 
     def update_manifest(self, **values: Any) -> None:
@@ -112,13 +118,18 @@ class RunFolder:
         done = entry.get("status") == "done" and entry.get("fingerprint") == fingerprint
         return done and not self.missing_outputs(stage)
 
+    def content(self, stage: str) -> str:
+        """Return the hash that a finished stage recorded of its outputs. Raises `RunFolderError` if there is none."""
+        with as_written(self.manifest, fix=_WITHOUT_MANIFEST):
+            return str(self.stage(stage)["content"])
+
     def missing_outputs(self, stage: str) -> list[Path]:
         """Return the files of a finished stage that are missing."""
         return [path for path in self.outputs(stage) if not path.exists()]
 
     def failed_rows(self, stage: str) -> int:
         """Return how many rows of a finished stage failed; the next run tries them again."""
-        return int(self.stage(stage).get("failed_rows", 0))
+        return int(self.stage(stage).get("failed_rows") or 0)
 
     def begin_stage(self, stage: str, fingerprint: str, *, undone: str | None = None) -> None:
         """Record that the stage runs. Its earlier result no longer counts, nor does that of the stage `undone`."""
@@ -201,3 +212,9 @@ class RunFolder:
             except OSError as error:
                 raise self._unwritable(error) from None
             yield
+
+
+def _model_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files without which a saved model is none; its weights may be in several."""
+    weights = sorted(folder.glob("*.safetensors")) or [folder / "model.safetensors"]
+    return folder / "whylabel.json", *weights

@@ -1,11 +1,12 @@
 """What a run folder says of its stages is what they were made with, and what is not a run's own stays."""
 
 import json
+import shutil
 
 import pytest
 
 from whylabel.cli.main import main
-from whylabel.errors import UsageError
+from whylabel.errors import RunFolderError, UsageError
 from whylabel.pipeline import Pipeline
 from whylabel.pipeline.job import Job
 from whylabel.recipe import load_recipe, override_recipe
@@ -141,3 +142,26 @@ def test_a_folder_with_another_programs_run_json_is_refused(tmp_path):
     with pytest.raises(Exception, match="not what whylabel writes"), RunFolder(tmp_path).locked():
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("name", ["reasoner", "baseline", "classifier"])
+def test_a_model_whose_files_were_changed_is_not_used_under_its_old_record(finished, recipe, tmp_path, name):
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
+    folder = run.path / name / "model"
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    changed = {
+        "reasoner": {"augment__filters__min_words": 1},
+        "baseline": {"evaluation__bootstrap_samples": 300},
+        "classifier": {"classifier__votes": 3},
+    }
+    pipeline = Pipeline(override_recipe(recipe, **changed[name]), run)
+    with pytest.raises(RunFolderError, match="not as [a-z-]+ has left it: its files were changed") as caught:
+        pipeline.run_all()
+    assert caught.value.where == str(folder)
+    # Its cure: without the folder, the stage that makes it runs again.
+    shutil.rmtree(folder)
+    assert f"train-{name}" in Pipeline(recipe, run).would_run()
+    assert Pipeline(recipe, run).would_run()[f"train-{name}"] == "whylabel.json is missing"

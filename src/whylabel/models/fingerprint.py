@@ -10,8 +10,8 @@ from typing import Any
 from whylabel.host.runtime import prepare_process
 from whylabel.models.load import find, not_found
 
-# Weights; settings; vocabularies and templates of tokenizers. Whatever else is in the folder (notes, logs of a
-# training, what whylabel says of the model) changes nothing that the model writes.
+# Weights; settings; vocabularies and templates of tokenizers. Whatever else is in the folder (notes, logs,
+# what whylabel says of the model) changes nothing that the model writes.
 _CONTENT = (
     *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"),
     *(

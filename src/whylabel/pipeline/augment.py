@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from whylabel.errors import RunFolderError
 from whylabel.host.atomic import as_written, read_json, write_json
 from whylabel.host.progress import say
+from whylabel.models.fingerprint import model_fingerprint
 from whylabel.models.load import CARD
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
@@ -33,6 +34,8 @@ def augment_stage(
     from whylabel.stages.augment import Work, augment, open_reasoner
 
     inputs, run = job.inputs, job.run
+    if inputs.recipe.reasoner.model is None:
+        job.require_model("train-reasoner", run.reasoner_model, model_fingerprint(str(run.reasoner_model)))
     config = inputs.recipe.augment.model_copy(update={"filters": inputs.filters})
     opened = open_reasoner(inputs.recipe, run.reasoner_model, settings)
     with open_store(run.store) as store, opened as reasoner:

@@ -27,6 +27,7 @@ def calibrate_stage(job: Job, folder: Path, metrics: Path) -> StageResult:
     from whylabel.stages.classifier import calibrate_classifier, uncalibrated
 
     recipe, validation = job.inputs.recipe, job.inputs.dataset.validation
+    job.require_model(job.stage.replace("calibrate-", "train-"), folder, trained_content(folder))
     card = ModelCard.from_json(read_card(folder), folder)
     figures = read_json(metrics, dict)
     start = uncalibrated(card, recipe, figures.get("reasoning_budget", card.max_reasoning_tokens))

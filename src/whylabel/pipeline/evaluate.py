@@ -10,6 +10,7 @@ from whylabel.host.atomic import write_json
 from whylabel.host.machine import hardware
 from whylabel.host.progress import progress, say
 from whylabel.pipeline.answers import ask, read_answers
+from whylabel.pipeline.calibrate import calibrated_content
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.text.hashes import fingerprint
 from whylabel.types import Mode, Prediction
@@ -54,6 +55,7 @@ def _predict(
     """
     from whylabel.prediction.trained import TrainedClassifier
 
+    job.require_model(f"calibrate-{name}", folder, calibrated_content(folder))
     recipe = job.inputs.recipe
     model = TrainedClassifier.from_folder(
         folder,
@@ -80,7 +82,7 @@ def _predict(
 
 def _kept_answers(job: Job, name: str, modes: Sequence[Mode]) -> Path:
     """Return the file of exactly these answers; those of another model, other rows, modes or hardware are removed."""
-    content = job.run.stage(f"calibrate-{name}")["content"]
+    content = job.run.content(f"calibrate-{name}")
     key = fingerprint(content, job.inputs.data_fingerprints["test"], sorted(modes), hardware())
     own = job.run.answers / f"{name}-{key[:16]}.jsonl"
     for other in job.run.answers.glob(f"{name}-{'[0-9a-f]' * 16}.jsonl"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from whylabel.errors import RunFolderError
 from whylabel.host.machine import versions
 from whylabel.host.takeover import contents
 from whylabel.models.fingerprint import model_fingerprint
@@ -57,6 +58,15 @@ class Job:
         shutil.rmtree(self.own(parent), ignore_errors=True)
         if parent.is_dir() and not contents(parent):
             shutil.rmtree(parent)
+
+    def require_model(self, stage: str, folder: Path, content: str) -> None:
+        """Raise `RunFolderError` if a model's content is not what its stage has recorded."""
+        if content != self.run.content(stage):
+            raise RunFolderError(
+                f"This model is not as {stage} has left it: its files were changed.",
+                where=str(folder),
+                fix="remove the folder, and the stage runs again; or name a copy of it as the model of another run",
+            )
 
     def lineage(self, base_model: str | None = None) -> dict[str, Any]:
         """Return the origin of a model that this stage makes; `base_model` is given if it is not the recipe's."""

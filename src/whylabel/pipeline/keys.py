@@ -280,7 +280,7 @@ class StageKeys:
                 where=str(self.run.path),
                 fix=f"run it first: whylabel {_VERBS[stage]} RECIPE, or all stages: whylabel run RECIPE",
             )
-        return str(self.run.stage(stage)["content"])
+        return self.run.content(stage)
 
 
 def matched_budget(run: RunFolder, budget: str) -> dict[str, Any]:
