@@ -181,3 +181,12 @@ def test_values_that_whylabel_does_not_write_are_no_bug_of_it(tmp_path):
 def test_a_page_with_half_a_character_is_written_all_the_same(tmp_path):
     write_text(tmp_path / "report.html", "a\ud800b")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == "a\ufffdb"
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_stays(tmp_path):
+    folder = tmp_path / "metrics.json"
+    (folder / "inside").mkdir(parents=True)
+    with pytest.raises(RunFolderError, match=r"in the place of metrics\.json") as caught:
+        write_json(folder, {})
+    assert caught.value.where == str(folder) and caught.value.fix == "move it away"
+    assert [path.name for path in tmp_path.rglob("*")] == ["metrics.json", "inside"]

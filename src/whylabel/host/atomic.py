@@ -25,8 +25,11 @@ _WINDOWS = sys.platform == "win32"
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to. When the block ends without an error, the new file replaces `path`.
 
-    The new file has the same suffix, for writers that choose the format by it.
+    The new file has the same suffix, for writers that choose the format by it. Raises `RunFolderError` if there is a
+    folder in its place.
     """
+    if path.is_dir():
+        raise RunFolderError(f"A folder is in the place of {path.name}.", where=str(path), fix="move it away")
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}{_ASIDE}-{os.getpid()}{path.suffix}")
     try:
