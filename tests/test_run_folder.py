@@ -201,6 +201,17 @@ def test_where_no_file_can_be_written_is_known_without_writing(tmp_path, name, r
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize(
+    "name", ["recipe.yaml", "report.html", "augment/store.sqlite", "evaluation/metrics.json"]
+)
+def test_a_folder_in_the_place_of_a_file_is_known_before_the_first_stage(run, name):
+    run.update_manifest(versions={})
+    (run.path / name).mkdir(parents=True)
+    with pytest.raises(RunFolderError, match="A folder is in the place of") as caught:
+        run.check_ours()
+    assert caught.value.where == str(run.path / name)
+
+
 def test_a_lock_alone_makes_no_run_and_does_not_stand_in_its_way(run):
     for _ in range(2):
         with run.locked():

@@ -166,12 +166,18 @@ class RunFolder:
     def check_ours(self) -> None:
         """Raise `UsageError` if the folder holds other things than a run: nobody else's files are overwritten.
 
-        Raises `RunFolderError` if no file can be written there. Nothing is written.
+        Raises `RunFolderError` if no file can be written there, or a folder is in the place of one. Writes nothing.
         """
         try:
             if not self.read_manifest():
                 fix = "choose a new or an empty folder with --output DIR"
                 check_folder(self.path, lambda path: path.name in (_LOCK, _LOCKED), wanted="A run", fix=fix)
+            outputs = (path for stage in STAGES for path in self.outputs(stage))
+            for file in (self.recipe, self.store, *outputs, self.report, self.model_card):
+                if file.is_dir():
+                    raise RunFolderError(
+                        f"A folder is in the place of {file.name}.", where=str(file), fix="move it away"
+                    )
             str(self.path).encode()
             places = (self.path.absolute(), *self.path.absolute().parents)
             with tempfile.TemporaryFile(dir=next(place for place in places if place.exists())):
