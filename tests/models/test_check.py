@@ -39,6 +39,21 @@ def test_a_config_that_is_damaged_or_brings_code(copy, content):
         check_model(str(copy), "base_model")
 
 
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+def test_weights_that_are_torn_are_named_before_anything_is_loaded(copy, share):
+    file = copy / "model.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ModelError, match=r"model\.safetensors cannot be read"):
+        check_model(str(copy), "base_model")
+
+
+def test_parts_of_weights_without_their_index_are_named(copy):
+    (copy / "model.safetensors").rename(copy / "model-00001-of-00002.safetensors")
+    with pytest.raises(ModelError, match=r"neither model\.safetensors nor model\.safetensors\.index\.json"):
+        check_model(str(copy), "base_model")
+
+
 def test_only_a_model_of_ours_is_replaced(copy, tmp_path):
     check_replaceable(tmp_path / "absent")
     (tmp_path / "empty").mkdir()

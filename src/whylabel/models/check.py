@@ -9,6 +9,7 @@ from pathlib import Path
 
 from whylabel.errors import ModelError
 from whylabel.host.atomic import folder_asides
+from whylabel.host.runtime import first_line
 from whylabel.host.takeover import check_folder
 from whylabel.models.load import CARD, find, read_card
 from whylabel.models.refusals import refuse_encoder, refuse_encoder_decoder, refuse_own_code, refuse_part
@@ -60,14 +61,20 @@ def _check_folder(folder: Path) -> None:
             "The folder holds no weights (no *.safetensors).",
             fix="save the model with safe_serialization=True: other formats can run code, and are not read",
         )
-    _check_shards(folder)
+    for file in _weight_files(folder):
+        _check_weight_file(file)
 
 
-def _check_shards(folder: Path) -> None:
-    """Raise `ModelError` if a file that the index of the weights names is missing."""
-    index = folder / "model.safetensors.index.json"
-    if (folder / "model.safetensors").is_file() or not index.is_file():
-        return
+def _weight_files(folder: Path) -> list[Path]:
+    """Return the files with the weights. Raises `ModelError` if there are only some of them."""
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.is_file():
+        return [whole]
+    if not index.is_file():
+        raise ModelError(
+            f"The folder has neither {whole.name} nor {index.name}, which names the files that belong together.",
+            fix="copy or download the whole model again",
+        )
     try:
         named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -78,6 +85,19 @@ def _check_shards(folder: Path) -> None:
             f"{len(missing)} of the {len(named)} files with its weights are missing: {', '.join(missing[:3])}.",
             fix="copy or download the whole model again",
         )
+    return [folder / name for name in sorted(named)]
+
+
+def _check_weight_file(file: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy"):
+            pass  # opening compares the length of the file with what its header says
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{file.name} cannot be read: {first_line(error)}.", fix="copy or download it again"
+        ) from None
 
 
 def check_replaceable(folder: Path) -> None:

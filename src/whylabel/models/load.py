@@ -398,15 +398,14 @@ def _refuse_by_settings(source: str) -> None:
     """Raise `ModelError` for an adapter, and for a model with its own code: transformers would load other things."""
     from transformers.utils import cached_file
 
-    settings = cached_file(
-        source,
-        ADAPTER,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    if settings is not None:
-        refuse_adapter(Path(settings), source)
+    absent = {
+        "_raise_exceptions_for_missing_entries": False,
+        "_raise_exceptions_for_connection_errors": False,
+    }
     try:
+        settings = cached_file(source, ADAPTER, **absent)
+        if settings is not None:
+            refuse_adapter(Path(settings), source)
         path = cached_file(source, "config.json")
     except OSError as error:
         raise not_found(source, error) from error
