@@ -48,13 +48,15 @@ _PASSES = 14
 """The probe of one length takes about as long as so many passes over its first row."""
 _CPU_FLOPS, _GPU_FLOPS = 5e11, 1e15
 """The most floating-point operations that the probe of one length may take: a few seconds."""
+_CPU_TOKENS, _GPU_TOKENS = 2048, 8192
+"""The longest row that is tried out: attention and its masks grow with the square of the length."""
 _LIMITS = re.compile(r"window|chunk")
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
 """The settings that say how long a row may be, or how long those were from which a model has learnt."""
 _GROWING_ROPE = ("dynamic", "longrope")
 """Rotary embeddings that depend on the longest row of a batch."""
 _TRAINED = "original_max_position_embeddings"
-_MOST_SPAREPOSITIONS = 8
+_MOST_SPARE_POSITIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +204,11 @@ def _lengths(model: PreTrainedModel, limits: list[int], tokens: int) -> Iterator
 
 
 def _affordable(model: PreTrainedModel, length: int) -> bool:
-    most = _GPU_FLOPS if model.device.type == "cuda" else _CPU_FLOPS
-    return length <= _LENGTH or 2.0 * model.num_parameters() * _PASSES * length <= most
+    on_gpu = model.device.type == "cuda"
+    flops, tokens = (_GPU_FLOPS, _GPU_TOKENS) if on_gpu else (_CPU_FLOPS, _CPU_TOKENS)
+    return length <= _LENGTH or (
+        length <= tokens and 2.0 * model.num_parameters() * _PASSES * length <= flops
+    )
 
 
 def limits_of(config: PreTrainedConfig) -> list[int]:
@@ -250,7 +255,7 @@ def positions_of(model: PreTrainedModel) -> int | None:
     positions = min(named)
     if model.config.model_type == "mpt":
         return positions  # its ALiBi table ends there, too
-    fits = range(positions, positions + _MOST_SPAREPOSITIONS + 1)
+    fits = range(positions, positions + _MOST_SPARE_POSITIONS + 1)
     words = model.get_input_embeddings()
     for part in model.modules():
         if isinstance(part, torch.nn.Embedding) and part is not words and part.num_embeddings in fits:

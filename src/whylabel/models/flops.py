@@ -41,10 +41,11 @@ class Flops:
             for name, value in model.named_parameters()
             if value.ndim >= 2 and id(value) not in excluded
         )
-        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        heads = getattr(config, "num_attention_heads", None) or 0  # a state space model has none
+        head_size = getattr(config, "head_dim", None) or config.hidden_size // max(1, heads)
         return cls(
             per_position=2.0 * weights,
-            per_pair=4.0 * config.num_hidden_layers * config.num_attention_heads * head_size,
+            per_pair=4.0 * config.num_hidden_layers * heads * head_size,
             per_logits=2.0 * head.weight.numel(),
         )
 

@@ -27,7 +27,7 @@ WRITTEN = 2
 _LEAK, _OTHER_ORDER = 1e-3, 0.25
 _ROUNDING = 64.0
 """Rounding errors of a whole pass, in units of the last place of the largest logit."""
-_ROUNDING_ALONE = 1e-4
+_ROUNDING_ALONE = 1e-5
 """The same between equal rows of a batch, whose sums are taken in the same order."""
 _ORDER_IN_16_BITS = 0.5
 _PADS = 2
@@ -172,6 +172,7 @@ class Probe:
         import random
 
         self._model = model
+        self._in_16_bits = str(model.dtype) in ("torch.bfloat16", "torch.float16")
         self._alone: dict[tuple[int, ...], Any] = {}
         drawn = random.Random(0)
         begin = drawn.choices(tokens, k=length // 4)
@@ -194,12 +195,11 @@ class Probe:
         largest = max(float(logs.abs().max()) for logs in references)
         rounding = _ROUNDING * torch.finfo(torch.float32).eps * max(1.0, largest)
         leak = _LEAK * self._visible + rounding
-        in_16_bits = self._model.dtype in (torch.bfloat16, torch.float16)
-        order = max(_ORDER_IN_16_BITS, _OTHER_ORDER * self._visible) if in_16_bits else leak
+        order = max(_ORDER_IN_16_BITS, _OTHER_ORDER * self._visible) if self._in_16_bits else leak
         if max(map(_difference, (logs for _, logs in found), references)) > order:
             return False
         # In 16 bits a leak may be smaller than what another order of summation changes.
-        return not in_16_bits or rows == 1 or self._leaks(way, found) <= leak
+        return not self._in_16_bits or rows == 1 or self._leaks(way, found) <= leak
 
     def is_causal(self) -> bool:
         """Return whether later tokens leave what follows earlier ones as it is."""
@@ -210,7 +210,8 @@ class Probe:
         with torch.inference_mode():
             inputs = torch.tensor([first, other], device=self._model.device)
             logits = _logs(self._model(input_ids=inputs, use_cache=False).logits[:, :begin])
-        return _difference(logits[0], logits[1]) <= _LEAK * self._visible + _ROUNDING_ALONE
+        share = _OTHER_ORDER if self._in_16_bits else _LEAK
+        return _difference(logits[0], logits[1]) <= share * self._visible + _ROUNDING_ALONE
 
     def _leaks(self, way: Way, found: Read) -> float:
         again = way(self._model, self._others)
