@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from whylabel.engines.openai_answers import read_answer
 from whylabel.engines.openai_errors import EndpointError
@@ -211,6 +213,7 @@ def error_of(body, **named):
         ({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, 503),
         ({"error": {"message": "The model `x` does not exist", "code": "model_not_found"}}, 404),
         ([{"error": {"code": 429, "message": "wait", "status": "RESOURCE_EXHAUSTED"}}], 429),
+        ({"error": {"code": 429, "message": "wait", "details": "soon"}}, 429),
         ({"error": "Too many requests"}, 429),
         ({"error": "rate limit", "status": 429}, 429),
         ({"error": True, "status": 503, "message": "busy"}, 503),
@@ -296,3 +299,50 @@ def test_an_error_says_what_the_endpoint_says():
     assert str(error_of({"error": {"code": 402, "message": "pay\nme"}})) == (
         "error 402 in an answer with HTTP 200: pay me"
     )
+
+
+# -- whatever comes ----------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(
+    [
+        "choices",
+        "message",
+        "content",
+        "text",
+        "finish_reason",
+        "stop_reason",
+        "usage",
+        "error",
+        "refusal",
+        "reasoning",
+        "type",
+        "code",
+        "status",
+        "details",
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("<think>"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+BODIES = JSON | st.builds(
+    lambda said, more, usage: {"choices": [{"message": said, **more}], "usage": usage},
+    st.dictionaries(NAMES, JSON, max_size=4),
+    st.dictionaries(NAMES, JSON, max_size=3),
+    JSON,
+)
+
+
+@given(body=BODIES, status=st.sampled_from([200, 201, 400, 429, 503, 529, 999]))
+def test_whatever_comes_is_an_answer_or_an_endpoint_error(body, status):
+    try:
+        answer = read(body, status=status, token_limit=20)
+    except EndpointError as error:
+        assert error.status is None or isinstance(error.status, int)
+        assert "\n" not in str(error)
+        str(error).encode()
+    else:
+        assert (answer.finish == "error") == (answer.error is not None)
+        answer.text.encode()
+        assert "<think>" not in answer.text or answer.finish == "error"

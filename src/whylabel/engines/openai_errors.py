@@ -126,7 +126,8 @@ def _message(fields: Mapping[str, Any]) -> str:
 def _retry_delay(fields: Mapping[str, Any]) -> float:
     """Return the wait in seconds that an error asks for: `retry_after`, or Gemini's `retryDelay`; 0 for none."""
     details = fields.get("details")
-    named = [detail.get("retryDelay") for detail in details or () if isinstance(detail, dict)]
+    details = details if isinstance(details, list) else []
+    named = [detail.get("retryDelay") for detail in details if isinstance(detail, dict)]
     given = next((str(delay) for delay in (fields.get("retry_after"), *named) if delay), "")
     match = re.fullmatch(r"(\d+(?:\.\d+)?)s?", given)
     return float(match[1]) if match else 0.0
