@@ -1,7 +1,7 @@
 import pytest
 
 from whylabel.errors import UsageError
-from whylabel.prediction.journal import open_journal
+from whylabel.prediction.journal import is_journal, journal_path, lock_path, open_journal
 from whylabel.types import Prediction
 
 SETTINGS = {"model": "abc", "mode": "fast"}
@@ -83,4 +83,42 @@ def test_one_process_at_a_time(tmp_path):
         journal.add(0, FOUND)
         with pytest.raises(UsageError, match="Another process is writing"):
             keep(path, [1])
+    assert kept(path) == ([0], 1, ())
+
+
+def test_a_journal_is_known_by_its_beginning_however_little_of_it_was_written(tmp_path):
+    path = journal_path(tmp_path / "out.csv")
+    assert (path, lock_path(path).name) == (tmp_path / "out.csv.partial", ".out.csv.partial.lock")
+    assert not is_journal(path)
+    keep(path, [0])
+    whole = path.read_bytes()
+    for length in (len(whole), 20, 1, 0):
+        path.write_bytes(whole[:length])
+        assert is_journal(path)
+    for content in (b"half of a download", whole[:20] + b"x" * 40, b'{"settings": {}}\n'):
+        path.write_bytes(content)
+        assert not is_journal(path)
+
+
+def test_the_same_settings_in_another_order_are_the_same_and_those_that_are_missing_are_named(tmp_path):
+    path = tmp_path / "out.csv.partial"
+    keep(path, [0])
+    assert kept(path, dict(reversed(SETTINGS.items()))) == ([0], 1, ())
+    assert kept(path, {"model": "abc"}) == ([], 0, ("mode",))
+
+
+@pytest.mark.parametrize("settings", [b"[1]", b"null", b'"abc"'])
+def test_a_first_line_without_settings_begins_anew_and_names_none(tmp_path, settings):
+    path = tmp_path / "out.csv.partial"
+    keep(path, [0])
+    rest = path.read_bytes().partition(b"\n")[2]
+    path.write_bytes(b'{"whylabel": "predictions in progress", "settings": ' + settings + b"}\n" + rest)
+    assert kept(path) == ([], 0, ())
+
+
+@pytest.mark.parametrize("row", [b"-1", b"true", b"1.0", b'"1"'])
+def test_a_row_that_is_no_number_ends_what_is_kept(tmp_path, row):
+    path = tmp_path / "out.csv.partial"
+    keep(path, [0, 1])
+    path.write_bytes(path.read_bytes().replace(b'{"row": 1,', b'{"row": ' + row + b","))
     assert kept(path) == ([0], 1, ())
