@@ -119,7 +119,7 @@ def _tokenizer_end(source: str) -> frozenset[int]:
 def _read(source: str, name: str) -> dict[str, Any]:
     """Return a JSON file of a model folder or of a hub id in the cache; empty if there is none."""
     folder = Path(source)
-    if not folder.exists():
+    if not folder.exists() and source.count("/") == 1:
         from transformers.utils import cached_file
 
         try:
