@@ -2,6 +2,7 @@ import copy
 import pickle
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import numpy as np
@@ -20,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from whylabel import ReasoningClassifier
 from whylabel.errors import DataError, LabelError, ModelError, RecipeError, UsageError
+from whylabel.estimator import _shared_reasoner
 from whylabel.host.runtime import prepare_process
 from whylabel.models.packaged import cache_folder
 from whylabel.recipe import Recipe, override_recipe
@@ -248,7 +250,7 @@ def test_random_numbers_and_logging_of_the_caller_are_left_alone(quick):
     assert state() == before
 
 
-def test_folds_that_need_the_same_reasoner_wait_for_it(quick, monkeypatch):
+def test_who_needs_the_same_reasoner_waits_for_it(quick, monkeypatch):
     from whylabel.stages import reasoner
 
     trained = []
@@ -256,16 +258,22 @@ def test_folds_that_need_the_same_reasoner_wait_for_it(quick, monkeypatch):
 
     def slow(*rest, **named):
         trained.append(1)
-        time.sleep(1.0)  # time enough for the other fold to come
+        time.sleep(1.0)  # time enough for the other one to come
         return real(*rest, **named)
 
     monkeypatch.setattr(reasoner, "train_reasoner", slow)
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(_shared_reasoner, [quick, quick])
+    assert first == second
+    assert len(trained) == 1
+
+
+def test_threads_train_one_after_another(quick):
     with parallel_config("threading"):
         scores = cross_val_score(
-            ReasoningClassifier(recipe=quick), TEXTS, LABELS, cv=2, n_jobs=2, error_score="raise"
+            ReasoningClassifier(recipe=quick), TEXTS, LABELS, cv=3, n_jobs=3, error_score="raise"
         )
-    assert scores.shape == (2,)
-    assert len(trained) == 1
+    assert scores.shape == (3,)
 
 
 def test_two_processes_train_and_predict(quick):

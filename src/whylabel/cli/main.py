@@ -116,6 +116,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except Exception as error:
         return _report(error, debug="--debug" in arguments)
+    finally:
+        own_process(False)
 
 
 def _run(arguments: list[str]) -> object:

@@ -5,37 +5,35 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from logging import getLogger
-from threading import Lock
+from contextlib import ExitStack, contextmanager, nullcontext
+from logging import Logger, getLogger
+from threading import RLock
 from typing import Any
 
-from whylabel.host.runtime import be_quiet, prepare_process
+from whylabel.host.runtime import be_quiet, is_own_process, prepare_process
 
-_lock = Lock()
-_users = 0
-_found = ExitStack()
+_in_use = RLock()
+_depth = 0
 
 
 @contextmanager
 def as_found() -> Iterator[None]:
     """Leave random numbers, warnings, logging and accelerators as they were. Inside, the libraries below are quiet.
 
-    Of blocks within blocks, and of blocks in several threads, the first one to begin remembers, and the last one to
-    end puts back.
+    All of these belong to the whole process, as does what transformers sets while it loads a model, so of several
+    threads one at a time is inside. Of blocks within blocks the outermost puts back. In a process of our own there is
+    nothing to put back.
     """
-    global _users, _found
-    with _lock:
-        if _users == 0:
-            _found = _remembered()
-        _users += 1
-    try:
+    global _depth
+    if is_own_process():
         yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _found.close()
+        return
+    with _in_use, _remembered() if _depth == 0 else nullcontext():
+        _depth += 1
+        try:
+            yield
+        finally:
+            _depth -= 1
 
 
 def _remembered() -> ExitStack:
@@ -53,17 +51,20 @@ def _remembered() -> ExitStack:
         stack.callback(numpy.random.set_state, numpy.random.get_state())
         stack.callback(random.setstate, random.getstate())
         stack.enter_context(warnings.catch_warnings())
-        quantization = getLogger("bitsandbytes")
-        stack.callback(quantization.setLevel, quantization.level)
-        stack.callback(logging.set_verbosity, logging.get_verbosity())
-        stack.callback(
-            hub.disable_progress_bars if hub.are_progress_bars_disabled() else hub.enable_progress_bars
-        )
+        for name in ("transformers", "bitsandbytes"):
+            stack.callback(_set_level, getLogger(name), getLogger(name).level)
         if logging.is_progress_bar_enabled():
+            if hub.are_progress_bars_disabled():
+                stack.callback(hub.disable_progress_bars)
             stack.callback(logging.enable_progress_bar)
         _set_aside_accelerators(stack)
         be_quiet()
         return stack.pop_all()
+
+
+def _set_level(logger: Logger, level: int) -> None:
+    if logger.level != level:
+        logger.setLevel(level)
 
 
 def _set_aside_accelerators(stack: ExitStack) -> None:

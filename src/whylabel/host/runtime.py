@@ -20,13 +20,18 @@ _M_MMAP_THRESHOLD = -3
 _owned = False
 
 
-def own_process() -> None:
+def own_process(own: bool = True) -> None:
     """Say that this process does whylabel's work alone, so that `prepare_process` may change it for good.
 
     Where this is not called, the process is that of a program that uses whylabel as a library.
     """
     global _owned
-    _owned = True
+    _owned = own
+
+
+def is_own_process() -> bool:
+    """Return whether this process does whylabel's work alone."""
+    return _owned
 
 
 @cache
@@ -55,10 +60,14 @@ def be_quiet() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|datasets)\b")
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    # This may be called for every row, and a level that is set anew empties the caches of all loggers.
+    if logging.get_verbosity() < ERROR:
+        logging.set_verbosity_error()
+    if logging.is_progress_bar_enabled():
+        logging.disable_progress_bar()
     # If it is installed, transformers imports it, and it reports the kernels that it lacks.
-    getLogger("bitsandbytes").setLevel(ERROR)
+    if getLogger("bitsandbytes").level < ERROR:
+        getLogger("bitsandbytes").setLevel(ERROR)
 
 
 def hub_endpoint() -> str:
