@@ -5,7 +5,9 @@ import os
 import random
 import subprocess
 import sys
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from huggingface_hub.utils import are_progress_bars_disabled
 from transformers.utils import logging as transformers_logging
 
 from whylabel.host.caller import as_found
-from whylabel.host.runtime import prepare_process
+from whylabel.host.runtime import own_process, prepare_process
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +96,31 @@ def test_a_caller_may_have_an_accelerator_of_its_own():
         assert Accelerator(cpu=True, mixed_precision="no").mixed_precision == "no"
     assert mine.mixed_precision == Accelerator(cpu=True).mixed_precision == "bf16"
     AcceleratorState._reset_state(True)
+
+
+def test_of_several_threads_one_at_a_time_is_inside():
+    inside, most = [], []
+
+    def work(number):
+        with as_found(), as_found():
+            inside.append(number)
+            time.sleep(0.01)
+            most.append(len(inside))
+            inside.pop()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(8)))
+    assert most == [1] * 8
+
+
+def test_in_a_process_of_our_own_nothing_is_put_back():
+    own_process()
+    try:
+        with as_found():
+            random.seed(1)
+        assert random.getstate() == random.Random(1).getstate()
+    finally:
+        own_process(False)
 
 
 CODE = """
