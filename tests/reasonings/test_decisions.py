@@ -468,3 +468,12 @@ def test_rows_come_back_as_they_were_shown(sort, path):
     shown = list(review_rows(run))
     write_rows(path, [replace(row, note="") for row in shown])
     assert import_decisions(run, path) == {}
+
+
+def test_in_a_table_with_tabs_the_protection_against_formulas_is_undone_too(sort, tmp_path):
+    run, path = sort(), tmp_path / "rows.tsv"
+    path.write_text("id\treasoning\nr0\t'=words by hand\n")
+    import_decisions(run, path, decided_by="Ada")
+    with open_store(run.store) as store:
+        ((decision,),) = store.all_decisions().values()
+    assert (decision.verdict, decision.reasoning) == ("edited", "=words by hand")
