@@ -104,6 +104,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         "falcon",
         {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "alibi": True},
     ),
+    "Mamba": ("mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}),
     "MPT": ("mpt", {"d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 512}),
 }
 

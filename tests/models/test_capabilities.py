@@ -36,7 +36,9 @@ def test_an_ordinary_model_can_do_all_at_any_length(tokenizer, family):
     assert found.writes and found.positions is found.window is None
 
 
-@pytest.mark.parametrize("family", ["gpt-oss", "MPT", "Falcon", "OPT", "XGLM", "Bloom", "Qwen3-Next", "LFM2"])
+@pytest.mark.parametrize(
+    "family", ["gpt-oss", "MPT", "Falcon", "OPT", "XGLM", "Bloom", "Qwen3-Next", "LFM2", "Mamba"]
+)
 def test_a_leak_between_packed_rows_is_found(tokenizer, family):
     assert of(family, tokenizer).packing == 0
 
