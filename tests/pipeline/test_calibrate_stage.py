@@ -38,6 +38,9 @@ def folder(tiny_model_folder, tmp_path):
 def test_a_model_is_calibrated_from_how_it_was_trained(folder, tmp_path, monkeypatch, figures, budget):
     recipe = build_recipe({"device": "cpu", "classifier": {"target": "dual", "votes": 3}})
     job = Job("calibrate-classifier", "key", Inputs(recipe, Dataset(ROWS, ROWS[:3])), RunFolder(tmp_path))
+    job.run.finish_stage(
+        "train-classifier", "key", seconds=1, rows=1, tokens=0, content=trained_content(folder)
+    )
     loaded, given = object(), []
     monkeypatch.setattr(models, "load", lambda name, **named: given.append((name, named)) or loaded)
 

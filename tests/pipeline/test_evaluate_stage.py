@@ -240,6 +240,9 @@ class Answering:
         for row_id, text in rows:
             yield {mode: Prediction(row_id, text, (), mode=mode, tokens=2500) for mode in modes}
 
+    def close(self):
+        pass
+
 
 @pytest.mark.parametrize(
     ("requested", "modes"),
@@ -255,13 +258,15 @@ def test_a_model_answers_in_its_own_mode_and_those_that_are_asked_for(
 ):
     models = []
 
-    def from_folder(folder, *, device):
+    def from_folder(folder, *, device, engine, engine_options):
+        assert (engine, engine_options) == (job.inputs.recipe.classifier.engine, {})
         models.append(Answering(folder, device))
         return models[-1]
 
     monkeypatch.setattr(TrainedClassifier, "from_folder", from_folder)
     run = RunFolder(tmp_path)
     monkeypatch.setattr(run, "stage", lambda stage: {"content": stage})
+    monkeypatch.setattr(evaluate, "calibrated_content", lambda folder: "calibrate-classifier")
     job = Job("evaluate", "key", Inputs(build_recipe({"device": "cpu"}), Dataset(ROWS[:1], test=ROWS)), run)
 
     def predicted():

@@ -162,6 +162,7 @@ def test_a_stage_runs_again_where_it_is_asked_for_or_its_key_has_changed_and_say
 def test_a_stage_that_fails_leaves_no_record_of_being_done(made):
     mine = made()
     mine.run.update_manifest()
+    mine.run.finish_stage("calibrate-classifier", "earlier", seconds=1, rows=1, tokens=0)
 
     def fail(job):
         raise KeyboardInterrupt

@@ -136,7 +136,7 @@ class _OldKeys:
         suspects = augment.suspects
         left_out = [self._content("suspects")] if suspects.folds and suspects.exclude else []
         return fingerprint(
-            self.reasoner_settings(), self.inputs.data_fingerprints["train"], self.inputs.filters.model_dump(),
+            self.reasoner_settings(), self.inputs.data_fingerprints["train"], self._filters(),
             augment.sampling.max_new_tokens, augment.candidates, augment.condition,
             augment.verification.model_dump(), self.verifier(), self._decisions(),
             suspects.model_dump() if suspects.exclude else None, *left_out,
@@ -152,7 +152,7 @@ class _OldKeys:
         if self.recipe.classifier.target != "label":
             rows.append(self._content("augment"))
         if self.recipe.classifier.self_training_rounds > 0:
-            rows.append(fingerprint(self.inputs.filters.model_dump()))
+            rows.append(fingerprint(self._filters()))
         # Without the fields that came later.
         settings = self.recipe.classifier.model_dump(exclude={"engine", "engine_options"})
         return fingerprint(settings, self._stage_two(), rows)
@@ -188,6 +188,10 @@ class _OldKeys:
             model, task.question, task.name, self.inputs.labels.names, recipe.prompt_style,
             recipe.data.max_text_tokens, FORMAT_VERSION, MASKING_VERSION,
         )  # fmt: skip
+
+    def _filters(self) -> dict[str, Any]:
+        # Without the fields that came later.
+        return self.inputs.filters.model_dump(exclude={"quotation_required", "labels"})
 
     def _decisions(self) -> int:
         from whylabel.reasonings.store import open_store
