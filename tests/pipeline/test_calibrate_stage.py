@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from whylabel.models.load import read_card
 from whylabel.pipeline.calibrate import calibrate_stage, calibrated_content, describe, trained_content
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job
+from whylabel.prediction import engine
 from whylabel.prediction.card import MODES, ModelCard
 from whylabel.recipe import build_recipe
 from whylabel.run_folder import RunFolder
@@ -43,6 +45,9 @@ def test_a_model_is_calibrated_from_how_it_was_trained(folder, tmp_path, monkeyp
     )
     loaded, given = object(), []
     monkeypatch.setattr(models, "load", lambda name, **named: given.append((name, named)) or loaded)
+    closed = []
+    writing = SimpleNamespace(close=lambda: closed.append(True))
+    monkeypatch.setattr(engine, "PredictionEngine", lambda *of: given.append(of) or writing)
 
     def calibrate(*arguments):
         given.append(arguments)
@@ -51,7 +56,9 @@ def test_a_model_is_calibrated_from_how_it_was_trained(folder, tmp_path, monkeyp
     monkeypatch.setattr(classifier, "calibrate_classifier", calibrate)
     (tmp_path / "metrics.json").write_text(json.dumps(figures))
     result = calibrate_stage(job, folder, tmp_path / "metrics.json")
-    load, (model, start, rows, settings) = given
+    load, of, (model, start, rows, settings, written_with) = given
+    assert of == (loaded, recipe.classifier.engine, {})
+    assert written_with is writing and closed == [True]
     assert load == (str(folder), {"device": "cpu"})
     assert (model, rows, settings) == (loaded, ROWS[:3], recipe)
     assert (start.max_reasoning_tokens, start.vote.reasonings, start.modes) == (budget, 3, MODES["dual"])
