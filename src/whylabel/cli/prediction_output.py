@@ -84,7 +84,8 @@ def _own_folders(model: Path) -> list[Path]:
 
 def _is_of_predictions(file: Path) -> bool:
     """Return whether the file holds predictions that whylabel wrote, judged by its last columns."""
-    names = written_columns(file)
+    # There is evidence only where it was asked for.
+    names = [name for name in written_columns(file) if name != "evidence"]
     if file.suffix.lower() == ".csv":
         while names[-4:-3] and names[-4].startswith("p(") and names[-4].endswith(")"):
             del names[-4]
