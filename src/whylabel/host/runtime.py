@@ -34,24 +34,32 @@ def is_own_process() -> bool:
     return _owned
 
 
-@cache
 def prepare_process() -> None:
     """Switch off telemetry; in a process of our own also needless messages, and tune the allocator.
 
-    Only the first call does anything. Raises `UsageError` if the libraries would refuse the address of the hub on
-    import.
+    Raises `UsageError` if the libraries would refuse the address of the hub on import.
     """
+    _prepare_once()
+    if _owned:
+        _prepare_own_once()
+        be_quiet()
+
+
+@cache
+def _prepare_once() -> None:
     hub_endpoint()
     for name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ.setdefault(name, "1")
     # OpenVINO reports every import and conversion, and no variable prevents it; without this module it cannot.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    if _owned:
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        if not sys.stderr.isatty():
-            os.environ.setdefault("TQDM_DISABLE", "1")
-        be_quiet()
-        _keep_freed_memory()
+
+
+@cache
+def _prepare_own_once() -> None:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    _keep_freed_memory()
 
 
 def be_quiet() -> None:
