@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from whylabel.host.runtime import own_process
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -31,6 +33,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("whylabel")
+
+
+@pytest.fixture(autouse=True)
+def _a_program_that_uses_whylabel() -> Iterator[None]:
+    """Commands and workers that a test runs in this process leave it to the next test as that of a program."""
+    yield
+    own_process(False)
+
 
 CHATML = (
     "{% for message in messages %}"

@@ -39,15 +39,15 @@ def opt(tokenizer, tmp_path):
     return tmp_path
 
 
-def test_a_model_is_tried_out_where_one_is_named(opt):
-    outcome = CliRunner().invoke(cli, ["doctor", str(opt)])
-    assert outcome.exit_code == 0, outcome.output
-    model = outcome.output.partition("\nversions\n")[0]
+def test_a_model_is_tried_out_where_one_is_named(opt, capsys):
+    assert main(["doctor", str(opt)]) == 0
+    model = capsys.readouterr().out.partition("\nversions\n")[0]
     assert "tree masks           yes" in model
     assert "packing              no: rows of packs are computed apart" in model
     assert "positions            512, no row may be longer" in model
     assert "openvino             models of type 'opt' are not supported" in model
-    found = json.loads(CliRunner().invoke(cli, ["doctor", str(opt), "--json"]).output)
+    assert main(["doctor", str(opt), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
     assert (found["model"]["type"], found["model"]["shared prefix"]) == ("opt", "yes")
 
 

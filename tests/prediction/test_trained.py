@@ -80,6 +80,8 @@ def test_a_row_that_cannot_be_scored_fails_alone(trained, monkeypatch):
         return real(prompts)
 
     monkeypatch.setattr(scorer, "log_scores", scoring)
+    # What the cache of a reasoning gives is not computed row by row.
+    monkeypatch.setattr(model._reader, "_continued", None)
     texts = [("1", "It was bright"), ("2", "poison"), ("3", "It was grey"), ("4", "It was black")]
     found = list(model.predict(texts))
     assert [(row.id, row.status == "failed") for row in found] == [
