@@ -134,22 +134,33 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = np.array([prediction.probabilities for prediction in predictions], dtype=np.float64)
         return np.asarray(rows.reshape(len(predictions), len(order))[:, order])
 
-    def explain(self, X: Any, mode: Mode | None = None, *, evidence: bool = False) -> list[Prediction]:  # noqa: N803
+    def explain(
+        self,
+        X: Any,  # noqa: N803
+        mode: Mode | None = None,
+        *,
+        evidence: bool = False,
+        show_all: bool = False,
+    ) -> list[Prediction]:
         """Return a prediction with label, probabilities and reasoning for every text; its label is a string.
 
-        With `evidence`, it also has the stretches of the text that the label rests on.
+        With `evidence`, it also has the stretches of the text that the label rests on. With `show_all`, reasonings
+        that are to be withheld (`reasoning_status`) are there, too.
 
         A text that is missing, blank or not readable fails alone. Default of `mode`: a mode that writes a reasoning,
         if the model has one. If this is not the default of `predict`, its labels may differ from those of `predict`.
         """
         check_is_fitted(self, "model_")
         texts = given_texts(X, all_usable=False)
-        return self._predictions(texts, mode or self.model_.card.explaining_mode, evidence=evidence)
+        mode = mode or self.model_.card.explaining_mode
+        return self._predictions(texts, mode, evidence=evidence, show_all=show_all)
 
-    def _predictions(self, texts: list[str], mode: Mode, *, evidence: bool = False) -> list[Prediction]:
+    def _predictions(
+        self, texts: list[str], mode: Mode, *, evidence: bool = False, show_all: bool = False
+    ) -> list[Prediction]:
         rows = [(str(place), text) for place, text in enumerate(texts)]
         with as_found():
-            return list(self.model_.predict(rows, mode, evidence=evidence))
+            return list(self.model_.predict(rows, mode, evidence=evidence, show_all=show_all))
 
     def save(self, folder: str | Path) -> None:
         """Save the fitted model as a plain model folder, for `load`, `whylabel predict` and transformers.

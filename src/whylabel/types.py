@@ -130,7 +130,8 @@ class Prediction:
     `probabilities` are in label order and sum to 1; they come from scoring every label of the closed set. If a text
     may have several labels, each is decided separately: the probabilities do not sum to 1, and `label` has all labels
     that reach their threshold, with separators between them; it is empty if none does.
-    `reasoning` is None if none was written. Of several (`vote`), it is the one that made the label most probable.
+    `reasoning` is None if none was written, or if it is withheld (`reasoning_status`). Of several (`vote`), it is the
+    one that made the label most probable, among those that are not to be withheld.
     `seconds` is the row's share of its batch; `tokens` counts generated tokens.
     `status` is one of
 
@@ -154,6 +155,15 @@ class Prediction:
     error: str | None = None
     evidence: tuple[Evidence, ...] | None = None
     """The stretches of the text that the label rests on, the largest effect first; None if it was not asked for."""
+    reasoning_status: str | None = None
+    """What became of the reasoning; None if none was written:
+
+    - `ok`: it passed the filters, and the label was read after it;
+    - `afterthought`: it passed the filters and leads to the label, which rests more on the answer without it;
+    - `withheld: REASON`: it is not shown, because a filter refused it or it leads to another label.
+    """
+    disagrees: bool | None = None
+    """Whether the model would give another label without the reasoning; None if only one of the two is known."""
 
 
 @dataclass(frozen=True, slots=True)

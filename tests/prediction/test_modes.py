@@ -171,12 +171,12 @@ def test_votes_are_averaged_as_probabilities(scripted):
     one = Answer(np.log([0.9, 0.1]), "first", "ok", 1.0, 10)
     two = Answer(np.log([0.2, 0.8]) - 7, "second", "reasoning_cut", 2.0, 20)
     gone = Answer(None, seconds=0.5, error="lost")
-    found = averaged([gone, two, one])
+    found = averaged([gone, two, one], [False] * 3)
     np.testing.assert_allclose(np.exp(found.log_scores), [0.55, 0.45])
     assert (found.reasoning, found.status, found.error) == ("first", "ok", None)
     assert (found.seconds, found.tokens) == (3.5, 30)
-    assert averaged([gone, gone]) == Answer(None, seconds=1.0, error="lost")
-    assert np.isfinite(averaged([Answer(np.array([0.0, -2000.0]))]).log_scores).all()
+    assert averaged([gone, gone], [False] * 2) == Answer(None, seconds=1.0, error="lost")
+    assert np.isfinite(averaged([Answer(np.array([0.0, -2000.0]))], [False]).log_scores).all()
 
 
 def test_of_equally_sure_votes_the_first_that_voted_speaks():
@@ -185,7 +185,17 @@ def test_of_equally_sure_votes_the_first_that_voted_speaks():
         Answer(np.log([0.8, 0.2]), "one"),
         Answer(np.log([0.8, 0.2]), "two"),
     ]
-    assert averaged(votes).reasoning == "one"
+    assert averaged(votes, [False] * 3).reasoning == "one"
+
+
+def test_of_votes_on_the_winner_the_one_that_may_be_shown_speaks():
+    votes = [
+        Answer(np.log([0.9, 0.1]), "surest", leads_to=0),
+        Answer(np.log([0.6, 0.4]), "shown", leads_to=0),
+        Answer(np.log([0.4, 0.6]), "elsewhere", leads_to=1),
+    ]
+    assert averaged(votes, [False, True, True]).reasoning == "shown"
+    assert averaged(votes, [False, False, True]).reasoning == "surest"
 
 
 class Stopping:
@@ -298,7 +308,9 @@ def test_a_batch_changes_no_label_in_any_mode(dual, mode):
 
 
 def test_the_modes_equal_a_brute_force_computation(dual):
-    found = {mode: list(dual.predict(ROWS[:4], mode)) for mode in ("fast", "reasoned", "blend")}
+    found = {
+        mode: list(dual.predict(ROWS[:4], mode, show_all=True)) for mode in ("fast", "reasoned", "blend")
+    }
     ends = [dual.prompts.label_ids(name) for name in LABELS.names]
 
     def brute(prompts):
@@ -328,7 +340,7 @@ def test_votes_are_drawn_by_the_seed(dual):
         card = replace(dual.card, vote=Vote(4, temperature, seed))
         return [
             (row.reasoning, row.probabilities)
-            for row in TrainedClassifier(dual.loaded, card).predict(ROWS, "vote")
+            for row in TrainedClassifier(dual.loaded, card).predict(ROWS, "vote", show_all=True)
         ]
 
     assert vote(1) == vote(1)

@@ -33,6 +33,7 @@ class _Request:
     mode: Mode | None
     abstain_below: float
     evidence: bool
+    show_all: bool
     text_column: str | None
     id_column: str | None
     columns: str
@@ -75,6 +76,11 @@ class _Request:
     is_flag=True,
     help="Add the column evidence: the stretches of the text that the label rests on, each with its effect: log p of "
     "the label, minus log p without the stretch. Takes up to 13 scorings a text.",
+)
+@click.option(
+    "--show-all",
+    is_flag=True,
+    help="Show every reasoning, also those that are to be withheld: reasoning_status says why.",
 )
 @click.option(
     "--text-column",
@@ -123,6 +129,10 @@ def command(output: Path | None, **request: Any) -> int:
 
     If a text may have several labels, `label` has them with separators between them, and `labels` has them as a list
     (JSONL, Parquet). Each label has its own probability.
+
+    A reasoning is shown if it passes the model's filters and leads to the label. Otherwise `reasoning` is empty, and
+    `reasoning_status` says why (`withheld: ungrounded`). An `afterthought` is a reasoning on which the label hardly
+    rests. `disagrees` says whether the model would give another label without a reasoning.
 
     With --output, finished rows are kept in OUTPUT.partial until all rows are finished. If the command is stopped or
     killed, the same command continues there. A file that holds anything but predictions is never replaced.
@@ -298,6 +308,7 @@ def _settings(request: _Request, layout: Layout) -> dict[str, Any]:
         "mode": request.mode or layout.card.mode,
         "abstain-below": request.abstain_below,
         "evidence": request.evidence,
+        "show-all": request.show_all,
         "columns": request.columns,
         "device": request.device,
         "version of whylabel": __version__,
@@ -364,6 +375,7 @@ def _predictions(
             request.mode,
             abstain_below=request.abstain_below,
             evidence=request.evidence,
+            show_all=request.show_all,
         )
         for (place, row), prediction in zip(waiting, found, strict=True):
             yield place, row, prediction

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 Carried = Literal["all", "none"]
 """Which columns of the input are written beside the predictions."""
 
-PREDICTED = ("id", "label", "labels", "probabilities", "reasoning", "evidence", "mode", "status", "error")
+PREDICTED = (
+    "id",
+    "label",
+    "labels",
+    "probabilities",
+    "reasoning",
+    "reasoning_status",
+    "disagrees",
+    "evidence",
+    "mode",
+    "status",
+    "error",
+)
 """The columns of a prediction; a CSV file has `p(label)` for every label in place of `probabilities`."""
 
 
@@ -64,6 +76,8 @@ class Layout:
         record |= {
             "probabilities": probabilities,
             "reasoning": prediction.reasoning,
+            "reasoning_status": prediction.reasoning_status,
+            "disagrees": prediction.disagrees,
             **({"evidence": _stretches(prediction)} if self.evidence else {}),
             "mode": prediction.mode,
             "status": prediction.status,
@@ -81,6 +95,8 @@ class Layout:
         return {
             **record,
             "reasoning": prediction.reasoning,
+            "reasoning_status": prediction.reasoning_status,
+            "disagrees": {None: "", True: "yes", False: "no"}[prediction.disagrees],
             **({"evidence": evidence} if self.evidence else {}),
             "status": prediction.status,
             "error": prediction.error,
@@ -90,7 +106,7 @@ class Layout:
         """Return the columns of a CSV file."""
         probabilities = map(_probability, self.card.labels.names)
         evidence = ("evidence",) if self.evidence else ()
-        last = ("reasoning", *evidence, "status", "error")
+        last = ("reasoning", "reasoning_status", "disagrees", *evidence, "status", "error")
         return dict.fromkeys((*self.names.values(), "id", "label", *probabilities, *last), "text")
 
     def parquet_schema(self, source: Path | None) -> Schema:
@@ -111,7 +127,8 @@ class Layout:
         if self.card.multi_label is not None:
             columns["labels"] = "texts"
         chances = pyarrow.struct([(name, pyarrow.float64()) for name in self.card.labels.names])
-        columns |= {"probabilities": chances, "reasoning": "text"}
+        columns |= {"probabilities": chances, "reasoning": "text", "reasoning_status": "text"}
+        columns["disagrees"] = "truth"
         if self.evidence:
             place, effect = pyarrow.int64(), pyarrow.float64()
             fields = {"start": place, "end": place, "text": pyarrow.string(), "effect": effect}

@@ -65,25 +65,34 @@ def read_parquet(path: Path, columns: Collection[str] | None) -> Iterator[Table]
 
 
 def read_rows(
-    path: Path, schema: Schema, *, what: str, fix: str, optional: Collection[str] = ()
+    path: Path,
+    schema: Schema,
+    *,
+    what: str,
+    fix: str,
+    optional: Collection[str] = (),
+    may_lack: Collection[str] = (),
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a run's file with the columns of the schema; a few thousand are in memory at a time.
 
-    Other columns are ignored; only `optional` ones may have empty cells. Raises `RunFolderError` if the file is
+    Other columns are ignored; only `optional` ones may have empty cells, and only those in `may_lack` may be absent:
+    they are read as empty. Raises `RunFolderError` if the file is
     missing, damaged, or does not have these columns; `what` names its content (`The reasonings`).
     """
     import pyarrow
 
-    expected = arrow_schema(schema)
     try:
         with _open(path) as file:
             missing = [name for name in schema if name not in file.schema_arrow.names]
-            if missing:
-                raise KeyError(f"there is no column {missing[0]!r}")
-            for batch in _batches(file, list(schema)):
-                table = pyarrow.Table.from_batches([batch]).select(list(schema)).cast(expected)
+            absent = [name for name in missing if name not in may_lack]
+            if absent:
+                raise KeyError(f"there is no column {absent[0]!r}")
+            present = {name: kind for name, kind in schema.items() if name not in missing}
+            expected, empty = arrow_schema(present), dict.fromkeys(missing)
+            for batch in _batches(file, list(present)):
+                table = pyarrow.Table.from_batches([batch]).select(list(present)).cast(expected)
                 _require_cells(table, optional)
-                yield from table.to_pylist()
+                yield from ({**row, **empty} for row in table.to_pylist())
     except (*_DAMAGE, pyarrow.ArrowException) as error:
         problem = str(error.args[0]) if isinstance(error, KeyError) else first_line(error)
         raise RunFolderError(

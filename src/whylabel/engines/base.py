@@ -35,8 +35,8 @@ class Completion:
     """The outcome of one prompt.
 
     `index` is the prompt's position in the call. `finish` is `stop` if the model ended by itself, `length` at the
-    token limit, `error` if the row failed (`error` is the reason). `seconds` is the row's share of the time of its
-    batch, or the duration of its request.
+    token limit or in a loop, `error` if the row failed (`error` is the reason). `seconds` is the row's share of the
+    time of its batch, or the duration of its request.
     """
 
     index: int

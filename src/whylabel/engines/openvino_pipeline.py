@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from whylabel.engines.base import UNUSABLE_PROMPT, Sampling
+from whylabel.engines.loops import is_in_loop
 from whylabel.errors import EngineError
 from whylabel.host.runtime import last_line, prepare_process
 
@@ -32,7 +33,7 @@ class Row:
 
     index: int
     prompt: Ids
-    generated: Sequence[int] = ()
+    generated: list[int] = field(default_factory=list)
     error: str | None = None
     seconds: float = 0.0
     handle: Any = None
@@ -179,12 +180,16 @@ def _is_running(handle: Any) -> bool:
 
 
 def _is_done(row: Row) -> bool:
-    """Return whether the row has ended; if so, store its generated ids or its error in the row."""
-    if _is_running(row.handle):
-        return False
-    outputs = row.handle.read_all() if row.handle.can_read() else []
-    row.generated = outputs[0].generated_ids if outputs else ()
-    if not row.generated:
+    """Read the row's new tokens, and return whether it has ended; it is cancelled if it is in a loop."""
+    running = _is_running(row.handle)
+    while row.handle.can_read():
+        for output in row.handle.read().values():
+            row.generated += output.generated_ids
+    if running:
+        if not is_in_loop(row.generated):
+            return False
+        row.handle.cancel()
+    elif not row.generated:
         row.error = f"OpenVINO returned nothing (status {row.handle.get_status().name})"
     return True
 

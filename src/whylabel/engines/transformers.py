@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from whylabel.engines.base import UNUSABLE_PROMPT, Completion, Sampling
 from whylabel.engines.decoding import generation_config, own_settings_ignored
 from whylabel.engines.isolation import Isolation
+from whylabel.engines.loops import loop_end, rows_in_loop
 from whylabel.host.runtime import is_out_of_memory
 from whylabel.models.capabilities import ANY_LENGTH
 from whylabel.models.load import LoadedModel
@@ -231,6 +232,7 @@ class TransformersEngine:
                 input_ids=inputs.to(self._loaded.device),
                 attention_mask=mask.to(self._loaded.device),
                 generation_config=config,
+                stopping_criteria=[lambda ids, _scores: rows_in_loop(ids[:, longest:])],
                 **self._cache(ids[batch[0]][:shared], len(batch)),
             )
         self._state = mask, output.past_key_values
@@ -258,6 +260,10 @@ class TransformersEngine:
         self, index: int, ids: Sequence[int], prompt_tokens: int, sampling: Sampling, seconds: float
     ) -> Completion:
         end = next((place for place, token in enumerate(ids) if token in sampling.stop_ids), None)
+        loop = loop_end(ids[:end])
+        if loop is not None:
+            # What follows is padding, which may be a stop token.
+            ids, end = ids[:loop], None
         text = self._loaded.tokenizer.decode(list(ids[:end]), skip_special_tokens=True)
         return Completion(
             index,

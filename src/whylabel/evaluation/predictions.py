@@ -24,7 +24,11 @@ _SCHEMA: dict[str, Kind] = {
     "seconds": "number",
     "tokens": "whole",
     "error": "text",
+    "reasoning_status": "text",
+    "disagrees": "truth",
 }
+_LATER = ("reasoning_status", "disagrees")
+"""Columns that files of older versions do not have."""
 COLUMNS = tuple(_SCHEMA)
 
 
@@ -67,7 +71,8 @@ def read_predictions(path: Path) -> tuple[PredictionRow, ...]:
         _SCHEMA,
         what="The predictions",
         fix="remove the file, then: whylabel evaluate RECIPE",
-        optional=("reasoning", "error"),
+        optional=("reasoning", "error", *_LATER),
+        may_lack=_LATER,
     )
     return tuple(_row(record) for record in records)
 
@@ -87,6 +92,8 @@ def _columns(row: PredictionRow) -> dict[str, Any]:
         "seconds": prediction.seconds,
         "tokens": prediction.tokens,
         "error": prediction.error,
+        "reasoning_status": prediction.reasoning_status,
+        "disagrees": prediction.disagrees,
     }
 
 
@@ -101,5 +108,7 @@ def _row(record: dict[str, Any]) -> PredictionRow:
         seconds=record["seconds"],
         tokens=record["tokens"],
         error=record["error"],
+        reasoning_status=record["reasoning_status"],
+        disagrees=record["disagrees"],
     )
     return PredictionRow(record["model"], record["text"], record["gold"], prediction)

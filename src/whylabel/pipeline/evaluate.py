@@ -70,7 +70,7 @@ def _predict(
     known = read_answers(kept)
     if known:
         say(f"  evaluate {name}: {len(known):,} of {len(rows):,} rows were answered earlier")
-    answers = ask(kept, rows, known, lambda left: model.predict_in_modes(left, tuple(found)))
+    answers = ask(kept, rows, known, lambda left: model.predict_in_modes(left, tuple(found), show_all=True))
     with closing(model), progress(f"evaluate {name}", total=len(rows), done=len(known)) as bar:
         for (row_id, _), answer in zip(rows, answers, strict=True):
             for mode, prediction in answer.items():

@@ -12,6 +12,7 @@ import numpy as np
 from whylabel.errors import ModelError
 from whylabel.prediction.calibration import Calibration, Floats
 from whylabel.prediction.multi_label import MultiLabel
+from whylabel.recipe import ShownConfig
 from whylabel.text.labels import LabelSet
 from whylabel.text.prompts import PromptStyle
 from whylabel.types import Mode, Target
@@ -28,7 +29,15 @@ MODES: dict[Target, tuple[Mode, ...]] = {
 
 
 CHOSEN_ON_VALIDATION: tuple[Mode, ...] = ("adaptive", "blend")
-CALIBRATED = ("modes", "calibration", "thresholds", "vote", "max_reasoning_tokens")
+CALIBRATED = (
+    "modes",
+    "calibration",
+    "thresholds",
+    "vote",
+    "max_reasoning_tokens",
+    "reasoning_filters",
+    "reasoning_attempts",
+)
 """The entries of `whylabel.json` that calibration writes: how a trained model answers."""
 DESCRIBING = ("whylabel", "lineage", "label_descriptions", "columns", "capabilities")
 """The entries that change no answer: they say where a model and its data come from, and what its labels mean."""
@@ -72,6 +81,10 @@ class ModelCard:
     modes: tuple[Mode, ...]
     calibration: Calibration = field(default_factory=Calibration)
     vote: Vote = field(default_factory=Vote)
+    filters: ShownConfig = field(default_factory=ShownConfig)
+    """Which reasonings are shown."""
+    reasoning_attempts: int = 1
+    """How many reasonings are drawn at most, until one may be shown."""
     multi_label: MultiLabel | None = None
     """How labels are decided if a text may have several; None: each text has one label."""
     columns: TrainingColumns | None = None
@@ -142,6 +155,8 @@ class ModelCard:
             "prompt_style": self.prompt_style,
             "max_text_tokens": self.max_text_tokens,
             "max_reasoning_tokens": self.max_reasoning_tokens,
+            "reasoning_filters": self.filters.model_dump(mode="json"),
+            "reasoning_attempts": self.reasoning_attempts,
             "columns": asdict(self.columns) if self.columns else None,
             **({"capabilities": self.capabilities} if self.capabilities else {}),
             "lineage": self.lineage,
@@ -170,6 +185,8 @@ class ModelCard:
                 modes=tuple(card["modes"]) or MODES[card["target"]],
                 calibration=Calibration.from_json(card["calibration"]),
                 vote=Vote(**(card.get("vote") or {})),
+                filters=ShownConfig(**(card.get("reasoning_filters") or {})),
+                reasoning_attempts=int(card.get("reasoning_attempts") or 1),
                 multi_label=_multi_label(card, labels),
                 columns=TrainingColumns(**card["columns"]) if card.get("columns") else None,
                 capabilities=card.get("capabilities"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,11 @@ from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.engines.isolation import Isolation
 from whylabel.engines.transformers import TransformersEngine, WrittenBatch
 from whylabel.models.load import LoadedModel
-from whylabel.prediction.card import ModelCard
+from whylabel.prediction.card import WRITING, ModelCard
 from whylabel.prediction.continued import ContinuedScorer
 from whylabel.prediction.engine import PredictionEngine
 from whylabel.prediction.scoring import DecisionScorer, LabelScorer, probabilities
+from whylabel.prediction.withheld import Withholding
 from whylabel.text.prompts import Prompt, Prompts
 from whylabel.types import Form, Mode, Status
 
@@ -47,6 +49,10 @@ class Answer:
     seconds: float = 0.0
     tokens: int = 0
     error: str | None = None
+    leads_to: int | None = None
+    """The place of the most probable label after the reasoning."""
+    at_once: int | None = None
+    """That of the most probable label without a reasoning; None if it is not known."""
 
 
 class Reader:
@@ -56,6 +62,7 @@ class Reader:
         self._card, self._prompts, self._engine = card, prompts, engine
         self._scored_rows = _GPU_SCORED_ROWS if loaded.device.type == "cuda" else _CPU_SCORED_ROWS
         self._scorer, self._prompt = _scoring(loaded, card, prompts)
+        self._withholding = Withholding(card)
         self._continued = (
             ContinuedScorer(loaded, self._scorer)
             if isinstance(self._scorer, LabelScorer) and prompts.marker_id is not None
@@ -75,7 +82,9 @@ class Reader:
     def read_each(self, texts: Sequence[str], modes: Collection[Mode]) -> Iterator[dict[Mode, Answer]]:
         """Yield every text's answers in order, as soon as they are known; see `read`."""
         requested = set(modes)
-        fast = self._fast(texts) if requested & {"fast", "blend", "adaptive"} else []
+        # A model that can answer at once does so beside its reasonings, too: to see whether the two agree.
+        at_once = {"fast", "blend", "adaptive", *(WRITING if "fast" in self._card.modes else ())}
+        fast = self._fast(texts) if requested & at_once else []
         streams: dict[Mode, Iterator[Answer]] = {}
         if requested & {"reasoned", "blend"}:
             streams["reasoned"] = self._reasoned(texts)
@@ -94,6 +103,9 @@ class Reader:
                 found["reasoned"] = next(streams["reasoned"])
             if "vote" in requested:
                 found["vote"] = next(streams["vote"])
+            if fast and fast[place].log_scores is not None:
+                label = _best_label(fast[place])
+                found = {mode: replace(answer, at_once=label) for mode, answer in found.items()}
             if "blend" in requested:
                 found["blend"] = self._blend(found["fast"], found["reasoned"])
             if "adaptive" in requested:
@@ -128,15 +140,41 @@ class Reader:
         return self._score([self._prompt(text) for text in texts])
 
     def _reasoned(self, texts: Sequence[str]) -> Iterator[Answer]:
-        return self._after_reasonings(texts, temperature=0.0)
+        first = self._after_reasonings(texts, temperature=0.0)
+        more = self._card.reasoning_attempts - 1
+        return self._with_more_attempts(texts, list(first), more) if more else first
+
+    def _with_more_attempts(self, texts: Sequence[str], first: list[Answer], more: int) -> Iterator[Answer]:
+        """Yield the answers; where a reasoning would be withheld, another one that may be shown takes its place."""
+        again = [not self._may_be_shown(text, answer) for text, answer in zip(texts, first, strict=True)]
+        drawn = self._drawn([text for text, wanted in zip(texts, again, strict=True) if wanted], more)
+        for text, answer, wanted in zip(texts, first, again, strict=True):
+            if not wanted:
+                yield answer
+                continue
+            found = [answer, *islice(drawn, more)]
+            may_be_shown = [other for other in found if self._may_be_shown(text, other)]
+            yield _with_cost(max(may_be_shown, key=_highest_probability, default=answer), found)
 
     def _vote(self, texts: Sequence[str]) -> Iterator[Answer]:
+        count = self._card.vote.reasonings
+        drawn = self._drawn(texts, count)
+        for text in texts:
+            votes = list(islice(drawn, count))
+            yield averaged(votes, [self._may_be_shown(text, vote) for vote in votes])
+
+    def _drawn(self, texts: Sequence[str], count: int) -> Iterator[Answer]:
+        """Yield answers after `count` reasonings of each text, sampled at the temperature of `vote`."""
         vote = self._card.vote
-        drawn = self._after_reasonings(
-            [text for text in texts for _ in range(vote.reasonings)], vote.temperature, vote.seed
-        )
-        for _ in texts:
-            yield averaged([next(drawn) for _ in range(vote.reasonings)])
+        repeated = [text for text in texts for _ in range(count)]
+        return self._after_reasonings(repeated, vote.temperature, vote.seed)
+
+    def _may_be_shown(self, text: str, answer: Answer) -> bool:
+        if answer.reasoning is None or answer.leads_to is None:
+            return False
+        label = self._card.labels.names[answer.leads_to]
+        finished = answer.status != "reasoning_cut"
+        return self._withholding.refuses(text, label, answer.reasoning, finished=finished) is None
 
     def _blend(self, fast: Answer, reasoned: Answer) -> Answer:
         both = replace(reasoned, seconds=fast.seconds + reasoned.seconds)
@@ -200,6 +238,7 @@ class Reader:
         return Answer(
             scored.log_scores,
             reasoning=written.text,
+            leads_to=_best_label(scored),
             status=self._status(written),
             seconds=written.seconds + scored.seconds,
             tokens=written.tokens,
@@ -271,17 +310,37 @@ def _scoring(
     return scorer, lambda text: prompts.classifier(text, form)
 
 
-def averaged(votes: Sequence[Answer]) -> Answer:
+def averaged(votes: Sequence[Answer], may_be_shown: Sequence[bool]) -> Answer:
     """Return the log of the mean probabilities of several answers to one text, without the failed ones.
 
-    The reasoning is that of the answer with the highest probability of the winning label.
+    The reasoning is that of the answer with the highest probability of the winning label, among those that lead to
+    it and may be shown, if there are any.
     """
-    seconds, tokens = sum(vote.seconds for vote in votes), sum(vote.tokens for vote in votes)
-    counted = [(vote, probabilities(vote.log_scores)) for vote in votes if vote.log_scores is not None]
+    counted = [
+        (vote, probabilities(vote.log_scores), shown)
+        for vote, shown in zip(votes, may_be_shown, strict=True)
+        if vote.log_scores is not None
+    ]
     if not counted:
-        return replace(votes[0], seconds=seconds, tokens=tokens)
-    mean = np.mean([row for _, row in counted], axis=0)
+        return _with_cost(votes[0], votes)
+    mean = np.mean([row for _, row, _ in counted], axis=0)
     winner = int(mean.argmax())
-    representative, _ = max(counted, key=lambda item: float(item[1][winner]))
+    representative, _, _ = max(
+        counted, key=lambda item: (item[2] and item[0].leads_to == winner, float(item[1][winner]))
+    )
     log_scores = np.log(np.maximum(mean, _SMALLEST_PROBABILITY))
-    return replace(representative, log_scores=log_scores, seconds=seconds, tokens=tokens)
+    return _with_cost(replace(representative, log_scores=log_scores), votes)
+
+
+def _best_label(answer: Answer) -> int | None:
+    return None if answer.log_scores is None else int(answer.log_scores.argmax())
+
+
+def _highest_probability(answer: Answer) -> float:
+    return 0.0 if answer.log_scores is None else float(probabilities(answer.log_scores).max())
+
+
+def _with_cost(answer: Answer, drawn: Sequence[Answer]) -> Answer:
+    """Return an answer with the cost of all that were drawn for its text."""
+    seconds, tokens = sum(one.seconds for one in drawn), sum(one.tokens for one in drawn)
+    return replace(answer, seconds=seconds, tokens=tokens)

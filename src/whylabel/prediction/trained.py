@@ -25,6 +25,7 @@ from whylabel.prediction.engine import PredictionEngine
 from whylabel.prediction.evidence import find_evidence
 from whylabel.prediction.modes import Answer, Reader
 from whylabel.prediction.room import text_limit
+from whylabel.prediction.withheld import Withholding, shown
 from whylabel.recipe import PredictionEngineConfig
 from whylabel.run_folder import RunFolder
 from whylabel.text.prompts import Prompts
@@ -59,6 +60,7 @@ class TrainedClassifier:
         self._chunk_rows = _GPU_CHUNK_ROWS if loaded.device.type == "cuda" else _CPU_CHUNK_ROWS
         self._engine = engine or TransformersEngine(loaded)
         self._reader = Reader(loaded, card, self.prompts, self._engine)
+        self._withholding = Withholding(card)
 
     @classmethod
     def from_folder(
@@ -89,29 +91,50 @@ class TrainedClassifier:
         return _unpickled, (self.loaded.on_cpu(), self.card, self.loaded.device.type)
 
     def predict(
-        self, rows: Rows, mode: Mode | None = None, *, abstain_below: float = 0.0, evidence: bool = False
+        self,
+        rows: Rows,
+        mode: Mode | None = None,
+        *,
+        abstain_below: float = 0.0,
+        evidence: bool = False,
+        show_all: bool = False,
     ) -> Iterator[Prediction]:
         """Yield a prediction for every (id, text), in order. A blank or unreadable text fails without affecting
         others.
 
         `mode` None is the model's default. A prediction whose best probability is below `abstain_below` has the
         status `abstained`. With `evidence`, each prediction has the stretches of the text that its label rests on,
-        which takes up to 13 scorings a text. Raises `ModelError` if the model does not have the mode, and for
+        which takes up to 13 scorings a text. With `show_all`, reasonings that are to be withheld are there, too;
+        their `reasoning_status` says why. Raises `ModelError` if the model does not have the mode, and for
         abstaining if each label is decided separately.
         """
         mode = mode or self.mode
-        found = self.predict_in_modes(rows, (mode,), abstain_below=abstain_below, evidence=evidence)
+        found = self.predict_in_modes(
+            rows, (mode,), abstain_below=abstain_below, evidence=evidence, show_all=show_all
+        )
         return (predictions[mode] for predictions in found)
 
     def predict_in_modes(
-        self, rows: Rows, modes: Sequence[Mode], *, abstain_below: float = 0.0, evidence: bool = False
+        self,
+        rows: Rows,
+        modes: Sequence[Mode],
+        *,
+        abstain_below: float = 0.0,
+        evidence: bool = False,
+        show_all: bool = False,
     ) -> Iterator[dict[Mode, Prediction]]:
         """Yield every row's prediction in each mode, as `predict` does; nothing is computed twice."""
         for mode in modes:
             self.card.check_mode(mode)
         if abstain_below > 0:
             self.card.check_abstaining()
-        return self._predict(rows, modes, abstain_below, evidence)
+        found = self._predict(rows, modes, abstain_below)
+        if evidence:
+            # The label rests on its reasoning, too, whether that is shown or not.
+            found = self._with_evidence(rows, modes, found)
+        if show_all:
+            return found
+        return ({mode: shown(row) for mode, row in predictions.items()} for predictions in found)
 
     def log_scores(self, rows: Rows, modes: Sequence[Mode]) -> dict[Mode, NDArray[np.float64]]:
         """Return the log-scores of each mode before any temperature, shape (rows, labels).
@@ -130,16 +153,13 @@ class TrainedClassifier:
         self._engine.close()
 
     def _predict(
-        self, rows: Rows, modes: Sequence[Mode], abstain_below: float, evidence: bool
+        self, rows: Rows, modes: Sequence[Mode], abstain_below: float
     ) -> Iterator[dict[Mode, Prediction]]:
-        found = (
-            {
-                mode: self._prediction(row_id, mode, answer, trimmed, abstain_below)
+        for (row_id, text), (_, answers, trimmed) in zip(rows, self._answers(rows, modes), strict=True):
+            yield {
+                mode: self._prediction(row_id, text or "", mode, answer, trimmed, abstain_below)
                 for mode, answer in answers.items()
             }
-            for row_id, answers, trimmed in self._answers(rows, modes)
-        )
-        return self._with_evidence(rows, modes, found) if evidence else found
 
     def _with_evidence(
         self, rows: Rows, modes: Sequence[Mode], found: Iterator[dict[Mode, Prediction]]
@@ -214,7 +234,7 @@ class TrainedClassifier:
         return self._engine.queued_rows or self._chunk_rows
 
     def _prediction(
-        self, row_id: str, mode: Mode, answer: Answer, trimmed: bool, abstain_below: float
+        self, row_id: str, text: str, mode: Mode, answer: Answer, trimmed: bool, abstain_below: float
     ) -> Prediction:
         if answer.log_scores is None:
             return Prediction(row_id, "", (), mode=mode, status="failed", error=answer.error)
@@ -234,6 +254,22 @@ class TrainedClassifier:
             seconds=answer.seconds,
             tokens=answer.tokens,
             error=answer.error,
+            reasoning_status=self._reasoning_status(mode, text, label, answer),
+            disagrees=None
+            if answer.leads_to is None or answer.at_once is None
+            else answer.leads_to != answer.at_once,
+        )
+
+    def _reasoning_status(self, mode: Mode, text: str, label: str, answer: Answer) -> str | None:
+        if answer.reasoning is None or answer.leads_to is None:
+            return None
+        return self._withholding.status(
+            mode,
+            text,
+            label,
+            answer.reasoning,
+            finished=answer.status != "reasoning_cut",
+            leads_to=self.labels.names[answer.leads_to],
         )
 
 

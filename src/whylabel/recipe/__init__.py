@@ -11,7 +11,7 @@ from whylabel.recipe.augment import (
     SuspectsConfig,
     VerificationConfig,
 )
-from whylabel.recipe.classifier import BaselineConfig, ClassifierConfig, EvaluationConfig
+from whylabel.recipe.classifier import BaselineConfig, ClassifierConfig, EvaluationConfig, ShownConfig
 from whylabel.recipe.data import DataConfig, TaskConfig
 from whylabel.recipe.engine import EngineConfig, PredictionEngineConfig
 from whylabel.recipe.fields import reference
@@ -46,6 +46,7 @@ __all__ = [
     "SamplingConfig",
     "Section",
     "SelectionConfig",
+    "ShownConfig",
     "SuspectsConfig",
     "TaskConfig",
     "TrainingConfig",

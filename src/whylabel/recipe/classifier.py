@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from whylabel.recipe.augment import FilterConfig
 from whylabel.recipe.engine import PredictionEngineConfig
-from whylabel.recipe.section import Answers, Execution, Presentation, Section
+from whylabel.recipe.section import Answers, Decides, Execution, Later, Presentation, Section
 from whylabel.types import Control, Mode, Target
+
+
+class ShownConfig(FilterConfig):
+    """Which reasonings of the trained model are shown: those that pass these filters. The others are withheld."""
+
+    decides = "answers"
+
+    names: list[str] = ["empty", "unfinished", "length", "repetition", "copy", "ungrounded", "contradiction"]
+    """The filters, those of `augment.filters`; an empty list shows every reasoning that leads to its label."""
 
 
 class ClassifierConfig(Section):
@@ -44,6 +54,11 @@ class ClassifierConfig(Section):
     adaptive_share: Answers[float] = Field(0.3, ge=0, le=1)
     """Mode `adaptive`: the largest share of validation rows that get a reasoning. Within this limit, the threshold
     with the most right labels is chosen."""
+    filters: Annotated[ShownConfig, Later()] = ShownConfig()
+    """Which of its reasonings are shown. A reasoning that is withheld still counts for the label."""
+    reasoning_attempts: Annotated[int, Decides("answers"), Later()] = Field(1, ge=1)
+    """A reasoning that would be withheld is drawn again, at `vote_temperature`, up to so many in all. Of those that
+    pass the filters, the one after which its label is most probable is taken; the label is read after it."""
     engine: PredictionEngineConfig = PredictionEngineConfig()
     """The engine with which the trained model writes reasonings, in calibration and evaluation: its name
     (`engine: vllm`), or these fields."""

@@ -71,9 +71,11 @@ class Section(BaseModel):
         plain = self.model_dump(mode="json")
         for name in type(self).model_fields:
             value = getattr(self, name)
+            if self._says_nothing_new(name):
+                continue
             if isinstance(value, Section):
                 found |= value.deciding(effect, f"{prefix}{name}.")
-            elif self.effect_of(name) == effect and not self._says_nothing_new(name):
+            elif self.effect_of(name) == effect:
                 found[f"{prefix}{name}"] = plain[name]
         return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from whylabel.evaluation.predictions import PredictionRow
+from whylabel.prediction.withheld import is_withheld
 from whylabel.types import Dropped, ReasonedExample
 
 REASONINGS_SHOWN = 5
@@ -22,6 +23,11 @@ class ShownPrediction:
     row: PredictionRow
     probability: float | None
     baseline: PredictionRow | None
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the reasoning is not to be shown beside the label."""
+        return is_withheld(self.row.prediction)
 
     @property
     def disagrees(self) -> bool:

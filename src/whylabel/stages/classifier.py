@@ -179,6 +179,8 @@ def uncalibrated(card: ModelCard, recipe: Recipe, budget: int) -> ModelCard:
         calibration=Calibration(),
         max_reasoning_tokens=config.max_reasoning_tokens or budget,
         vote=Vote(config.votes, config.vote_temperature, recipe.seed),
+        filters=config.filters,
+        reasoning_attempts=config.reasoning_attempts,
         multi_label=None if card.multi_label is None else replace(card.multi_label, thresholds=()),
     )
 

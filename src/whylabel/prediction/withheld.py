@@ -1,0 +1,53 @@
+"""Which reasonings of a trained model are shown: no reason rather than a wrong one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from whylabel.prediction.card import ModelCard
+from whylabel.reasonings.filters import refusal
+from whylabel.types import Mode, Prediction, ReasonedExample
+
+_WITHHELD = "withheld: "
+_ELSEWHERE = "leads to another label"
+# From this weight on, a blended label rests on the answer after the reasoning.
+_RESTS_ON_REASONING = 0.5
+
+
+class Withholding:
+    """Decides for each reasoning of a model whether it is shown: by the filters in its card, and by where it leads.
+
+    Raises `RecipeError` if the card names a filter that is not installed.
+    """
+
+    def __init__(self, card: ModelCard) -> None:
+        question = card.filters.question or card.question
+        labels = card.filters.labels or list(card.labels.names)
+        self._refuse = refusal(card.filters.model_copy(update={"question": question, "labels": labels}))
+        self._blend_weight = card.calibration.blend_weight
+
+    def refuses(self, text: str, label: str, reasoning: str, *, finished: bool) -> str | None:
+        """Return the first filter's reason against a reasoning beside a label; None if all let it pass."""
+        return self._refuse(ReasonedExample("", text, label, reasoning, finished=finished))
+
+    def status(
+        self, mode: Mode, text: str, label: str, reasoning: str, *, finished: bool, leads_to: str
+    ) -> str:
+        """Return the `reasoning_status` of a prediction; `leads_to` is the most probable label after it."""
+        refused = self.refuses(text, label, reasoning, finished=finished)
+        if refused is None and leads_to != label:
+            refused = _ELSEWHERE
+        if refused is not None:
+            return f"{_WITHHELD}{refused}"
+        rests_on_it = mode != "blend" or (self._blend_weight or 0.0) >= _RESTS_ON_REASONING
+        return "ok" if rests_on_it else "afterthought"
+
+
+def is_withheld(prediction: Prediction) -> bool:
+    """Return whether a prediction has a reasoning that is not to be shown."""
+    return (prediction.reasoning_status or "").startswith(_WITHHELD)
+
+
+def shown(prediction: Prediction) -> Prediction:
+    """Return a prediction as people see it: without a reasoning that is withheld."""
+    return replace(prediction, reasoning=None) if is_withheld(prediction) else prediction
