@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from whylabel.host.machine import installed_version
-from whylabel.models.load import LoadedModel, pick_dtype
+from whylabel.models.arithmetic import pick_dtype
+from whylabel.models.load import LoadedModel
 from whylabel.recipe import TrainingConfig
 from whylabel.text.prompts import Rendered
 from whylabel.training import train

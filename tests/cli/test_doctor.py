@@ -147,8 +147,9 @@ def test_everything_that_is_found_is_shown_under_its_name(monkeypatch, tmp_path,
     import torch
 
     monkeypatch.setenv("WHYLABEL_CACHE", str(tmp_path))
-    monkeypatch.setattr("whylabel.models.load.pick_device", lambda: torch.device("cpu"))
-    monkeypatch.setattr("whylabel.models.load._cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("whylabel.models.arithmetic.pick_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("whylabel.models.arithmetic._cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("whylabel.models.arithmetic._bf16_speed", lambda: 1.64)
     monkeypatch.setattr(diagnosis, "installed_version", lambda name: None if name == "ray" else "1.0")
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -157,7 +158,7 @@ def test_everything_that_is_found_is_shown_under_its_name(monkeypatch, tmp_path,
     assert found["versions"] == versions() and found["machine"].keys() == hardware().keys()
     assert found["compute"] == {
         "device": "cpu",
-        "training": "bfloat16 (this CPU has bf16 instructions; the weights stay float32)",
+        "training": "bfloat16 (this CPU computes bf16 1.6 times as fast; the weights stay float32)",
         "prediction": "float32 (on a CPU a row gets the same label in every batch)",
         "threads": torch.get_num_threads(),
     }

@@ -7,17 +7,8 @@ from families import build
 
 from hostile_model import HOSTILE, hostile_copy
 from whylabel.errors import ModelError
-from whylabel.models.load import (
-    LoadedModel,
-    ModelSource,
-    find,
-    load,
-    pick_device,
-    pick_dtype,
-    prepare_for_training,
-    read_card,
-    save,
-)
+from whylabel.models.arithmetic import pick_device
+from whylabel.models.load import LoadedModel, ModelSource, find, load, prepare_for_training, read_card, save
 from whylabel.text.prompts import LABEL_MARKER, PAD_TOKEN, Prompts
 
 
@@ -65,23 +56,6 @@ def test_damaged_weights_are_a_clear_error(tiny_model_folder, tmp_path):
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelError, match="cannot be loaded"):
         load(str(folder))
-
-
-@pytest.mark.parametrize(
-    ("amx", "avx512", "trained_in"),
-    [(False, False, torch.float32), (True, False, torch.bfloat16), (False, True, torch.bfloat16)],
-)
-def test_a_cpu_predicts_in_fp32_and_trains_in_bf16_only_with_instructions(
-    monkeypatch, amx, avx512, trained_in
-):
-    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
-    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: avx512)
-    cpu = torch.device("cpu")
-    dtype, reason = pick_dtype("auto", cpu, training=True)
-    assert dtype == trained_in
-    assert "bf16" in reason
-    assert pick_dtype("auto", cpu)[0] == torch.float32
-    assert pick_dtype("bfloat16", cpu)[0] == torch.bfloat16
 
 
 def test_preparation_adds_a_pad_that_is_not_eos_and_a_marker_that_can_be_read(loaded):

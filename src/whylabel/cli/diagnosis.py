@@ -25,7 +25,7 @@ _LONGEST = 2048
 
 def diagnose() -> dict[str, dict[str, object]]:
     """Return the findings by section, in the order in which they are shown."""
-    from whylabel.models.load import pick_device
+    from whylabel.models.arithmetic import pick_device
 
     device = pick_device()
     return {
@@ -65,7 +65,7 @@ def diagnose_model(name: str) -> dict[str, object]:
 
 
 def _arithmetic(device: torch.device, *, training: bool) -> str:
-    from whylabel.models.load import pick_dtype
+    from whylabel.models.arithmetic import pick_dtype
 
     dtype, reason = pick_dtype("auto", device, training=training)
     return f"{str(dtype).removeprefix('torch.')} ({reason})"

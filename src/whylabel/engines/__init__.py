@@ -79,7 +79,7 @@ def pick_engine(model: ModelSource, rows: int | None = None) -> tuple[str, str]:
     if missing_packages():
         return "transformers", "it runs everywhere; pip install 'whylabel[openvino]' is faster on a CPU"
     from whylabel.engines.openvino_export import unsupported_reason
-    from whylabel.models.load import pick_device
+    from whylabel.models.arithmetic import pick_device
 
     device = pick_device(model.device)
     if device.type != "cpu":

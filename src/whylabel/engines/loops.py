@@ -38,7 +38,9 @@ def loop_end(ids: Sequence[int]) -> int | None:
 
 def rows_in_loop(ids: torch.Tensor) -> torch.Tensor:
     """Return for each row of new tokens (rows, tokens) whether it is in a loop now, shape (rows,)."""
-    found = ids.new_zeros(len(ids), dtype=bool)
+    import torch
+
+    found = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     for run, tokens in _LOOPS:
         if ids.shape[1] >= tokens:
             found |= (ids[:, run - tokens :] == ids[:, -tokens:-run]).all(dim=1)

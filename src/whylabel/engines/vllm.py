@@ -13,7 +13,8 @@ from whylabel.engines.openai import OpenAIEngine
 from whylabel.engines.openai_options import OpenAIOptions
 from whylabel.engines.vllm_server import VllmServer, find_command
 from whylabel.errors import EngineError
-from whylabel.models.load import ModelSource, pick_device, pick_dtype
+from whylabel.models.arithmetic import pick_device, pick_dtype
+from whylabel.models.load import ModelSource
 from whylabel.recipe import Section
 from whylabel.text.prompts import Prompt
 

@@ -20,6 +20,7 @@ from whylabel.host.atomic import read_json, write_json
 from whylabel.host.paths import expanded
 from whylabel.host.progress import say
 from whylabel.host.runtime import first_line, prepare_process
+from whylabel.models.arithmetic import pick_device, pick_dtype
 from whylabel.models.capabilities import (
     ANY_LENGTH,
     Capabilities,
@@ -224,57 +225,6 @@ def _recorded(source: str) -> Capabilities | None:
     return Capabilities.from_json(read_card(Path(source)).get("capabilities"))
 
 
-def pick_device(device: str = "auto") -> torch.device:
-    """Return the named device; for `auto`, CUDA if available, else the CPU."""
-    import torch
-
-    if device != "auto":
-        try:
-            place = torch.device(device)
-        except RuntimeError as error:
-            raise ModelError(f"Unknown device {device!r}.", fix="auto, cpu, cuda, cuda:1 ...") from error
-        _require_device(place)
-        return place
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _require_device(place: torch.device) -> None:
-    """Raise `ModelError` if this machine, or this build of torch, has no such device."""
-    import torch
-
-    if place.type == "cuda":
-        # Only counted: to put something there would take memory of a card that another process may use.
-        there = (place.index or 0) < torch.cuda.device_count()
-    else:
-        try:
-            there = torch.ones(1, device=place).tolist() == [1]
-        except (RuntimeError, AssertionError, ImportError):
-            there = False
-    if not there:
-        raise ModelError(
-            f"This machine, or this build of torch, has no device '{place}'.", fix="name auto or cpu"
-        )
-
-
-def pick_dtype(dtype: str, device: torch.device, *, training: bool = False) -> tuple[torch.dtype, str]:
-    """Return the arithmetic to use and the reason in words.
-
-    A GPU with bf16 uses it. A CPU predicts and generates in fp32, so that the other rows of a batch do not change a
-    label. It trains in bf16 if it has instructions for it (emulated bf16 is a hundred times slower).
-    """
-    import torch
-
-    if dtype != "auto":
-        return getattr(torch, dtype), "named in the recipe"
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16, "this GPU computes bf16"
-    if device.type == "cpu" and not training:
-        return torch.float32, "on a CPU a row gets the same label in every batch"
-    if device.type == "cpu" and _cpu_has_bf16():
-        return torch.bfloat16, "this CPU has bf16 instructions; the weights stay float32"
-    return torch.float32, f"this {device.type.upper()} has no fast bf16 arithmetic"
-
-
 def as_deployed(loaded: LoadedModel) -> LoadedModel:
     """Convert a trained model, in place, to the arithmetic in which `load` would give it on this device.
 
@@ -282,12 +232,6 @@ def as_deployed(loaded: LoadedModel) -> LoadedModel:
     """
     loaded.model.to(dtype=pick_dtype("auto", loaded.device)[0])
     return loaded
-
-
-def _cpu_has_bf16() -> bool:
-    import torch
-
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def prepare_for_training(loaded: LoadedModel) -> None:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from whylabel.models.arithmetic import pick_device, pick_dtype
 from whylabel.models.check import float32_bytes
-from whylabel.models.load import find, pick_device, pick_dtype, token_counter
+from whylabel.models.load import find, token_counter
 from whylabel.pipeline.inputs import Inputs
 from whylabel.recipe import TrainingConfig
 from whylabel.types import Example

@@ -18,10 +18,11 @@ from whylabel.errors import ModelError
 from whylabel.host.atomic import whole_file
 from whylabel.host.progress import progress, say
 from whylabel.host.runtime import is_out_of_memory
+from whylabel.models.arithmetic import pick_dtype
 from whylabel.models.attention import attention, ragged_attention
 from whylabel.models.capabilities import Capabilities, check_positions
 from whylabel.models.flops import Flops
-from whylabel.models.load import LoadedModel, pick_dtype
+from whylabel.models.load import LoadedModel
 from whylabel.recipe import TrainingConfig
 from whylabel.text.prompts import Rendered
 from whylabel.training.adapters import merged, prepared

@@ -17,7 +17,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whylabel.models.load import LoadedModel, load, pick_device, save
+from whylabel.models.arithmetic import pick_device
+from whylabel.models.load import LoadedModel, load, save
 
 if TYPE_CHECKING:
     import torch
