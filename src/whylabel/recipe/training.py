@@ -87,7 +87,8 @@ class TrainingConfig(Section):
     gradient_checkpointing: Execution[bool] = False
     """Trade speed for memory."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of training (weights stay float32). `auto`: bfloat16 if the hardware is faster in it, else float32."""
+    """Arithmetic of training (weights stay float32). `auto`: bfloat16 where the hardware is faster in it, else
+    float32."""
     save_steps: Execution[int | None] = Field(None, ge=1)
     """Optimizer steps between checkpoints; default: one every five minutes."""
 
