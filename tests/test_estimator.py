@@ -24,6 +24,7 @@ from whylabel.errors import DataError, LabelError, ModelError, RecipeError, Usag
 from whylabel.estimator import _shared_reasoner
 from whylabel.host.runtime import prepare_process
 from whylabel.models.packaged import cache_folder
+from whylabel.reasonings.files import read_reasoned
 from whylabel.recipe import Recipe, override_recipe
 
 TEXTS = [f"It was a {'bright' if number % 2 else 'grey'} day, number {number}" for number in range(24)]
@@ -328,3 +329,26 @@ def test_bad_input_is_a_clear_error(recipe):
     with pytest.raises(LabelError, match="at least two labels"):
         ReasoningClassifier(recipe=recipe).fit(TEXTS, ["same"] * 24)
     assert not cache_folder().exists()  # no reasoner was trained for it
+
+
+def test_reasonings_may_be_given_with_the_texts(quick, tmp_path):
+    reasonings = [f"It says {text}, which settles it." if at % 3 else None for at, text in enumerate(TEXTS)]
+    ReasoningClassifier(recipe=quick, output=tmp_path / "run").fit(TEXTS, LABELS, reasonings=reasonings)
+    kept = {row.text: row for row in read_reasoned(tmp_path / "run" / "augment" / "train.parquet")}
+    for text, reasoning in zip(TEXTS, reasonings, strict=True):
+        if reasoning is not None:
+            assert (kept[text].reasoning, kept[text].condition) == (reasoning, "own")
+
+
+@pytest.mark.parametrize(
+    ("reasonings", "message"),
+    [
+        (["so"], "24 texts and 1 reasonings"),
+        ([7, *[None] * 23], "Reasoning 0 is not a string"),
+        (["half \ud83d", *[None] * 23], "Reasoning 0 is not readable"),
+        ("so", "list of reasonings"),
+    ],
+)
+def test_reasonings_that_do_not_fit_the_texts_are_refused(quick, reasonings, message):
+    with pytest.raises(DataError, match=message):
+        ReasoningClassifier(recipe=quick).fit(TEXTS, LABELS, reasonings=reasonings)

@@ -14,7 +14,14 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import check_is_fitted
 
 from whylabel.data.classes import classes_from_json, classes_to_json
-from whylabel.data.given import SEVERAL, given_dataset, given_labels, given_texts, label_names
+from whylabel.data.given import (
+    SEVERAL,
+    given_dataset,
+    given_labels,
+    given_reasonings,
+    given_texts,
+    label_names,
+)
 from whylabel.errors import DataError, ModelError, RecipeError
 from whylabel.host.atomic import as_written, read_json, whole_folder, write_json
 from whylabel.host.caller import as_found
@@ -84,8 +91,11 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.validation_fraction = validation_fraction
 
-    def fit(self, X: Any, y: Any) -> ReasoningClassifier:  # noqa: N803
+    def fit(self, X: Any, y: Any, reasonings: Any = None) -> ReasoningClassifier:  # noqa: N803
         """Train on texts and their labels and return self.
+
+        `reasonings` are those that texts come with, one for each text (None or blank: none). The reasoner writes the
+        others.
 
         Raises `DataError`, with places, if a text or a label is missing, blank or not readable, if a text has a list
         of labels, if the lengths differ, or if X or y is no column; `LabelError` for fewer than two labels.
@@ -100,12 +110,18 @@ class ReasoningClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             warnings.warn(said, DataConversionWarning, stacklevel=2)
         if len(texts) != len(labels):
             raise DataError(f"There are {len(texts)} texts and {len(labels)} labels.")
+        given = None if reasonings is None else given_reasonings(reasonings)
+        if given is not None and len(given) != len(texts):
+            raise DataError(
+                f"There are {len(texts)} texts and {len(given)} reasonings.",
+                fix="give one for each text; None where there is none",
+            )
         classes, places = _classes(labels)
         names = label_names(classes)
         LabelSet.from_labels(names)  # raises before anything is trained
         recipe = self._recipe()
         fraction = 0.0 if self.validation_fraction is None else recipe.data.validation_fraction
-        dataset = given_dataset(texts, [names[place] for place in places], fraction, recipe.seed)
+        dataset = given_dataset(texts, [names[place] for place in places], fraction, recipe.seed, given)
         with as_found(), tempfile.TemporaryDirectory(prefix="whylabel-") as scratch:
             run = RunFolder(expanded(self.output) if self.output else scratch)
             self.model_ = _train(recipe, dataset, run)

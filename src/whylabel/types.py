@@ -8,6 +8,9 @@ from typing import Literal
 
 Mode = Literal["fast", "reasoned", "vote", "adaptive", "blend"]
 Condition = Literal["label", "free"]
+"""Under which condition a reasoner writes: it is shown the label or not."""
+Origin = Literal[Condition, "own"]
+"""Where a reasoning comes from: a reasoner under a condition, or the data itself (`own`)."""
 Control = Literal["shuffled_words", "another_text", "another_label", "filler", "key_words"]
 Form = Literal["label", "reasoning_label", "label_reasoning", "reasoning"]
 Target = Literal["label", "reasoning_label", "label_reasoning", "dual", "multi_task"]
@@ -23,12 +26,14 @@ class Example:
     """One labelled text. `id` is the user's own, or a hash of the text.
 
     If a text has several labels, `label` has all of them in label order, with separators between them (`joy, love`);
-    if it has none, `label` is empty.
+    if it has none, `label` is empty. `reasoning` is the one that a train row came with, empty if none; it is no
+    part of what identifies the row.
     """
 
     id: str
     text: str
     label: str
+    reasoning: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,9 @@ class ReasonedExample:
     """An example with a reasoning that leads from its text to its label.
 
     `finished` is False if the reasoner reached its token limit. `condition` says whether it was shown the label
-    (`label`) or not (`free`). If several reasonings were sampled, `candidate` is the number of this one, and
-    `candidates` are all acceptable ones, this one first; `scores` are their margins (see `Lift`). `weight` is below 1
-    if the margin was too small for the verifier.
+    (`label`) or not (`free`), or that the reasoning came with the data (`own`). If several reasonings were sampled,
+    `candidate` is the number of this one, and `candidates` are all acceptable ones, this one first; `scores` are
+    their margins (see `Lift`). `weight` is below 1 if the margin was too small for the verifier.
     """
 
     id: str
@@ -57,7 +62,7 @@ class ReasonedExample:
     reasoning: str
     reasoner: str = ""
     finished: bool = True
-    condition: Condition = "label"
+    condition: Origin = "label"
     candidate: int = 0
     candidates: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()

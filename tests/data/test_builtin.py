@@ -1,12 +1,10 @@
-import json
 import re
 from collections import Counter
-from importlib import resources
 from itertools import combinations
 
 import pytest
 
-from whylabel.data import builtin_names, load_dataset, load_reasoning
+from whylabel.data import builtin_names, fingerprint, load_dataset, load_reasoning
 from whylabel.data.builtin import read_builtin
 from whylabel.data.cells import normalise_text
 from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
@@ -90,23 +88,29 @@ def test_emotions_are_not_solved_by_counting_words(emotions):
 
 def emotion_reasonings():
     """Return the reasonings written for the training rows of `builtin:emotions`, by id."""
-    file = resources.files("whylabel.data") / "builtin" / "emotions" / "reasonings.jsonl"
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    assert len({row["id"] for row in rows}) == len(rows)
-    return {row["id"]: row["reasoning"] for row in rows}
+    config = DataConfig(source="builtin:emotions", reasoning_column="reasoning")
+    return {
+        row.id: row.reasoning for row in load_dataset(config, TaskConfig(), seed=13).train if row.reasoning
+    }
 
 
 def quoted(reasoning):
     return re.findall(r'"([^"]*)"', reasoning)
 
 
-def test_a_third_of_the_emotions_have_a_reasoning_in_the_order_of_the_rows(emotions):
+def test_a_third_of_the_emotions_have_a_reasoning(emotions):
     reasonings = emotion_reasonings()
-    table = read_builtin("builtin:emotions")["train"]
-    places = {name: at for at, name in enumerate(table.columns["id"])}
-    assert sorted(reasonings, key=places.__getitem__) == list(reasonings)
-    counts = Counter(table.columns["label"][places[name]] for name in reasonings)
+    counts = Counter(row.label for row in emotions.train if row.id in reasonings)
     assert counts == dict.fromkeys(EMOTIONS, 24)
+
+
+def test_reasonings_of_emotions_are_only_used_if_they_are_asked_for(emotions):
+    assert emotions.inferred == {"text_column": "text", "label_column": "label", "id_column": "id"}
+    assert not [row for part in emotions.splits().values() for row in part if row.reasoning]
+    stored = "c08168d63d214d0c0eb772c64dd8892e988b2f2fa5dbf03c23138a4760518d00"
+    assert fingerprint(emotions.train) == stored
+    config = DataConfig(source="builtin:emotions", reasoning_column="reasoning")
+    assert fingerprint(load_dataset(config, TaskConfig(), seed=13).train) == stored
 
 
 def test_emotion_reasonings_quote_one_or_two_cues_of_their_text():

@@ -75,3 +75,9 @@ def test_task_of_plain_label_column(tmp_path):
 )
 def test_run_name(source, name):
     assert run_name(source) == name
+
+
+def test_recipe_uses_a_column_of_reasonings(tmp_path):
+    rows = [{"text": f"text {at}", "label": "ab"[at % 2], "rationale": f"because {at}"} for at in range(40)]
+    _, recipe = drafted(tmp_path, rows)
+    assert recipe.data.reasoning_column == "rationale"

@@ -198,3 +198,31 @@ def test_whole_numbers_are_said_and_can_be_kept(tmp_path):
     assert inspection.inferred["label_numbers"] == "0.0, 1.0 read as 0, 1"
     inspection, findings = inspect(str(path), ["0.0", "1.0"])
     assert "whole_numbers" not in findings and set(inspection.label_counts()) == {"0.0", "1.0"}
+
+
+@pytest.mark.parametrize("column", ["reasoning", "Rationale", "EXPLANATION"])
+def test_a_column_of_reasonings_is_recognised(tmp_path, column):
+    rows = [{**row, column: "because"} if at % 2 else row for at, row in enumerate(ROWS)]
+    source = write(tmp_path / "d.jsonl", rows)
+    inspection, findings = inspect(source)
+    found = findings["own_reasonings"]
+    assert (inspection.reasoning_column, found.severity) == (column, "info")
+    assert 0 < found.count < 20 and f"for {found.count} of 29 train rows" in found.message
+    assert found.fix.endswith(f"data.reasoning_column={column}")
+    named, findings = inspect(source, reasoning_column=column)
+    assert named.to_json()["reasoning_column"] == column and not findings["own_reasonings"].fix
+
+
+def test_numbers_are_not_recognised_as_reasonings(tmp_path):
+    inspection, findings = inspect(write(tmp_path / "d.jsonl", [{**row, "reasoning": 3} for row in ROWS]))
+    assert inspection.reasoning_column is None and not findings
+
+
+@pytest.mark.parametrize(("bad_rows", "severity"), [("error", "error"), ("drop", "info")])
+def test_reasonings_that_cannot_be_read_are_found(tmp_path, bad_rows, severity):
+    source = write(
+        tmp_path / "d.jsonl", [{**row, "why": ["x"] if at else "y"} for at, row in enumerate(ROWS)]
+    )
+    _, findings = inspect(source, reasoning_column="why", bad_rows=bad_rows)
+    assert findings["unreadable_reasoning"].severity == severity
+    assert len(findings["unreadable_reasoning"].ids) >= 28

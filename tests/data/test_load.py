@@ -337,3 +337,78 @@ def test_labels_that_a_recipe_names_without_decimals_stay_so(tmp_path):
     rows = [{"text": f"text {at}", "label": ("1.0", "1.1", "2.0")[at % 3]} for at in range(60)]
     data = load(write_rows(tmp_path / "d.jsonl", rows), labels=["1", "1.1", "2"])
     assert data.labels == ("1", "1.1", "2") and "1.0, 2.0 read as 1, 2" in data.inferred["label_numbers"]
+
+
+REASONED = [{**row, "why": f" it says number {at} "} if at % 2 else row for at, row in enumerate(ROWS)]
+
+
+def test_train_rows_keep_the_reasoning_that_they_came_with(source):
+    data = load(source(REASONED), reasoning_column="why")
+    for row in data.train:
+        at = int(row.text.split()[-1])
+        assert row.reasoning == (f"it says number {at}" if at % 2 else "")
+    count = sum(bool(row.reasoning) for row in data.train)
+    others = 20 - count
+    assert 0 < count < 20
+    assert data.inferred["own_reasonings"] == (
+        f"{count} of 29 train rows ({others} more in validation or test are not used)"
+    )
+    assert not [row for row in (*data.validation, *data.test) if row.reasoning]
+    assert data.train[0:29] == tuple(data.train) and data.train[3].reasoning == list(data.train)[3].reasoning
+
+
+def test_reasonings_change_neither_the_rows_nor_their_fingerprints(source):
+    plain, reasoned = load(source(ROWS)), load(source(REASONED, "r.jsonl"), reasoning_column="why")
+    ignored = load(source(REASONED, "r.jsonl"))
+    for split, rows in plain.splits().items():
+        assert list(rows) == list(reasoned.splits()[split]) == list(ignored.splits()[split])
+        assert fingerprint(rows) == fingerprint(reasoned.splits()[split])
+    assert not [row for row in ignored.train if row.reasoning]
+
+
+@pytest.mark.parametrize("cell", [None, "", " \n", float("nan"), "n/a", " - ", "None"])
+def test_empty_cells_are_no_reasonings(source, cell):
+    rows = [{**row, "why": cell if at else "a reasoning"} for at, row in enumerate(ROWS)]
+    data = load(source(rows), reasoning_column="why")
+    assert sum(bool(row.reasoning) for row in everything(data)) <= 1
+
+
+@pytest.mark.parametrize("cell", [["a", "list"], {"an": "object"}, 7, True, "half \ud83d", "nul \0"])
+def test_a_cell_that_is_no_text_is_refused_or_taken_for_empty(source, cell, capsys):
+    rows = [{**row, "why": cell if at == 3 else f"because {at}"} for at, row in enumerate(ROWS)]
+    path = source(rows)
+    test = source([{**row, "text": f"other {at}", "why": cell} for at, row in enumerate(ROWS)], "test.jsonl")
+    files = {"test": test, "validation": test, "reasoning_column": "why"}
+    with pytest.raises(DataError, match=r"^1 of 40 train rows have a reasoning that is not") as caught:
+        load(path, **files)
+    assert caught.value.where.startswith("column 'why': ") and "line 4" in caught.value.where
+    data = load(path, bad_rows="drop", **files)
+    assert [row.text for row in data.train if not row.reasoning] == ["text number 3"]
+    assert "line 4" in capsys.readouterr().err
+
+
+def test_a_reasoning_column_that_is_not_there(source):
+    with pytest.raises(DataError, match=r"Did you mean 'why'") as caught:
+        load(source(REASONED), reasoning_column="whi")
+    assert "data.reasoning_column" in caught.value.where
+
+
+@pytest.mark.parametrize("column", ["text", "label"])
+def test_text_and_label_are_no_reasonings(source, column):
+    with pytest.raises(DataError, match=f"both column '{column}'"):
+        load(source(REASONED), reasoning_column=column, **{f"{column}_column": column})
+
+
+def test_the_reasonings_do_not_compete_with_texts_and_labels(source):
+    rows = [
+        {"remark": row["text"], "kind": row["label"], "why": f"a much longer reasoning than text {at % 4}"}
+        for at, row in enumerate(ROWS)
+    ]
+    data = load(source(rows), reasoning_column="why")
+    assert (data.inferred["text_column"], data.inferred["label_column"]) == ("remark", "kind")
+
+
+def test_reasonings_of_a_frame():
+    frame = pandas.DataFrame(REASONED)
+    data = dataset_from_frame(frame, DataConfig(reasoning_column="why"), TaskConfig(), seed=1)
+    assert {bool(row.reasoning) for row in data.train} == {True, False}

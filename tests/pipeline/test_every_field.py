@@ -32,6 +32,7 @@ OTHERS = {
     "data.text_column": "other_text",
     "data.label_column": "other_label",
     "data.id_column": "other_id",
+    "data.reasoning_column": "reasoning",
     "data.validation_fraction": 0.3,
     "data.test_fraction": 0.4,
     "data.train_rows_per_label": 5,
@@ -168,11 +169,13 @@ def fingerprints(tiny_model_folder, tmp_path_factory):
     for name in ("a", "b", "bad"):
         with (folder / f"{name}.csv").open("w", newline="") as file:
             table = csv.writer(file)
-            table.writerow(["id", "other_id", "text", "other_text", "label", "other_label"])
+            table.writerow(["id", "other_id", "text", "other_text", "label", "other_label", "reasoning"])
             for row in range(300):
                 text = "" if name == "bad" and row == 7 else f"{name} wrote the sentence {row}"
                 mood, other = LABELS[row % 3], LABELS[row % 2]
-                table.writerow([f"{name}{row}", f"o{row}", text, f"again: {name} {row}", mood, other])
+                reasoning = f"it says {row}" if row % 2 else ""
+                again = f"again: {name} {row}"
+                table.writerow([f"{name}{row}", f"o{row}", text, again, mood, other, reasoning])
         with (folder / f"pairs_{name}.csv").open("w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["question", "answer", "reasoning", "q"])

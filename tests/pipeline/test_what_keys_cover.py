@@ -316,3 +316,11 @@ def test_a_stage_that_is_missing_is_named_with_its_verb(recipe, stage, verb):
     with pytest.raises(RunFolderError, match=f"{stage}, has not been run") as caught:
         keys._content(stage, Key({}))
     assert f"run it first: whylabel {verb} RECIPE, or all" in caught.value.fix
+
+
+def test_the_reasoning_of_a_row_decides_what_is_kept_and_nothing_else(recipe):
+    rows = tuple(Example(str(at), f"text {at}", LABELS[at % 2]) for at in range(4))
+    own = (replace(rows[0], reasoning="so"), *rows[1:])
+    other = (replace(rows[0], reasoning="thus"), *rows[1:])
+    keys = [keys_of(recipe, Dataset(train, rows, rows, LABELS)) for train in (rows, own, other)]
+    assert changed(keys[0], keys[1]) == changed(keys[1], keys[2]) == {"augment"}

@@ -266,3 +266,37 @@ def test_data_without_a_test_split_is_refused_only_where_it_would_be_evaluated(r
     pipeline.begin()
     mended = override_recipe(alone, data__test=str(tmp_path / "test.csv"))
     Pipeline(mended, RunFolder(tmp_path / "run")).begin(evaluated=True)
+
+
+def test_a_file_with_reasonings_for_half_of_its_rows(recipe, tmp_path, capsys):
+    lines = ["text,label,why"]
+    for at in range(60):
+        why = f'"It says ""number {at}"", so it is what it is."' if at % 2 else ""
+        lines.append(f"the text is number {at},{('joy', 'fear')[at // 2 % 2]},{why}")
+    file = tmp_path / "half.csv"
+    file.write_text("\n".join(lines))
+    values = {"data__source": str(file), "data__train_rows": None}
+    run = RunFolder(tmp_path / "run")
+    plain, own = (
+        override_recipe(recipe, **values, data__reasoning_column=column) for column in (None, "why")
+    )
+    Pipeline(plain, run).run_all()
+    capsys.readouterr()
+    Pipeline(own, run).run_all()
+    said = capsys.readouterr().err
+    assert "own reasonings " in said and "of the kept rows came with their reasoning" in said
+    assert "augment: runs again, because own reasonings changed" in said
+    for stage in ("train-reasoner", "train-baseline", "calibrate-baseline"):
+        assert f"{stage}: nothing has changed, skipped" in said
+    assert "train-classifier: runs again" in said
+    kept = {row.id: row for row in read_reasoned(run.kept)}
+    train = Pipeline(own, run).dataset.train
+    assert 10 < sum(bool(row.reasoning) for row in train) < 30
+    for row in train:
+        if row.reasoning:
+            assert (kept[row.id].reasoning, kept[row.id].condition) == (row.reasoning, "own")
+        else:
+            assert row.id not in kept or kept[row.id].condition == "label"
+    metrics = json.loads(run.augment_metrics.read_text())
+    assert metrics["rows"] == len(train)
+    assert metrics["kept_by_condition"]["own"] == sum(bool(row.reasoning) for row in train)

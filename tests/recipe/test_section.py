@@ -11,7 +11,8 @@ EFFECTS = ("weights", "answers", "presentation", "execution")
 def test_every_field_decides_exactly_one_thing():
     # Fields that were added later count once they differ from their default.
     filters = {"quotation_required": True, "labels": ["joy"]}
-    recipe = Recipe.model_validate({"augment": {"filters": filters}})
+    data = {"reasoning_column": "reasoning"}
+    recipe = Recipe.model_validate({"augment": {"filters": filters}, "data": data})
     by_effect = {effect: set(recipe.deciding(effect)) for effect in EFFECTS}
     fields = {key for key, kind, _, _ in reference() if kind != "section"}
     assert set.union(*by_effect.values()) == fields

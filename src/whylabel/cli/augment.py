@@ -71,6 +71,8 @@ def _show(rehearsal: Rehearsal) -> None:
 
     done = rehearsal.rows - rehearsal.to_write
     click.echo(f"{rehearsal.to_write:,} reasonings to write for {rehearsal.rows:,} rows")
+    if rehearsal.own:
+        click.echo(f"{rehearsal.own:,} rows came with a reasoning and keep it")
     if not rehearsal.to_write:
         click.echo(f"All {done:,} reasonings are already in the store.")
         return

@@ -71,6 +71,8 @@ def command(
     for finding in inspection.findings:
         if finding.severity != "info" or finding.kind == "whole_numbers":
             say(f"{finding.severity}: {finding.message}\n  fix: {finding.fix}")
+        elif finding.kind == "own_reasonings":
+            say(f"{finding.message}: the recipe uses them (data.reasoning_column)")
     rows = " · ".join(f"{split} {count}" for split, count in inspection.rows.items())
     say(f"Wrote {output}: text {inspection.text_column!r}, label {inspection.label_column!r}, {rows} rows.")
     say(f"Next: whylabel run {shlex.quote(str(output))}")

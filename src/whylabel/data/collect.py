@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from whylabel.data.cells import (
+    PLACEHOLDERS,
     LabelReader,
     escaped,
     is_missing,
@@ -82,6 +83,8 @@ def collect_rows(streams: Mapping[str, Stream], columns: Columns, task: TaskConf
         known=reader.known,
         inferred=inferred,
         with_line_breaks=collected.with_line_breaks,
+        with_reasoning=collected.with_reasoning,
+        unreadable_reasonings=collected.unreadable_reasonings,
         set_aside=set_aside,
         rewritten=reader.rewritten,
     )
@@ -147,6 +150,10 @@ class _Collected:
         self.problems = array("B")
         self.with_line_breaks = array("q")
         """The rows whose text has line breaks."""
+        self.with_reasoning = array("q")
+        """The rows that came with a reasoning."""
+        self.unreadable_reasonings = array("q")
+        """The rows that have something else in place of a reasoning."""
         self.texts = array("q")
         """Equal numbers where texts count as equal."""
         self.ids = array("q")
@@ -157,14 +164,24 @@ class _Collected:
         """Add every row of a stream and return the numbers of these rows."""
         start = len(self.spool)
         columns = self._columns
-        wanted = {columns.text, columns.label} | ({columns.id} if columns.id is not None else set())
-        for piece in stream.pieces(wanted):
-            cells = (piece.column(name) for name in (columns.text, columns.label, columns.id))
-            for text, label, own_id, place in zip(*cells, piece.places, strict=True):
-                self._add(text, label, own_id, place)
+        names = (columns.text, columns.label, columns.id, columns.reasoning)
+        for piece in stream.pieces({name for name in names if name is not None}):
+            cells = (piece.column(name) for name in names)
+            for text, label, own_id, reasoning, place in zip(*cells, piece.places, strict=True):
+                self._add(text, label, own_id, place, *self._reasoning(reasoning))
         return range(start, len(self.spool))
 
-    def _add(self, text_cell: Any, label_cell: Any, id_cell: Any, place: int) -> None:
+    def _reasoning(self, cell: Any) -> tuple[str, ...]:
+        """Return the reasoning that is in a cell, if any; note what cannot be one."""
+        if is_missing(cell) or (isinstance(cell, str) and cell.strip().casefold() in PLACEHOLDERS):
+            return ()
+        if not isinstance(cell, str) or is_broken(cell):
+            self.unreadable_reasonings.append(len(self.spool))
+            return ()
+        self.with_reasoning.append(len(self.spool))
+        return (cell.strip(),)
+
+    def _add(self, text_cell: Any, label_cell: Any, id_cell: Any, place: int, *reasoning: str) -> None:
         text = text_of(text_cell)
         problem = 0
         if is_missing(text_cell):
@@ -179,7 +196,7 @@ class _Collected:
         row_id = row_id or text_hash(text)
         if "\n" in text:
             self.with_line_breaks.append(len(self.spool))
-        self.spool.append((row_id, text, place))
+        self.spool.append((row_id, text, place, *reasoning))
         self.problems.append(problem)
         self.texts.append(text_number(normalise_text(text)))
         self.ids.append(text_number(row_id))

@@ -24,6 +24,7 @@ _LABEL_NAMES = (
     ("class", "class name", "category", "category name", "target", "target name"),
     ("intent", "sentiment", "emotion", "topic", "mood", "tag", "label id", "class id"),
 )
+_REASONING_NAMES = ("reasoning", "rationale", "explanation")
 _ID_NAMES = ("id", "idx", "index", "uid", "uuid", "guid")
 # If the second longest column is nearly as long as the longest one, the length does not decide.
 _CLEARLY_LONGER = 1.5
@@ -37,6 +38,7 @@ class Columns:
     text: str
     label: str
     id: str | None = None
+    reasoning: str | None = None
     inferred: dict[str, str] = field(default_factory=dict)
 
 
@@ -97,11 +99,18 @@ def recognise_columns(table: Table, config: DataConfig) -> Columns:
     if config.text_column is not None and config.text_column == config.label_column:
         raise DataError(f"Text and label are both column {config.text_column!r}.", where=table.name, fix=_FIX)
     inferred: dict[str, str] = {}
-    label, text = config.label_column, config.text_column
-    for name, setting in ((label, "label_column"), (text, "text_column"), (config.id_column, "id_column")):
-        if name is not None:
+    label, text, reasoning = config.label_column, config.text_column, config.reasoning_column
+    for setting in ("label_column", "text_column", "id_column", "reasoning_column"):
+        if (name := getattr(config, setting)) is not None:
             require_column(table, name, f"data.{setting}")
-    profiles = {name: _profile(values) for name, values in table.columns.items()}
+    if reasoning is not None and reasoning in (label, text):
+        kind = "label" if reasoning == label else "text"
+        raise DataError(
+            f"Reasoning and {kind} are both column {reasoning!r}.",
+            where=table.name,
+            fix="name the column with the reasonings: data.reasoning_column",
+        )
+    profiles = {name: _profile(values) for name, values in table.columns.items() if name != reasoning}
     if label is None:
         label = _label_by_name(table, profiles, text)
     if text is None:
@@ -111,10 +120,10 @@ def recognise_columns(table: Table, config: DataConfig) -> Columns:
         label = _label_by_content(table, profiles, text)
     if config.label_column is None:
         inferred["label_column"] = label
-    identifier = config.id_column or _id_column(table, (text, label))
+    identifier = config.id_column or _id_column(table, (text, label, reasoning))
     if identifier is not None and config.id_column is None:
         inferred["id_column"] = identifier
-    return Columns(text, label, identifier, inferred)
+    return Columns(text, label, identifier, reasoning, inferred)
 
 
 def recognise_text_column(table: Table) -> str:
@@ -131,6 +140,16 @@ def recognise_text_column(table: Table) -> str:
 def recognise_id_column(table: Table, taken: Sequence[str]) -> str | None:
     """Return the column called `id`, in upper or lower case, unless it is one of `taken`."""
     return _id_column(table, taken)
+
+
+def recognise_reasoning_column(table: Table, taken: Sequence[str | None]) -> str | None:
+    """Return the column of texts whose name says that it has reasonings, unless it is one of `taken`.
+
+    It is only proposed: reasonings are used where `data.reasoning_column` names them.
+    """
+    named = [name for name in table.columns if name not in taken and _plain_name(name) in _REASONING_NAMES]
+    texts = (name for name in named if _profile(table.columns[name]).kind == "string")
+    return next(texts, None)
 
 
 def require_column(table: Table, name: str, setting: str, fix: str | None = None) -> None:
@@ -184,7 +203,7 @@ def _plain_name(name: str) -> str:
     return " ".join(re.sub(r"[\W_]+", " ", spaced).casefold().split())
 
 
-def _id_column(table: Table, taken: Sequence[str]) -> str | None:
+def _id_column(table: Table, taken: Sequence[str | None]) -> str | None:
     free = [name for name in table.columns if name not in taken]
     return next((name for name in free if _plain_name(name) == "id"), None)
 

@@ -100,6 +100,8 @@ def _values(inspection: Inspection, data: DataConfig, task: TaskConfig, name: st
     identifier = data.id_column or inspection.inferred.get("id_column")
     if identifier is not None:
         values["data.id_column"] = identifier
+    if inspection.reasoning_column is not None:
+        values["data.reasoning_column"] = inspection.reasoning_column
     for split in ("test", "validation"):
         if split in inspection.inferred:
             values[f"data.{split}_fraction"] = getattr(data, f"{split}_fraction")

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 
 class Examples(Sequence[Example]):
-    """Some of the rows as examples, in their order. No text stays in memory. A slice is a tuple."""
+    """Some of the rows as examples, in their order. No text stays in memory. A slice is a tuple.
 
-    def __init__(self, rows: Rows, numbers: Numbers) -> None:
-        self._rows = rows
+    Only rows that are trained on have the reasoning that they came with.
+    """
+
+    def __init__(self, rows: Rows, numbers: Numbers, *, trained_on: bool = False) -> None:
+        self._example = rows.train_example if trained_on else rows.example
         self._numbers = numbers
 
     def __len__(self) -> int:
@@ -31,11 +34,11 @@ class Examples(Sequence[Example]):
 
     def __getitem__(self, place: int | slice) -> Example | tuple[Example, ...]:
         if isinstance(place, slice):
-            return tuple(map(self._rows.example, self._numbers[place].tolist()))
-        return self._rows.example(int(self._numbers[place]))
+            return tuple(map(self._example, self._numbers[place].tolist()))
+        return self._example(int(self._numbers[place]))
 
     def __iter__(self) -> Iterator[Example]:
-        return map(self._rows.example, self._numbers)
+        return map(self._example, self._numbers)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str):

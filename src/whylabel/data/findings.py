@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from whylabel.data.cells import PLACEHOLDERS, normalise_text
 from whylabel.data.columns import Columns
 from whylabel.data.delimited import DELIMITERS
 from whylabel.data.labelling import Labelling
-from whylabel.data.rows import DROPPABLE, PROBLEMS, Rows
+from whylabel.data.reasonings import MEND, NOT_READABLE, OwnReasonings
+from whylabel.data.rows import DROPPABLE, PROBLEMS, Rows, places
 from whylabel.data.table import Table
 from whylabel.data.unlabelled import described as described_unlabelled
 from whylabel.errors import WhylabelError
@@ -19,6 +20,9 @@ from whylabel.recipe import DataConfig
 from whylabel.text.alike import described as described_alike
 from whylabel.text.alike import groups_alike
 from whylabel.types import Example
+
+if TYPE_CHECKING:
+    from whylabel.data.split import Splits as Numbers
 
 Severity = Literal["error", "warning", "info"]
 Splits = Mapping[str, Sequence[Example]]
@@ -105,6 +109,35 @@ def rewritten_labels(rows: Rows) -> Iterator[Finding]:
         message = f"Labels {rows.inferred['label_numbers']}, as whole numbers"
         fix = "to keep them as they are written, list them in task.labels as they are"
         yield Finding("whole_numbers", "info", len(rows.rewritten), message, fix=fix)
+
+
+def reasonings_of_rows(
+    rows: Rows, splits: Numbers, columns: Columns, config: DataConfig
+) -> Iterator[Finding]:
+    """Yield how many train rows come with a reasoning, and cells that should have one and cannot be read."""
+    if columns.reasoning is None:
+        return
+    found, column = OwnReasonings.of(rows, splits), columns.reasoning
+    used = config.reasoning_column is not None
+    ids = tuple(rows.row(number).id for number in found.unreadable.tolist())
+    if ids and used:
+        dropped = config.bad_rows == "drop"
+        yield Finding(
+            "unreadable_reasoning",
+            "info" if dropped else "error",
+            len(ids),
+            f"{len(ids)} of {found.train_rows} train rows {NOT_READABLE} ({places(rows, found.unreadable)})"
+            + (", taken for empty" if dropped else ""),
+            ids,
+            "" if dropped else MEND,
+        )
+    if used:
+        message = f"The column {column!r} has a reasoning for {found}"
+        yield Finding("own_reasonings", "info", len(found.own), message)
+    elif len(found.own):
+        message = f"The column {column!r} looks like reasonings of your own, for {found}"
+        fix = f"to train on them: data.reasoning_column={column}"
+        yield Finding("own_reasonings", "info", len(found.own), message, fix=fix)
 
 
 def rows_inside_texts(rows: Rows, heads: Mapping[str, Table], columns: Columns) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Number, Real
 from typing import TYPE_CHECKING, Any
 
-from whylabel.data.cells import is_missing, is_scalar, normalise_text
+from whylabel.data.cells import PLACEHOLDERS, is_missing, is_scalar, normalise_text
 from whylabel.data.split import SplitKeys, cut
 from whylabel.errors import DataError
 from whylabel.text.words import is_broken
@@ -42,6 +42,17 @@ def given_texts(texts: Any, *, all_usable: bool = True) -> list[str]:
         _refuse(found, "Text", "blank", is_missing)
         _refuse(found, "Text", _BROKEN, is_broken)
     return [str(text) for text in found]
+
+
+def given_reasonings(reasonings: Any) -> list[str]:
+    """Return the reasonings, trimmed; the empty text where there is none (None, NaN or blank).
+
+    Raises `DataError` with the places of those that cannot be used, or if this is no sequence of texts.
+    """
+    found = ["" if is_missing(reasoning) else reasoning for reasoning in _cells(reasonings, "reasonings")]
+    _refuse(found, "Reasoning", "not a string", lambda reasoning: not isinstance(reasoning, str))
+    _refuse(found, "Reasoning", _BROKEN, is_broken)
+    return ["" if text.strip().casefold() in PLACEHOLDERS else text.strip() for text in found]
 
 
 def given_labels(labels: Any) -> NDArray[Any]:
@@ -79,15 +90,21 @@ def label_names(classes: NDArray[Any]) -> list[str]:
 
 
 def given_dataset(
-    texts: Sequence[str], labels: Sequence[str], validation_fraction: float, seed: int
+    texts: Sequence[str],
+    labels: Sequence[str],
+    validation_fraction: float,
+    seed: int,
+    reasonings: Sequence[str] | None = None,
 ) -> Dataset:
-    """Return the rows as a data set, numbered by place.
+    """Return the rows as a data set, numbered by place; an empty reasoning is none.
 
     Of the rows, `validation_fraction` (0: none) are the validation split: stratified by label, equal texts together.
     """
     import numpy
 
-    rows = [Example(str(at), text, label) for at, (text, label) in enumerate(zip(texts, labels, strict=True))]
+    reasonings = [""] * len(texts) if reasonings is None else reasonings
+    cells = enumerate(zip(texts, labels, reasonings, strict=True))
+    rows = [Example(str(at), text, label, reasoning) for at, (text, label, reasoning) in cells]
     if validation_fraction == 0:
         return Dataset(train=tuple(rows))
     names, strata = numpy.unique(labels, return_inverse=True)

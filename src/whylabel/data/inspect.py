@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from whylabel.data.collect import collect_rows
-from whylabel.data.columns import Columns, columns_of_splits
+from whylabel.data.columns import Columns, columns_of_splits, recognise_reasoning_column
 from whylabel.data.examples import Examples
 from whylabel.data.findings import (
     Finding,
@@ -21,6 +21,7 @@ from whylabel.data.findings import (
     label_problems,
     labels_alike,
     long_texts,
+    reasonings_of_rows,
     rewritten_labels,
     rows_inside_texts,
     unlabelled_splits,
@@ -44,13 +45,15 @@ class Inspection:
 
     `rows` and `labels` count usable rows per split, after the cutting of missing splits and before
     `train_rows` and its like; a row with several labels counts for each. `lengths` holds quantiles over all texts,
-    by unit (`words`, `tokens`). `task` is what the labels were read for.
+    by unit (`words`, `tokens`). `task` is what the labels were read for. `reasoning_column` is the one that is
+    named, or that looks like reasonings.
     """
 
     source: str
     columns: tuple[str, ...] = ()
     text_column: str = ""
     label_column: str = ""
+    reasoning_column: str | None = None
     task: TaskConfig = field(default_factory=TaskConfig)
     inferred: Mapping[str, str] = field(default_factory=dict)
     rows_read: int = 0
@@ -79,6 +82,7 @@ class Inspection:
             "columns": list(self.columns),
             "text_column": self.text_column,
             "label_column": self.label_column,
+            "reasoning_column": self.reasoning_column,
             "task_type": self.task.type,
             "inferred": dict(self.inferred),
             "rows_read": self.rows_read,
@@ -110,6 +114,10 @@ def inspect_dataset(
     except DataError as error:
         finding = from_error(error, "columns")
         return Inspection(config.source, names, rows_read=_count(source), findings=(finding,))
+    if columns.reasoning is None:
+        taken = (columns.text, columns.label, columns.id)
+        looks_like_one = recognise_reasoning_column(source.heads()["train"], taken)
+        columns = replace(columns, reasoning=looks_like_one)
     if task is None:
         task, recognised = _recognised_task(source.heads()["train"], columns.label)
         columns = replace(columns, inferred={**columns.inferred, **recognised})
@@ -139,6 +147,7 @@ def _inspection(
         *unlabelled_splits(rows),
         *rewritten_labels(rows),
         *rows_inside_texts(rows, source.heads(), columns),
+        *reasonings_of_rows(rows, numbers, columns, config),
         *_unusable_set(rows, task),
         *equal_texts(splits),
         *label_problems(splits, rows.labelling),
@@ -155,6 +164,7 @@ def _inspection(
         tuple(source.heads()["train"].columns),
         columns.text,
         columns.label,
+        columns.reasoning,
         task,
         {**source.inferred, **columns.inferred, **rows.inferred, **cut},
         len(rows),

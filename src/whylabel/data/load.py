@@ -15,6 +15,7 @@ from whylabel.data.columns import (
 )
 from whylabel.data.examples import Examples
 from whylabel.data.findings import rows_inside_texts
+from whylabel.data.reasonings import own_reasonings
 from whylabel.data.rows import refuse_bad_rows
 from whylabel.data.sources import Source, read_source, read_splits, with_extra_files
 from whylabel.data.split import balanced, complete_splits, subsample
@@ -98,8 +99,10 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
     for split, cap in caps.items():
         bounds = [bound for bound in (cap, limit) if bound is not None]
         splits[split] = subsample(splits[split], rows.keys, min(bounds, default=None), seed)
+    if columns.reasoning is not None:
+        noted["own_reasonings"] = own_reasonings(rows, splits, columns.reasoning, config.bad_rows)
     return Dataset(
-        **{split: Examples(rows, numbers) for split, numbers in splits.items()},
+        **{split: Examples(rows, numbers, trained_on=split == "train") for split, numbers in splits.items()},
         labels=labels.names,
         inferred={**source.inferred, **columns.inferred, **rows.inferred, **cut, **noted},
     )

@@ -57,7 +57,8 @@ class Row:
 class Rows:
     """All rows of all splits, good or bad, numbered from 0 through the splits.
 
-    `spool` holds each row's id (its own, or the hash of its text), text and place; the arrays take a few bytes a row.
+    `spool` holds each row's id (its own, or the hash of its text), text, place, and the reasoning if it came with
+    one; the arrays take a few bytes a row.
     """
 
     splits: Mapping[str, range]
@@ -79,6 +80,10 @@ class Rows:
     inferred: dict[str, str]
     with_line_breaks: Sequence[int] = ()
     """The rows whose text has line breaks."""
+    with_reasoning: Sequence[int] = ()
+    """The rows that came with a reasoning."""
+    unreadable_reasonings: Sequence[int] = ()
+    """The rows that have something else in place of a reasoning: a number, a list, broken characters."""
     set_aside: Mapping[str, str] = field(default_factory=dict)
     """The splits without labels, and in words what is in place of their labels. Their rows have no problems."""
     rewritten: Mapping[str, str] = field(default_factory=dict)
@@ -115,10 +120,16 @@ class Rows:
         return [name for name in self.labelling.split(label) if name not in (self.known or ())]
 
     def example(self, number: int) -> Example:
-        """Return a row as an example."""
-        row_id, text, _ = self.spool[number]
+        """Return a row as an example, without a reasoning."""
+        row_id, text, *_ = self.spool[number]
         row_id = numbered_id(row_id, self.repeats[number])
         return Example(row_id, text, self.label_names[self.labels[number]])
+
+    def train_example(self, number: int) -> Example:
+        """Return a row as an example, with the reasoning that it came with."""
+        row_id, text, _, *reasoning = self.spool[number]
+        row_id = numbered_id(row_id, self.repeats[number])
+        return Example(row_id, text, self.label_names[self.labels[number]], *reasoning)
 
     def row(self, number: int) -> Row:
         """Return a row with its place and its problems."""
@@ -145,7 +156,7 @@ def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
     if len(several):
         raise LabelError(
             f"{len(several)} of {len(rows)} rows {rows.labelling.refused}.",
-            where=_places(rows, several),
+            where=places(rows, several),
             fix=rows.labelling.fix,
         )
     unknown = rows.with_problems(["unknown_label"])
@@ -155,7 +166,7 @@ def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
         name = rows.unknown(first.label)[0]
         raise LabelError(
             unknown_name("label", name, rows.known) + _alike(name, rows.known) + more,
-            where=_places(rows, unknown),
+            where=places(rows, unknown),
             fix="correct the rows, or add the label to task.labels",
         )
     bad = rows.with_problems(DROPPABLE)
@@ -163,7 +174,7 @@ def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
     if len(duplicates):
         raise DataError(
             f"{len(duplicates)} rows have an id that an earlier row has.",
-            where=_places(rows, duplicates),
+            where=places(rows, duplicates),
             fix="make the ids unique, or name another column: data.id_column",
         )
     if not len(bad):
@@ -172,10 +183,10 @@ def refuse_bad_rows(rows: Rows, config: DataConfig) -> dict[str, str]:
     if config.bad_rows == "error":
         raise DataError(
             f"{len(bad)} of {len(rows)} rows cannot be used: {counts}.",
-            where=_places(rows, bad),
+            where=places(rows, bad),
             fix="mend them, or leave them out: data.bad_rows=drop",
         )
-    say(f"Left out {len(bad)} of {len(rows)} rows: {counts} ({_places(rows, bad)}).")
+    say(f"Left out {len(bad)} of {len(rows)} rows: {counts} ({places(rows, bad)}).")
     return {"bad_rows": f"{len(bad)} of {len(rows)} left out: {counts}"}
 
 
@@ -191,7 +202,8 @@ def _described(rows: Rows, bad: Numbers) -> str:
     return ", ".join(f"{count} {PROBLEMS[kind]}" for kind, count in counts.items() if count)
 
 
-def _places(rows: Rows, numbers: Numbers) -> str:
+def places(rows: Rows, numbers: Numbers) -> str:
+    """Return where the first of some rows stand, and how many more there are."""
     shown = [rows.row(number) for number in numbers[:_SHOWN].tolist()]
     more = f"; and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
     return "; ".join(f"{row.place} (id {row.id})" for row in shown) + more

@@ -135,11 +135,13 @@ class _OldKeys:
         augment = self.recipe.augment
         suspects = augment.suspects
         left_out = [self._content("suspects")] if suspects.folds and suspects.exclude else []
+        # No older whylabel knew of these: with them, nothing is taken over.
+        own = [found] if (found := self.inputs.own_reasonings) is not None else []
         return fingerprint(
             self.reasoner_settings(), self.inputs.data_fingerprints["train"], self._filters(),
             augment.sampling.max_new_tokens, augment.candidates, augment.condition,
             augment.verification.model_dump(), self.verifier(), self._decisions(),
-            suspects.model_dump() if suspects.exclude else None, *left_out,
+            suspects.model_dump() if suspects.exclude else None, *left_out, *own,
         )  # fmt: skip
 
     def baseline(self) -> str:

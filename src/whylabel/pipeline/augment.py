@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,9 +51,19 @@ def augment_stage(
         f"  {found.rows:,} rows in = {found.kept:,} kept + {found.dropped.total():,} dropped{reasons} "
         f"+ {found.failed:,} failed"
     )
+    _say_own(found.conditions["own"], found.own_refused)
     for warning in shown(found.losses.uneven()):
         say(warning)
     return StageResult(found.rows, outcome.written.tokens, {"content": found.content}, found.failed)
+
+
+def _say_own(count: int, refused: Counter[str]) -> None:
+    """Say how many rows keep the reasoning that they came with, and what the filters would have said of it."""
+    if not count:
+        return
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in refused.most_common())
+    against = f"; the filters would have dropped {refused.total():,} of them: {reasons}" if reasons else ""
+    say(f"  {count:,} of the kept rows came with their reasoning{against}")
 
 
 def require_reasonings(run: RunFolder) -> None:

@@ -12,7 +12,7 @@ from whylabel.models.fingerprint import model_fingerprint
 from whylabel.prediction.card import TrainingColumns
 from whylabel.prediction.multi_label import MultiLabel, multi_label_of
 from whylabel.recipe import DataConfig, FilterConfig, Recipe
-from whylabel.text.hashes import fingerprint, rows_fingerprint
+from whylabel.text.hashes import fingerprint, reasonings_fingerprint, rows_fingerprint
 from whylabel.text.labels import LabelSet
 from whylabel.types import Dataset, QuestionAnswer
 
@@ -60,6 +60,11 @@ class Inputs:
     def data_fingerprints(self) -> dict[str, str]:
         """Hashes of the labelled texts' content, by split."""
         return {split: rows_fingerprint(rows) for split, rows in self.dataset.splits().items()}
+
+    @cached_property
+    def own_reasonings(self) -> str | None:
+        """Hash of the reasonings that train rows came with; None if none did."""
+        return reasonings_fingerprint(self.dataset.train)
 
     @cached_property
     def labels(self) -> LabelSet:

@@ -110,10 +110,13 @@ class StageKeys:
         augment = self.recipe.augment
         judged = augment.verification.verifier is not None
         suspects = augment.suspects
+        own = self.inputs.own_reasonings
         return Key(
             {
                 **self.reasoner_settings(),
                 "train rows": self.inputs.data_fingerprints["train"],
+                # Without any there is no entry, so that older runs stay current.
+                **({} if own is None else {"own reasonings": own}),
                 **self.inputs.filters.deciding("weights", "augment.filters."),
                 "augment.sampling.max_new_tokens": augment.sampling.max_new_tokens,
                 "augment.candidates": augment.candidates,

@@ -56,7 +56,9 @@ def _write(
         validation=inputs.dataset.validation,
     )
     model = TrainedClassifier(loaded, card)
-    own = write_own(model, list(inputs.dataset.train), inputs.filters, title=f"{title}: own reasonings")
+    # Rows that came with a reasoning keep it.
+    others = [row for row in inputs.dataset.train if not row.reasoning]
+    own = write_own(model, others, inputs.filters, title=f"{title}: own reasonings")
     with kept_rows(written) as write:
         for row in own.kept:
             write(row)

@@ -21,11 +21,11 @@ from whylabel.errors import RunFolderError
 from whylabel.reasonings.schema import open_tables
 from whylabel.reasonings.writer import Writer
 from whylabel.text.hashes import RowsHash, reasoning_hash
-from whylabel.types import Condition, Lift
+from whylabel.types import Condition, Lift, Origin
 
 State = Literal["done", "failed"]
 Verdict = Literal["accepted", "edited", "rejected", "cleared"]
-Place = tuple[str, Condition, int]
+Place = tuple[str, Origin, int]
 """Where a reasoning stands: row, condition, candidate."""
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from whylabel.errors import LabelError
-from whylabel.recipe.section import Answers, Section
+from whylabel.recipe.section import Answers, Later, Section
 from whylabel.text.several_labels import Separator
 
 
@@ -53,6 +53,9 @@ class DataConfig(Section):
     """The column with the label; default: recognised by name and content."""
     id_column: str | None = None
     """The column with a unique row id; default: `id` if there is one, else a hash of the text."""
+    reasoning_column: Annotated[str | None, Later()] = None
+    """A column with reasonings of your own. Train rows that have one keep it, whatever filters and verifier say; the
+    reasoner writes those of the rows where the cell is empty. Validation and test rows need none."""
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
     """Share of the train rows that becomes the validation split if none is given (stratified)."""
     test_fraction: float = Field(0.2, gt=0, lt=0.9)

@@ -58,13 +58,26 @@ class RowsHash:
 
 
 def rows_fingerprint(rows: Iterable[Example | QuestionAnswer]) -> str:
-    """Return the SHA-256 in hex over all fields of all rows, in their order."""
+    """Return the SHA-256 in hex over all rows, in their order.
+
+    All fields count, except the reasoning that an example came with (see `reasonings_fingerprint`).
+    """
     digest = RowsHash()
     values = None
     for row in rows:
-        values = values or attrgetter(*(item.name for item in fields(row)))
+        values = values or attrgetter(*(item.name for item in fields(row) if item.compare))
         digest.add(*values(row))
     return digest.hexdigest()
+
+
+def reasonings_fingerprint(rows: Iterable[Example]) -> str | None:
+    """Return the SHA-256 in hex over the reasonings that came with rows, by id; None if none did."""
+    digest, found = RowsHash(), False
+    for row in rows:
+        if row.reasoning:
+            digest.add(row.id, row.reasoning)
+            found = True
+    return digest.hexdigest() if found else None
 
 
 def fingerprint(*settings: object) -> str:

@@ -6,11 +6,11 @@ import pytest
 from whylabel.engines import Sampling
 from whylabel.engines.scripted import ScriptedEngine
 from whylabel.reasonings.files import read_reasoned
-from whylabel.reasonings.store import open_store
+from whylabel.reasonings.store import Decision, open_store
 from whylabel.recipe import AugmentConfig, Recipe, override_recipe
 from whylabel.stages.augment import Reasoner, Work, augment, open_reasoner, rehearse
 from whylabel.stages.augment.write import differences
-from whylabel.text.hashes import row_hash
+from whylabel.text.hashes import reasoning_hash, row_hash
 from whylabel.text.prompts import Prompts
 from whylabel.types import Example, Lift
 
@@ -439,3 +439,83 @@ def test_a_rehearsal_counts_what_a_retry_would_write(tokenizer, store, write, re
         rehearse(EXAMPLES, Work(reasoner, store, AugmentConfig(), retry=frozenset([retry]))).to_write
         == to_write
     )
+
+
+OWN = [
+    replace(row, reasoning=f"a person wrote why {row.text} is so") if at % 2 else row
+    for at, row in enumerate(EXAMPLES)
+]
+
+
+def test_rows_keep_the_reasoning_that_they_came_with_and_the_reasoner_writes_the_others(write, capsys):
+    engine = ScriptedEngine([REASON])
+    kept, outcome = write(engine, OWN)
+    assert engine.generated == 10
+    assert [row.reasoning for row in kept] == [row.reasoning or REASON for row in OWN]
+    assert [(row.reasoner, row.condition) for row in kept[:2]] == [("reasoner", "label"), ("data", "own")]
+    assert outcome.to_json()["kept_by_condition"] == {"label": 10, "own": 10}
+    assert outcome.to_json()["own_refused_by_filters"] == {}
+    again = ScriptedEngine([REASON])
+    _, outcome = write(again, OWN)
+    assert (again.generated, outcome.written.reused) == (0, 10)
+    assert "10 of 10 rows were written before" in capsys.readouterr().err
+
+
+def test_reasonings_that_rows_came_with_are_kept_whatever_filters_and_verifier_say(write):
+    judge = Judge(lambda row: -1.0)
+    short = [replace(OWN[1], reasoning="so"), OWN[3], OWN[2]]
+    kept, outcome = write(ScriptedEngine([REASON]), short, verifier=judge)
+    assert [row.reasoning for row in kept] == ["so", OWN[3].reasoning]
+    assert outcome.to_json()["own_refused_by_filters"] == {"too short": 1}
+    assert outcome.sorted.dropped == {"does not lead to its label": 1}
+    assert len(judge.judged) == 1
+
+
+def test_a_row_with_the_same_text_and_label_does_not_take_the_reasoning_of_another(write):
+    twin = replace(OWN[1], id="twin", reasoning="")
+    kept, outcome = write(ScriptedEngine([REASON]), [OWN[1], twin])
+    assert [row.reasoning for row in kept] == [OWN[1].reasoning, REASON]
+    _, outcome = write(ScriptedEngine([REASON]), [OWN[1], twin])
+    assert outcome.written.reused == 1
+
+
+def test_without_a_row_to_write_no_engine_is_asked(write):
+    engine = ScriptedEngine([REASON])
+    kept, outcome = write(engine, OWN[1::2])
+    assert (engine.generated, len(kept), outcome.sorted.rows) == (0, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "about", "reasoning"),
+    [
+        ("rejected", "own", None),
+        ("accepted", "own", "own"),
+        ("edited", None, "an edit by a person"),
+        ("rejected", "another", "own"),
+    ],
+)
+def test_a_decision_outweighs_the_reasoning_of_a_row(write, store, verdict, about, reasoning):
+    row = OWN[1]
+    own = {"own": row.reasoning, "another": "another reasoning", None: "an edit by a person"}[about]
+    seen = None if about is None else reasoning_hash(own)
+    store.put_decisions([Decision(row_hash(row), verdict, own, "Ada", "2026-01-01T00:00:00Z", "", seen)])
+    kept, outcome = write(ScriptedEngine([REASON]), [row])
+    expected = row.reasoning if reasoning == "own" else reasoning
+    assert [item.reasoning for item in kept] == ([] if expected is None else [expected])
+    assert sum(outcome.sorted.dropped.values()) == (expected is None)
+
+
+def test_a_rehearsal_leaves_out_rows_that_came_with_a_reasoning(tokenizer, store):
+    prompts = Prompts(tokenizer)
+    sampling = Sampling(50, (prompts.eos_id,))
+    reasoner = Reasoner("r", ScriptedEngine([REASON]), prompts.reasoner_for_text, sampling, {})
+    found = rehearse(OWN, Work(reasoner, store, AugmentConfig()))
+    assert (found.rows, found.to_write, found.own) == (10, 10, 10)
+
+
+def test_rows_that_fall_back_do_not_include_those_with_a_reasoning(write):
+    judge = Judge(lambda row: 1.0 if row.condition == "label" else -1.0)
+    engine = ScriptedEngine([REASON])
+    kept, _ = write(engine, OWN[:4], verifier=judge, condition="free_then_label")
+    assert [row.condition for row in kept] == ["label", "own", "label", "own"]
+    assert engine.generated == 4

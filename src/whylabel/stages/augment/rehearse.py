@@ -24,14 +24,16 @@ _COUNTED = 2000
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """Estimates for the reasonings to write; all but `rows` and `to_write` are scaled up from a sample.
+    """Estimates for the reasonings to write; all but `rows`, `to_write` and `own` are scaled up from a sample.
 
-    `prompts` are (text, tokens) of a few real prompts; token counts are 0 where an endpoint has no tokenizer here and
-    no row was timed. `cost` is None without prices, `seconds` is 0 where there is nothing to write.
+    `rows` are for the reasoner; `own` more came with a reasoning and keep it. `prompts` are (text, tokens) of a few
+    real prompts; token counts are 0 where an endpoint has no tokenizer here and no row was timed. `cost` is
+    None without prices, `seconds` is 0 where there is nothing to write.
     """
 
     rows: int
     to_write: int
+    own: int = 0
     prompts: tuple[tuple[str, int], ...] = ()
     prompt_tokens: int = 0
     new_tokens: int = 0
@@ -54,15 +56,16 @@ def rehearse(examples: Sequence[Example], work: Work) -> Rehearsal:
     condition = work.conditions[0]
     # Places, not rows: they may be millions.
     wanted = array("q")
-    start = rows = 0
+    start = rows = own = 0
     for chunk in chunks(examples):
-        places = {row_hash(row): at for at, row in enumerate(chunk) if row.id not in work.excluded}
+        places = {row_hash(row): at for at, row in enumerate(chunk) if work.writes(row)}
         lacking = missing({row: chunk[at] for row, at in places.items()}, work, condition)
         wanted.extend(start + places[item.row] for item in lacking)
         start += len(chunk)
-        rows += sum(row.id not in work.excluded for row in chunk)
+        rows += sum(map(work.writes, chunk))
+        own += sum(bool(row.reasoning) for row in chunk)
     if not wanted:
-        return Rehearsal(rows, 0)
+        return Rehearsal(rows, 0, own)
     drawn = random.Random(work.reasoner.sampling.seed).sample(range(len(wanted)), min(_COUNTED, len(wanted)))
     sample = [examples[wanted[at]] for at in drawn]
     asked = [work.reasoner.ask(row.text, row.label if condition == "label" else None) for row in sample]
@@ -81,6 +84,7 @@ def rehearse(examples: Sequence[Example], work: Work) -> Rehearsal:
     return Rehearsal(
         rows=rows,
         to_write=len(wanted),
+        own=own,
         prompts=tuple((_text(prompt, work), len(prompt.ids)) for prompt in asked[:_SHOWN]),
         prompt_tokens=round(float(np.mean(counted)) * len(wanted)),
         new_tokens=round(tokens * scale),

@@ -16,6 +16,8 @@ from whylabel.types import Condition, Example, Lift, ReasonedExample
 
 Retry = Literal["failed", "length"]
 
+OWN = "data"
+"""What stands in place of a reasoner where a reasoning came with the data."""
 _CHUNK_ROWS = 4096
 
 
@@ -54,10 +56,20 @@ class Work:
             return ("free", "label")
         return (self.config.condition,)
 
+    def writes(self, example: Example) -> bool:
+        """Return whether a row's reasoning is for the reasoner to write."""
+        return not example.reasoning and example.id not in self.excluded
+
     def candidates(
         self, row: str, example: Example, stored: Mapping[Place, StoredReasoning]
     ) -> list[ReasonedExample]:
-        """Return the finished candidates of a row, in the order of preference."""
+        """Return the finished candidates of a row, in the order of preference.
+
+        The only one of a row that came with a reasoning is that reasoning.
+        """
+        if example.reasoning:
+            own = (example.id, example.text, example.label, example.reasoning)
+            return [ReasonedExample(*own, reasoner=OWN, condition="own")]
         places = [
             (row, condition, at) for condition in self.conditions for at in range(self.config.candidates)
         ]

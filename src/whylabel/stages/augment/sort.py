@@ -11,7 +11,7 @@ from whylabel.reasonings.files import dropped_rows, kept_rows
 from whylabel.reasonings.filters import Filter, refusal
 from whylabel.reasonings.losses import Losses
 from whylabel.reasonings.store import Decision, Place, StoredReasoning
-from whylabel.stages.augment.rows import Work, chunks
+from whylabel.stages.augment.rows import OWN, Work, chunks
 from whylabel.text.hashes import RowsHash, row_hash
 from whylabel.types import Condition, Dropped, Example, Lift, ReasonedExample
 
@@ -33,7 +33,9 @@ class Sorted:
     failures: dict[str, str] = field(default_factory=dict)
     """Row id to error, of the first thousand failed rows."""
     conditions: Counter[str] = field(default_factory=Counter)
-    """Kept rows by the condition that their reasoning was written under."""
+    """Kept rows by the condition that their reasoning was written under; `own` came with the data."""
+    own_refused: Counter[str] = field(default_factory=Counter)
+    """Kept rows that came with their reasoning, by the filter that would have dropped it."""
     content: str = ""
     """SHA-256 over the kept rows."""
     losses: Losses = field(default_factory=Losses)
@@ -59,6 +61,8 @@ def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped
                 if isinstance(result, ReasonedExample):
                     outcome.kept += 1
                     outcome.conditions[result.condition] += 1
+                    if result.reasoner == OWN and (reason := refuse(result)) is not None:
+                        outcome.own_refused[reason] += 1
                     digest.add(*_values(result))
                     keep(result)
                 elif isinstance(result, Dropped):
@@ -111,11 +115,16 @@ class _Known:
 def _sort_row(
     row: str, example: Example, known: _Known, refuse: Filter, work: Work
 ) -> ReasonedExample | Dropped | str:
-    """Return what is kept of a row, why it is dropped, or the error with which it failed."""
+    """Return what is kept of a row, why it is dropped, or the error with which it failed.
+
+    A reasoning that came with the row is kept, whatever filters and verifier say.
+    """
     candidates = work.candidates(row, example, known.stored)
     decision = known.decisions.get(row)
     if decision is not None and decision.applies_to(candidate.reasoning for candidate in candidates):
         return _decided(example, candidates, decision)
+    if example.reasoning:
+        return candidates[0]
     if example.id in work.excluded:
         return Dropped(ReasonedExample(example.id, example.text, example.label, ""), SUSPECT)
     if not candidates:

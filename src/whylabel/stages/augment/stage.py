@@ -34,6 +34,7 @@ class Augmentation:
             "dropped_by_reason": dict(self.sorted.dropped.most_common()),
             **figures(self.sorted.losses),
             "kept_by_condition": dict(self.sorted.conditions),
+            "own_refused_by_filters": dict(self.sorted.own_refused.most_common()),
             "failures": self.sorted.failures,
             "reused": self.written.reused,
             "tokens": self.written.tokens,

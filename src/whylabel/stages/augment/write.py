@@ -43,9 +43,7 @@ def write_reasonings(examples: Sequence[Example], work: Work, condition: Conditi
     A fall-back condition is for the rows that have no acceptable reasoning under the preferred one.
     """
     fall_back = condition != work.conditions[0]
-    total = len(examples)
-    if work.excluded:
-        total -= sum(row.id in work.excluded for row in examples)
+    total = sum(map(work.writes, examples))
     written = Written(0 if fall_back else _announce(examples, work, condition, total))
     if written.reused == total:
         return written
@@ -57,7 +55,7 @@ def write_reasonings(examples: Sequence[Example], work: Work, condition: Conditi
     ):
         for chunk in chunks(examples):
             settled = accepted_rows(chunk, work, work.conditions[0], refuse) if fall_back else set()
-            wanted_rows = [row for row in chunk if row.id not in work.excluded]
+            wanted_rows = [row for row in chunk if work.writes(row)]
             rows = {row_hash(row): row for row in wanted_rows}
             open_rows = {row: example for row, example in rows.items() if row not in settled}
             wanted = missing(open_rows, work, condition)
@@ -163,11 +161,9 @@ def _announce(examples: Sequence[Example], work: Work, condition: Condition, tot
     lacking = again = 0
     changed: Counter[int] = Counter()
     for chunk in chunks(examples):
-        hashes = [row_hash(example) for example in chunk]
-        open_rows = {
-            row: item for row, item in zip(hashes, chunk, strict=True) if item.id not in work.excluded
-        }
-        wanted = missing(open_rows, work, condition)
+        open_rows = [example for example in chunk if work.writes(example)]
+        hashes = [row_hash(example) for example in open_rows]
+        wanted = missing(dict(zip(hashes, open_rows, strict=True)), work, condition)
         rows = {place.row for place in wanted}
         fresh = rows - {place.row for place in wanted if place.attempts}
         again += len(rows) - len(fresh)
