@@ -26,6 +26,7 @@ from whylabel.host.runtime import prepare_process
 from whylabel.models.packaged import cache_folder
 from whylabel.reasonings.files import read_reasoned
 from whylabel.recipe import Recipe, override_recipe
+from whylabel.types import Dataset
 
 TEXTS = [f"It was a {'bright' if number % 2 else 'grey'} day, number {number}" for number in range(24)]
 LABELS = ["joy" if number % 2 else "sadness" for number in range(24)]
@@ -264,7 +265,7 @@ def test_who_needs_the_same_reasoner_waits_for_it(quick, monkeypatch):
 
     monkeypatch.setattr(reasoner, "train_reasoner", slow)
     with ThreadPoolExecutor() as pool:
-        first, second = pool.map(_shared_reasoner, [quick, quick])
+        first, second = pool.map(_shared_reasoner, [quick, quick], [Dataset(()), Dataset(())])
     assert first == second
     assert len(trained) == 1
 
@@ -338,6 +339,18 @@ def test_reasonings_may_be_given_with_the_texts(quick, tmp_path):
     for text, reasoning in zip(TEXTS, reasonings, strict=True):
         if reasoning is not None:
             assert (kept[text].reasoning, kept[text].condition) == (reasoning, "own")
+
+
+def test_the_reasoner_learns_from_the_reasonings_that_are_given(quick, tmp_path):
+    recipe = override_recipe(quick, reasoner__data=["builtin:reasoning", "own"])
+    folders = set()
+    for word in ("bright", "grey"):
+        reasonings = [f"It says {word}, which settles it." if at % 3 else None for at in range(24)]
+        ReasoningClassifier(recipe=recipe, output=tmp_path / word).fit(TEXTS, LABELS, reasonings=reasonings)
+        folders |= {folder.name for folder in (cache_folder() / "reasoners").iterdir()}
+    assert len({name for name in folders if not name.endswith(".lock")}) == 2
+    with pytest.raises(DataError, match="which 0 train rows have"):
+        ReasoningClassifier(recipe=recipe).fit(TEXTS, LABELS)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from whylabel.models.check import check_replaceable
 from whylabel.models.packaged import cache_folder
 from whylabel.pipeline import Pipeline
 from whylabel.recipe import Recipe, load_recipe, override_recipe
+from whylabel.recipe.reasoner import OWN_ROWS
 from whylabel.run_folder import RunFolder
 from whylabel.text.labels import LabelSet
 from whylabel.types import Dataset, Mode, Prediction, Target
@@ -265,7 +266,7 @@ def _train(recipe: Recipe, dataset: Dataset, run: RunFolder) -> TrainedClassifie
 
     reasoned = recipe.classifier.target != "label"
     if reasoned and recipe.reasoner.model is None:
-        recipe = override_recipe(recipe, reasoner__model=_shared_reasoner(recipe))
+        recipe = override_recipe(recipe, reasoner__model=_shared_reasoner(recipe, dataset))
     pipeline = Pipeline(recipe, run, dataset)
     with run.locked():
         pipeline.begin()
@@ -277,13 +278,15 @@ def _train(recipe: Recipe, dataset: Dataset, run: RunFolder) -> TrainedClassifie
     return TrainedClassifier.from_folder(run.classifier_model, device=recipe.device)
 
 
-def _shared_reasoner(recipe: Recipe) -> str:
+def _shared_reasoner(recipe: Recipe, dataset: Dataset) -> str:
     """Return the folder of the reasoner of this recipe's stage 1; it is trained if it is not in the cache.
 
-    One process trains it, and others that need it wait.
+    Of the data set, it depends on the rows that came with a reasoning, where `reasoner.data` names these. One
+    process trains it, and others that need it wait.
     """
-    pipeline = Pipeline(recipe, RunFolder(cache_folder() / "reasoners" / "unknown"))
+    given = dataset if OWN_ROWS in recipe.reasoner.sources else None
+    pipeline = Pipeline(recipe, RunFolder(cache_folder() / "reasoners" / "unknown"), given)
     run = RunFolder(cache_folder() / "reasoners" / pipeline.reasoner_fingerprint()[:16])
     with one_at_a_time(run.path), run.locked():
-        Pipeline(recipe, run).train_reasoner()
+        Pipeline(recipe, run, given).train_reasoner()
     return str(run.reasoner_model)

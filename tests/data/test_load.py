@@ -412,3 +412,17 @@ def test_reasonings_of_a_frame():
     frame = pandas.DataFrame(REASONED)
     data = dataset_from_frame(frame, DataConfig(reasoning_column="why"), TaskConfig(), seed=1)
     assert {bool(row.reasoning) for row in data.train} == {True, False}
+
+
+def test_reasoning_rows_of_several_sources(source):
+    settings = {"question_column": "q", "validation_rows": 3}
+    pairs = [
+        source([{**row, "id": f"{name}{at}"} for at, row in enumerate(REASONING)], f"{name}.jsonl")
+        for name in "ab"
+    ]
+    single = [load_reasoning(ReasonerConfig(data=path, **settings), seed=1) for path in pairs]
+    train, held_out = load_reasoning(ReasonerConfig(data=pairs, **settings), seed=1)
+    assert train == single[0][0] + single[1][0]
+    assert len(held_out) == 3 and set(held_out) <= set(single[0][1] + single[1][1])
+    one = load_reasoning(ReasonerConfig(data=[pairs[0]], **settings), seed=1)
+    assert one == single[0]

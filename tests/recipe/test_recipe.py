@@ -350,3 +350,25 @@ def test_an_endpoint_without_a_path_gets_one(tmp_path):
     recipe = load_recipe(path)
     assert recipe.reasoner.endpoint == "http://127.0.0.1:8000/v1"
     assert load_recipe(path, ["augment.engine=openai"]).augment.engine.name == "openai"
+
+
+@pytest.mark.parametrize(
+    ("data", "sources"),
+    [
+        ("own", ["own"]),
+        ("[builtin:reasoning, own]", ["builtin:reasoning", "own"]),
+        ("pairs.csv", ["pairs.csv"]),
+    ],
+)
+def test_reasoning_data_may_have_several_sources(load, data, sources):
+    recipe = load(f"reasoner: {{data: {data}}}")
+    assert recipe.reasoner.sources == sources
+    assert load("", f"reasoner.data={data}") == recipe
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [("[]", "at least one source"), ("[a.csv, own, a.csv]", "a source twice")]
+)
+def test_sources_of_reasonings_that_make_no_sense(load, data, message):
+    with pytest.raises(RecipeError, match=message):
+        load(f"reasoner: {{data: {data}}}")

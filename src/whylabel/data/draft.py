@@ -12,6 +12,7 @@ import yaml
 
 from whylabel.data.inspect import Inspection
 from whylabel.recipe import DataConfig, Recipe, TaskConfig, reference
+from whylabel.recipe.reasoner import OWN_ROWS
 
 TRAIN_ROWS = 2000
 TEST_ROWS = 500
@@ -100,7 +101,8 @@ def _values(inspection: Inspection, data: DataConfig, task: TaskConfig, name: st
     identifier = data.id_column or inspection.inferred.get("id_column")
     if identifier is not None:
         values["data.id_column"] = identifier
-    if inspection.reasoning_column is not None:
+    own = any(finding.kind == "own_reasonings" and finding.count for finding in inspection.findings)
+    if own:
         values["data.reasoning_column"] = inspection.reasoning_column
     for split in ("test", "validation"):
         if split in inspection.inferred:
@@ -110,7 +112,7 @@ def _values(inspection: Inspection, data: DataConfig, task: TaskConfig, name: st
         "data.test_rows": TEST_ROWS if many_test else _Optional(TEST_ROWS),
         "data.bad_rows": data.bad_rows,
         "data.max_text_tokens": _MAX_TEXT_TOKENS if long else _Optional(_MAX_TEXT_TOKENS),
-        "reasoner.data": recipe.reasoner.data,
+        "reasoner.data": [*recipe.reasoner.sources, OWN_ROWS] if own else recipe.reasoner.data,
         "reasoner.model": _Optional("runs/another/reasoner/model"),
         "training.num_train_epochs": recipe.training.num_train_epochs,
         "training.min_steps": MIN_STEPS,
@@ -158,7 +160,7 @@ def _scalar(value: object) -> str:
     if isinstance(value, str):
         # Always quoted: `no`, `1` and `~` are strings here.
         return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=10**9).strip()
-    return yaml.safe_dump(value).removesuffix("\n...\n").strip()
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
 
 
 def _one_line(text: str) -> str:

@@ -24,6 +24,7 @@ from whylabel.data.unlabelled import described
 from whylabel.errors import DataError
 from whylabel.host.progress import say
 from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
+from whylabel.recipe.reasoner import OWN_ROWS
 from whylabel.text.labels import LabelSet
 from whylabel.text.words import is_broken
 from whylabel.types import Dataset, QuestionAnswer
@@ -52,14 +53,27 @@ def dataset_from_frame(
     return _dataset(source, config, task, seed, None)
 
 
-def load_reasoning(config: ReasonerConfig, *, seed: int) -> tuple[Pairs, Pairs]:
-    """Return the (train, validation) rows of the reasoning data.
+def load_reasoning(config: ReasonerConfig, *, seed: int, own: Pairs = ()) -> tuple[Pairs, Pairs]:
+    """Return the (train, validation) rows of the reasoning data; `own` are those of the source `own`.
 
     Rows that miss a field are left out and said. Where there is no validation split, `validation_rows`
-    are taken from train, a quarter of it at most; equal questions stay together. Raises `DataError` if
-    the data cannot be read or a column is missing.
+    are taken from train, a quarter of it at most; equal questions stay together. Own rows are all trained on, except
+    where there are no others. Raises `DataError` if the data cannot be read or a column is missing.
     """
-    source = read_splits(config.data)
+    general = [source for source in config.sources if source != OWN_ROWS]
+    if not general:
+        say("Reasoning data: rows of your own alone; a quarter of them at most are held out for the gate.")
+        train, held_out = _hold_out(own, min(config.validation_rows, len(own) // 4), seed)
+        return tuple(train), tuple(held_out)
+    parts = [_general(source, config, seed) for source in general]
+    train = _sample([row for part, _ in parts for row in part], config.rows, seed)
+    held_out = _sample([row for _, part in parts for row in part], config.validation_rows, seed)
+    return (*train, *own), tuple(held_out)
+
+
+def _general(name: str, config: ReasonerConfig, seed: int) -> tuple[Sequence[QuestionAnswer], Pairs]:
+    """Return the rows of a source to train on, and those that are held out."""
+    source = read_splits(name)
     train = _pairs(source.streams["train"].whole(), config)
     if "validation" in source.streams:
         held_out = _pairs(source.streams["validation"].whole(), config)
@@ -68,14 +82,13 @@ def load_reasoning(config: ReasonerConfig, *, seed: int) -> tuple[Pairs, Pairs]:
         train, held_out = _hold_out(train, min(config.validation_rows, len(train) // 4), seed)
         if len(held_out) < config.validation_rows:
             say(f"Reasoning data: {len(held_out)} validation rows, a quarter of what there is.")
-    train = _sample(train, config.rows, seed)
     if not train:
         raise DataError(
             "No row of the reasoning data can be used.",
-            where=config.data,
+            where=name,
             fix="check the columns: reasoner.question_column, answer_column and reasoning_column",
         )
-    return tuple(train), tuple(held_out)
+    return train, tuple(held_out)
 
 
 def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, limit: int | None) -> Dataset:

@@ -52,7 +52,7 @@ def estimated_seconds(inputs: Inputs, stages: Sequence[str]) -> float | None:
     baseline = classifier if recipe.baseline.budget == "matched_flops" else 0.0
     calibration = min(len(data.validation), recipe.classifier.calibration_rows)
     written = {
-        "augment": 0 if recipe.reasoner.endpoint else len(data.train) * recipe.augment.candidates * both,
+        "augment": 0 if recipe.reasoner.endpoint else inputs.rows_to_write * recipe.augment.candidates * both,
         "calibrate-baseline": calibration * text,
         "calibrate-classifier": calibration * (text + 2 * reasoning * reasons),
         "evaluate": len(data.test) * (text + both),

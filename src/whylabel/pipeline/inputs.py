@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
 from whylabel.data import load_dataset, load_reasoning
-from whylabel.errors import DataError
+from whylabel.data.findings import counted
+from whylabel.errors import DataError, RecipeError
 from whylabel.models.fingerprint import model_fingerprint
+from whylabel.models.load import ModelSource
 from whylabel.prediction.card import TrainingColumns
 from whylabel.prediction.multi_label import MultiLabel, multi_label_of
 from whylabel.recipe import DataConfig, FilterConfig, Recipe
+from whylabel.recipe.reasoner import OWN_ROWS
 from whylabel.text.hashes import fingerprint, reasonings_fingerprint, rows_fingerprint
 from whylabel.text.labels import LabelSet
+from whylabel.text.prompts import Prompts, question_about
 from whylabel.types import Dataset, QuestionAnswer
+
+_FEWEST_ALONE = 4
+"""With fewer rows, none could be held out for the gate."""
 
 
 class Inputs:
@@ -62,6 +70,12 @@ class Inputs:
         return {split: rows_fingerprint(rows) for split, rows in self.dataset.splits().items()}
 
     @cached_property
+    def rows_to_write(self) -> int:
+        """How many train rows came without a reasoning."""
+        own = 0 if self.own_reasonings is None else sum(bool(row.reasoning) for row in self.dataset.train)
+        return len(self.dataset.train) - own
+
+    @cached_property
     def own_reasonings(self) -> str | None:
         """Hash of the reasonings that train rows came with; None if none did."""
         return reasonings_fingerprint(self.dataset.train)
@@ -100,7 +114,47 @@ class Inputs:
     @cached_property
     def reasoning_rows(self) -> tuple[tuple[QuestionAnswer, ...], tuple[QuestionAnswer, ...]]:
         """Train and held-out rows of stage 1."""
-        return load_reasoning(self.recipe.reasoner, seed=self.recipe.seed)
+        config = self.recipe.reasoner
+        own = self._own_rows() if OWN_ROWS in config.sources else ()
+        return load_reasoning(config, seed=self.recipe.seed, own=own)
+
+    def _own_rows(self) -> tuple[QuestionAnswer, ...]:
+        """Return the train rows that came with a reasoning, each with the question that stage 2a asks about it.
+
+        Raises `RecipeError` if no column of reasonings is named, `DataError` if there are too few rows.
+        """
+        recipe = self.recipe
+        if self.given is None and recipe.data.reasoning_column is None:
+            raise RecipeError(
+                "reasoner.data names your own reasonings (own), but no column of the data has them.",
+                where="recipe: reasoner.data",
+                fix="name the column: data.reasoning_column; or remove own from reasoner.data",
+            )
+        rows = [row for row in self.dataset.train if row.reasoning]
+        needed = _FEWEST_ALONE if recipe.reasoner.sources == [OWN_ROWS] else 1
+        if len(rows) < needed:
+            raise DataError(
+                f"reasoner.data names your own reasonings (own), which {counted(len(rows), 'train row')} "
+                f"{'has' if len(rows) == 1 else 'have'}: {needed} or more are needed.",
+                where=self.source,
+                fix="write more of them, or train on others, too: reasoner.data=[builtin:reasoning,own]"
+                if rows
+                else "write some, or remove own from reasoner.data",
+            )
+        trim = self._trim()
+        question = recipe.task.question
+        return tuple(
+            QuestionAnswer(row.id, question_about(trim(row.text), question), row.label, row.reasoning)
+            for row in rows
+        )
+
+    def _trim(self) -> Callable[[str], str]:
+        """Return what cuts a text as it is cut where the reasoner is asked about it."""
+        limit = self.recipe.data.max_text_tokens
+        if limit is None:
+            return str
+        tokenizer = ModelSource(self.recipe.reasoner.base_model or self.recipe.base_model).tokenizer
+        return partial(Prompts(tokenizer).trim, max_tokens=limit)
 
     @cached_property
     def base_fingerprint(self) -> str:

@@ -9,6 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from whylabel.recipe.section import Execution, Section
 from whylabel.recipe.training import ReasonerTrainingConfig
 
+OWN_ROWS = "own"
+"""What stands in `reasoner.data` for the train rows that came with a reasoning."""
+
 
 def endpoint_url(url: str) -> str:
     """Return the base URL of an OpenAI-compatible endpoint; one without a path gets `/v1`.
@@ -36,8 +39,9 @@ class ReasonerConfig(Section):
     then skipped and no model is loaded. The API key is read from OPENAI_API_KEY."""
     base_model: str | None = None
     """The model that stage 1 fine-tunes. Default: the recipe's `base_model`."""
-    data: str = "builtin:reasoning"
-    """Rows of (question, answer, reasoning): a file, folder, `hub:owner/name[:config]` or `builtin:reasoning`."""
+    data: str | list[str] = "builtin:reasoning"
+    """Rows of (question, answer, reasoning): a file, folder, `hub:owner/name[:config]` or `builtin:reasoning`; `own`:
+    the train rows with a reasoning of your own (`data.reasoning_column`); or a list of these."""
     question_column: str = "question"
     """Column with the question."""
     answer_column: str = "answer"
@@ -45,11 +49,26 @@ class ReasonerConfig(Section):
     reasoning_column: str = "reasoning"
     """Column with the reasoning."""
     rows: int | None = Field(None, ge=1)
-    """Use only this many training rows (drawn with the seed)."""
+    """Use only this many training rows (drawn with the seed). Rows of `own` are all used, and do not count."""
     validation_rows: int = Field(40, ge=1)
-    """Held-out rows for the gate. They are taken from train if the data has no validation split."""
+    """Held-out rows for the gate. They are taken from train if the data has no validation split, and from `own` only
+    if there is no other data."""
     training: ReasonerTrainingConfig = ReasonerTrainingConfig()
     """How stage 1 is trained."""
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources of reasoning rows, `own` among them."""
+        return [self.data] if isinstance(self.data, str) else self.data
+
+    @field_validator("data")
+    @classmethod
+    def _named_once(cls, data: str | list[str]) -> str | list[str]:
+        if not data:
+            raise ValueError("name at least one source, such as builtin:reasoning")
+        if isinstance(data, list) and len(set(data)) < len(data):
+            raise ValueError("it names a source twice")
+        return data
 
     @field_validator("endpoint")
     @classmethod

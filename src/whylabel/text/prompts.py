@@ -147,7 +147,7 @@ class Prompts:
 
     def reasoner_for_text(self, text: str, label: str | None) -> Prompt:
         """Return the reasoner's prompt for a text, with its label or without (None)."""
-        request = reasoner_request(f"{text}\n{self.question}", label, self.style)
+        request = reasoner_request(question_about(text, self.question), label, self.style)
         plain_text = endpoint_prompt(text, self.question, label).text
         return Prompt(self._prompt(request), plain_text, self._rendered(request))
 
@@ -386,6 +386,11 @@ class Prompts:
         return frozenset(self._control_tokens.values())
 
 
+def question_about(text: str, question: str) -> str:
+    """Return the question that the reasoner is asked about a text."""
+    return f"{text}\n{question}"
+
+
 def reasoner_request(question: str, answer: str | None, style: PromptStyle) -> str:
     """Return the content of the reasoner's prompt as text, without control tokens and template."""
     given = "" if answer is None else f"\nAnswer: {answer or _NO_LABEL}"
@@ -397,4 +402,4 @@ def reasoner_request(question: str, answer: str | None, style: PromptStyle) -> s
 
 def endpoint_prompt(text: str, question: str, label: str | None) -> Prompt:
     """Return the reasoner's prompt for a chat endpoint: the text of the user's turn, without ids."""
-    return Prompt((), reasoner_request(f"{text}\n{question}", label, "chat"))
+    return Prompt((), reasoner_request(question_about(text, question), label, "chat"))
