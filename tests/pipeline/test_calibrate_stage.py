@@ -9,7 +9,7 @@ import pytest
 
 from whylabel.models import load as models
 from whylabel.models.load import read_card
-from whylabel.pipeline.calibrate import calibrate_stage, calibrated_content, describe, trained_content
+from whylabel.pipeline.calibrate import calibrate_stage, calibrated_content, trained_content
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job
 from whylabel.prediction import engine
@@ -91,14 +91,3 @@ def test_what_decides_answers_counts_and_what_describes_them_does_not(folder):
     tokenizer = folder / "tokenizer.json"
     tokenizer.write_bytes(tokenizer.read_bytes() + b"\n")
     assert not {*contents} & {trained_content(folder), calibrated_content(folder)}
-
-
-def test_descriptions_of_labels_are_written_where_they_differ_and_change_nothing_else(folder):
-    described = {"joy": "a bright text", "fear": "a dark one"}
-    inputs = Inputs(build_recipe({"task": {"labels": described}}), Dataset(ROWS))
-    before = read_card(folder)
-    describe(inputs, folder)
-    assert read_card(folder) == {**before, "label_descriptions": described}
-    written = (folder / "whylabel.json").stat().st_ino
-    describe(inputs, folder)
-    assert (folder / "whylabel.json").stat().st_ino == written

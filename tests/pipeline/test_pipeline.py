@@ -192,7 +192,6 @@ def calls(made, monkeypatch):
         for part in ("training", "calibration"):
             monkeypatch.setattr(mine.keys, part, lambda name: KEY)
         monkeypatch.setattr(mine.run, "failed_rows", lambda stage: failed)
-        monkeypatch.setattr(pipeline, "describe", lambda inputs, folder: found.append(folder.parent.name))
         monkeypatch.setattr(pipeline, "require_reasonings", lambda run: found.append("required"))
         getattr(mine, method)(*arguments)
         return mine, list(found)
@@ -201,7 +200,7 @@ def calls(made, monkeypatch):
 
 
 def trained(name):
-    return [(f"train-{name}", {"undone": f"calibrate-{name}"}), (f"calibrate-{name}", {}), name]
+    return [(f"train-{name}", {"undone": f"calibrate-{name}"}), (f"calibrate-{name}", {})]
 
 
 def test_what_each_verb_runs(calls, capsys):

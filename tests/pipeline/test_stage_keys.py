@@ -4,13 +4,16 @@ import json
 import shutil
 
 import pytest
+import yaml
 
 from hostile_model import hostile_copy
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import read_predictions
-from whylabel.models.load import read_card
+from whylabel.host.atomic import write_json
+from whylabel.models.load import CARD, read_card
 from whylabel.pipeline import Pipeline
-from whylabel.recipe import override_recipe
+from whylabel.prediction.card import ModelCard
+from whylabel.recipe import load_recipe, override_recipe
 from whylabel.run_folder import RunFolder
 
 LABELS = ("anger", "fear", "joy", "love", "sadness", "surprise")
@@ -56,14 +59,20 @@ def test_the_reason_names_what_changed(finished, recipe):
     assert reasons(data__test_rows=11) == {"evaluate": "because test rows changed"}
 
 
-def test_descriptions_of_labels_are_shown_and_train_nothing(finished, recipe, monkeypatch):
-    described = override_recipe(recipe, task__labels={name: f"like {name}" for name in LABELS})
+def test_a_run_whose_recipe_described_its_labels_stays_current(finished, recipe, tmp_path, monkeypatch):
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
+    described = {name: f"like {name}" for name in LABELS}
+    run.recipe.write_text(yaml.safe_dump({"task": {"labels": described}}))
+    for folder in (run.baseline_model, run.classifier_model):
+        write_json(folder / CARD, {**read_card(folder), "label_descriptions": described})
     monkeypatch.setattr("whylabel.models.load.load", None)
-    for settings, expected in ((described, "like joy"), (recipe, None)):
-        Pipeline(settings, finished).train_models()
-        for folder in (finished.baseline_model, finished.classifier_model):
-            assert read_card(folder)["label_descriptions"].get("joy") == expected
-        assert set(Pipeline(settings, finished).would_run().values()) == {None}
+    Pipeline(recipe, run).run_all()
+    assert set(Pipeline(recipe, run).would_run().values()) == {None}
+    # The record of the run is again a recipe that can be read.
+    assert load_recipe(run.recipe) == recipe
+    assert ModelCard.from_json(read_card(run.classifier_model), run.path).labels.names == tuple(
+        sorted(LABELS)
+    )
 
 
 def test_a_model_that_was_trained_anew_is_calibrated_anew(finished, recipe, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ BOTH = Calibration({"fast": FIT, "reasoned": FIT, "blend": FIT}, Adaptive(0.2, 0
 
 
 def card(target, **values):
-    labels = LabelSet(("a", "b"), {"a": "first"})
+    labels = LabelSet(("a", "b"))
     return ModelCard(
         labels, target, "Which?", "Kind", "compact", 64, 16, {"seed": 1}, MODES[target], **values
     )
@@ -55,6 +55,12 @@ def test_a_mode_that_is_not_there_is_refused_with_a_way_out():
 def test_a_damaged_card_is_one_clear_error(change):
     with pytest.raises(ModelError):
         ModelCard.from_json({**card("dual").to_json(), **change}, Path("m"))
+
+
+def test_a_card_with_descriptions_of_labels_is_still_read():
+    mine = card("dual")
+    old = {**mine.to_json(), "label_descriptions": {"a": "first"}}
+    assert ModelCard.from_json(old, Path("m")) == mine
 
 
 def test_a_card_without_votes_is_still_read():
@@ -162,7 +168,6 @@ def test_the_file_says_all_there_is():
         "whylabel": __version__,
         "task": {"type": "single_label", "question": "Which?", "name": "Kind"},
         "labels": ["a", "b"],
-        "label_descriptions": {"a": "first"},
         "columns": None,
         "target": "dual",
         "modes": ["fast", "reasoned", "vote"],

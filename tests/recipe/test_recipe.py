@@ -57,7 +57,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(load):
 
 def test_the_resolved_recipe_reads_back_as_itself(load):
     recipe = load(
-        "task: {question: 'Welche Gefühle? 🤔', labels: {joy: glad, fear: ''}}",
+        "task: {question: 'Welche Gefühle? 🤔', labels: [joy, fear]}",
         "training.lora.r=4",
         "augment.engine_options={a: [1, 2]}",
     )
@@ -136,6 +136,13 @@ def test_override_recipe_changes_only_what_it_names():
         ("name: ../up", (), "name: "),
         ("name: ''", (), "name: "),
         ("task: {labels: [0, 1]}", (), "task.labels.0: "),
+        (
+            "task: {labels: {joy: glad, fear: ''}}",
+            (),
+            "task.labels: no prompt shows descriptions of labels ('joy'",
+        ),
+        ("", ("task.labels={joy: glad}",), "say what the labels mean in task.question, or list their names"),
+        ("task: {labels: joy}", (), "task.labels: "),
         ("augment: {filters: {min_words: 9, max_words: 3}}", (), "min_words 9 is above max_words 3"),
         (
             "augment: {filters: {names: [pattern], drop_patterns: [fine, 'as (an']}}",
@@ -163,6 +170,10 @@ def test_a_recipe_that_does_not_hold(load, text, overrides, expected):
     assert expected in caught.value.what
     assert "\n" not in caught.value.what
     assert "recipe.yaml" in caught.value.where
+
+
+def test_labels_without_descriptions_may_stand_as_keys(load):
+    assert load("task: {labels: {joy: '', fear: null}}").task.labels == ["joy", "fear"]
 
 
 def test_more_than_one_fault_is_counted(load):
@@ -312,7 +323,7 @@ def test_types_are_given_in_words():
     kinds = {key: kind for key, kind, _, _ in reference()}
     assert kinds["prompt_style"] == "compact | chat"
     assert kinds["data.train_rows"] == "int | null"
-    assert kinds["task.labels"] == "list[str] | dict[str, str] | null"
+    assert kinds["task.labels"] == "list[str] | null"
     assert not [kind for kind in kinds.values() if re.search(r"typing|class|<", kind)]
 
 

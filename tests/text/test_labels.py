@@ -31,12 +31,6 @@ def test_a_declared_order_wins():
     assert [labels.index(name) for name in labels.names] == [0, 1, 2]
 
 
-def test_declared_descriptions_are_kept():
-    labels = LabelSet.from_labels(["a"], {"b": "the second letter", "a": ""})
-    assert labels.names == ("b", "a")
-    assert labels.descriptions == {"b": "the second letter"}
-
-
 def test_a_label_that_was_not_declared():
     with pytest.raises(LabelError, match="Unknown label 'joyy'. Did you mean 'joy'"):
         LabelSet.from_labels(["joy", "joyy"], ["fear", "joy"])

@@ -11,7 +11,6 @@ from pathlib import Path
 from whylabel.host.atomic import read_json, write_json
 from whylabel.models.fingerprint import model_fingerprint
 from whylabel.models.load import CARD, read_card
-from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.prediction.card import CALIBRATED, DESCRIBING, ModelCard
 from whylabel.text.hashes import fingerprint
@@ -37,13 +36,6 @@ def calibrate_stage(job: Job, folder: Path, metrics: Path) -> StageResult:
         card = calibrate_classifier(loaded, start, validation, recipe, engine)
     write_json(folder / CARD, card.to_json())
     return StageResult(len(validation), 0, {"content": calibrated_content(folder)})
-
-
-def describe(inputs: Inputs, folder: Path) -> None:
-    """Write the recipe's descriptions of the labels into a model's `whylabel.json`. They change no answer."""
-    card, descriptions = read_card(folder), dict(inputs.labels.descriptions)
-    if card.get("label_descriptions") != descriptions:
-        write_json(folder / CARD, {**card, "label_descriptions": descriptions})
 
 
 def trained_content(folder: Path) -> str:

@@ -12,7 +12,7 @@ from whylabel.host.machine import hardware, versions
 from whylabel.host.progress import duration, say
 from whylabel.pipeline.adoption import adopt, is_old, rename_in_store
 from whylabel.pipeline.augment import augment_stage, rehearse_augment, require_reasonings
-from whylabel.pipeline.calibrate import calibrate_stage, describe
+from whylabel.pipeline.calibrate import calibrate_stage
 from whylabel.pipeline.evaluate import evaluate_stage
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
@@ -234,7 +234,6 @@ class Pipeline:
         self._stage(f"train-{name}", self.keys.training(name), work, undone=f"calibrate-{name}")
         calibrate = partial(calibrate_stage, folder=folder, metrics=metrics)
         self._stage(f"calibrate-{name}", self.keys.calibration(name), calibrate)
-        describe(self.inputs, folder)
 
     def evaluate(self) -> None:
         """Compare the models on the test split and write report and model card."""

@@ -40,7 +40,10 @@ CALIBRATED = (
 )
 """The entries of `whylabel.json` that calibration writes: how a trained model answers."""
 DESCRIBING = ("whylabel", "lineage", "label_descriptions", "columns", "capabilities")
-"""The entries that change no answer: they say where a model and its data come from, and what its labels mean."""
+"""The entries that change no answer: they say where a model and its data come from, and what it computes right.
+
+Models of earlier versions may have `label_descriptions`.
+"""
 REASONS: tuple[Mode, ...] = ("reasoned", "vote", "blend")
 """The modes that write a reasoning for every text."""
 
@@ -146,7 +149,6 @@ class ModelCard:
             "whylabel": __version__,
             "task": self._task(),
             "labels": list(self.labels.names),
-            "label_descriptions": dict(self.labels.descriptions),
             "target": self.target,
             "modes": list(self.modes),
             "calibration": self.calibration.to_json(),
@@ -172,7 +174,7 @@ class ModelCard:
     def from_json(cls, card: dict[str, Any], where: Path) -> ModelCard:
         """Read `whylabel.json`. Raises `ModelError` if it does not describe a classifier."""
         try:
-            labels = LabelSet(tuple(card["labels"]), card["label_descriptions"])
+            labels = LabelSet(tuple(card["labels"]))
             return cls(
                 labels=labels,
                 target=card["target"],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from whylabel.errors import LabelError
 from whylabel.recipe.section import Answers, Later, Section
@@ -23,9 +23,22 @@ class TaskConfig(Section):
     """The question about each text; the reasoner and the chat prompts show it."""
     name: str = Field("Label", min_length=1)
     """One word for what the label is (Emotion, Intent, ...); compact prompts end with it."""
-    labels: list[str] | dict[str, str] | None = None
-    """All labels in order, as a list or as `name: description`. Default: the labels in the data, sorted.
-    For integer labels, the list gives the names of 0, 1, 2, ..."""
+    labels: list[str] | None = None
+    """All labels in order. Default: the labels in the data, sorted. For integer labels, the list gives the names of
+    0, 1, 2, ..."""
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _names_alone(cls, labels: Any) -> Any:
+        if not isinstance(labels, dict):
+            return labels
+        described = [name for name, text in labels.items() if text not in (None, "")]
+        if described:
+            raise ValueError(
+                f"no prompt shows descriptions of labels ({described[0]!r} has one): say what the labels mean in "
+                "task.question, or list their names alone"
+            )
+        return list(labels)
 
     @model_validator(mode="after")
     def _separable(self) -> TaskConfig:

@@ -1,9 +1,9 @@
-"""The closed set of labels: their order, names and descriptions."""
+"""The closed set of labels, in their order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from whylabel.errors import LabelError, unknown_name
 
@@ -16,7 +16,6 @@ class LabelSet:
     """
 
     names: tuple[str, ...]
-    descriptions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.names) < 2:
@@ -34,9 +33,7 @@ class LabelSet:
             seen.add(name.strip())
 
     @classmethod
-    def from_labels(
-        cls, labels: Iterable[str], declared: Mapping[str, str] | Iterable[str] | None = None
-    ) -> LabelSet:
+    def from_labels(cls, labels: Iterable[str], declared: Iterable[str] | None = None) -> LabelSet:
         """Return the declared set in its order, or the sorted distinct labels.
 
         Raises `LabelError` if a label occurs that was not declared.
@@ -44,8 +41,7 @@ class LabelSet:
         present = sorted(set(labels))
         if declared is None:
             return cls(tuple(present))
-        descriptions = dict(declared) if isinstance(declared, Mapping) else {}
-        label_set = cls(tuple(declared), {name: text for name, text in descriptions.items() if text})
+        label_set = cls(tuple(declared))
         for label in present:
             label_set.index(label)
         return label_set
