@@ -52,6 +52,8 @@ class RunFolder:
         self.store = self.path / "augment" / "store.sqlite"
         self.kept = self.path / "augment" / "train.parquet"
         self.dropped = self.path / "augment" / "dropped.parquet"
+        self.folds = self.path / "augment" / "folds"
+        self.out_of_fold = self.path / "augment" / "folds.parquet"
         self.suspects = self.path / "augment" / "suspects.parquet"
         self.augment_metrics = self.path / "augment" / "metrics.json"
         self.classifier_model = self.path / "classifier" / "model"
@@ -72,6 +74,7 @@ class RunFolder:
         """Return the files that a finished stage has written."""
         return {
             "train-reasoner": (*_model_files(self.reasoner_model), self.reasoner_metrics),
+            "train-folds": (self.out_of_fold,),
             "suspects": (self.suspects,),
             "augment": (self.kept, self.dropped, self.augment_metrics),
             "train-baseline": (*_model_files(self.baseline_model), self.baseline_metrics),

@@ -73,6 +73,18 @@ def test_a_finished_run_is_not_measured(finished, recipe, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_baselines_without_a_fold_are_counted_with_the_rows_that_they_see(tokens, seconds):
+    judged = {"augment__verification__verifier": "baseline"}
+    epochs = {"training__max_steps": None, "training__num_train_epochs": 2, "training__min_steps": None}
+    # Three trainings on two thirds of the rows, and a look at all of them, which costs less for each token.
+    learnt = 3 * 2 * 16 * 100
+    looked_at = 24 * 100 * (2000 / (2e6 * 0.3)) / (6000 / (8e6 * 0.5))
+    assert tokens("train-folds", **judged, **epochs) == pytest.approx(learnt + looked_at)
+    assert seconds(["train-folds"], **judged, augment__verification__folds=5) > seconds(
+        ["train-folds"], **judged
+    )
+
+
 COUNTED = {
     # A prompt has 88 tokens of text and 12 others, a reasoning 0.6 * 12, or 107.2 with its prompt.
     "augment": 24 * 107.2,
@@ -98,7 +110,11 @@ def tokens(recipe, monkeypatch):
     def of(stage, **values):
         seconds = estimated_seconds(Inputs(override_recipe(recipe, **values)), [stage])
         # Of 1,000 parameters; three tenths of the rate in generation, half of it in training.
-        return seconds * 8e6 * 0.5 / 6000 if stage in LEARNT else seconds * 2e6 * 0.3 / 2000
+        return (
+            seconds * 8e6 * 0.5 / 6000
+            if stage in LEARNT or stage == "train-folds"
+            else seconds * 2e6 * 0.3 / 2000
+        )
 
     return of
 

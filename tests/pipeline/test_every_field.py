@@ -13,7 +13,7 @@ from whylabel.recipe.section import is_section
 from whylabel.run_folder import RunFolder
 
 LABELS = ["joy", "fear", "anger"]
-TRAINING = ("train-reasoner", "suspects", "augment", "train-baseline", "train-classifier")
+TRAINING = ("train-reasoner", "train-folds", "suspects", "augment", "train-baseline", "train-classifier")
 # Another value of each field, and where the field counts only beside others, those.
 OTHERS = {
     "name": "other",
@@ -112,6 +112,10 @@ OTHERS = {
     "augment.filters.drop_patterns": (["x"], {"augment.filters.names": ["pattern"]}),
     "augment.filters.max_similarity": 0.6,
     "augment.verification.verifier": "MODEL_B",
+    "augment.verification.folds": (
+        4,
+        {"augment.verification.verifier": "baseline", "augment.suspects.folds": None},
+    ),
     "augment.verification.min_margin": 1.0,
     "augment.verification.unverified": "keep",
     "augment.verification.unverified_weight": 0.25,
@@ -212,6 +216,7 @@ def fingerprints(tiny_model_folder, tmp_path_factory):
         found._content = lambda stage, key: key.fingerprint
         stages = {
             "train-reasoner": found.reasoner,
+            "train-folds": found.folds,
             "suspects": found.suspects,
             "augment": found.augment,
             "train-baseline": found.baseline,

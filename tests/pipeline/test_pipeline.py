@@ -34,10 +34,20 @@ def made(tmp_path, tiny_model_folder):
         ({}, ["train-reasoner", "augment", *MODELS]),
         ({"classifier": {"target": "label"}}, MODELS),
         ({"reasoner": {"model": "ready"}}, ["augment", *MODELS]),
-        ({"augment": {"suspects": {"folds": 2}}}, ["train-reasoner", "suspects", "augment", *MODELS]),
+        (
+            {"augment": {"suspects": {"folds": 2}}},
+            ["train-reasoner", "train-folds", "suspects", "augment", *MODELS],
+        ),
+        (
+            {
+                "augment": {"verification": {"verifier": "baseline"}},
+                "baseline": {"budget": "matched_flops"},
+            },
+            ["train-reasoner", "train-folds", "augment", *CLASSIFIER, *BASELINE, "evaluate"],
+        ),
         (
             {"augment": {"verification": {"verifier": "baseline"}, "suspects": {"folds": 2}}},
-            ["train-reasoner", *BASELINE, "suspects", "augment", *CLASSIFIER, "evaluate"],
+            ["train-reasoner", "train-folds", "suspects", "augment", *MODELS],
         ),
         ({"augment": {"verification": {"verifier": "base"}}}, ["train-reasoner", "augment", *MODELS]),
         (
@@ -187,7 +197,7 @@ def calls(made, monkeypatch):
         found.clear()
         mine = made(**values)
         monkeypatch.setattr(mine, "_stage", lambda stage, key, work, **rest: found.append((stage, rest)))
-        for part in ("reasoner", "suspects", "augment", "classifier", "evaluate"):
+        for part in ("reasoner", "folds", "suspects", "augment", "classifier", "evaluate"):
             monkeypatch.setattr(mine.keys, part, lambda: KEY)
         for part in ("training", "calibration"):
             monkeypatch.setattr(mine.keys, part, lambda name: KEY)
@@ -217,7 +227,7 @@ def test_what_each_verb_runs(calls, capsys):
     assert calls("augment", frozenset({"failed"}))[1] == [("augment", {"again": True})]
     judged = {"verification": {"verifier": "baseline"}, "suspects": {"folds": 2}}
     assert calls("augment", augment=judged)[1] == [
-        *trained("baseline"),
+        ("train-folds", {"again": False}),
         *(("suspects", {}), ("augment", {"again": False})),
     ]
     written = ["write_report", "write_model_card"]

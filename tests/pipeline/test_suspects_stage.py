@@ -3,20 +3,13 @@
 import json
 
 import numpy as np
-import pytest
 
-from whylabel.models import load as models
 from whylabel.pipeline import Pipeline
-from whylabel.pipeline.job import Job
-from whylabel.pipeline.suspects import _fit_predict
-from whylabel.prediction.trained import TrainedClassifier
 from whylabel.reasonings.files import iterate_dropped, read_reasoned
 from whylabel.recipe import override_recipe
 from whylabel.run_folder import RunFolder
-from whylabel.stages import classifier
 from whylabel.stages.suspects import Suspect, read_suspects
 from whylabel.text.hashes import fingerprint
-from whylabel.types import Prediction
 
 
 def listing(monkeypatch, ids):
@@ -42,12 +35,13 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     wrong = {row.id for row in pipeline.dataset.train[:3]}
     listing(monkeypatch, wrong)
     pipeline.begin()
-    assert pipeline.plan()[:2] == [
+    assert pipeline.plan()[:3] == [
+        "train-folds: would run, it has not run yet",
         "suspects: would run, it has not run yet",
         "augment: would run, after suspects",
     ]
     pipeline.augment()
-    assert all("skipped" in line for line in pipeline.plan()[:2])
+    assert all("skipped" in line for line in pipeline.plan()[:3])
     said = capsys.readouterr().err
     assert f"  3 of 24 labels look wrong (12.5%); they are in {run.suspects}\n" in said
     # Rows that are left out are no work.
@@ -57,7 +51,8 @@ def test_suspect_labels_are_listed_and_left_without_a_reasoning(
     assert figures["dropped_by_reason"]["suspect label"] == 3
     assert figures["rows"] == 24
     assert not wrong & {row.id for row in read_reasoned(run.kept)}
-    assert not list(run.path.rglob("fold*"))
+    # The baselines are not needed any more.
+    assert not run.folds.exists()
     entry = run.read_manifest()["stages"]["suspects"]
     assert (entry["status"], entry["rows"], entry["tokens"]) == ("done", 24, 0)
     assert entry["content"] == fingerprint(sorted(wrong))
@@ -69,7 +64,7 @@ def test_a_rehearsal_leaves_out_suspect_labels_once_they_are_known(
     values = {"reasoner__model": str(tiny_model_folder), "augment__suspects": {"folds": 2, "exclude": True}}
     pipeline = Pipeline(override_recipe(recipe, **values), RunFolder(tmp_path))
     listing(monkeypatch, {row.id for row in pipeline.dataset.train[:3]})
-    monkeypatch.setattr("whylabel.pipeline.suspects._fit_predict", evenly)
+    monkeypatch.setattr("whylabel.pipeline.folds._fit_predict", evenly)
     pipeline.begin()
     rehearsal = pipeline.rehearse_augment()
     assert (rehearsal.rows, rehearsal.to_write) == (24, 24)
@@ -101,7 +96,7 @@ def test_a_new_list_of_suspects_runs_augment_again_only_where_they_are_left_out(
     listed = override_recipe(left_out, augment__suspects__exclude=False)
     run = RunFolder(tmp_path)
     Pipeline(left_out, run).begin()
-    monkeypatch.setattr("whylabel.pipeline.suspects._fit_predict", evenly)
+    monkeypatch.setattr("whylabel.pipeline.folds._fit_predict", evenly)
     found = []
     for row in Pipeline(left_out, run).dataset.train[:2]:
         listing(monkeypatch, {row.id})
@@ -146,7 +141,7 @@ def test_suspects_of_an_earlier_run_are_not_left_out_where_nobody_looks_for_them
         augment__suspects={"folds": 2, "exclude": True},
     )
     listing(monkeypatch, {row.id for row in Pipeline(looking, RunFolder(tmp_path)).dataset.train[:3]})
-    monkeypatch.setattr("whylabel.pipeline.suspects._fit_predict", evenly)
+    monkeypatch.setattr("whylabel.pipeline.folds._fit_predict", evenly)
     run = RunFolder(tmp_path)
     pipeline = Pipeline(looking, run)
     pipeline.begin()
@@ -154,49 +149,3 @@ def test_suspects_of_an_earlier_run_are_not_left_out_where_nobody_looks_for_them
     for suspects in ({"folds": None, "exclude": True}, {"folds": 2, "exclude": False}):
         Pipeline(override_recipe(looking, augment__suspects=suspects), run).augment()
         assert "suspect label" not in json.loads(run.augment_metrics.read_text())["dropped_by_reason"]
-
-
-@pytest.mark.parametrize("failed", [False, True])
-def test_a_fold_learns_labels_alone_and_says_how_likely_each_is(recipe, tmp_path, monkeypatch, failed):
-    inputs = Pipeline(override_recipe(recipe, training__max_steps=1, device="cpu"), RunFolder("none")).inputs
-    loads, trainings = [], []
-    load, train = models.load, classifier.train_classifier
-
-    def watched_load(*arguments, **named):
-        loads.append((arguments, named))
-        return load(*arguments, **named)
-
-    def watched_training(loaded, rows, labels, recipe, **named):
-        trainings.append((rows, labels, recipe, named))
-        return train(loaded, rows, labels, recipe, **named)
-
-    monkeypatch.setattr(models, "load", watched_load)
-    monkeypatch.setattr(classifier, "train_classifier", watched_training)
-    predict = TrainedClassifier.predict
-    asked = []
-
-    def predicted(self, rows):
-        asked.extend(rows)
-        answers = list(predict(self, rows))
-        return [Prediction(answers[0].id, "", (), status="failed"), *answers[1:]] if failed else answers
-
-    monkeypatch.setattr(TrainedClassifier, "predict", predicted)
-    rows = inputs.dataset.train
-    found = _fit_predict(
-        Job("suspects", "a" * 64, inputs, RunFolder("none")), tmp_path, rows[4:], rows[:4], 1
-    )
-    assert loads == [((recipe.base_model,), {"device": "cpu", "dtype": "float32"})]
-    [(learnt, labels, given, named)] = trainings
-    assert (learnt, labels, given) == (rows[4:], inputs.labels, inputs.recipe)
-    assert named == {
-        "target": "label",
-        "title": "fold 2",
-        "checkpoints": tmp_path / "checkpoints-1",
-        "lineage": {},
-        "validation": inputs.dataset.validation,
-    }
-    assert asked == [(row.id, row.text) for row in rows[:4]]
-    assert found.shape == (4, len(inputs.labels))
-    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
-    # A text that cannot be answered says nothing about its label.
-    assert (len(set(found[0])) == 1) == failed and all(len(set(row)) > 1 for row in found[1:])

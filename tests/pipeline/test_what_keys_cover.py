@@ -17,9 +17,18 @@ from whylabel.types import Dataset, Example, QuestionAnswer
 
 LABELS = ("joy", "fear")
 CALIBRATIONS = {"calibrate baseline", "calibrate classifier"}
-STAGES = ("reasoner", "suspects", "augment", "baseline", "classifier", *sorted(CALIBRATIONS), "evaluate")
+STAGES = (
+    "reasoner",
+    "folds",
+    "suspects",
+    "augment",
+    "baseline",
+    "classifier",
+    *sorted(CALIBRATIONS),
+    "evaluate",
+)
 COVERED = {
-    "train": {"suspects", "augment", "baseline", "classifier", "evaluate"},
+    "train": {"folds", "suspects", "augment", "baseline", "classifier", "evaluate"},
     "validation": CALIBRATIONS,
     "test": {"evaluate"},
 }
@@ -166,7 +175,7 @@ def test_a_stage_that_made_something_else_runs_those_after_it(recipe, budget):
         made.clear()
 
 
-STAGE_TWO = {"suspects", "baseline", "classifier"}
+STAGE_TWO = {"folds", "suspects", "baseline", "classifier"}
 FOUR = tuple(Example(str(at), f"text {at}", LABELS[at % 2]) for at in range(4))
 
 
@@ -284,7 +293,7 @@ def test_settings_of_several_labels_are_in_a_key_only_where_a_text_may_have_seve
         inputs.__dict__ |= {"reasoning_rows": (REASONING[:2], REASONING[2:]), "base_fingerprint": "base"}
         keys = StageKeys(inputs, RunFolder("none"))
         keys._content = lambda stage, key: stage
-        for key in (keys.suspects(), keys.baseline(), keys.classifier()):
+        for key in (keys.folds(), keys.suspects(), keys.baseline(), keys.classifier()):
             for name in ("task.label_separator", "classifier.negatives"):
                 assert (name in key.parts) == expected
 
@@ -303,6 +312,7 @@ def test_suspects_that_nobody_looks_for_are_not_left_out(drawn):
     ("stage", "verb"),
     [
         ("train-reasoner", "train-reasoner"),
+        ("train-folds", "augment"),
         ("suspects", "augment"),
         ("augment", "augment"),
         ("train-baseline", "train"),

@@ -219,9 +219,8 @@ def test_a_verifier_judges_what_was_written_and_a_new_one_writes_nothing_again(
     judged = override_recipe(plain, augment__verification={"verifier": verifier, "min_margin": -100.0})
     pipeline = Pipeline(judged, run)
     stages = list(pipeline.would_run())
-    assert (stages.index("train-baseline") < stages.index("augment")) == (verifier == "baseline")
+    assert ("train-folds" in stages) == (verifier == "baseline")
     pipeline.augment()
-    assert run.baseline_model.exists() == (verifier == "baseline")
     figures = json.loads(run.augment_metrics.read_text())
     assert figures["reused"] == figures["rows"] == 24
     assert all(len(row.scores) == 1 for row in read_reasoned(run.kept))

@@ -140,7 +140,7 @@ class _OldKeys:
         return fingerprint(
             self.reasoner_settings(), self.inputs.data_fingerprints["train"], self._filters(),
             augment.sampling.max_new_tokens, augment.candidates, augment.condition,
-            augment.verification.model_dump(), self.verifier(), self._decisions(),
+            augment.verification.model_dump(exclude={"folds"}), self.verifier(), self._decisions(),
             suspects.model_dump() if suspects.exclude else None, *left_out, *own,
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from whylabel.host.atomic import as_written, read_json, write_json
 from whylabel.host.progress import say
 from whylabel.models.fingerprint import model_fingerprint
 from whylabel.models.load import CARD
+from whylabel.pipeline.folds import fold_models, fold_of_rows, folds_content
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.reasonings.losses import shown
@@ -20,7 +22,7 @@ from whylabel.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from whylabel.stages.augment import Rehearsal, Retry
-    from whylabel.stages.augment.verification import Verifier
+    from whylabel.stages.augment.verification import Verifier, Verifiers
 
 
 def augment_stage(
@@ -28,7 +30,7 @@ def augment_stage(
 ) -> StageResult:
     """Write a reasoning for every train row, and sort the reasonings into kept and dropped ones.
 
-    `settings` is everything that decides a reasoning, `verifier` the identity of the verifier. `retry` names rows
+    `settings` is everything that decides a reasoning, `verifier` the identity of what judges it. `retry` names rows
     that are written again although the store has them.
     """
     from whylabel.reasonings.store import open_store
@@ -40,7 +42,7 @@ def augment_stage(
     config = inputs.recipe.augment.model_copy(update={"filters": inputs.filters})
     opened = open_reasoner(inputs.recipe, run.reasoner_model, settings)
     with open_store(run.store) as store, opened as reasoner:
-        verifies = _open_verifier(job, verifier)
+        verifies = _verifiers(job, verifier)
         separator = inputs.multi_label.separator if inputs.multi_label else None
         work = Work(reasoner, store, config, verifies, retry, _excluded(inputs, run), separator)
         outcome = augment(inputs.dataset.train, work, kept=run.kept, dropped=run.dropped)
@@ -111,18 +113,29 @@ def _excluded(inputs: Inputs, run: RunFolder) -> frozenset[str]:
     return frozenset(row.id for row in read_suspects(run.suspects))
 
 
-def _open_verifier(job: Job, identity: str | None) -> Verifier | None:
+def _verifiers(job: Job, identity: str | None) -> Verifiers | None:
+    """Return what judges the reasonings; no model is loaded yet."""
+    from whylabel.stages.augment.verification import Verifiers
+
+    recipe, run = job.inputs.recipe, job.run
+    name = recipe.augment.verification.verifier
+    if name is None:
+        return None
+    if not recipe.augment.judged_by_baselines:
+        source = recipe.base_model if name == "base" else name
+        return Verifiers(str(identity), [partial(_open_verifier, job, source)])
+    job.require_model("train-folds", run.folds, folds_content(run))
+    opened = [partial(_open_verifier, job, str(folder)) for folder in fold_models(run)]
+    return Verifiers(str(identity), opened, fold_of_rows(run))
+
+
+def _open_verifier(job: Job, source: str) -> Verifier:
     from whylabel.models.load import load, read_card
     from whylabel.stages.augment.verification import Verifier
     from whylabel.text.prompts import Prompts
 
     recipe = job.inputs.recipe
-    name = recipe.augment.verification.verifier
-    if name is None:
-        return None
-    source = {"baseline": str(job.run.baseline_model), "base": recipe.base_model}.get(name, name)
     loaded = load(source, device=recipe.device)
     trained = (Path(source) / CARD).exists() and read_card(Path(source)).get("target") == "label"
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
-    limit = recipe.data.max_text_tokens
-    return Verifier(loaded, prompts, job.inputs.labels, trained, str(identity), limit)
+    return Verifier(loaded, prompts, job.inputs.labels, trained, recipe.data.max_text_tokens)

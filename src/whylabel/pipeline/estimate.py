@@ -53,11 +53,15 @@ def estimated_seconds(inputs: Inputs, stages: Sequence[str]) -> float | None:
     calibration = min(len(data.validation), recipe.classifier.calibration_rows)
     written = {
         "augment": 0 if recipe.reasoner.endpoint else inputs.rows_to_write * recipe.augment.candidates * both,
+        "train-folds": len(data.train) * text,
         "calibrate-baseline": calibration * text,
         "calibrate-classifier": calibration * (text + 2 * reasoning * reasons),
         "evaluate": len(data.test) * (text + both),
     }
+    folds = recipe.augment.folds or 0
+    unseen = len(data.train) * (folds - 1) / max(folds, 1)
     trained = {
+        "train-folds": folds * _training_tokens(recipe.training, unseen, text),
         "train-reasoner": _training_tokens(recipe.reasoner.training, len(inputs.reasoning_rows[0]), 2 * text),
         "train-baseline": baseline or _training_tokens(recipe.training, len(data.train), text),
         "train-classifier": classifier,
@@ -68,7 +72,7 @@ def estimated_seconds(inputs: Inputs, stages: Sequence[str]) -> float | None:
     return generating / (computed * _SHARE_IN_GENERATION) + training / (learnt * _SHARE_IN_TRAINING)
 
 
-def _training_tokens(config: TrainingConfig, rows: int, tokens: float) -> float:
+def _training_tokens(config: TrainingConfig, rows: float, tokens: float) -> float:
     """Return the number of tokens in a training on this many rows with this many tokens each."""
     per_step = config.per_device_train_batch_size * config.gradient_accumulation_steps
     steps = max(config.num_train_epochs * rows / per_step, config.min_steps or 0)

@@ -29,6 +29,11 @@ class StageResult:
     failed_rows: int = 0
 
 
+def own_folder(parent: Path, key: str) -> Path:
+    """Return the folder in the parent that belongs to the work with this key."""
+    return parent / key[:_KEY_LENGTH]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One stage to do, from these inputs, in this run folder; `key` is the hash of what decides its outcome."""
@@ -47,7 +52,7 @@ class Job:
 
         Anything that does not have the name of such a folder may belong to a user, and stays.
         """
-        own = parent / self.key[:_KEY_LENGTH]
+        own = own_folder(parent, self.key)
         for other in parent.glob("*"):
             if other != own and other.is_dir() and _KEY.fullmatch(other.name):
                 shutil.rmtree(other)

@@ -31,6 +31,7 @@ Trained = Literal["baseline", "classifier"]
 
 _VERBS = {
     "train-reasoner": "train-reasoner",
+    "train-folds": "augment",
     "suspects": "augment",
     "augment": "augment",
     "train-baseline": "train",
@@ -101,8 +102,12 @@ class StageKeys:
             }
         )
 
+    def folds(self) -> Key:
+        """Return the key of `train-folds`: it trains as `training` says, whatever `baseline.budget`."""
+        return Key({"folds": self.recipe.augment.folds, **self._training()})
+
     def suspects(self) -> Key:
-        """Return the key of `suspects`. Its baselines are trained as `training` says, whatever `baseline.budget`."""
+        """Return the key of `suspects`: what the baselines that find them depend on."""
         return Key({"augment.suspects.folds": self.recipe.augment.suspects.folds, **self._training()})
 
     def augment(self) -> Key:
@@ -111,6 +116,9 @@ class StageKeys:
         judged = augment.verification.verifier is not None
         suspects = augment.suspects
         own = self.inputs.own_reasonings
+        judging = augment.verification.deciding("weights", "augment.verification.")
+        # The verifier's identity says it.
+        judging.pop("augment.verification.folds", None)
         return Key(
             {
                 **self.reasoner_settings(),
@@ -121,7 +129,7 @@ class StageKeys:
                 "augment.sampling.max_new_tokens": augment.sampling.max_new_tokens,
                 "augment.candidates": augment.candidates,
                 "augment.condition": augment.condition,
-                **(augment.verification.deciding("weights", "augment.verification.") if judged else {}),
+                **(judging if judged else {}),
                 "verifier": self.verifier(),
                 "decisions": self._decisions(),
                 "suspects left out": self._content("suspects", self.suspects())
@@ -229,7 +237,7 @@ class StageKeys:
         if name is None:
             return None
         if name == "baseline":
-            model = self._content("train-baseline", self.baseline())
+            model = self._content("train-folds", self.folds())
         else:
             model = self.inputs.base_fingerprint if name == "base" else model_fingerprint(name)
         recipe, task = self.recipe, self.recipe.task

@@ -14,6 +14,7 @@ from whylabel.pipeline.adoption import adopt, is_old, rename_in_store
 from whylabel.pipeline.augment import augment_stage, rehearse_augment, require_reasonings
 from whylabel.pipeline.calibrate import calibrate_stage
 from whylabel.pipeline.evaluate import evaluate_stage
+from whylabel.pipeline.folds import fold_models, folds_stage
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.pipeline.keys import Key, StageKeys, StageNotCurrentError, Trained
@@ -132,8 +133,8 @@ class Pipeline:
         order: dict[str, Callable[[], Key]] = {}
         if self._reasoned and self.recipe.reasoner.model is None:
             order["train-reasoner"] = self.keys.reasoner
-        if self._reasoned and self._verified_by_baseline:
-            order |= self._order_of("baseline")
+        if self._reasoned and self.recipe.augment.folds is not None:
+            order["train-folds"] = self.keys.folds
         if self._reasoned and self.recipe.augment.suspects.folds is not None:
             order["suspects"] = self.keys.suspects
         if self._reasoned:
@@ -159,10 +160,6 @@ class Pipeline:
             return "baseline", "classifier"
         return "classifier", "baseline"
 
-    @property
-    def _verified_by_baseline(self) -> bool:
-        return self.recipe.augment.verification.verifier == "baseline"
-
     # -- one stage ---------------------------------------------------------------------------------------
 
     def train_reasoner(self) -> None:
@@ -176,10 +173,12 @@ class Pipeline:
     def augment(self, retry: frozenset[Retry] = frozenset()) -> None:
         """Run stage 2a; `retry` names rows that are written again although the store has them.
 
-        If the baseline judges the reasonings, it is trained first.
+        Baselines that judge the reasonings, or find suspect labels, are trained first.
         """
-        if self._verified_by_baseline:
-            self.train_baseline()
+        if self.recipe.augment.folds is not None:
+            self._stage(
+                "train-folds", self.keys.folds(), folds_stage, again=bool(retry) and self._lacks_judges()
+            )
         if self.recipe.augment.suspects.folds is not None:
             self._stage("suspects", self.keys.suspects(), suspects_stage)
         self._stage(
@@ -283,7 +282,32 @@ class Pipeline:
         say(f"{stage}: done in {duration(seconds)}")
 
     def _reason(self, stage: str, key: Key) -> str | None:
-        """Return in words why a stage has to run; None if it is current."""
+        """Return in words why a stage has to run; None if it is current, or nothing needs what it makes."""
+        if stage == "train-folds":
+            return self._reason_for_folds(key)
+        return self._reason_of(stage, key)
+
+    def _reason_for_folds(self, key: Key) -> str | None:
+        """Return why baselines without a part of the rows are trained: only if a stage that asks them has to run."""
+        augment, looked_for = self.recipe.augment, self.recipe.augment.suspects.folds is not None
+        looks = looked_for and self._reason_of("suspects", self.keys.suspects()) is not None
+        try:
+            judges = (
+                augment.judged_by_baselines and self._reason_of("augment", self.keys.augment()) is not None
+            )
+        except StageNotCurrentError:
+            judges = augment.judged_by_baselines
+        if not looks and not judges:
+            return None
+        reason = self._reason_of("train-folds", key)
+        if reason is None and judges and self._lacks_judges():
+            return "its models are missing"
+        return reason
+
+    def _lacks_judges(self) -> bool:
+        return self.recipe.augment.judged_by_baselines and not fold_models(self.run)
+
+    def _reason_of(self, stage: str, key: Key) -> str | None:
         entry = self.run.stage(stage)
         missing = self.run.missing_outputs(stage)
         if entry.get("status") != "done":

@@ -163,6 +163,8 @@ def _check_disk(inputs: Inputs, run: RunFolder) -> None:
     if recipe.classifier.target != "label" and recipe.reasoner.model is None:
         folders.append(run.reasoner_model)
     missing = sum(not folder.exists() for folder in folders)
+    if recipe.classifier.target != "label" and recipe.augment.judged_by_baselines and not run.folds.exists():
+        missing += recipe.augment.folds or 0
     if size is None or not missing:
         return
     place = next(parent for parent in (run.path.absolute(), *run.path.absolute().parents) if parent.exists())

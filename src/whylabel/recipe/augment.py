@@ -10,6 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from whylabel.recipe.engine import EngineConfig
 from whylabel.recipe.section import Later, Section
 
+_FOLDS = 3
+
 
 class SamplingConfig(Section):
     """How the reasoner samples a reasoning."""
@@ -79,8 +81,12 @@ class VerificationConfig(Section):
     """Whether each reasoning leads to its label, as judged by a model that did not write it."""
 
     verifier: str | None = None
-    """The model that judges: `baseline` (that of this run, which is then trained first), `base` (the base model,
-    untrained), a model folder or hub id. Default: none; the first candidate that passes the filters is kept."""
+    """The model that judges: `baseline` (baselines that are each trained without one part of the train rows, and
+    judge the reasonings of that part), `base` (the base model, untrained), a model folder or hub id. Default: none;
+    the first candidate that passes the filters is kept."""
+    folds: Annotated[int | None, Later()] = Field(None, ge=2)
+    """`verifier: baseline`: into how many parts the train rows are divided. Each part takes the training of a
+    baseline on the others, and its room on the disk. Default: `augment.suspects.folds` if it is set, else 3."""
     min_margin: float = 0.0
     """The margin that the best candidate needs, in nats: its lift of the gold label's log-probability minus its lift
     of the strongest rival's. The labels' words are masked."""
@@ -119,6 +125,28 @@ class AugmentConfig(Section):
     """Which candidate is best, and whether it is good enough."""
     suspects: SuspectsConfig = SuspectsConfig()
     """Which labels look wrong."""
+
+    @property
+    def judged_by_baselines(self) -> bool:
+        """Whether baselines judge the reasonings, each those of rows that it has not seen."""
+        return self.verification.verifier == "baseline"
+
+    @property
+    def folds(self) -> int | None:
+        """Into how many parts the rows are divided for baselines that have not seen one; None: there are none."""
+        if not self.judged_by_baselines:
+            return self.suspects.folds
+        return self.verification.folds or self.suspects.folds or _FOLDS
+
+    @model_validator(mode="after")
+    def _trained_once(self) -> AugmentConfig:
+        judging, looking = self.verification.folds, self.suspects.folds
+        if self.judged_by_baselines and None not in (judging, looking) and judging != looking:
+            raise ValueError(
+                f"verification.folds {judging} and suspects.folds {looking} are served by the same baselines: "
+                "give both the same number, or leave out verification.folds"
+            )
+        return self
 
     @model_validator(mode="after")
     def _drawn_apart(self) -> AugmentConfig:

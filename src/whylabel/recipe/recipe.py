@@ -47,16 +47,6 @@ class Recipe(Section):
     """The comparison."""
 
     @model_validator(mode="after")
-    def _order_of_training(self) -> Recipe:
-        verified = self.augment.verification.verifier == "baseline"
-        if verified and self.baseline.budget != "same":
-            raise ValueError(
-                f"baseline.budget: {self.baseline.budget} trains the baseline after the classifier, but "
-                "augment.verification.verifier: baseline needs it before: name another verifier (base, or a folder)"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _one_source_of_reasonings(self) -> Recipe:
         if self.reasoner.endpoint is None:
             return self

@@ -9,6 +9,7 @@ from whylabel.reasonings.files import read_reasoned
 from whylabel.reasonings.store import Decision, open_store
 from whylabel.recipe import AugmentConfig, Recipe, override_recipe
 from whylabel.stages.augment import Reasoner, Work, augment, open_reasoner, rehearse
+from whylabel.stages.augment.verification import Verifiers
 from whylabel.stages.augment.write import differences
 from whylabel.text.hashes import reasoning_hash, row_hash
 from whylabel.text.prompts import Prompts
@@ -45,7 +46,8 @@ def write(tokenizer, store, tmp_path):
         reasoner = Reasoner("reasoner", engine, prompts.reasoner_for_text, sampling, settings)
         values = {"sampling": {"temperature": temperature}, **config}
         files = {"kept": tmp_path / "train.parquet", "dropped": tmp_path / "dropped.parquet"}
-        work = Work(reasoner, store, AugmentConfig(**values), verifier, frozenset(retry))
+        verifiers = verifier and Verifiers("judge", [lambda: verifier])
+        work = Work(reasoner, store, AugmentConfig(**values), verifiers, frozenset(retry))
         outcome = augment(examples, work, **files)
         return read_reasoned(files["kept"]), outcome
 
@@ -292,8 +294,6 @@ def test_differences_are_named():
 
 class Judge:
     """Gives each reasoning the margin that a function says."""
-
-    identity = "judge"
 
     def __init__(self, margin):
         self.margin = margin

@@ -28,7 +28,7 @@ def loaded(tiny_model_folder):
 @pytest.mark.parametrize("trained", [False, True])
 def test_a_lift_is_the_change_of_the_log_probability(loaded, trained):
     prompts = Prompts(loaded.tokenizer, question="Which emotion?", name="Emotion")
-    verifier = Verifier(loaded, prompts, LABELS, trained, "identity")
+    verifier = Verifier(loaded, prompts, LABELS, trained)
     found = verifier.lifts(ROWS)
     for row, lift in zip(ROWS, found, strict=True):
         masked = mask_labels(row.reasoning, row.label, LABELS)
@@ -52,13 +52,13 @@ def test_a_lift_is_the_change_of_the_log_probability(loaded, trained):
 @pytest.mark.parametrize("trained", [False, True])
 def test_long_texts_are_trimmed_and_reasonings_are_not(loaded, trained):
     prompts = Prompts(loaded.tokenizer, question="Which emotion?", name="Emotion")
-    verifier = Verifier(loaded, prompts, LABELS, trained, "identity", max_text_tokens=12)
+    verifier = Verifier(loaded, prompts, LABELS, trained, max_text_tokens=12)
     text = "It was bright, and then it was grey, and then it was bright again. " * 50
     row = ReasonedExample(
         "1", text, "joy", "A reason that is by itself longer than the twelve tokens of a text."
     )
     assert verifier.lifts([row]) == verifier.lifts([replace(row, text=prompts.trim(text, 12))])
-    unlimited = Verifier(loaded, prompts, LABELS, trained, "identity")
+    unlimited = Verifier(loaded, prompts, LABELS, trained)
     assert verifier.lifts(ROWS[:1]) == unlimited.lifts(ROWS[:1])
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from whylabel.reasonings.store import Place, ReasoningStore, StoredReasoning
 from whylabel.recipe import AugmentConfig
 from whylabel.stages.augment.reasoner import Reasoner
-from whylabel.stages.augment.verification import Verifier
+from whylabel.stages.augment.verification import Verifiers
 from whylabel.text.several_labels import Separator
 from whylabel.types import Condition, Example, Lift, ReasonedExample
 
@@ -28,7 +28,8 @@ class Work:
     reasoner: Reasoner
     store: ReasoningStore
     config: AugmentConfig
-    verifier: Verifier | None = None
+    verifiers: Verifiers | None = None
+    """None: nothing judges the reasonings."""
     retry: frozenset[Retry] = frozenset()
     excluded: frozenset[str] = frozenset()
     """Ids of rows that get no reasoning."""
@@ -91,7 +92,7 @@ class Work:
 
     def leads_to_its_label(self, lift: Lift | None) -> bool:
         """Return whether a verdict, if any is asked for, is good enough."""
-        return self.verifier is None or (
+        return self.verifiers is None or (
             lift is not None and lift.margin > self.config.verification.min_margin
         )
 

@@ -104,8 +104,8 @@ class _Known:
     @classmethod
     def of(cls, chunk: Sequence[Example], work: Work) -> _Known:
         hashes = [row_hash(example) for example in chunk]
-        store, stored, verifier = work.store, work.stored(hashes), work.verifier
-        lifts = store.find_lifts(stored, work.settings, verifier.identity) if verifier else {}
+        store, stored, verifiers = work.store, work.stored(hashes), work.verifiers
+        lifts = store.find_lifts(stored, work.settings, verifiers.identity) if verifiers else {}
         return cls(hashes, stored, lifts, store.find_decisions(hashes))
 
     def lift(self, row: str, candidate: ReasonedExample) -> Lift | None:
@@ -145,7 +145,7 @@ def _choose(
     passed = [(row, lift) for row, lift, why in zip(candidates, lifts, reasons, strict=True) if why is None]
     if not passed:
         return Dropped(candidates[0], str(reasons[0]))
-    if work.verifier is None:
+    if work.verifiers is None:
         return _with_candidates(passed)
     ranked = sorted(
         passed,

@@ -6,8 +6,8 @@ reasoning and without it, and the lift is by how much each label becomes more pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -18,9 +18,24 @@ from whylabel.prediction.scoring import LabelScorer, probabilities
 from whylabel.reasonings.masking import mask_words, names
 from whylabel.text.labels import LabelSet
 from whylabel.text.prompts import Prompts
-from whylabel.types import Lift, ReasonedExample
+from whylabel.types import Example, Lift, ReasonedExample
 
 _LEAST = 1e-30
+
+
+@dataclass(frozen=True, slots=True)
+class Verifiers:
+    """The models that judge reasonings, each opened when it is needed, and which of them judges a row."""
+
+    identity: str
+    """Fingerprint of everything that a verdict depends on besides the row."""
+    each: Sequence[Callable[[], Verifier]]
+    of_row: Mapping[str, int] = field(default_factory=dict)
+    """By the id of a row, the place of its verifier, which was not trained on it. Other rows: the first."""
+
+    def rows_of(self, place: int, examples: Sequence[Example]) -> list[Example]:
+        """Return the examples that the verifier at this place judges."""
+        return [row for row in examples if self.of_row.get(row.id, 0) == place]
 
 
 @dataclass
@@ -35,8 +50,6 @@ class Verifier:
     prompts: Prompts
     labels: LabelSet
     trained: bool
-    identity: str
-    """Fingerprint of everything that a verdict depends on besides the row."""
     max_text_tokens: int | None = None
     """Longer texts are trimmed to this many tokens."""
 
