@@ -52,6 +52,7 @@ OTHERS = {
     "reasoner.answer_column": "q",
     "reasoner.reasoning_column": "q",
     "reasoner.rows": 5,
+    "reasoner.without_answer_share": 0.25,
     "reasoner.validation_rows": 3,
     "training.method": "lora",
     "training.num_train_epochs": 2,

@@ -89,6 +89,31 @@ def test_stage_one_follows_the_recipe_and_says_what_it_made(
     assert re.search(r"^train-reasoner: done in ", said, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("values", "share"),
+    [
+        ({}, 0.0),
+        ({"augment__condition": "free", "augment__verification__verifier": "base"}, 0.5),
+        ({"augment__condition": "free_then_label", "augment__verification__verifier": "base"}, 0.5),
+        ({"augment__condition": "free_then_label", "reasoner__without_answer_share": 0.0}, 0.0),
+        ({"reasoner__without_answer_share": 0.3}, 0.3),
+    ],
+    ids=str,
+)
+def test_prompts_without_an_answer_are_learnt_where_they_are_asked(recipe, values, share):
+    assert override_recipe(recipe, **values).without_answer_share == share
+
+
+def test_the_share_of_prompts_without_an_answer_reaches_the_training_and_the_card(recipe, tmp_path, calls):
+    changed = override_recipe(recipe, reasoner__without_answer_share=0.25)
+    pipeline = Pipeline(changed, RunFolder(tmp_path))
+    pipeline.begin()
+    pipeline.train_reasoner()
+    [(_, named, _)] = calls["train_reasoner"]
+    assert named["without_answer_share"] == 0.25
+    assert read_card(pipeline.run.reasoner_model)["without_answer_share"] == 0.25
+
+
 def test_without_a_base_of_its_own_the_reasoner_starts_from_that_of_the_recipe(recipe, tmp_path, calls):
     pipeline = Pipeline(recipe, RunFolder(tmp_path))
     pipeline.begin()

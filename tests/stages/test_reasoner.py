@@ -38,6 +38,29 @@ def test_stage_one_learns_to_write_reasonings(tiny_model_folder, tmp_path, rows)
     assert set(after["length_quantiles"]) == {"0.05", "0.25", "0.5", "0.75", "0.95"}
 
 
+@pytest.mark.parametrize("style", ["compact", "chat"])
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.25, 6), (1.0, 24)])
+def test_a_share_of_the_rows_is_shown_without_its_answer(tokenizer, rows, style, share, count):
+    prompts, (train, _) = Prompts(tokenizer, style), rows
+    examples = reasoner.reasoner_examples(prompts, train, share, 1)
+    without = []
+    for row, example in zip(train, examples, strict=True):
+        prompt = list(example.prompt_ids)
+        # It is the very prompt with which augment asks, and what is learnt is the reasoning in any case.
+        without.append(prompt == prompts.reasoner(row.question, None))
+        assert without[-1] or prompt == prompts.reasoner(row.question, row.answer)
+        assert ("\nAnswer:" in tokenizer.decode(prompt)) != without[-1]
+        assert (
+            example.completion_ids == prompts.reasoner_example(row.question, "", row.reasoning).completion_ids
+        )
+    assert sum(without) == count
+    # Drawn with the seed, not the first ones.
+    assert reasoner.reasoner_examples(prompts, train, share, 1) == examples
+    if 0 < count < 24:
+        assert not all(without[:count])
+        assert reasoner.reasoner_examples(prompts, train, share, 2) != examples
+
+
 def test_where_memory_runs_out_the_cure_is_a_field_of_the_reasoners_training(
     tiny_model_folder, tmp_path, rows, monkeypatch
 ):

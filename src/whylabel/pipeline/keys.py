@@ -89,6 +89,7 @@ class StageKeys:
         """Return the key of `train-reasoner`."""
         config = self.recipe.reasoner
         train, _ = self.inputs.reasoning_rows
+        share = self.recipe.without_answer_share
         return Key(
             {
                 "reasoner.base_model": model_fingerprint(config.base_model)
@@ -96,6 +97,7 @@ class StageKeys:
                 else self.inputs.base_fingerprint,
                 "reasoning rows": rows_fingerprint(train),
                 **config.training.deciding("weights", "reasoner.training."),
+                **({"reasoner.without_answer_share": share} if share else {}),
                 "prompt_style": self.recipe.prompt_style,
                 "format": FORMAT_VERSION,
                 "seed": self.recipe.seed,

@@ -22,12 +22,21 @@ def reasoner_stage(job: Job) -> StageResult:
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style)
     checkpoints = job.checkpoints(run.reasoner_model)
     trained = reasoner.train_reasoner(
-        loaded, prompts, rows, config, seed=recipe.seed, checkpoints=checkpoints
+        loaded,
+        prompts,
+        rows,
+        config,
+        without_answer_share=recipe.without_answer_share,
+        seed=recipe.seed,
+        checkpoints=checkpoints,
     )
     # The tokenizer has new tokens now, which the earlier prompts do not know.
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style, end_ids=loaded.end_ids)
     with whole_folder(run.reasoner_model) as aside:
-        card = {"format": 1, "role": "reasoner", "prompt_style": recipe.prompt_style}
+        card = {
+            **{"format": 1, "role": "reasoner", "prompt_style": recipe.prompt_style},
+            "without_answer_share": recipe.without_answer_share,
+        }
         can = loaded.tried.to_json() if loaded.tried else None
         save(loaded, aside, {**card, "lineage": job.lineage(base_name), "capabilities": can})
     content = model_fingerprint(str(run.reasoner_model))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from whylabel.recipe.section import Execution, Section
+from whylabel.recipe.section import Execution, Later, Section
 from whylabel.recipe.training import ReasonerTrainingConfig
 
 OWN_ROWS = "own"
@@ -50,6 +51,9 @@ class ReasonerConfig(Section):
     """Column with the reasoning."""
     rows: int | None = Field(None, ge=1)
     """Use only this many training rows (drawn with the seed). Rows of `own` are all used, and do not count."""
+    without_answer_share: Annotated[float | None, Later()] = Field(None, ge=0, le=1)
+    """Share of the training rows whose prompt shows the question without its answer, as `augment.condition: free`
+    and `free_then_label` ask. Default: 0.5 for these conditions, 0 for `label`."""
     validation_rows: int = Field(40, ge=1)
     """Held-out rows for the gate. They are taken from train if the data has no validation split, and from `own` only
     if there is no other data."""

@@ -15,6 +15,8 @@ from whylabel.recipe.reasoner import ReasonerConfig
 from whylabel.recipe.section import Execution, Presentation, Section
 from whylabel.recipe.training import ClassifierTrainingConfig
 
+_WITHOUT_ANSWER = 0.5
+
 
 class Recipe(Section):
     """Everything that decides a run."""
@@ -45,6 +47,14 @@ class Recipe(Section):
     """What the classifier is compared with."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """The comparison."""
+
+    @property
+    def without_answer_share(self) -> float:
+        """The share of stage 1's training rows whose prompt shows no answer."""
+        share = self.reasoner.without_answer_share
+        if share is None:
+            return 0.0 if self.augment.condition == "label" else _WITHOUT_ANSWER
+        return share
 
     @model_validator(mode="after")
     def _one_source_of_reasonings(self) -> Recipe:

@@ -20,7 +20,7 @@ from whylabel.models.trainable import check_trainable
 from whylabel.prediction.scoring import LabelScorer, score_one_by_one
 from whylabel.reasonings.masking import mask_words
 from whylabel.recipe import ReasonerConfig
-from whylabel.text.prompts import Prompt, Prompts
+from whylabel.text.prompts import Prompt, Prompts, Rendered
 from whylabel.text.words import count_words
 from whylabel.training import train
 from whylabel.training.audit import audit
@@ -36,14 +36,18 @@ def train_reasoner(
     rows: Sequence[QuestionAnswer],
     config: ReasonerConfig,
     *,
+    without_answer_share: float = 0.0,
     seed: int,
     checkpoints: Path,
 ) -> dict[str, Any]:
-    """Fine-tune the model in place, with the loss on the reasoning only; return figures of the training."""
+    """Fine-tune the model in place, with the loss on the reasoning only; return figures of the training.
+
+    A share of the rows, drawn with the seed, is shown without its answer.
+    """
     section = "reasoner.training"
     check_trainable(loaded, config.training.max_length, section, writes=True)
     prepare_for_training(loaded)
-    examples = [prompts.reasoner_example(row.question, row.answer, row.reasoning) for row in rows]
+    examples = reasoner_examples(prompts, rows, without_answer_share, seed)
     checked = audit(examples, [row.id for row in rows], prompts, config.training.max_length, section=section)
     say(f"  {checked['rows']:,} rows, {checked['tokens']:,} tokens; the model is trained on the text in ⟦ ⟧:")
     say(f"  {checked['example']!r}")
@@ -57,6 +61,20 @@ def train_reasoner(
         section=section,
     )
     return {**asdict(result), "audit": checked}
+
+
+def reasoner_examples(
+    prompts: Prompts, rows: Sequence[QuestionAnswer], without_answer_share: float, seed: int
+) -> list[Rendered]:
+    """Return a training example for each row; a share of them, drawn with the seed, shows no answer."""
+    count = round(without_answer_share * len(rows))
+    without = set(random.Random(f"{seed}-without-answer").sample(range(len(rows)), count))
+    if without:
+        say(f"  {count:,} of {len(rows):,} rows are shown without their answer")
+    return [
+        prompts.reasoner_example(row.question, None if at in without else row.answer, row.reasoning)
+        for at, row in enumerate(rows)
+    ]
 
 
 def write_reasonings(

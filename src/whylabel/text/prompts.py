@@ -181,8 +181,8 @@ class Prompts:
 
     # -- completions -------------------------------------------------------------------------------------
 
-    def reasoner_example(self, question: str, answer: str, reasoning: str) -> Rendered:
-        """Return a training example of stage 1."""
+    def reasoner_example(self, question: str, answer: str | None, reasoning: str) -> Rendered:
+        """Return a training example of stage 1; its prompt shows no answer where `answer` is None."""
         completion = [*self._plain(self._with_leading_blank(reasoning)), self.eos_id]
         return Rendered(self.reasoner(question, answer), completion)
 

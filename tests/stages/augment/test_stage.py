@@ -1,3 +1,5 @@
+import json
+import shutil
 from dataclasses import replace
 
 import pyarrow.parquet
@@ -393,6 +395,29 @@ def test_the_reasoner_is_asked_about_a_text_as_the_recipe_trims_it(tokenizer, ti
             assert asked == prompts.reasoner_for_text(prompts.trim(text, 20), label)
             assert len(asked.ids) < 100
         assert reasoner.ask("short", "joy") == prompts.reasoner_for_text("short", "joy")
+
+
+@pytest.mark.parametrize(
+    ("card", "condition", "warned"),
+    [
+        ({"role": "reasoner"}, "free", True),
+        ({"role": "reasoner", "without_answer_share": 0.0}, "free_then_label", True),
+        ({"role": "reasoner", "without_answer_share": 0.5}, "free", False),
+        ({"role": "reasoner"}, "label", False),
+        ({"role": "another"}, "free", False),
+    ],
+)
+def test_a_reasoner_that_never_did_without_the_answer_is_warned_of(
+    tiny_model_folder, tmp_path, capsys, card, condition, warned
+):
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "reasoner")
+    (folder / "whylabel.json").write_text(json.dumps(card))
+    recipe = override_recipe(
+        Recipe(), reasoner__model=str(folder), augment__engine="scripted", augment__condition=condition
+    )
+    with open_reasoner(recipe, folder, {}):
+        pass
+    assert ("has never seen a prompt without an answer" in capsys.readouterr().err) == warned
 
 
 def test_a_rehearsal_renders_and_times_a_few_rows_and_stores_nothing(tokenizer, store):

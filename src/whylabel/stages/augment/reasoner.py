@@ -118,10 +118,21 @@ def _check_style(recipe: Recipe, source: ModelSource) -> None:
     from whylabel.models.load import CARD, read_card
 
     folder = Path(source.source)
-    style = read_card(folder).get("prompt_style") if (folder / CARD).is_file() else None
+    card = read_card(folder) if (folder / CARD).is_file() else {}
+    if card.get("role") == "reasoner" and recipe.augment.condition != "label":
+        _warn_of_unseen_prompts(card)
+    style = card.get("prompt_style")
     if style not in (None, recipe.prompt_style):
         raise RecipeError(
             f"This reasoner was trained with prompt_style {style}, the recipe says {recipe.prompt_style}.",
             where=str(folder),
             fix=f"set prompt_style: {style}, or name another reasoner.model",
+        )
+
+
+def _warn_of_unseen_prompts(card: Mapping[str, Any]) -> None:
+    if not card.get("without_answer_share"):
+        say(
+            "  Warning: this reasoner has never seen a prompt without an answer, as augment.condition asks: "
+            "train one with reasoner.without_answer_share=0.5"
         )
