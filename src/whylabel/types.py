@@ -67,6 +67,8 @@ class ReasonedExample:
     candidates: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
     weight: float = 1.0
+    fluency: float | None = None
+    """Mean log-probability of its tokens, given the text, under a model that did not write it; None: not judged."""
 
     @property
     def example(self) -> Example:

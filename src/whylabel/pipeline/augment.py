@@ -14,6 +14,7 @@ from whylabel.host.atomic import as_written, read_json, write_json
 from whylabel.host.progress import say
 from whylabel.models.fingerprint import model_fingerprint
 from whylabel.models.load import CARD
+from whylabel.pipeline.fluency import is_judged, judge_identity, open_judge, with_fluency_limit
 from whylabel.pipeline.folds import fold_models, fold_of_rows, folds_content
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
@@ -39,12 +40,14 @@ def augment_stage(
     inputs, run = job.inputs, job.run
     if inputs.recipe.reasoner.model is None:
         job.require_model("train-reasoner", run.reasoner_model, model_fingerprint(str(run.reasoner_model)))
-    config = inputs.recipe.augment.model_copy(update={"filters": inputs.filters})
+    filters = with_fluency_limit(inputs, inputs.filters)
+    config = inputs.recipe.augment.model_copy(update={"filters": filters})
     opened = open_reasoner(inputs.recipe, run.reasoner_model, settings)
     with open_store(run.store) as store, opened as reasoner:
         verifies = _verifiers(job, verifier)
         separator = inputs.multi_label.separator if inputs.multi_label else None
-        work = Work(reasoner, store, config, verifies, retry, _excluded(inputs, run), separator)
+        fluency = _fluency(inputs) if is_judged(filters) else None
+        work = Work(reasoner, store, config, verifies, retry, _excluded(inputs, run), separator, fluency)
         outcome = augment(inputs.dataset.train, work, kept=run.kept, dropped=run.dropped)
     write_json(run.augment_metrics, outcome.to_json())
     found = outcome.sorted
@@ -127,6 +130,12 @@ def _verifiers(job: Job, identity: str | None) -> Verifiers | None:
     job.require_model("train-folds", run.folds, folds_content(run))
     opened = [partial(_open_verifier, job, str(folder)) for folder in fold_models(run)]
     return Verifiers(str(identity), opened, fold_of_rows(run))
+
+
+def _fluency(inputs: Inputs) -> Verifiers:
+    from whylabel.stages.augment.verification import Verifiers
+
+    return Verifiers(judge_identity(inputs), [partial(open_judge, inputs)])
 
 
 def _open_verifier(job: Job, source: str) -> Verifier:

@@ -6,13 +6,15 @@ This changes only `whylabel.json`, never the weights.
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from whylabel.host.atomic import read_json, write_json
 from whylabel.models.fingerprint import model_fingerprint
 from whylabel.models.load import CARD, read_card
+from whylabel.pipeline.fluency import with_fluency_limit
 from whylabel.pipeline.job import Job, StageResult
-from whylabel.prediction.card import CALIBRATED, DESCRIBING, ModelCard
+from whylabel.prediction.card import CALIBRATED, CALIBRATED_LATER, DESCRIBING, WRITING, ModelCard
 from whylabel.text.hashes import fingerprint
 
 
@@ -30,6 +32,8 @@ def calibrate_stage(job: Job, folder: Path, metrics: Path) -> StageResult:
     card = ModelCard.from_json(read_card(folder), folder)
     figures = read_json(metrics, dict)
     start = uncalibrated(card, recipe, figures.get("reasoning_budget", card.max_reasoning_tokens))
+    if any(mode in WRITING for mode in start.modes):
+        start = replace(start, filters=with_fluency_limit(job.inputs, start.filters))
     loaded = load(str(folder), device=recipe.device)
     engine = PredictionEngine(loaded, recipe.classifier.engine, recipe.classifier.engine_options)
     with closing(engine):
@@ -40,12 +44,13 @@ def calibrate_stage(job: Job, folder: Path, metrics: Path) -> StageResult:
 
 def trained_content(folder: Path) -> str:
     """Return a hash of what a training made: weights, tokenizer and everything else that decides answers."""
-    card = read_card(folder)
-    decided = {name: value for name, value in card.items() if name not in (*CALIBRATED, *DESCRIBING)}
+    card, others = read_card(folder), (*CALIBRATED, *CALIBRATED_LATER, *DESCRIBING)
+    decided = {name: value for name, value in card.items() if name not in others}
     return fingerprint(model_fingerprint(str(folder)), decided)
 
 
 def calibrated_content(folder: Path) -> str:
     """Return a hash of everything that decides a model's answers, calibration included."""
     card = read_card(folder)
-    return fingerprint(trained_content(folder), {name: card.get(name) for name in CALIBRATED})
+    later = {name: card[name] for name in CALIBRATED_LATER if name in card}
+    return fingerprint(trained_content(folder), {name: card.get(name) for name in CALIBRATED} | later)

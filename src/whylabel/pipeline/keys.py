@@ -20,6 +20,7 @@ from whylabel.host.atomic import as_written, read_json
 from whylabel.models.decoding import decoding_settings
 from whylabel.models.fingerprint import model_fingerprint
 from whylabel.models.load import find
+from whylabel.pipeline.fluency import limit_key
 from whylabel.pipeline.inputs import Inputs
 from whylabel.prediction.calibration import LEAST_ROWS
 from whylabel.reasonings.masking import MASKING_VERSION
@@ -128,6 +129,7 @@ class StageKeys:
                 # Without any there is no entry, so that older runs stay current.
                 **({} if own is None else {"own reasonings": own}),
                 **self.inputs.filters.deciding("weights", "augment.filters."),
+                **limit_key(self.inputs, self.inputs.filters),
                 "augment.sampling.max_new_tokens": augment.sampling.max_new_tokens,
                 "augment.candidates": augment.candidates,
                 "augment.condition": augment.condition,
@@ -173,7 +175,7 @@ class StageKeys:
         answers = {"classifier.calibration_rows": rows}
         folder = self.run.baseline_model
         if name == "classifier":
-            answers = config.deciding("answers", "classifier.")
+            answers = config.deciding("answers", "classifier.") | limit_key(self.inputs, config.filters)
             folder = self.run.classifier_model
         return Key(
             {

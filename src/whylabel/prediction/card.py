@@ -35,10 +35,10 @@ CALIBRATED = (
     "thresholds",
     "vote",
     "max_reasoning_tokens",
-    "reasoning_filters",
-    "reasoning_attempts",
 )
 """The entries of `whylabel.json` that calibration writes: how a trained model answers."""
+CALIBRATED_LATER = ("reasoning_filters", "reasoning_attempts")
+"""Those that cards of older versions do not have."""
 DESCRIBING = ("whylabel", "lineage", "label_descriptions", "columns", "capabilities")
 """The entries that change no answer: they say where a model and its data come from, and what it computes right.
 

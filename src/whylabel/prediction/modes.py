@@ -58,11 +58,18 @@ class Answer:
 class Reader:
     """Scores texts in any of the model's modes. A failed text does not affect the others."""
 
-    def __init__(self, loaded: LoadedModel, card: ModelCard, prompts: Prompts, engine: Engine) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        card: ModelCard,
+        prompts: Prompts,
+        engine: Engine,
+        withholding: Withholding | None = None,
+    ) -> None:
         self._card, self._prompts, self._engine = card, prompts, engine
         self._scored_rows = _GPU_SCORED_ROWS if loaded.device.type == "cuda" else _CPU_SCORED_ROWS
         self._scorer, self._prompt = _scoring(loaded, card, prompts)
-        self._withholding = Withholding(card)
+        self._withholding = withholding or Withholding(card)
         self._continued = (
             ContinuedScorer(loaded, self._scorer)
             if isinstance(self._scorer, LabelScorer) and prompts.marker_id is not None

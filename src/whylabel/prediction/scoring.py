@@ -209,6 +209,16 @@ def score_one_by_one(
     return scores
 
 
+def mean_log_probabilities(
+    loaded: LoadedModel, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
+) -> list[float]:
+    """Return for each prompt the mean log-probability of the tokens of its own continuation, in nats."""
+    return [
+        float(score_one_by_one(loaded, [prompt], [ids])[0, 0]) / max(1, len(ids))
+        for prompt, ids in zip(prompts, continuations, strict=True)
+    ]
+
+
 def _score_tree(loaded: LoadedModel, prompts: Sequence[Sequence[int]], trie: _Trie) -> NDArray[np.float64]:
     import torch
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from whylabel.models.load import LoadedModel, load, read_card
 from whylabel.prediction.card import WRITING, ModelCard
 from whylabel.prediction.engine import PredictionEngine
 from whylabel.prediction.evidence import find_evidence
+from whylabel.prediction.fluency import Fluency
 from whylabel.prediction.modes import Answer, Reader
 from whylabel.prediction.room import text_limit
 from whylabel.prediction.withheld import Withholding, shown
@@ -59,8 +61,15 @@ class TrainedClassifier:
         self._text_limit = text_limit(card, self.prompts, positions_of(loaded.model))
         self._chunk_rows = _GPU_CHUNK_ROWS if loaded.device.type == "cuda" else _CPU_CHUNK_ROWS
         self._engine = engine or TransformersEngine(loaded)
-        self._reader = Reader(loaded, card, self.prompts, self._engine)
-        self._withholding = Withholding(card)
+        self._withholding = Withholding(card, lambda text, reasoning: self._fluency.of(text, reasoning))
+        self._reader = Reader(loaded, card, self.prompts, self._engine, self._withholding)
+
+    @cached_property
+    def _fluency(self) -> Fluency:
+        """The base model as a judge of reasonings, loaded when the first one is judged."""
+        base = load(str(self.card.lineage.get("base_model")), device=str(self.loaded.device))
+        card = self.card
+        return Fluency(base, Prompts(base.tokenizer, card.prompt_style, card.question, card.name))
 
     @classmethod
     def from_folder(

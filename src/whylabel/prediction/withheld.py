@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from whylabel.prediction.card import ModelCard
@@ -20,15 +21,19 @@ class Withholding:
     Raises `RecipeError` if the card names a filter that is not installed.
     """
 
-    def __init__(self, card: ModelCard) -> None:
+    def __init__(self, card: ModelCard, fluency: Callable[[str, str], float] | None = None) -> None:
+        """`fluency` gives that of a reasoning about a text; it is only called if the card names this filter."""
         question = card.filters.question or card.question
         labels = card.filters.labels or list(card.labels.names)
         self._refuse = refusal(card.filters.model_copy(update={"question": question, "labels": labels}))
+        self._fluency = fluency if "fluency" in card.filters.names else None
         self._blend_weight = card.calibration.blend_weight
 
     def refuses(self, text: str, label: str, reasoning: str, *, finished: bool) -> str | None:
         """Return the first filter's reason against a reasoning beside a label; None if all let it pass."""
-        return self._refuse(ReasonedExample("", text, label, reasoning, finished=finished))
+        fluency = self._fluency(text, reasoning) if self._fluency is not None else None
+        row = ReasonedExample("", text, label, reasoning, finished=finished, fluency=fluency)
+        return self._refuse(row)
 
     def status(
         self, mode: Mode, text: str, label: str, reasoning: str, *, finished: bool, leads_to: str

@@ -133,6 +133,17 @@ def ungrounded(config: FilterConfig) -> Filter:
     return check
 
 
+def fluency(config: FilterConfig) -> Filter:
+    """Drop a reasoning that the base model finds less probable than nearly all that the reasoner was trained on."""
+
+    def check(row: ReasonedExample) -> str | None:
+        if row.fluency is None or config.min_fluency is None:
+            return None
+        return "not fluent" if row.fluency < config.min_fluency else None
+
+    return check
+
+
 def contradiction(config: FilterConfig) -> Filter:
     """Drop a reasoning whose last sentence denies its label, or concludes with other labels alone."""
     labels = config.labels or ()
@@ -200,6 +211,7 @@ FILTERS: dict[str, Factory] = {
     "copy": copy,
     "ungrounded": ungrounded,
     "contradiction": contradiction,
+    "fluency": fluency,
     "leak": leak,
     "language": language,
     "pattern": pattern,

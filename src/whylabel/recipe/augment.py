@@ -29,8 +29,8 @@ class FilterConfig(Section):
 
     names: list[str] = ["empty", "unfinished", "length", "repetition", "copy"]
     """Filters in the order in which they run; the first one that drops a reasoning gives the reason.
-    Also available: `ungrounded`, `contradiction`, `leak`, `language`, `pattern`, `near_duplicate` (put it last), and
-    those added by entry point."""
+    Also available: `ungrounded`, `contradiction`, `fluency`, `leak`, `language`, `pattern`, `near_duplicate` (put it
+    last), and those added by entry point."""
     min_words: int = Field(4, ge=0)
     """`length`: shorter reasonings are dropped. In scripts without blanks, two characters of Han or kana count as a
     word, or four of Thai, Lao, Khmer or Burmese."""
@@ -51,6 +51,9 @@ class FilterConfig(Section):
     """`ungrounded`: also drop a reasoning that quotes nothing of its text."""
     labels: Annotated[list[str] | None, Later()] = None
     """`contradiction`: the labels that a reasoning may conclude with; default: all labels of the task."""
+    min_fluency: Annotated[float | None, Later()] = None
+    """`fluency`: the smallest mean log-probability of a reasoning's tokens (nats), given the text, under the base
+    model, untrained. Default: learnt from the reasoner's own training rows; 5 % of them are below it."""
     max_similarity: float = Field(0.9, ge=0.5, lt=1)
     """`near_duplicate`: largest share of word triples that a reasoning may share with an earlier one."""
 

@@ -35,6 +35,8 @@ class Work:
     """Ids of rows that get no reasoning."""
     separator: Separator | None = None
     """What separates the labels of a text; None if each text has one."""
+    fluency: Verifiers | None = None
+    """What judges how fluent a reasoning is; None if no filter asks for it."""
 
     @cached_property
     def settings(self) -> int:

@@ -85,7 +85,7 @@ def accepted_rows(chunk: Sequence[Example], work: Work, condition: Condition, re
     return {
         row
         for row, example in zip(known.hashes, chunk, strict=True)
-        for candidate in work.candidates(row, example, known.stored)
+        for candidate in known.candidates(row, example, work)
         if candidate.condition == condition
         and refuse(candidate) is None
         and work.leads_to_its_label(known.lift(row, candidate))
@@ -99,6 +99,7 @@ class _Known:
     hashes: Sequence[str]
     stored: Mapping[Place, StoredReasoning]
     lifts: Mapping[Place, Lift]
+    fluencies: Mapping[Place, Lift]
     decisions: Mapping[str, Decision]
 
     @classmethod
@@ -106,7 +107,20 @@ class _Known:
         hashes = [row_hash(example) for example in chunk]
         store, stored, verifiers = work.store, work.stored(hashes), work.verifiers
         lifts = store.find_lifts(stored, work.settings, verifiers.identity) if verifiers else {}
-        return cls(hashes, stored, lifts, store.find_decisions(hashes))
+        fluencies = store.find_lifts(stored, work.settings, work.fluency.identity) if work.fluency else {}
+        return cls(hashes, stored, lifts, fluencies, store.find_decisions(hashes))
+
+    def candidates(self, row: str, example: Example, work: Work) -> list[ReasonedExample]:
+        """Return the finished candidates of a row, in the order of preference, with their fluency."""
+        found = work.candidates(row, example, self.stored)
+        if not self.fluencies:
+            return found
+        places = [(row, candidate.condition, candidate.candidate) for candidate in found]
+        judged = [self.fluencies.get(place) for place in places]
+        return [
+            candidate if lift is None else replace(candidate, fluency=lift.gold)
+            for candidate, lift in zip(found, judged, strict=True)
+        ]
 
     def lift(self, row: str, candidate: ReasonedExample) -> Lift | None:
         return self.lifts.get((row, candidate.condition, candidate.candidate))
@@ -119,7 +133,7 @@ def _sort_row(
 
     A reasoning that came with the row is kept, whatever filters and verifier say.
     """
-    candidates = work.candidates(row, example, known.stored)
+    candidates = known.candidates(row, example, work)
     decision = known.decisions.get(row)
     if decision is not None and decision.applies_to(candidate.reasoning for candidate in candidates):
         return _decided(example, candidates, decision)

@@ -11,7 +11,7 @@ from typing import Any
 from whylabel.reasonings.losses import figures
 from whylabel.stages.augment.rows import Work
 from whylabel.stages.augment.sort import Sorted, sort_reasonings
-from whylabel.stages.augment.verify import verify_reasonings
+from whylabel.stages.augment.verify import judge_reasonings
 from whylabel.stages.augment.write import Written, write_reasonings
 from whylabel.types import Example
 
@@ -53,7 +53,7 @@ def augment(examples: Sequence[Example], work: Work, *, kept: Path, dropped: Pat
     for condition in work.conditions:
         part = write_reasonings(examples, work, condition)
         written = replace(part.plus(written.tokens, written.cost), reused=written.reused + part.reused)
-        verify_reasonings(examples, work, condition)
+        judge_reasonings(examples, work, condition)
     outcome = sort_reasonings(examples, work, kept, dropped)
     assert outcome.rows == len(examples), f"{len(examples)} rows in, {outcome.rows} out"
     return Augmentation(outcome, written, time.monotonic() - started)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +24,20 @@ from whylabel.types import Example, Lift, ReasonedExample
 _LEAST = 1e-30
 
 
+class Judge(Protocol):
+    """A model that judges reasonings."""
+
+    def lifts(self, rows: Sequence[ReasonedExample]) -> list[Lift]:
+        """Return its verdict on each reasoning."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verifiers:
     """The models that judge reasonings, each opened when it is needed, and which of them judges a row."""
 
     identity: str
     """Fingerprint of everything that a verdict depends on besides the row."""
-    each: Sequence[Callable[[], Verifier]]
+    each: Sequence[Callable[[], Judge]]
     of_row: Mapping[str, int] = field(default_factory=dict)
     """By the id of a row, the place of its verifier, which was not trained on it. Other rows: the first."""
 
