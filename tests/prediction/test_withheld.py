@@ -33,9 +33,11 @@ def card(**values):
     )
 
 
-def status(reasoning, *, label=NAMES[0], leads_to=NAMES[0], mode="reasoned", finished=True, **values):
+def status(
+    reasoning, *, label=NAMES[0], leads_to=NAMES[0], mode="reasoned", finished=True, probability=0.9, **values
+):
     return Withholding(card(**values)).status(
-        mode, TEXT, label, reasoning, finished=finished, leads_to=leads_to
+        mode, TEXT, label, reasoning, finished=finished, leads_to=leads_to, probability=probability
     )
 
 
@@ -53,6 +55,9 @@ def status(reasoning, *, label=NAMES[0], leads_to=NAMES[0], mode="reasoned", fin
         ("a b c d " * 9, {}, "withheld: repetition"),
         (MADE_UP, {"filters": ShownConfig(names=[])}, "ok"),
         (NO_QUOTATION, {}, "ok"),
+        (GOOD, {"probability": 0.49}, "withheld: unsure"),
+        (GOOD, {"probability": 0.5}, "ok"),
+        (GOOD, {"probability": 0.5, "filters": ShownConfig(min_probability=0.6)}, "withheld: unsure"),
         (NO_QUOTATION, {"filters": ShownConfig(quotation_required=True)}, "withheld: no quotation"),
     ],
 )  # fmt: skip
@@ -92,14 +97,14 @@ class Drawn:
         self.engine = ScriptedEngine(answers)
         self.model = TrainedClassifier(self.loaded, self.card, self.engine)
 
-    def predict(self, lead, **options):
+    def predict(self, lead, at_once=(0.6, 0.2, 0.1, 0.1), **options):
         reader: Reader = self.model._reader
 
         def log_scores(prompts):
-            at_once = self.prompts.classifier(TEXT, "label")
-            return np.array([fast if list(prompt) == at_once else lead(list(prompt)) for prompt in prompts])
+            direct = self.prompts.classifier(TEXT, "label")
+            return np.array([fast if list(prompt) == direct else lead(list(prompt)) for prompt in prompts])
 
-        fast = np.log([0.1, 0.7, 0.1, 0.1])
+        fast = np.log(at_once)
         reader._scorer.log_scores = log_scores
         (prediction,) = self.model.predict([("1", TEXT)], "reasoned", **options)
         return prediction
@@ -114,9 +119,17 @@ def test_what_is_not_in_the_text_is_not_shown_unless_all_is_wanted(tiny_model_fo
     prediction = drawn.predict(first)
     assert (prediction.label, prediction.reasoning) == (NAMES[0], None)
     assert prediction.reasoning_status == "withheld: ungrounded"
-    assert prediction.disagrees is True  # at once, the second label is the most probable
+    assert prediction.disagrees is False
     everything = drawn.predict(first, show_all=True)
     assert everything == replace(prediction, reasoning=MADE_UP, seconds=everything.seconds)
+
+
+def test_where_the_answer_at_once_is_another_the_row_says_so_and_the_model_counts_as_unsure(
+    tiny_model_folder,
+):
+    prediction = Drawn(tiny_model_folder, [GOOD]).predict(first, at_once=(0.1, 0.7, 0.1, 0.1))
+    assert (prediction.label, prediction.reasoning, prediction.disagrees) == (NAMES[0], None, True)
+    assert prediction.reasoning_status == "withheld: unsure"
 
 
 def test_a_reasoning_that_would_be_withheld_is_drawn_again(tiny_model_folder):

@@ -51,8 +51,8 @@ class Answer:
     error: str | None = None
     leads_to: int | None = None
     """The place of the most probable label after the reasoning."""
-    at_once: int | None = None
-    """That of the most probable label without a reasoning; None if it is not known."""
+    at_once: NDArray[np.float64] | None = None
+    """The log-scores without a reasoning, before a temperature; None if they are not known."""
 
 
 class Reader:
@@ -110,9 +110,9 @@ class Reader:
                 found["reasoned"] = next(streams["reasoned"])
             if "vote" in requested:
                 found["vote"] = next(streams["vote"])
-            if fast and fast[place].log_scores is not None:
-                label = _best_label(fast[place])
-                found = {mode: replace(answer, at_once=label) for mode, answer in found.items()}
+            if fast:
+                scores = fast[place].log_scores
+                found = {mode: replace(answer, at_once=scores) for mode, answer in found.items()}
             if "blend" in requested:
                 found["blend"] = self._blend(found["fast"], found["reasoned"])
             if "adaptive" in requested:

@@ -263,15 +263,19 @@ class TrainedClassifier:
             seconds=answer.seconds,
             tokens=answer.tokens,
             error=answer.error,
-            reasoning_status=self._reasoning_status(mode, text, label, answer),
+            reasoning_status=self._reasoning_status(mode, text, label, probabilities, answer),
             disagrees=None
             if answer.leads_to is None or answer.at_once is None
-            else answer.leads_to != answer.at_once,
+            else answer.leads_to != int(answer.at_once.argmax()),
         )
 
-    def _reasoning_status(self, mode: Mode, text: str, label: str, answer: Answer) -> str | None:
+    def _reasoning_status(
+        self, mode: Mode, text: str, label: str, probabilities: NDArray[np.float64], answer: Answer
+    ) -> str | None:
         if answer.reasoning is None or answer.leads_to is None:
             return None
+        if answer.at_once is not None:
+            _, probabilities = self.card.answer("fast", answer.at_once)
         return self._withholding.status(
             mode,
             text,
@@ -279,6 +283,7 @@ class TrainedClassifier:
             answer.reasoning,
             finished=answer.status != "reasoning_cut",
             leads_to=self.labels.names[answer.leads_to],
+            probability=float(probabilities[self.labels.index(label)]),
         )
 
 

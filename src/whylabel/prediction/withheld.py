@@ -11,6 +11,7 @@ from whylabel.types import Mode, Prediction, ReasonedExample
 
 _WITHHELD = "withheld: "
 _ELSEWHERE = "leads to another label"
+_UNSURE = "unsure"
 # From this weight on, a blended label rests on the answer after the reasoning.
 _RESTS_ON_REASONING = 0.5
 
@@ -28,6 +29,7 @@ class Withholding:
         self._refuse = refusal(card.filters.model_copy(update={"question": question, "labels": labels}))
         self._fluency = fluency if "fluency" in card.filters.names else None
         self._blend_weight = card.calibration.blend_weight
+        self._min_probability = card.filters.min_probability
 
     def refuses(self, text: str, label: str, reasoning: str, *, finished: bool) -> str | None:
         """Return the first filter's reason against a reasoning beside a label; None if all let it pass."""
@@ -36,12 +38,26 @@ class Withholding:
         return self._refuse(row)
 
     def status(
-        self, mode: Mode, text: str, label: str, reasoning: str, *, finished: bool, leads_to: str
+        self,
+        mode: Mode,
+        text: str,
+        label: str,
+        reasoning: str,
+        *,
+        finished: bool,
+        leads_to: str,
+        probability: float,
     ) -> str:
-        """Return the `reasoning_status` of a prediction; `leads_to` is the most probable label after it."""
+        """Return the `reasoning_status` of a prediction.
+
+        `leads_to` is the most probable label after the reasoning, `probability` that of the label without it, if
+        the model can answer at once.
+        """
         refused = self.refuses(text, label, reasoning, finished=finished)
         if refused is None and leads_to != label:
             refused = _ELSEWHERE
+        if refused is None and probability < self._min_probability:
+            refused = _UNSURE
         if refused is not None:
             return f"{_WITHHELD}{refused}"
         rests_on_it = mode != "blend" or (self._blend_weight or 0.0) >= _RESTS_ON_REASONING

@@ -18,7 +18,11 @@ class ShownConfig(FilterConfig):
     decides = "answers"
 
     names: list[str] = ["empty", "unfinished", "length", "repetition", "copy", "ungrounded", "contradiction"]
-    """The filters, those of `augment.filters`; an empty list shows every reasoning that leads to its label."""
+    """The filters, those of `augment.filters`; an empty list lets every reasoning pass."""
+    min_probability: float = Field(0.5, ge=0, le=1)
+    """A reasoning is withheld where the label's calibrated probability at once, without a reasoning, is below this
+    (for a model that cannot answer at once: its probability after the reasoning). Where the model is unsure, its
+    reasons are mostly wrong."""
 
 
 class ClassifierConfig(Section):
