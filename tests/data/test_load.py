@@ -140,7 +140,7 @@ def test_one_label_is_no_label_set(source):
         load(source([{"text": "x", "label": "a"}, {"text": "y", "label": "a"}]))
 
 
-@pytest.mark.parametrize("labels", [["sadness", "joy"], {"sadness": "low", "joy": "high"}])
+@pytest.mark.parametrize("labels", [["sadness", "joy"], {"sadness": None, "joy": ""}])
 def test_integers_with_names(source, labels):
     rows = [{"text": f"t{at}", "label": at % 2} for at in range(20)]
     data = load(source(rows), labels=labels)
@@ -385,6 +385,35 @@ def test_a_cell_that_is_no_text_is_refused_or_taken_for_empty(source, cell, caps
     data = load(path, bad_rows="drop", **files)
     assert [row.text for row in data.train if not row.reasoning] == ["text number 3"]
     assert "line 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("settings", [{"train_rows": 60}, {"train_rows_per_label": 30}, {"limit": 60}])
+def test_a_sample_keeps_the_rows_that_people_wrote_a_reasoning_for(source, settings):
+    rows = [
+        {
+            "text": f"text number {at}",
+            "label": ("joy", "fear")[at % 2],
+            "why": f"as {at}" if at % 80 < 2 else "",
+        }
+        for at in range(800)
+    ]
+    test = source(ROWS, "test.jsonl")
+    files = {"source": source(rows), "test": test, "validation": test, **settings}
+    data = load(**files, reasoning_column="why")
+    assert len(data.train) == 60
+    assert {row.text for row in data.train if row.reasoning} == {row["text"] for row in rows if row["why"]}
+    # Where the column is not named, it decides nothing.
+    blank = source([{**row, "why": ""} for row in rows], "blank.jsonl")
+    assert load(**files).train[:] == load(**{**files, "source": blank}).train[:]
+    assert load(**files).train[:] == load(**{**files, "source": blank}, reasoning_column="why").train[:]
+
+
+def test_which_validation_rows_are_drawn_does_not_depend_on_reasonings(source):
+    test = source(REASONED, "test.jsonl")
+    files = {"source": source(ROWS), "test": test, "validation": test, "validation_rows": 6, "test_rows": 6}
+    reasoned = source(REASONED, "r.jsonl")
+    plain, with_column = load(**files), load(**{**files, "source": reasoned}, reasoning_column="why")
+    assert plain.validation[:] == with_column.validation[:] and plain.test[:] == with_column.test[:]
 
 
 def test_a_reasoning_column_that_is_not_there(source):

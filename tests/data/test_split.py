@@ -141,3 +141,35 @@ def test_as_many_rows_of_each_label_nested():
     assert samples[2] == rows
     assert set(samples[0]) < set(samples[1])
     assert samples[1] == sorted(samples[1], key=rows.index)
+
+
+@pytest.mark.parametrize("count", [1, 4, 10, 40, 90])
+def test_rows_that_come_first_are_drawn_before_the_others_of_their_label(count):
+    rows = examples({"a": 60, "b": 30, "c": 5})
+    keyed = Keyed(rows)
+    first = [3, 17, 40, 59, 61, 88]
+
+    def samples(**more):
+        split = whylabel.data.split
+        return (
+            split.subsample(keyed.numbers, keyed.keys, count, 7, **more),
+            split.balanced(keyed.numbers, keyed.keys, count, 7, **more),
+        )
+
+    for drawn, plain in zip(samples(first=first), samples(), strict=True):
+        # As many of each label as ever, and no row of a label while one that comes first is left.
+        assert labels(keyed.at(drawn)) == labels(keyed.at(plain))
+        for label, taken in labels(keyed.at(drawn)).items():
+            wanted = {at for at in first if rows[at].label == label}
+            assert len(wanted & set(drawn.tolist())) == min(taken, len(wanted))
+    for drawn, plain in zip(samples(first=()), samples(), strict=True):
+        assert drawn.tolist() == plain.tolist()
+
+
+def test_samples_nest_where_rows_come_first():
+    keyed = Keyed(examples({"a": 60, "b": 30, "c": 5}))
+    draw = whylabel.data.split.subsample
+    found = [
+        set(draw(keyed.numbers, keyed.keys, count, 7, first=[5, 62, 94]).tolist()) for count in range(1, 95)
+    ]
+    assert all(small < large for small, large in pairwise(found))

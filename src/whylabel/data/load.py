@@ -106,12 +106,22 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
     every = [label for numbers in usable.values() for label in rows.distinct_labels(numbers)]
     labels = LabelSet.from_labels(every, task.labels)
     splits, cut = complete_splits(usable, rows.keys, config, seed)
+    # A sample keeps what people have written, as far as there is room for it.
+    written = rows.with_reasoning
     if config.train_rows_per_label is not None:
-        splits["train"] = balanced(splits["train"], rows.keys, config.train_rows_per_label, seed)
+        splits["train"] = balanced(
+            splits["train"], rows.keys, config.train_rows_per_label, seed, first=written
+        )
     caps = {"train": config.train_rows, "validation": config.validation_rows, "test": config.test_rows}
     for split, cap in caps.items():
         bounds = [bound for bound in (cap, limit) if bound is not None]
-        splits[split] = subsample(splits[split], rows.keys, min(bounds, default=None), seed)
+        splits[split] = subsample(
+            splits[split],
+            rows.keys,
+            min(bounds, default=None),
+            seed,
+            first=written if split == "train" else (),
+        )
     if columns.reasoning is not None:
         noted["own_reasonings"] = own_reasonings(rows, splits, columns.reasoning, config.bad_rows)
     return Dataset(

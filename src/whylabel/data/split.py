@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,10 +74,13 @@ def cut(rows: Numbers, keys: SplitKeys, fraction: float, seed: int) -> tuple[Num
     return rows[~is_cut], rows[is_cut]
 
 
-def subsample(rows: Numbers, keys: SplitKeys, count: int | None, seed: int) -> Numbers:
+def subsample(
+    rows: Numbers, keys: SplitKeys, count: int | None, seed: int, *, first: Sequence[int] = ()
+) -> Numbers:
     """Return at most `count` rows in their order, strata in proportion, each at least once if `count` allows it.
 
-    With the same seed, a larger sample contains every smaller one, so that learning curves nest.
+    Of each stratum, the rows that are in `first` are drawn before the others. With the same seed, a larger sample
+    contains every smaller one, so that learning curves nest.
     """
     import numpy
 
@@ -85,16 +89,21 @@ def subsample(rows: Numbers, keys: SplitKeys, count: int | None, seed: int) -> N
     strata = keys.strata[rows]
     sizes = _sizes(strata, keys.stratum_names)
     counts = _proportional_counts(sizes, sizes, count, one_each=True)
-    return rows[numpy.sort(_draw(strata, keys.stratum_names, counts, seed))]
+    return rows[numpy.sort(_draw(strata, keys.stratum_names, counts, seed, numpy.isin(rows, first)))]
 
 
-def balanced(rows: Numbers, keys: SplitKeys, per_stratum: int, seed: int) -> Numbers:
-    """Return at most `per_stratum` rows of each stratum, in their order. Larger samples contain smaller ones."""
+def balanced(
+    rows: Numbers, keys: SplitKeys, per_stratum: int, seed: int, *, first: Sequence[int] = ()
+) -> Numbers:
+    """Return at most `per_stratum` rows of each stratum, in their order. Larger samples contain smaller ones.
+
+    Of each stratum, the rows that are in `first` are drawn before the others.
+    """
     import numpy
 
     strata = keys.strata[rows]
     counts = {name: min(size, per_stratum) for name, size in _sizes(strata, keys.stratum_names).items()}
-    return rows[numpy.sort(_draw(strata, keys.stratum_names, counts, seed))]
+    return rows[numpy.sort(_draw(strata, keys.stratum_names, counts, seed, numpy.isin(rows, first)))]
 
 
 def first_equal(keys: NDArray[numpy.int64]) -> NDArray[numpy.int64]:
@@ -142,7 +151,13 @@ def _proportional_counts(
     return counts
 
 
-def _draw(strata: NDArray[numpy.int32], names: tuple[str, ...], counts: dict[str, int], seed: int) -> Numbers:
+def _draw(
+    strata: NDArray[numpy.int32],
+    names: tuple[str, ...],
+    counts: dict[str, int],
+    seed: int,
+    is_first: NDArray[numpy.bool_] | None = None,
+) -> Numbers:
     """Return the places of randomly drawn rows, of each stratum as many as its count."""
     import numpy
 
@@ -154,5 +169,7 @@ def _draw(strata: NDArray[numpy.int32], names: tuple[str, ...], counts: dict[str
             # Each stratum has its own generator, so what is drawn of it does not depend on the other strata.
             places = by_stratum[start:end].tolist()
             random.Random(f"{seed} {name}").shuffle(places)
+            if is_first is not None and is_first[places].any():
+                places.sort(key=lambda place: not is_first[place])
             drawn.append(numpy.array(places[: counts[name]], dtype=numpy.int64))
     return numpy.concatenate(drawn)

@@ -74,9 +74,11 @@ class DataConfig(Section):
     test_fraction: float = Field(0.2, gt=0, lt=0.9)
     """Share of the rows that becomes the test split if none is given (stratified)."""
     train_rows_per_label: int | None = Field(None, ge=1)
-    """Use at most this many train rows of each label. `multi_label`: a row counts for the rarest of its labels."""
+    """Use at most this many train rows of each label. `multi_label`: a row counts for the rarest of its labels. Rows
+    with a reasoning of your own (`reasoning_column`) are drawn first."""
     train_rows: int | None = Field(None, ge=2)
-    """Use only this many train rows (stratified by label; `multi_label`: by the rarest label of a row)."""
+    """Use only this many train rows (stratified by label; `multi_label`: by the rarest label of a row). Of each
+    label, rows with a reasoning of your own (`reasoning_column`) are drawn first."""
     validation_rows: Answers[int | None] = Field(None, ge=1)
     """Use only this many validation rows (stratified by label)."""
     test_rows: Answers[int | None] = Field(None, ge=1)
