@@ -16,6 +16,7 @@ from whylabel.text.labels import LabelSet
 from whylabel.types import Dropped, Example, Mode, Prediction, ReasonedExample
 
 MakeRun = Callable[..., RunFolder]
+_STATUSES = ("ok", "ok", "ok", "afterthought", "withheld: ungrounded")
 EMOTIONS = ("sadness", "joy", "love", "anger", "fear", "surprise")
 
 
@@ -50,7 +51,7 @@ def predicted(
 ) -> list[Prediction]:
     rng = random.Random(seed)
     predictions = []
-    for row in test:
+    for number, row in enumerate(test):
         label = row.label if rng.random() < right else rng.choice(list(labels))
         rest = 0.4 / (len(labels) - 1)
         predictions.append(
@@ -63,6 +64,7 @@ def predicted(
                 status="reasoning_cut" if mode == "reasoned" and rng.random() < 0.05 else "ok",
                 seconds=0.4 if mode == "reasoned" else 0.03,
                 tokens=24 if mode == "reasoned" else 0,
+                reasoning_status=_STATUSES[number % len(_STATUSES)] if mode == "reasoned" else None,
             )
         )
     return predictions

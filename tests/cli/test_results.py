@@ -67,7 +67,10 @@ def test_the_predictions_shown_say_why_where_a_mode_does(tmp_path, capsys):
         EvaluationConfig(bootstrap_samples=100, floors=[]),
         1,
         modes={
-            "reasoned": [Prediction(row.id, "a", (0.7, 0.3), f"for {row.id}", "reasoned") for row in test]
+            "reasoned": [
+                Prediction(row.id, "a", (0.7, 0.3), f"for {row.id}", "reasoned", reasoning_status=status)
+                for row, status in zip(test, ("ok", "ok", "ok", "withheld: too short"), strict=True)
+            ]
         },
     )
     run.evaluation_metrics.parent.mkdir()
@@ -78,6 +81,7 @@ def test_the_predictions_shown_say_why_where_a_mode_does(tmp_path, capsys):
     assert "classifier, fast" in shown and "in mode reasoned:" in shown
     assert f"whylabel predict --model {run.path} --mode reasoned" in shown
     assert shown.count("why:   for") == 4 and shown.count("label: a") == 4
+    assert "\nreasonings, mode reasoned: 4 written, 3 shown, 1 withheld (1 too short)\n" in shown
 
 
 def test_what_models_said_has_no_colours_of_its_own_on_a_terminal(tmp_path, monkeypatch, capsys):

@@ -34,7 +34,7 @@ def evaluated(*names: str) -> Evaluation:
 def test_metrics_json_has_the_promised_keys() -> None:
     metrics = evaluated("baseline", "classifier").to_json()
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    assert set(metrics) == {"labels", "baseline", "classifier", "modes", "floors", "paired"}
+    assert set(metrics) == {"labels", "baseline", "classifier", "modes", "floors", "paired", "reasonings"}
     assert set(metrics["floors"]) == {"majority", "tfidf"}
     assert {"difference", "ci95", "mcnemar_p", "discordant", "macro_f1_difference"} <= set(metrics["paired"])
     for model in (metrics["baseline"], metrics["classifier"], *metrics["floors"].values()):

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from whylabel.evaluation.predictions import read_predictions
+from whylabel.evaluation.quality import explaining_mode
 from whylabel.host.atomic import as_written, read_json
 from whylabel.host.terminal import print_json, printable
-from whylabel.prediction.card import REASONS
 from whylabel.report.formats import p_value, points, shortened
 from whylabel.report.multi_label import decides_by_label
+from whylabel.report.quality import reasonings_line
 from whylabel.run_folder import RunFolder
 
 _SHOWN = 5
@@ -58,8 +59,12 @@ def _show(run: RunFolder, metrics: dict[str, Any]) -> None:
     console.print()
     for line in _predictions(run, metrics):
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+    line = reasonings_line(metrics)
+    if line:
+        console.print()
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
     console.print()
-    mode = _explaining_mode(metrics)
+    mode = explaining_mode(metrics)
     option = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"
     for line in (
         f"report:      {run.report}",
@@ -118,16 +123,10 @@ def _paired(paired: dict[str, Any]) -> str:
     )
 
 
-def _explaining_mode(metrics: dict[str, Any]) -> str:
-    """Return the first evaluated mode that writes a reasoning, else the default mode."""
-    default = str(metrics["classifier"]["mode"])
-    return next((mode for mode in (default, *metrics.get("modes", {})) if mode in REASONS), default)
-
-
 def _predictions(run: RunFolder, metrics: dict[str, Any]) -> list[str]:
     """Return a few of the classifier's predictions, in a mode with reasonings if one was evaluated."""
     modes = list(metrics.get("modes", {}))
-    shown = _explaining_mode(metrics)
+    shown = explaining_mode(metrics)
     rows = [
         row
         for row in read_predictions(run.predictions)

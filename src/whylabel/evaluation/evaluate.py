@@ -12,6 +12,7 @@ from whylabel.evaluation.floors import FLOORS, Floor
 from whylabel.evaluation.metrics import in_test_order, score
 from whylabel.evaluation.paired import compare_pair
 from whylabel.evaluation.predictions import PredictionRow, prediction_rows
+from whylabel.evaluation.quality import ReasoningQuality, quality_by_mode
 from whylabel.recipe import EvaluationConfig
 from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Mode, Prediction
@@ -47,7 +48,8 @@ class Evaluation:
     """All scores on the test rows; `rows` are the predictions behind them, floors included.
 
     `classifier` is the score in the default mode; `modes` has the scores of all evaluated modes, including the
-    default. `baseline`, `classifier` and `paired` are None if a model was not evaluated.
+    default. `baseline`, `classifier` and `paired` are None if a model was not evaluated. `reasonings` has the modes
+    that wrote any.
     """
 
     labels: tuple[str, ...]
@@ -56,13 +58,14 @@ class Evaluation:
     modes: dict[Mode, Score]
     floors: dict[str, Score]
     paired: object | None
+    reasonings: dict[Mode, ReasoningQuality]
     rows: tuple[PredictionRow, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `evaluation/metrics.json`: JSON values, without the rows."""
         return {
             name: _to_json(getattr(self, name))
-            for name in ("labels", "baseline", "classifier", "modes", "floors", "paired")
+            for name in ("labels", "baseline", "classifier", "modes", "floors", "paired", "reasonings")
         }
 
 
@@ -111,6 +114,11 @@ def evaluate(
             bootstrap_samples=samples,
             seed=seed,
         )
+    rows = tuple(
+        row
+        for name, found in (*ordered.items(), *(("classifier", found) for found in others.values()))
+        for row in prediction_rows(name, test, found)
+    )
     return Evaluation(
         labels=label_set.names,
         baseline=scores.get("baseline"),
@@ -118,11 +126,8 @@ def evaluate(
         modes=by_mode,
         floors={name: scores[name] for name in floors},
         paired=paired,
-        rows=tuple(
-            row
-            for name, rows in (*ordered.items(), *(("classifier", rows) for rows in others.values()))
-            for row in prediction_rows(name, test, rows)
-        ),
+        reasonings=quality_by_mode(rows, label_set.names),
+        rows=rows,
     )
 
 

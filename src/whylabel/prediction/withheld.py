@@ -66,7 +66,13 @@ class Withholding:
 
 def is_withheld(prediction: Prediction) -> bool:
     """Return whether a prediction has a reasoning that is not to be shown."""
-    return (prediction.reasoning_status or "").startswith(_WITHHELD)
+    return withheld_because(prediction) is not None
+
+
+def withheld_because(prediction: Prediction) -> str | None:
+    """Return the reason for which a prediction's reasoning is not to be shown; None if it may be."""
+    status = prediction.reasoning_status or ""
+    return status.removeprefix(_WITHHELD) if status.startswith(_WITHHELD) else None
 
 
 def shown(prediction: Prediction) -> Prediction:

@@ -21,6 +21,7 @@ from whylabel.report.contents import RunContents, read_run
 from whylabel.report.examples import shown_predictions
 from whylabel.report.formats import MISSING, is_number
 from whylabel.report.multi_label import decides_by_label, verdict_of
+from whylabel.report.quality import quality_of
 from whylabel.report.rendering import render_html
 from whylabel.report.verdict import MODE_NAMES, model_name
 from whylabel.run_folder import RunFolder
@@ -55,6 +56,7 @@ def render_report(contents: RunContents) -> str:
         many_labels=MANY_LABELS,
         confusions=confusions(evaluation),
         shown=shown_predictions(contents.predictions, _shown(contents.recipe), several_labels=by_label),
+        quality=quality_of(evaluation),
         reasonings=contents.kept,
         refused=contents.dropped,
         stages=contents.stages,

@@ -95,6 +95,37 @@ class Paired(_Shape):
     discordant: Discordant | None = None
 
 
+class Proportion(_Shape):
+    """A count among others."""
+
+    count: Count | None = None
+    n: Count | None = None
+    share: Share | None = None
+    ci95: Interval[Share] | None = None
+
+
+class ReasoningContent(_Shape):
+    """What reasonings say."""
+
+    quoting: Proportion | None = None
+    grounded: Proportion | None = None
+    contradictions: Proportion | None = None
+    near_duplicates: Proportion | None = None
+
+
+class ReasoningQuality(_Shape):
+    """How good the reasonings of one mode are."""
+
+    written: Proportion | None = None
+    shown: Proportion | None = None
+    afterthoughts: Proportion | None = None
+    withheld: Proportion | None = None
+    withheld_by_reason: dict[str, Proportion | None] | None = None
+    disagrees: Proportion | None = None
+    content: ReasoningContent | None = None
+    content_for_readers: ReasoningContent | None = None
+
+
 class Evaluation(_Shape):
     """`evaluation/metrics.json`."""
 
@@ -104,6 +135,7 @@ class Evaluation(_Shape):
     floors: dict[str, ModelScores | None] | None = None
     modes: dict[str, ModelScores] | None = None
     paired: Paired | None = None
+    reasonings: dict[str, ReasoningQuality | None] | None = None
 
     @model_validator(mode="after")
     def _square(self) -> Evaluation:
