@@ -2,19 +2,22 @@
 
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
-from whylabel.errors import ModelError
+from whylabel.errors import ModelError, RunFolderError
+from whylabel.evaluation.evidence import evidence_key, read_evidence, write_evidence
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline, evaluate
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import build_recipe, override_recipe
+from whylabel.report.examples import shown_predictions
 from whylabel.run_folder import RunFolder
-from whylabel.types import Dataset, Example, Prediction
+from whylabel.types import Dataset, Evidence, Example, Prediction
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,56 @@ def test_the_recipe_names_the_modes_of_the_evaluation(dual):
     Pipeline(override_recipe(recipe, evaluation__modes=["vote"]), run).evaluate()
     metrics = json.loads(run.evaluation_metrics.read_text())
     assert set(metrics["modes"]) == {default, "vote"}
+
+
+def test_the_report_has_evidence_which_is_measured_once(dual, monkeypatch):
+    recipe, run = dual
+    recipe = override_recipe(recipe, evaluation__shown=2)
+    run.evidence.unlink()
+    measured = []
+    explain = TrainedClassifier.with_evidence
+
+    def counted(model, rows, predictions):
+        measured.append(len(rows))
+        return explain(model, rows, predictions)
+
+    monkeypatch.setattr(TrainedClassifier, "with_evidence", counted)
+    # The tiny model's labels may rest on nothing.
+    monkeypatch.setattr(
+        "whylabel.prediction.trained.find_evidence",
+        lambda texts, log_p: [(Evidence(0, 2, text[:2], 1.5),) for text in texts],
+    )
+    Pipeline(recipe, run).evaluate()
+    found = read_evidence(run.evidence)
+    shown = shown_predictions(read_predictions(run.predictions), 2)
+    rows = [item.row for item in (*shown.right, *shown.wrong)]
+    assert measured == [len(rows)] and set(found) == {evidence_key(row) for row in rows}
+    for row in rows:
+        assert found[evidence_key(row)]
+        for one in found[evidence_key(row)]:
+            assert row.text[one.start : one.end] == one.text
+    assert run.report.read_text(encoding="utf-8").count("<mark style=") > len(rows)
+    # What is there is not measured again, and no model is loaded for it.
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainedClassifier, "from_folder", None)
+        Pipeline(recipe, run).evaluate()
+    Pipeline(override_recipe(recipe, evaluation__shown=3), run).evaluate()
+    more = read_evidence(run.evidence)
+    assert measured == [len(rows), len(more) - len(found)] and more.items() > found.items()
+    # Evidence of another model is none of this one's.
+    write_evidence(run.evidence, "another", more)
+    Pipeline(recipe, run).evaluate()
+    assert measured[2:] == [len(rows)] and set(read_evidence(run.evidence)) == set(found)
+
+
+def test_evidence_of_a_model_that_was_changed_is_refused(dual, tmp_path):
+    recipe, finished = dual
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+    run.evidence.unlink()
+    card = run.classifier_model / "whylabel.json"
+    card.write_text(card.read_text().replace('"max_reasoning_tokens": ', '"max_reasoning_tokens": 1'))
+    with pytest.raises(RunFolderError, match="not as calibrate-classifier has left it"):
+        Pipeline(recipe, run).evaluate()
 
 
 def test_the_evaluation_says_what_the_floors_learn_from(dual, capsys):
@@ -235,7 +288,8 @@ class Answering:
         )
         self.asked = []
 
-    def predict_in_modes(self, rows, modes):
+    def predict_in_modes(self, rows, modes, *, show_all):
+        assert show_all  # What is withheld is measured, too.
         self.asked.append((list(rows), modes))
         for row_id, text in rows:
             yield {mode: Prediction(row_id, text, (), mode=mode, tokens=2500) for mode in modes}

@@ -202,6 +202,7 @@ def calls(made, monkeypatch):
         for part in ("training", "calibration"):
             monkeypatch.setattr(mine.keys, part, lambda name: KEY)
         monkeypatch.setattr(mine.run, "failed_rows", lambda stage: failed)
+        monkeypatch.setattr(pipeline, "explain_shown", lambda job: found.append(f"explained {job.stage}"))
         monkeypatch.setattr(pipeline, "require_reasonings", lambda run: found.append("required"))
         getattr(mine, method)(*arguments)
         return mine, list(found)
@@ -230,7 +231,7 @@ def test_what_each_verb_runs(calls, capsys):
         ("train-folds", {"again": False}),
         *(("suspects", {}), ("augment", {"again": False})),
     ]
-    written = ["write_report", "write_model_card"]
+    written = ["explained evaluate", "write_report", "write_model_card"]
     assert calls("evaluate")[1] == [("evaluate", {"again": False}), *written]
     capsys.readouterr()
     # Rows that failed are tried again, and counted.

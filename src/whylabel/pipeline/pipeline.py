@@ -14,6 +14,7 @@ from whylabel.pipeline.adoption import adopt, is_old, rename_in_store
 from whylabel.pipeline.augment import augment_stage, rehearse_augment, require_reasonings
 from whylabel.pipeline.calibrate import calibrate_stage
 from whylabel.pipeline.evaluate import evaluate_stage
+from whylabel.pipeline.evidence import explain_shown
 from whylabel.pipeline.folds import fold_models, folds_stage
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
@@ -237,8 +238,10 @@ class Pipeline:
     def evaluate(self) -> None:
         """Compare the models on the test split and write report and model card."""
         again = self.run.failed_rows("evaluate") > 0
-        self._stage("evaluate", self.keys.evaluate(), evaluate_stage, again=again)
+        key = self.keys.evaluate()
+        self._stage("evaluate", key, evaluate_stage, again=again)
         self.failed_rows += self.run.failed_rows("evaluate")
+        explain_shown(Job("evaluate", key.fingerprint, self.inputs, self.run))
         from whylabel.report.model_card import write_model_card
         from whylabel.report.report import write_report
 

@@ -145,6 +145,15 @@ class TrainedClassifier:
             return found
         return ({mode: shown(row) for mode, row in predictions.items()} for predictions in found)
 
+    def with_evidence(self, rows: Rows, predictions: Sequence[Prediction]) -> Iterator[Prediction]:
+        """Yield the predictions of the rows with the evidence for their labels, after the reasonings that they have.
+
+        All must be in one mode.
+        """
+        for start in range(0, len(rows), self._chunk_rows):
+            chunk = slice(start, start + self._chunk_rows)
+            yield from self._explained(rows[chunk], predictions[start].mode, predictions[chunk])
+
     def log_scores(self, rows: Rows, modes: Sequence[Mode]) -> dict[Mode, NDArray[np.float64]]:
         """Return the log-scores of each mode before any temperature, shape (rows, labels).
 

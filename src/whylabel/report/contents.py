@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from whylabel.errors import RunFolderError
+from whylabel.evaluation.evidence import Found, read_evidence
 from whylabel.evaluation.predictions import PredictionRow, read_predictions
 from whylabel.host.atomic import read_json
 from whylabel.reasonings.files import iterate_dropped, iterate_kept
@@ -37,6 +38,8 @@ class RunContents:
     """A sample to show, like `dropped`."""
     dropped: tuple[Dropped, ...]
     predictions: tuple[PredictionRow, ...]
+    evidence: Found
+    """That of the predictions to show."""
 
     @property
     def stages(self) -> dict[str, dict[str, Any]]:
@@ -69,6 +72,7 @@ def read_run(run: RunFolder) -> RunContents:
         kept=sample_reasonings(iterate_kept(run.kept) if run.kept.exists() else ()),
         dropped=sample_dropped(iterate_dropped(run.dropped) if run.dropped.exists() else ()),
         predictions=read_predictions(run.predictions) if run.predictions.exists() else (),
+        evidence=read_evidence(run.evidence),
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from whylabel.evaluation.evidence import Found, evidence_key
 from whylabel.evaluation.predictions import PredictionRow
 from whylabel.prediction.withheld import is_withheld
-from whylabel.types import Dropped, ReasonedExample
+from whylabel.types import Dropped, Evidence, ReasonedExample
 
 REASONINGS_SHOWN = 5
 """How many kept and how many dropped reasonings are shown."""
@@ -18,11 +19,15 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class ShownPrediction:
-    """A prediction with the baseline's; `probability` is that of the predicted label, None with several labels."""
+    """A prediction with the baseline's; `probability` is that of the predicted label, None with several labels.
+
+    `evidence` is None if it was not measured.
+    """
 
     row: PredictionRow
     probability: float | None
     baseline: PredictionRow | None
+    evidence: tuple[Evidence, ...] | None = None
 
     @property
     def withheld(self) -> bool:
@@ -43,6 +48,19 @@ class ShownPredictions:
     mode: str
     right: tuple[ShownPrediction, ...]
     wrong: tuple[ShownPrediction, ...]
+
+    def with_evidence(self, found: Found) -> ShownPredictions:
+        """Return the same predictions with the evidence for their labels."""
+        right, wrong = (
+            tuple(replace(item, evidence=found.get(evidence_key(item.row))) for item in items)
+            for items in (self.right, self.wrong)
+        )
+        return replace(self, right=right, wrong=wrong)
+
+    @property
+    def explained(self) -> bool:
+        """Whether evidence was measured for any of them."""
+        return any(item.evidence is not None for item in (*self.right, *self.wrong))
 
 
 def shown_predictions(

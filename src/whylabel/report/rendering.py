@@ -11,6 +11,7 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from whylabel.report import formats
+from whylabel.report.marks import pieces
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -47,6 +48,7 @@ def _environment(finalize: Callable[[Any], Any], *, autoescape: bool) -> Environ
     )
     for name in ("count", "decimal", "percent", "points", "p_value", "duration", "shortened"):
         environment.filters[name] = getattr(formats, name)
+    environment.filters["pieces"] = pieces
     environment.tests["numeric"] = formats.is_number
     return environment
 

@@ -41,6 +41,7 @@ def render_report(contents: RunContents) -> str:
     """Return the page: no script, no network, all data escaped."""
     evaluation = contents.evaluation
     by_label = decides_by_label(evaluation)
+    shown = shown_predictions(contents.predictions, _shown(contents.recipe), several_labels=by_label)
     return render_html(
         "report.html.j2",
         run=contents,
@@ -55,8 +56,8 @@ def render_report(contents: RunContents) -> str:
         classes=class_bars(evaluation),
         many_labels=MANY_LABELS,
         confusions=confusions(evaluation),
-        shown=shown_predictions(contents.predictions, _shown(contents.recipe), several_labels=by_label),
         quality=quality_of(evaluation),
+        shown=shown and shown.with_evidence(contents.evidence),
         reasonings=contents.kept,
         refused=contents.dropped,
         stages=contents.stages,
