@@ -59,10 +59,10 @@ def _show(run: RunFolder, metrics: dict[str, Any]) -> None:
     console.print()
     for line in _predictions(run, metrics):
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
-    line = reasonings_line(metrics)
-    if line:
+    quality = reasonings_line(metrics)
+    if quality:
         console.print()
-        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(quality), highlight=False, markup=False, soft_wrap=True)
     console.print()
     mode = explaining_mode(metrics)
     option = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"
