@@ -65,6 +65,7 @@ class RunFolder:
         self.answers = self.path / "evaluation" / "answers"
         self.predictions = self.path / "evaluation" / "predictions.parquet"
         self.evidence = self.path / "evaluation" / "evidence.json"
+        self.readings = self.path / "evaluation" / "readings.jsonl"
         self.report = self.path / "report.html"
         self.model_card = self.path / "MODEL_CARD.md"
 

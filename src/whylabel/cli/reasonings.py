@@ -37,6 +37,23 @@ if TYPE_CHECKING:
     "to accepted, rejected, or cleared, which undoes an earlier decision.",
 )
 @click.option("--by", help="Who decided. [default: the user's name]")
+@click.option(
+    "--predictions",
+    is_flag=True,
+    help="The classifier's reasonings on the test texts instead, those that are shown: deal some out to be read, or "
+    "with --import record the verdicts of a reader.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    help="With --predictions: how many, drawn with the run's seed. [default: 50]",
+)
+@click.option("--blind", is_flag=True, help="With --predictions: without gold label and probabilities.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --predictions: the .csv, .jsonl or .parquet file. [default: CSV on stdout]",
+)
 @json_option
 @debug_option
 def command(
@@ -49,6 +66,10 @@ def command(
     export: Path | None,
     decided: Path | None,
     by: str | None,
+    predictions: bool,
+    sample: int | None,
+    blind: bool,
+    output: Path | None,
     as_json: bool,
 ) -> None:
     """Show, search and export the reasonings of RUN, and import what people decided about them.
@@ -56,11 +77,15 @@ def command(
     A rejected reasoning is dropped. An edited or accepted one is kept, whatever filters and verifier say. Decisions
     take effect with the next `whylabel run` or `augment`, and are recorded with their author and time. Accepting and
     rejecting apply as long as the row has the reasoning that the person saw; an edit applies to any reasoning.
+
+    With --predictions, the reasonings are those that the trained classifier shows beside its labels. Readers accept
+    or reject them, and the report says how many. Nothing runs again.
     """
     import itertools
     import sys
     from dataclasses import asdict
 
+    from whylabel.cli.readings import deal_predictions, import_readings, refuse_options
     from whylabel.cli.review_files import write_rows
     from whylabel.host.progress import say
     from whylabel.reasonings.decisions import import_decisions
@@ -68,6 +93,26 @@ def command(
     from whylabel.run_folder import RunFolder
 
     run = RunFolder(run_path)
+    if predictions:
+        refuse_options(
+            {
+                "--search": search,
+                "--label": label,
+                "--state": state,
+                "--reason": reason,
+                "--limit": limit,
+                "--export": export,
+                "--json": as_json,
+            },
+            beside="--predictions",
+        )
+        if decided is None:
+            deal_predictions(run, sample or 50, output, blind=blind)
+        else:
+            refuse_options({"--sample": sample, "--blind": blind, "--output": output}, beside="--import")
+            import_readings(run, decided, by)
+        return
+    refuse_options({"--sample": sample, "--blind": blind, "--output": output})
     if decided is not None:
         counts = import_decisions(run, decided, decided_by=by)
         summary = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items())

@@ -38,7 +38,7 @@ def import_decisions(run: RunFolder, path: Path, *, decided_by: str | None = Non
     """
     check_reasonings(run)
     file = ExportedFile.read(path, run_rows(run))
-    person = _name(decided_by)
+    person = person_named(decided_by)
     with run.locked(), open_store(run.store) as store:
         review = _Review(file, store.all_decisions())
         decisions = review.decisions(person, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
@@ -47,8 +47,8 @@ def import_decisions(run: RunFolder, path: Path, *, decided_by: str | None = Non
     return Counter(decision.verdict for decision in decisions)
 
 
-def _name(decided_by: str | None) -> str:
-    """Return the name of the person; raises `UsageError` for a name that cannot be stored."""
+def person_named(decided_by: str | None) -> str:
+    """Return the name of the person, or the user's; raises `UsageError` for a name that cannot be stored."""
     if decided_by:
         if is_broken(decided_by):
             raise UsageError(

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.evidence import Found, read_evidence
 from whylabel.evaluation.predictions import PredictionRow, read_predictions
-from whylabel.host.atomic import read_json
+from whylabel.evaluation.readings import ReaderRate, ShownReasonings, rates
+from whylabel.host.atomic import as_written, read_json
 from whylabel.reasonings.files import iterate_dropped, iterate_kept
 from whylabel.report import shapes
 from whylabel.report.examples import sample_dropped, sample_reasonings
@@ -40,6 +41,8 @@ class RunContents:
     predictions: tuple[PredictionRow, ...]
     evidence: Found
     """That of the predictions to show."""
+    readers: tuple[ReaderRate, ...]
+    """What people think of the reasonings that are shown now."""
 
     @property
     def stages(self) -> dict[str, dict[str, Any]]:
@@ -59,6 +62,8 @@ def read_run(run: RunFolder) -> RunContents:
     recipe_text = run.recipe.read_text(encoding="utf-8", errors="replace") if run.recipe.exists() else ""
     manifest = run.read_manifest()
     check_shape(run.manifest, manifest, shapes.Manifest)
+    evaluation = _json(run.evaluation_metrics, shapes.Evaluation)
+    predictions = read_predictions(run.predictions) if run.predictions.exists() else ()
     return RunContents(
         name=run.path.resolve().name,
         recipe=_recipe(recipe_text, run.recipe),
@@ -68,12 +73,22 @@ def read_run(run: RunFolder) -> RunContents:
         augment=_json(run.augment_metrics, shapes.Augmentation),
         baseline=_json(run.baseline_metrics, shapes.Training),
         classifier=_json(run.classifier_metrics, shapes.Training),
-        evaluation=_json(run.evaluation_metrics, shapes.Evaluation),
+        evaluation=evaluation,
         kept=sample_reasonings(iterate_kept(run.kept) if run.kept.exists() else ()),
         dropped=sample_dropped(iterate_dropped(run.dropped) if run.dropped.exists() else ()),
-        predictions=read_predictions(run.predictions) if run.predictions.exists() else (),
         evidence=read_evidence(run.evidence),
+        predictions=predictions,
+        readers=_readers(run, evaluation, predictions),
     )
+
+
+def _readers(
+    run: RunFolder, evaluation: dict[str, Any], predictions: tuple[PredictionRow, ...]
+) -> tuple[ReaderRate, ...]:
+    if not (run.readings.exists() and predictions and (evaluation.get("classifier") or {}).get("mode")):
+        return ()
+    with as_written(run.evaluation_metrics):
+        return rates(run, ShownReasonings.of(predictions, evaluation))
 
 
 def _recipe(text: str, path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from whylabel.report.charts import models_of, modes_of
 from whylabel.report.contents import RunContents, read_run
 from whylabel.report.formats import is_number
 from whylabel.report.multi_label import verdict_of
-from whylabel.report.quality import quality_of
+from whylabel.report.quality import quality_of, readers_sentences
 from whylabel.report.rendering import render_markdown
 from whylabel.report.verdict import MODE_NAMES, model_name
 from whylabel.run_folder import RunFolder
@@ -55,6 +55,7 @@ def render_model_card(contents: RunContents) -> str:
         mode_names=MODE_NAMES,
         models=models_of(contents.evaluation),
         modes=modes_of(contents.evaluation),
+        readers=readers_sentences(contents.readers),
         quality=quality_of(contents.evaluation),
         versions=contents.manifest.get("versions") or {},
         splits=_splits(contents.manifest),

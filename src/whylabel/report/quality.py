@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from whylabel.evaluation.quality import explaining_mode
+from whylabel.evaluation.readings import ReaderRate
 from whylabel.report.formats import MISSING, count, is_number, percent
 
 _MEASURES = (
@@ -80,6 +81,23 @@ def quality_of(evaluation: Mapping[str, Any]) -> Quality | None:
             ModeRow(name, *(cell(found[name].get(key)) for key in ModeRow.__slots__[1:]))
             for name in (mode, *sorted(found.keys() - {mode}))
         ),
+    )
+
+
+def readers_sentences(readers: Sequence[ReaderRate]) -> tuple[str, ...]:
+    """Return what each reader found: how many reasonings are acceptable, of how many, and whether read blind."""
+    return tuple(map(_reader, readers))
+
+
+def _reader(reader: ReaderRate) -> str:
+    accepted = reader.accepted
+    interval = " to ".join(percent(bound) for bound in accepted.ci95)
+    how = "without gold label, mode and probabilities"
+    if reader.blind < accepted.n:
+        how = f"{count(reader.blind)} of them {how}" if reader.blind else "knowing the gold label"
+    return (
+        f"{reader.by} read {count(accepted.n)} of the reasonings that are shown in mode {reader.mode}, {how}, and "
+        f"accepted {count(accepted.count)}: {percent(accepted.share)} (95\u00a0% CI {interval})."
     )
 
 
