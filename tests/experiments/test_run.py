@@ -13,6 +13,7 @@ import pytest
 import yaml
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from whylabel.pipeline import preflight
 from whylabel.recipe import load_recipe
 from whylabel.text.labels import LabelSet
 from whylabel.types import Example
@@ -304,7 +305,14 @@ def test_every_planned_trial_is_a_recipe(run, name, tmp_path, monkeypatch):
         trials = list(run.planned(name, arguments))
         assert trials
         for trial in trials:
-            load_recipe(trial.recipe, trial.overrides)
+            preflight._check_free_reasonings(load_recipe(trial.recipe, trial.overrides))
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in (EXPERIMENTS.parent / "recipes").glob("*.yaml"))
+)
+def test_every_recipe_checks_what_is_written_without_the_label(name):
+    preflight._check_free_reasonings(load_recipe(EXPERIMENTS.parent / "recipes" / name))
 
 
 def test_the_recipe_for_all_rows_is_the_one_that_was_measured():

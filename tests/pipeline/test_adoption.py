@@ -39,8 +39,7 @@ def old_keys(monkeypatch, tmp_path):
             augment__sampling__temperature=0.5,
             augment__suspects__folds=2,
             augment__suspects__exclude=True,
-            classifier__self_training_rounds=1,
-            **values,
+            **{"classifier__self_training_rounds": 1, **values},
         )
         inputs = Inputs(recipe, Dataset(train=ROWS[:4], validation=ROWS[4:5], test=ROWS[5:]))
         pairs = [(QuestionAnswer(str(number), "q", "a", "r"),) for number in (1, 2)]
@@ -54,6 +53,18 @@ def test_the_old_formulas_are_those_of_the_old_whylabel(old_keys):
     keys = old_keys()
     assert {name: getattr(keys, name)() for name in OLD} == OLD
     assert old_keys(baseline__budget="matched_flops").baseline() == OLD_MATCHED_BASELINE
+
+
+def test_what_an_older_filter_let_pass_is_not_taken_over(old_keys):
+    # Written without the label (a round of self-training does so, too), a reasoning may name no label at the start.
+    names = ["empty", "unfinished", "length", "repetition", "copy", "leak"]
+    keys = old_keys(augment__filters__names=names)
+    old = keys.inputs.recipe.augment.filters.model_dump(
+        exclude={"quotation_required", "labels", "min_fluency"}
+    )
+    assert keys._filters() == {**old, "question": keys.recipe.task.question, "labels": ["a", "b"]}
+    given_labels = old_keys(augment__filters__names=names, classifier__self_training_rounds=0)
+    assert "labels" not in given_labels._filters()
 
 
 @pytest.fixture

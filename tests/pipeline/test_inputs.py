@@ -57,6 +57,29 @@ def test_a_data_set_is_described_whole():
     }
 
 
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ({}, None),
+        ({"augment": {"condition": "free"}}, None),
+        ({"augment": {"filters": {"names": ["leak"]}}}, None),
+        ({"augment": {"filters": {"names": ["contradiction"]}}}, ["a", "b"]),
+        ({"augment": {"filters": {"names": ["leak"]}, "condition": "free"}}, ["a", "b"]),
+        ({"augment": {"filters": {"names": ["leak"]}, "condition": "free_then_label"}}, ["a", "b"]),
+        # A classifier writes its own reasonings without the label, too.
+        (
+            {"augment": {"filters": {"names": ["leak"]}}, "classifier": {"self_training_rounds": 1}},
+            ["a", "b"],
+        ),
+        ({"augment": {"filters": {"names": ["leak"], "labels": ["a"]}, "condition": "free"}}, ["a"]),
+    ],
+    ids=str,
+)
+def test_filters_that_look_for_labels_get_those_of_the_task(values, labels):
+    rows = (Example("1", "x", "b"), Example("2", "y", "a"))
+    assert Inputs(build_recipe(values), Dataset(rows)).filters.labels == labels
+
+
 def test_what_a_recipe_names_is_read_with_its_seed(monkeypatch):
     read = []
     pairs = ((QuestionAnswer("1", "q", "a", "r"),), ())

@@ -10,7 +10,7 @@ from families import build
 from whylabel.cli.main import main
 from whylabel.errors import EngineError, ModelError, RecipeError, RunFolderError, UsageError
 from whylabel.pipeline import Pipeline, preflight
-from whylabel.recipe import override_recipe
+from whylabel.recipe import build_recipe, override_recipe
 from whylabel.run_folder import RunFolder
 
 WRONG = {
@@ -18,6 +18,10 @@ WRONG = {
     "an unknown column": ({"data__text_column": "body"}, "body"),
     "an unknown engine": ({"augment__engine": "vlm"}, "Did you mean 'vllm'"),
     "an unknown filter": ({"augment__filters__names": ["leek"]}, "Did you mean 'leak'"),
+    "reasonings that nothing checks": (
+        {"augment__condition": "free", "augment__filters__names": ["empty", "leak"]},
+        "fix: set augment.verification.verifier (base, for example), add the filter contradiction",
+    ),
     "an unknown option of the engine": ({"augment__engine_options": {"fail_evry": 2}}, "'fail_every'"),
     "a mode that the target has not": (
         {"evaluation__modes": ["vote"], "classifier__target": "label"},
@@ -61,6 +65,37 @@ def test_what_cannot_run_is_refused_before_anything_is_written(recipe, tmp_path,
     assert words in said.err and "Internal error" not in said.err
     assert said.out == ""
     assert {file.name for file in output.glob("*")} <= {".lock", ".lock.sqlite"}
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        ({"condition": "label"}, False),
+        ({"condition": "free"}, True),
+        ({"condition": "free_then_label"}, True),
+        ({"condition": "free_then_label", "filters": {"names": ["contradiction"]}}, False),
+        ({"condition": "free", "verification": {"verifier": "base"}}, False),
+    ],
+    ids=str,
+)
+def test_what_is_written_without_the_label_has_to_be_checked(values, refused):
+    recipe = build_recipe({"augment": values})
+    # Where no reasonings are written, nothing is to be checked.
+    preflight._check_free_reasonings(build_recipe({"augment": values, "classifier": {"target": "label"}}))
+    several = build_recipe(
+        {
+            "task": {"type": "multi_label"},
+            "augment": {"condition": "free"},
+            "classifier": {"target": "multi_task"},
+        }
+    )
+    with pytest.raises(RecipeError) as caught:
+        preflight._check_free_reasonings(several)
+    assert caught.value.fix == "set augment.condition: label"
+    if not refused:
+        return preflight._check_free_reasonings(recipe)
+    with pytest.raises(RecipeError, match=f"augment.condition: {values['condition']}"):
+        preflight._check_free_reasonings(recipe)
 
 
 @pytest.mark.parametrize(

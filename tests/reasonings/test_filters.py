@@ -221,6 +221,21 @@ def test_leak(reasoning, label, expected):
     assert reason(reasoning, "leak", label=label) == ("label leaked at the start" if expected else None)
 
 
+@pytest.mark.parametrize(
+    ("condition", "reasoning", "expected"),
+    [
+        ("free", "The writer feels sadness, since nobody called.", "label leaked at the start"),
+        ("free", "The writer is angry, since nobody called.", "another label at the start"),
+        ("free", "Nobody called her on her own birthday, which makes her angry.", None),
+        ("label", "The writer is angry, since nobody called.", None),
+    ],
+)
+def test_leak_looks_for_every_label_where_none_was_given(condition, reasoning, expected):
+    config = FilterConfig(names=["leak"], labels=["sadness", "anger", "joy"])
+    row = ReasonedExample("1", TEXT, "sadness", reasoning, condition=condition)
+    assert filters.refusal(config)(row) == expected
+
+
 def test_leak_looks_at_so_many_words():
     assert reason("The writer is sad", "leak", config=FilterConfig(leak_words=3)) is None
     assert reason("The writer is sad", "leak", config=FilterConfig(leak_words=4))

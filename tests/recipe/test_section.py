@@ -10,9 +10,14 @@ EFFECTS = ("weights", "answers", "presentation", "execution")
 
 def test_every_field_decides_exactly_one_thing():
     # Fields that were added later count once they differ from their default.
-    filters = {"quotation_required": True, "labels": ["joy"]}
+    filters = {"quotation_required": True, "labels": ["joy"], "min_fluency": -3}
+    augment = {"filters": filters, "verification": {"folds": 4}}
     data = {"reasoning_column": "reasoning"}
-    recipe = Recipe.model_validate({"augment": {"filters": filters}, "data": data})
+    reasoner = {"without_answer_share": 0.5}
+    classifier = {"filters": filters, "reasoning_attempts": 2}
+    recipe = Recipe.model_validate(
+        {"augment": augment, "data": data, "reasoner": reasoner, "classifier": classifier}
+    )
     by_effect = {effect: set(recipe.deciding(effect)) for effect in EFFECTS}
     fields = {key for key, kind, _, _ in reference() if kind != "section"}
     assert set.union(*by_effect.values()) == fields

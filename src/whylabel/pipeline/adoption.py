@@ -140,7 +140,7 @@ class _OldKeys:
         return fingerprint(
             self.reasoner_settings(), self.inputs.data_fingerprints["train"], self._filters(),
             augment.sampling.max_new_tokens, augment.candidates, augment.condition,
-            augment.verification.model_dump(exclude={"folds"}), self.verifier(), self._decisions(),
+            augment.verification.without_later_fields(), self.verifier(), self._decisions(),
             suspects.model_dump() if suspects.exclude else None, *left_out, *own,
         )  # fmt: skip
 
@@ -155,8 +155,10 @@ class _OldKeys:
             rows.append(self._content("augment"))
         if self.recipe.classifier.self_training_rounds > 0:
             rows.append(fingerprint(self._filters()))
-        # Without the fields that came later.
-        settings = self.recipe.classifier.model_dump(exclude={"engine", "engine_options"})
+        settings = self.recipe.classifier.without_later_fields()
+        # These came later, too, and change no weights.
+        for name in ("engine", "engine_options"):
+            settings.pop(name)
         return fingerprint(settings, self._stage_two(), rows)
 
     def evaluate(self) -> str:
@@ -192,8 +194,8 @@ class _OldKeys:
         )  # fmt: skip
 
     def _filters(self) -> dict[str, Any]:
-        # Without the fields that came later.
-        return self.inputs.filters.model_dump(exclude={"quotation_required", "labels"})
+        # An older whylabel's filters never looked for other labels: with these, nothing is taken over.
+        return self.inputs.filters.without_later_fields()
 
     def _decisions(self) -> int:
         from whylabel.reasonings.store import open_store

@@ -161,12 +161,18 @@ class Inputs:
         """Identity of the base model's weights."""
         return model_fingerprint(self.recipe.base_model)
 
+    def _filters_compare_labels(self) -> bool:
+        """Return whether a filter looks for other labels than that of the row."""
+        augment, rounds = self.recipe.augment, self.recipe.classifier.self_training_rounds
+        written_free = augment.condition != "label" or rounds > 0
+        return "contradiction" in augment.filters.names or ("leak" in augment.filters.names and written_free)
+
     @cached_property
     def filters(self) -> FilterConfig:
         """The recipe's filter settings, completed with the task's question, and its labels if they are used."""
         filters = self.recipe.augment.filters
         question = self.recipe.task.question if filters.question is None else filters.question
         labels = filters.labels
-        if "contradiction" in filters.names and labels is None:
+        if labels is None and self._filters_compare_labels():
             labels = list(self.labels.names)
         return filters.model_copy(update={"question": question, "labels": labels})

@@ -36,6 +36,7 @@ def preflight(inputs: Inputs, run: RunFolder, *, evaluated: bool) -> None:
     """
     recipe = inputs.recipe
     check_filters(inputs.filters)
+    _check_free_reasonings(recipe)
     check_modes(recipe.classifier.target, recipe.evaluation.modes or ())
     _check_engine(recipe)
     _check_packages(recipe)
@@ -48,6 +49,22 @@ def preflight(inputs: Inputs, run: RunFolder, *, evaluated: bool) -> None:
         _check_rows_for_modes(inputs)
     _check_lengths(inputs)
     _check_disk(inputs, run)
+
+
+def _check_free_reasonings(recipe: Recipe) -> None:
+    """Refuse reasonings that are written without the label where nothing says whether they lead to it."""
+    augment = recipe.augment
+    checked = augment.verification.verifier is not None or "contradiction" in augment.filters.names
+    if recipe.classifier.target == "label" or augment.condition == "label" or checked:
+        return
+    cure = "set augment.verification.verifier (base, for example), add the filter contradiction to "
+    cure += "augment.filters.names, or set augment.condition: label"
+    raise RecipeError(
+        f"Reasonings written without the label (augment.condition: {augment.condition}) would be kept though "
+        "nothing says that they lead to it.",
+        where="recipe: augment.condition",
+        fix="set augment.condition: label" if recipe.task.type == "multi_label" else cure,
+    )
 
 
 def _check_engine(recipe: Recipe) -> None:

@@ -155,10 +155,18 @@ def contradiction(config: FilterConfig) -> Filter:
 
 
 def leak(config: FilterConfig) -> Filter:
-    """Drop a reasoning that names its label, or a relative, in its first words: what follows then decides nothing."""
+    """Drop a reasoning that names its label, or a relative, in its first words: what follows then decides nothing.
+
+    One that was written without the label may name no label there. If only those with the right one were dropped,
+    the wrong ones would be left.
+    """
 
     def check(row: ReasonedExample) -> str | None:
-        return "label leaked at the start" if leaks(row.reasoning, config.leak_words, row.label) else None
+        if leaks(row.reasoning, config.leak_words, row.label):
+            return "label leaked at the start"
+        others = (config.labels or ()) if row.condition == "free" else ()
+        named = any(leaks(row.reasoning, config.leak_words, other) for other in others)
+        return "another label at the start" if named else None
 
     return check
 

@@ -43,14 +43,15 @@ class FilterConfig(Section):
     question: str | None = None
     """`copy`: the question that a reasoning may not repeat; default: `task.question`."""
     leak_words: int = Field(8, ge=1)
-    """`leak`: a reasoning that names its label, or a word related to it, within this many first words is dropped."""
+    """`leak`: a reasoning that names its label, or a word related to it, within this many first words is dropped; one
+    that was written without the label, if it names any label there."""
     drop_patterns: list[str] = []
     """`pattern`: a reasoning that matches one of these regular expressions (Python's) anywhere is dropped. They are
     case-sensitive unless they begin with `(?i)`."""
     quotation_required: Annotated[bool, Later()] = False
     """`ungrounded`: also drop a reasoning that quotes nothing of its text."""
     labels: Annotated[list[str] | None, Later()] = None
-    """`contradiction`: the labels that a reasoning may conclude with; default: all labels of the task."""
+    """`contradiction`, `leak`: the labels that they look for beside that of the row; default: all of the task."""
     min_fluency: Annotated[float | None, Later()] = None
     """`fluency`: the smallest mean log-probability of a reasoning's tokens (nats), given the text, under the base
     model, untrained. Default: learnt from the reasoner's own training rows; 5 % of them are below it."""
@@ -121,7 +122,8 @@ class AugmentConfig(Section):
     """Reasonings sampled for every text. More than one needs a `sampling.temperature` above 0."""
     condition: Literal["label", "free", "free_then_label"] = "label"
     """What the reasoner sees beside the text. `label`: the label; `free`: nothing; `free_then_label`: first nothing,
-    then the label, for rows that have no acceptable reasoning without it."""
+    then the label, for rows that have no acceptable reasoning without it. What is written without the label needs
+    `verification.verifier` or the filter `contradiction`: else nothing says that it leads to its label."""
     filters: FilterConfig = FilterConfig()
     """Which reasonings are dropped."""
     verification: VerificationConfig = VerificationConfig()

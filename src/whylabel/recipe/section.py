@@ -79,6 +79,12 @@ class Section(BaseModel):
                 found[f"{prefix}{name}"] = plain[name]
         return found
 
+    def without_later_fields(self) -> dict[str, Any]:
+        """Return the fields as plain values, without those that were added later and have their default."""
+        return self.model_dump(
+            exclude={name for name in type(self).model_fields if self._says_nothing_new(name)}
+        )
+
     def _says_nothing_new(self, name: str) -> bool:
         field = type(self).model_fields[name]
         is_later = any(isinstance(mark, Later) for mark in field.metadata)
