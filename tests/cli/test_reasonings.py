@@ -1,14 +1,20 @@
 import csv
 import json
+from collections import Counter
 from dataclasses import asdict, replace
 
 import pytest
 
 from review_file import edit
 from whylabel.cli.main import main
+from whylabel.data import load_dataset, load_reasoning
+from whylabel.data.readers import read_table
 from whylabel.reasonings.files import dropped_rows, kept_rows
 from whylabel.reasonings.review import ReviewRow, review_rows
+from whylabel.reasonings.store import Decision, open_store
+from whylabel.recipe import ReasonerConfig, load_recipe
 from whylabel.run_folder import RunFolder
+from whylabel.text.hashes import reasoning_hash
 from whylabel.types import Dropped, ReasonedExample
 
 REASON = "=a reason, of five words"
@@ -201,3 +207,105 @@ def test_an_export_follows_a_link(run, tmp_path):
     assert real.read_bytes().startswith(b"\xef\xbb\xbfid,")
     (tmp_path / "wrong.csv").symlink_to(tmp_path / "notes.txt")
     assert main(["reasonings", str(run.path), "--export", str(tmp_path / "wrong.csv")]) == 2
+
+
+def hand_out(run, file, count="4"):
+    assert main(["reasonings", str(run), "--seed", count, "--export", str(file)]) == 0
+    return read_table(file).columns
+
+
+def test_rows_to_write_are_handed_out_and_come_back(run, tmp_path, capsys):
+    file = tmp_path / "seeds.csv"
+    columns = hand_out(run.path, file)
+    assert file.read_bytes().startswith(b"\xef\xbb\xbfid,text,label,reasoning,question,answer,reasoning_hash")
+    assert Counter(columns["label"]) == {"joy": 2, "fear": 2}
+    assert not any(columns["reasoning"]) and "f1" not in columns["id"]
+    said = capsys.readouterr().err
+    assert "4 rows in" in said and f"--import {file}" in said and "reasoner.data=[builtin:reasoning," in said
+    filled = columns["id"][:3]
+    edit(file, {name: {"reasoning": f'It says "{name}", so it is.'} for name in filled})
+    assert main(["reasonings", str(run.path), "--import", str(file), "--by", "Ada"]) == 0
+    assert "3 edited" in capsys.readouterr().err
+    decided = {row.id: row for row in review_rows(run) if row.verdict}
+    assert {name: row.verdict for name, row in decided.items()} == dict.fromkeys(filled, "edited")
+    with open_store(run.store) as store:
+        found = store.find_decisions([decided[name].row for name in filled])
+    assert {each.reasoning for each in found.values()} == {f'It says "{name}", so it is.' for name in filled}
+
+
+def test_a_file_in_which_every_row_is_filled_comes_back(run, tmp_path, capsys):
+    file = tmp_path / "seeds.jsonl"
+    columns = hand_out(run.path, file, "6")
+    edit(file, {name: {"reasoning": f'It says "{name}", so it is.'} for name in columns["id"]})
+    assert main(["reasonings", str(run.path), "--import", str(file), "--by", "Ada"]) == 0
+    assert "6 edited" in capsys.readouterr().err
+
+
+def test_rows_with_a_reasoning_by_people_are_not_handed_out(run, tmp_path, capsys):
+    with kept_rows(run.kept) as keep:
+        for name, label in KEPT:
+            origin = ("data", True, "own") if name == "k1" else ("reasoner", True, "label")
+            keep(ReasonedExample(name, f"Text of {name}", label, REASON, *origin))
+    with open_store(run.store) as store:
+        for name, verdict in (("k2", "accepted"), ("d1", "edited"), ("d2", "rejected")):
+            row = next(row for row in review_rows(run) if row.id == name)
+            seen = None if verdict == "edited" else reasoning_hash(row.reasoning)
+            store.put_decisions([Decision(row.row, verdict, row.reasoning, "Ada", "now", "", seen)])
+    assert set(hand_out(run.path, tmp_path / "a.csv", "9")["id"]) == {"k3", "d2", "d3"}
+    assert "(the others nearly repeat these, or have one)" in capsys.readouterr().err
+
+
+def test_rows_of_a_recipe_are_reasoning_data_once_they_are_filled(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        "text,label,why",
+        *(f"a text {at * 'x'},{'ab'[at % 2]},{'so' * (at % 4 == 0)}" for at in range(40)),
+    ]
+    (tmp_path / "d.csv").write_text("\n".join(lines))
+    (tmp_path / "r.yaml").write_text(
+        "data: {source: d.csv, reasoning_column: why}\ntask: {question: 'Which one?'}"
+    )
+    assert main(["reasonings", "r.yaml", "--seed", "8"]) == 0
+    assert "--import" not in capsys.readouterr().err
+    columns = read_table(tmp_path / "seeds.csv").columns
+    recipe = load_recipe(tmp_path / "r.yaml")
+    train = {row.id: row for row in load_dataset(recipe.data, recipe.task, seed=recipe.seed).train}
+    assert len(columns["id"]) == 8 and not any(train[name].reasoning for name in columns["id"])
+    edit(tmp_path / "seeds.csv", {name: {"reasoning": f"because {name}"} for name in columns["id"][:6]})
+    pairs, _ = load_reasoning(ReasonerConfig(data=["builtin:reasoning", "seeds.csv"]), seed=1)
+    assert [(row.question, row.answer, row.reasoning) for row in pairs[-6:]] == [
+        (f"{train[name].text}\nWhich one?", train[name].label, f"because {name}")
+        for name in columns["id"][:6]
+    ]
+    assert "Left out 2 of 8 rows of seeds.csv" in capsys.readouterr().err
+    before = (tmp_path / "seeds.csv").read_bytes()
+    assert main(["reasonings", "r.yaml", "--seed", "8"]) == 2
+    assert "somebody may have written" in capsys.readouterr().err
+    assert (tmp_path / "seeds.csv").read_bytes() == before
+
+
+def test_without_a_row_to_write_there_is_no_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text("text,label,why\n" + "".join(f"t{at},{at % 2},so\n" for at in range(40)))
+    (tmp_path / "r.yaml").write_text("data: {source: d.csv, reasoning_column: why}")
+    assert main(["reasonings", "r.yaml", "--seed", "8"]) == 0
+    assert "no file is written" in capsys.readouterr().err and not (tmp_path / "seeds.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nix", "--seed", "3"], "neither a run folder nor a recipe"),
+        (["r.yaml"], "A run is a folder"),
+        (["empty", "--seed", "3"], "no reasonings yet"),
+        (["empty", "--seed", "0"], "--seed"),
+        (["empty", "--seed", "3", "--export", "a.txt"], "no reasonings yet"),
+        (["r.yaml", "--seed", "3", "--export", "a.txt"], "cannot be written as '.txt'"),
+    ],
+)
+def test_what_hands_out_no_rows(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "r.yaml").write_text("data: {source: builtin:emotions}")
+    assert main(["reasonings", *arguments]) == 2
+    assert message in capsys.readouterr().err

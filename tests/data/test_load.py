@@ -446,12 +446,25 @@ def test_reasonings_of_a_frame():
 def test_reasoning_rows_of_several_sources(source):
     settings = {"question_column": "q", "validation_rows": 3}
     pairs = [
-        source([{**row, "id": f"{name}{at}"} for at, row in enumerate(REASONING)], f"{name}.jsonl")
+        source(
+            [{**row, "id": f"{name}{at}", "q": name + row["q"]} for at, row in enumerate(REASONING)],
+            f"{name}.jsonl",
+        )
         for name in "ab"
     ]
-    single = [load_reasoning(ReasonerConfig(data=path, **settings), seed=1) for path in pairs]
     train, held_out = load_reasoning(ReasonerConfig(data=pairs, **settings), seed=1)
-    assert train == single[0][0] + single[1][0]
-    assert len(held_out) == 3 and set(held_out) <= set(single[0][1] + single[1][1])
+    assert (len(train), len(held_out)) == (78, 2)
+    assert {row.id for row in (*train, *held_out)} == {f"{name}{at}" for name in "ab" for at in range(40)}
     one = load_reasoning(ReasonerConfig(data=[pairs[0]], **settings), seed=1)
-    assert one == single[0]
+    assert one == load_reasoning(ReasonerConfig(data=pairs[0], **settings), seed=1)
+
+
+def test_no_row_is_held_out_of_a_source_beside_one_with_a_validation_split(source):
+    rows = [{"question": f"q{at}", "answer": "a", "reasoning": f"because {at}"} for at in range(12)]
+    config = ReasonerConfig(data=["builtin:reasoning", source(rows)])
+    train, held_out = load_reasoning(config, seed=1)
+    builtin = load_reasoning(ReasonerConfig(), seed=1)
+    assert held_out == builtin[1]
+    assert [row.question for row in train] == [row.question for row in builtin[0]] + [
+        f"q{n}" for n in range(12)
+    ]

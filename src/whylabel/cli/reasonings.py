@@ -16,13 +16,21 @@ if TYPE_CHECKING:
 
 
 @click.command("reasonings")
-@click.argument("run_path", metavar="RUN", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("run_path", metavar="RUN|RECIPE", type=click.Path(path_type=Path))
 @click.option("--search", help="Only rows with these words in text or reasoning, whatever their case.")
 @click.option("--label", help="Only rows of this label.")
 @click.option("--state", type=click.Choice(["kept", "dropped", "failed"]), help="Only rows of this state.")
 @click.option("--reason", help="Only rows dropped or failed for this reason (a part of it is enough).")
 @click.option(
     "--limit", type=click.IntRange(min=1), help="At most this many rows. [default: 20, all in a file]"
+)
+@click.option(
+    "--seed",
+    "seeds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Hand out the N train rows that it is most useful to write a reasoning for, in the file of --export. "
+    "[default: seeds.csv]",
 )
 @click.option(
     "--export",
@@ -63,6 +71,7 @@ def command(
     state: str | None,
     reason: str | None,
     limit: int | None,
+    seeds: int | None,
     export: Path | None,
     decided: Path | None,
     by: str | None,
@@ -80,6 +89,9 @@ def command(
 
     With --predictions, the reasonings are those that the trained classifier shows beside its labels. Readers accept
     or reject them, and the report says how many. Nothing runs again.
+
+    --seed hands out train rows for people to write reasonings for: of every label, easy and hard, short and long, no
+    two alike, none with a reasoning that people wrote or accepted. It takes a RECIPE (.yaml) in place of RUN, too.
     """
     import itertools
     import sys
@@ -87,11 +99,21 @@ def command(
 
     from whylabel.cli.readings import deal_predictions, import_readings, refuse_options
     from whylabel.cli.review_files import write_rows
+    from whylabel.errors import UsageError
     from whylabel.host.progress import say
     from whylabel.reasonings.decisions import import_decisions
     from whylabel.reasonings.review import review_rows
     from whylabel.run_folder import RunFolder
 
+    if seeds is not None:
+        _hand_out(run_path, seeds, export or Path("seeds.csv"))
+        return
+    if run_path.is_file():
+        raise UsageError(
+            "A run is a folder, and this is a file.",
+            where=str(run_path),
+            fix="name a run folder; a recipe is for --seed",
+        )
     run = RunFolder(run_path)
     if predictions:
         refuse_options(
@@ -133,6 +155,30 @@ def command(
             click.echo(json_text(asdict(row), encoding=sys.stdout.encoding))
         else:
             _show(row)
+
+
+def _hand_out(path: Path, count: int, file: Path) -> None:
+    """Write the rows to write a reasoning for, and say how to use the file once it is filled."""
+    import shlex
+
+    from whylabel.cli.review_files import write_seeds
+    from whylabel.host.progress import say
+    from whylabel.pipeline.seeds import seeds_of_recipe, seeds_of_run
+
+    is_run = path.is_dir()
+    rows, question = (seeds_of_run if is_run else seeds_of_recipe)(path, count)
+    if not rows:
+        say("Every train row has a reasoning by people, or nearly repeats one that has: no file is written")
+        return
+    write_seeds(file, rows, question)
+    fewer = "" if len(rows) == count else " (the others nearly repeat these, or have one)"
+    run, name = shlex.quote(str(path)), shlex.quote(str(file))
+    say(
+        f"{len(rows):,} rows in {file}{fewer}. Fill the column reasoning; rows left empty stay open. "
+        f"Then train the reasoner on it: reasoner.data=[builtin:reasoning,{file}]; "
+        + (f"take it over in this run: whylabel reasonings {run} --import {name}; " if is_run else "")
+        + "or copy the column into your data: data.reasoning_column"
+    )
 
 
 def _matching(

@@ -1,4 +1,6 @@
-"""Export reasonings to files for people: CSV that is safe for spreadsheets, JSON lines, Parquet."""
+"""Files for people: reasonings to look at, and rows to write a reasoning for. CSV that is safe for spreadsheets, JSON
+lines, Parquet.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,13 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from whylabel.data.writers import require_format, table_file, written_columns
+from whylabel.errors import UsageError
 from whylabel.host.takeover import check_file
-from whylabel.reasonings.review import ReviewRow
+from whylabel.reasonings.review import ReviewRow, seen_hash
+from whylabel.text.prompts import NO_LABEL, question_about
+from whylabel.types import Example
 
+_SEED_COLUMNS = ("id", "text", "label", "reasoning", "question", "answer", "reasoning_hash")
 _SCHEMA = {field.name: "number" if field.name == "margin" else "text" for field in fields(ReviewRow)}
 
 
@@ -26,6 +32,26 @@ def write_rows(path: Path, rows: Sequence[ReviewRow]) -> None:
     with table_file(file, _SCHEMA) as write:
         for row in rows:
             write(asdict(row))
+
+
+def write_seeds(path: Path, rows: Sequence[Example], question: str) -> None:
+    """Write rows with an empty column `reasoning` for people to fill.
+
+    `question` and `answer` make the filled file reasoning data, `reasoning_hash` lets its reasonings be imported.
+    Raises `UsageError` if the suffix is unknown, or the file exists: people may have written in it.
+    """
+    require_format(path, "Rows")
+    if path.exists() or path.is_symlink():
+        raise UsageError(
+            "The file exists: somebody may have written reasonings in it.",
+            where=str(path),
+            fix="name another file: --export FILE",
+        )
+    with table_file(path, dict.fromkeys(_SEED_COLUMNS, "text")) as write:
+        for row in rows:
+            asked, answer = question_about(row.text, question), row.label or NO_LABEL
+            cells = (row.id, row.text, row.label, "", asked, answer, seen_hash(row, ""))
+            write(dict(zip(_SEED_COLUMNS, cells, strict=True)))
 
 
 def _is_exported(file: Path) -> bool:

@@ -19,7 +19,7 @@ from whylabel.data.reasonings import own_reasonings
 from whylabel.data.rows import refuse_bad_rows
 from whylabel.data.sources import Source, read_source, read_splits, with_extra_files
 from whylabel.data.split import balanced, complete_splits, subsample
-from whylabel.data.table import Table, stream_of_frame
+from whylabel.data.table import Stream, Table, stream_of_frame
 from whylabel.data.unlabelled import described
 from whylabel.errors import DataError
 from whylabel.host.progress import say
@@ -56,7 +56,7 @@ def dataset_from_frame(
 def load_reasoning(config: ReasonerConfig, *, seed: int, own: Pairs = ()) -> tuple[Pairs, Pairs]:
     """Return the (train, validation) rows of the reasoning data; `own` are those of the source `own`.
 
-    Rows that miss a field are left out and said. Where there is no validation split, `validation_rows`
+    Rows that miss a field are left out and said. Where no source has a validation split, `validation_rows`
     are taken from train, a quarter of it at most; equal questions stay together. Own rows are all trained on, except
     where there are no others. Raises `DataError` if the data cannot be read or a column is missing.
     """
@@ -65,30 +65,33 @@ def load_reasoning(config: ReasonerConfig, *, seed: int, own: Pairs = ()) -> tup
         say("Reasoning data: rows of your own alone; a quarter of them at most are held out for the gate.")
         train, held_out = _hold_out(own, min(config.validation_rows, len(own) // 4), seed)
         return tuple(train), tuple(held_out)
-    parts = [_general(source, config, seed) for source in general]
-    train = _sample([row for part, _ in parts for row in part], config.rows, seed)
-    held_out = _sample([row for _, part in parts for row in part], config.validation_rows, seed)
-    return (*train, *own), tuple(held_out)
-
-
-def _general(name: str, config: ReasonerConfig, seed: int) -> tuple[Sequence[QuestionAnswer], Pairs]:
-    """Return the rows of a source to train on, and those that are held out."""
-    source = read_splits(name)
-    train = _pairs(source.streams["train"].whole(), config)
-    if "validation" in source.streams:
-        held_out = _pairs(source.streams["validation"].whole(), config)
+    read = {name: read_splits(name).streams for name in general}
+    train = [row for name, streams in read.items() for row in _usable(name, streams["train"], config)]
+    held_out = [
+        row
+        for name, streams in read.items()
+        if "validation" in streams
+        for row in _pairs(streams["validation"].whole(), config)
+    ]
+    if any("validation" in streams for streams in read.values()):
         held_out = _sample(held_out, config.validation_rows, seed)
     else:
         train, held_out = _hold_out(train, min(config.validation_rows, len(train) // 4), seed)
         if len(held_out) < config.validation_rows:
             say(f"Reasoning data: {len(held_out)} validation rows, a quarter of what there is.")
-    if not train:
+    return (*_sample(train, config.rows, seed), *own), tuple(held_out)
+
+
+def _usable(name: str, stream: Stream, config: ReasonerConfig) -> list[QuestionAnswer]:
+    """Return the rows of a source. Raises `DataError` if there is none."""
+    found = _pairs(stream.whole(), config)
+    if not found:
         raise DataError(
             "No row of the reasoning data can be used.",
             where=name,
             fix="check the columns: reasoner.question_column, answer_column and reasoning_column",
         )
-    return train, tuple(held_out)
+    return found
 
 
 def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, limit: int | None) -> Dataset:

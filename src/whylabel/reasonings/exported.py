@@ -64,6 +64,11 @@ class Cells:
         """Whether the reasoning differs from the exported one; valid only if the file has its hash."""
         return reasoning_hash(self.reasoning) != self.reasoning_hash.partition("-")[2]
 
+    @property
+    def handed_out_empty(self) -> bool:
+        """Whether the row was handed out for people to write its reasoning."""
+        return self.reasoning_hash.partition("-")[2] == reasoning_hash("")
+
     def is_about(self, row: ReviewRow) -> bool:
         """Whether the row still has the exported text and label."""
         return self.seen == row.seen
@@ -130,7 +135,12 @@ class ExportedFile:
 
     def refuse_if_all_are_edited(self, matched: Sequence[tuple[int, Cells, ReviewRow]]) -> None:
         """Refuse a file in which every reasoning has changed, and nobody says that this is meant."""
-        written = [cells for _, cells, row in matched if row.state != "failed" and cells.reasoning_hash]
+        # A reasoning that was handed out empty was written, not changed.
+        written = [
+            cells
+            for _, cells, row in matched
+            if row.state != "failed" and cells.reasoning_hash and not cells.handed_out_empty
+        ]
         meant = all(cells.verdict.strip().lower() in ("edited", "rejected") for cells in written)
         if len(written) > 1 and not meant and all(cells.edited for cells in written):
             raise DataError(

@@ -65,7 +65,7 @@ _REQUESTS: dict[Form, str] = {
 }
 
 _DECISION_REQUEST = "Answer yes or no."
-_NO_LABEL = "none of them"
+NO_LABEL = "none of them"
 """Shown to the reasoner instead of a label if no label applies."""
 
 _SLOT = "\ue000content\ue000"
@@ -393,7 +393,7 @@ def question_about(text: str, question: str) -> str:
 
 def reasoner_request(question: str, answer: str | None, style: PromptStyle) -> str:
     """Return the content of the reasoner's prompt as text, without control tokens and template."""
-    given = "" if answer is None else f"\nAnswer: {answer or _NO_LABEL}"
+    given = "" if answer is None else f"\nAnswer: {answer or NO_LABEL}"
     if style == "compact":
         return f"Question: {question}{given}\nReasoning:"
     ask = "Reason briefly about the answer." if answer is None else "Explain briefly why this is the answer."
