@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import datasets
 import numpy
@@ -8,6 +9,7 @@ import pandas
 import pytest
 
 from whylabel.data import dataset_from_frame, fingerprint, load_dataset, load_reasoning
+from whylabel.data.reasonings import examples_to_show
 from whylabel.errors import DataError, LabelError
 from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
 from whylabel.text.hashes import text_hash
@@ -468,3 +470,12 @@ def test_no_row_is_held_out_of_a_source_beside_one_with_a_validation_split(sourc
     assert [row.question for row in train] == [row.question for row in builtin[0]] + [
         f"q{n}" for n in range(12)
     ]
+
+
+def test_reasonings_to_show_are_the_first_of_each_label_in_turn():
+    rows = [Example(str(at), f"text {at}", "aabc"[at % 4], "so" if at > 3 else "") for at in range(16)]
+    assert [row.id for row in examples_to_show(rows, 5)] == ["4", "6", "7", "5", "10"]
+    assert [row.id for row in examples_to_show(rows[:6], 5)] == ["4", "5"]
+    assert examples_to_show(rows[:4], 5) == ()
+    long = replace(rows[4], text="x" * 1001)
+    assert [row.id for row in examples_to_show([long, *rows[5:]], 2)] == ["5", "6"]

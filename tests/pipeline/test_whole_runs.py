@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from fake_endpoint import Reply, fake_endpoint
+from fake_endpoint import Reply, content, fake_endpoint
 from whylabel.cli.main import main
 from whylabel.errors import AuditError, DataError, EngineError, RecipeError, RunFolderError
 from whylabel.evaluation.predictions import read_predictions
@@ -172,6 +172,36 @@ def test_an_endpoint_is_a_reasoner_that_counts_by_its_name_not_its_url(recipe, t
     assert not current(at(elsewhere, model="bigger"))
     assert not current(at(elsewhere, api="completions"))
     assert not current(override_recipe(at(elsewhere), task__question="Which mood?"))
+
+
+def test_an_endpoint_is_shown_reasonings_of_the_data_and_asked_again_when_they_change(
+    recipe, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+    def augmented(url, reasonings):
+        rows = [Example(str(at), f"text {at}", "ab"[at % 2], why) for at, why in enumerate(reasonings)]
+        values = {"reasoner__endpoint": url, "reasoner__model": "big", "augment__engine_options": {}}
+        pipeline = Pipeline(
+            override_recipe(recipe, augment__engine="auto", **values),
+            RunFolder(tmp_path),
+            Dataset(tuple(rows)),
+        )
+        pipeline.begin()
+        pipeline.augment()
+        return [content(body) for body in endpoint.bodies]
+
+    with fake_endpoint() as endpoint:
+        plain = augmented(endpoint.url, [""] * 12)
+        assert len(plain) == 12 and all("Possible answers: a, b\n" in asked for asked in plain)
+        shown = augmented(endpoint.url, [*[f"own {at}" for at in range(6)], *[""] * 6])[12:]
+        assert len(shown) == 6 and all(asked.count("Reasoning: own") == 4 for asked in shown)
+        # A sixth reasoning more is not shown: nothing is asked again.
+        assert len(augmented(endpoint.url, [*[f"own {at}" for at in range(7)], *[""] * 5])) == 18
+        assert (
+            len(augmented(endpoint.url, ["another", *[f"own {at}" for at in range(1, 7)], *[""] * 5])) == 23
+        )
+    assert "run again because examples shown" in capsys.readouterr().err
 
 
 def test_a_wrong_key_is_exit_code_2_and_one_clear_line(recipe, tmp_path, monkeypatch, capsys):

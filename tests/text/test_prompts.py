@@ -4,7 +4,8 @@ import pytest
 
 from whylabel.data.builtin import read_builtin
 from whylabel.errors import ModelError
-from whylabel.text.prompts import LABEL_MARKER, PAD_TOKEN, Prompts, Rendered
+from whylabel.text.prompts import LABEL_MARKER, PAD_TOKEN, Briefing, Prompts, Rendered, endpoint_prompt
+from whylabel.types import Example
 
 STYLES = ("compact", "chat")
 REASONING = "He forgot, which hurts; 'fine' is irony 🤷🏽‍♀️."
@@ -392,3 +393,57 @@ def test_a_decision_is_what_all_share_and_its_own_rest(prompts):
 def test_the_reasoner_is_told_where_no_label_applies(prompts, trained):
     assert "\nAnswer: none of them\n" in trained.decode(prompts.reasoner_for_text("T", "").ids)
     assert "Answer:" not in trained.decode(prompts.reasoner_for_text("T", None).ids)
+
+
+TOLD = Briefing(
+    ("joy", "fear"), tuple(Example(str(n), f"text {n}", "joy", f"It says {n}.") for n in range(5))
+)
+
+
+def test_an_endpoint_is_asked_for_the_form():
+    asked = endpoint_prompt("What a day!", "Which mood?", "joy").text
+    assert asked.startswith(
+        "Question: What a day!\nWhich mood?\nAnswer: joy\n\nExplain why this is the answer"
+    )
+    for wanted in (
+        "one or two sentences",
+        '"double quotes"',
+        "comes nearest",
+        "Do not begin with the answer",
+    ):
+        assert wanted in asked
+    assert "Reasoning:" not in asked and "Possible answers" not in asked
+
+
+def test_an_endpoint_is_shown_four_reasonings_and_the_possible_answers():
+    asked = endpoint_prompt("What a day!", "Which mood?", "joy", TOLD).text
+    for n in range(4):
+        assert f"Question: text {n}\nWhich mood?\nAnswer: joy\nReasoning: It says {n}.\n\n" in asked
+    assert "It says 4." not in asked
+    assert asked.count("Possible answers: joy, fear\n") == 1
+    assert asked.index("It says 3.") < asked.index("What a day!")
+
+
+def test_an_endpoint_is_never_shown_a_reasoning_about_the_text_itself():
+    asked = endpoint_prompt("text 2", "Which mood?", "joy", TOLD).text
+    assert asked.count("text 2") == 1 and "It says 2." not in asked and "It says 4." in asked
+
+
+def test_an_endpoint_that_sees_no_answer_is_not_told_it():
+    asked = endpoint_prompt("What a day!", "Which mood?", None, TOLD).text
+    assert asked.endswith(endpoint_prompt("What a day!", "Which mood?", None).text.split("\n\n")[-1])
+    assert "Answer:" not in asked[asked.index("What a day!") :]
+    assert "Do not begin with the answer" in asked
+
+
+def test_an_endpoint_is_told_where_no_label_applies_and_is_not_told_hundreds_of_labels():
+    told = Briefing(tuple(map(str, range(51))), (Example("1", "t", "", "Nothing fits."),))
+    asked = endpoint_prompt("What a day!", "Which mood?", "", told).text
+    assert asked.count("Answer: none of them") == 2 and "Possible answers" not in asked
+
+
+def test_a_reasoner_of_ours_is_asked_by_chat_as_it_was_trained(tokenizer):
+    prompts = Prompts(tokenizer, question="Which mood?")
+    assert prompts.reasoner_for_text("A day.", "joy").text == (
+        "Question: A day.\nWhich mood?\nAnswer: joy\n\nExplain briefly why this is the answer."
+    )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Literal
 
 from whylabel.data.rows import Rows, places
 from whylabel.errors import DataError
 from whylabel.host.progress import say
+from whylabel.types import Example
 
 if TYPE_CHECKING:
     from whylabel.data.split import Numbers, Splits
 
+_LONGEST_SHOWN = 1000
 NOT_READABLE = "have a reasoning that is not readable as text"
 MEND = "write a text, or leave the cell empty; or let the reasoner write these: data.bad_rows=drop"
 
@@ -61,6 +64,21 @@ def own_reasonings(rows: Rows, splits: Splits, column: str, bad_rows: Literal["e
             )
         say(f"Took {count} cells of the column {column!r} for empty: not readable as text ({where}).")
     return str(found)
+
+
+def examples_to_show(rows: Iterable[Example], count: int) -> tuple[Example, ...]:
+    """Return up to `count` rows that came with a reasoning: the first of each label in turn.
+
+    Texts of more than a thousand characters are too long to be shown with every row.
+    """
+    by_label: dict[str, list[Example]] = {}
+    for row in rows:
+        if row.reasoning and len(row.text) <= _LONGEST_SHOWN:
+            found = by_label.setdefault(row.label, [])
+            if len(found) < count:
+                found.append(row)
+    turns = zip_longest(*by_label.values())
+    return tuple(islice((row for turn in turns for row in turn if row is not None), count))
 
 
 def _both(numbers: Numbers, others: Sequence[int]) -> Numbers:

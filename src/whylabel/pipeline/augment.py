@@ -42,7 +42,7 @@ def augment_stage(
         job.require_model("train-reasoner", run.reasoner_model, model_fingerprint(str(run.reasoner_model)))
     filters = with_fluency_limit(inputs, inputs.filters)
     config = inputs.recipe.augment.model_copy(update={"filters": filters})
-    opened = open_reasoner(inputs.recipe, run.reasoner_model, settings)
+    opened = open_reasoner(inputs.recipe, run.reasoner_model, settings, inputs.briefing)
     with open_store(run.store) as store, opened as reasoner:
         verifies = _verifiers(job, verifier)
         separator = inputs.multi_label.separator if inputs.multi_label else None
@@ -98,7 +98,7 @@ def rehearse_augment(
     from whylabel.stages.augment import Work, open_reasoner, rehearse
 
     excluded = _excluded(inputs, run) if suspects_known else frozenset()
-    opened = open_reasoner(inputs.recipe, run.reasoner_model, settings)
+    opened = open_reasoner(inputs.recipe, run.reasoner_model, settings, inputs.briefing)
     with tempfile.TemporaryDirectory() as scratch:
         path = run.store if run.store.exists() else Path(scratch) / "store.sqlite"
         with open_store(path) as store, opened as reasoner:

@@ -9,6 +9,7 @@ from typing import Any
 
 from whylabel.data import load_dataset, load_reasoning
 from whylabel.data.findings import counted
+from whylabel.data.reasonings import examples_to_show
 from whylabel.errors import DataError, RecipeError
 from whylabel.models.fingerprint import model_fingerprint
 from whylabel.models.load import ModelSource
@@ -18,7 +19,7 @@ from whylabel.recipe import DataConfig, FilterConfig, Recipe
 from whylabel.recipe.reasoner import OWN_ROWS
 from whylabel.text.hashes import fingerprint, reasonings_fingerprint, rows_fingerprint
 from whylabel.text.labels import LabelSet
-from whylabel.text.prompts import Prompts, question_about
+from whylabel.text.prompts import EXAMPLES_SHOWN, Briefing, Prompts, question_about
 from whylabel.types import Dataset, QuestionAnswer
 
 _FEWEST_ALONE = 4
@@ -79,6 +80,12 @@ class Inputs:
     def own_reasonings(self) -> str | None:
         """Hash of the reasonings that train rows came with; None if none did."""
         return reasonings_fingerprint(self.dataset.train)
+
+    @cached_property
+    def briefing(self) -> Briefing:
+        """What an endpoint is told beside each row."""
+        rows = () if self.own_reasonings is None else self.dataset.train
+        return Briefing(self.labels.names, examples_to_show(rows, EXAMPLES_SHOWN + 1))
 
     @cached_property
     def labels(self) -> LabelSet:

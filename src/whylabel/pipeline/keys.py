@@ -26,7 +26,7 @@ from whylabel.prediction.calibration import LEAST_ROWS
 from whylabel.reasonings.masking import MASKING_VERSION
 from whylabel.run_folder import RunFolder
 from whylabel.text.hashes import fingerprint, rows_fingerprint
-from whylabel.text.prompts import FORMAT_VERSION
+from whylabel.text.prompts import ENDPOINT_FORMAT, FORMAT_VERSION
 
 Trained = Literal["baseline", "classifier"]
 
@@ -229,10 +229,21 @@ class StageKeys:
             "prompt_style": self.recipe.prompt_style if config.endpoint is None else "chat",
             "question": self.recipe.task.question,
             "format": FORMAT_VERSION,
+            **({} if config.endpoint is None else self._told_to_endpoint()),
             **({} if limit is None else {"max_text_tokens": limit}),
             "temperature": sampling.temperature,
             **(drawn if sampling.temperature > 0 else {}),
             **output_settings(self.recipe),
+        }
+
+    def _told_to_endpoint(self) -> dict[str, Any]:
+        """Return what an endpoint is told beside the row: answers and examples by their content."""
+        told = self.inputs.briefing
+        examples = [(row.text, row.label, row.reasoning) for row in told.examples]
+        return {
+            "endpoint format": ENDPOINT_FORMAT,
+            "possible answers": fingerprint(told.labels)[:16],
+            "examples shown": fingerprint(examples)[:16] if examples else None,
         }
 
     def verifier(self) -> str | None:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from whylabel.errors import ModelError
 from whylabel.text.tokens import Tokens
-from whylabel.types import Form, Target
+from whylabel.types import Example, Form, Target
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -67,6 +67,26 @@ _REQUESTS: dict[Form, str] = {
 _DECISION_REQUEST = "Answer yes or no."
 NO_LABEL = "none of them"
 """Shown to the reasoner instead of a label if no label applies."""
+
+ENDPOINT_FORMAT = 2
+"""The version of what an endpoint is asked; increase it when `endpoint_prompt` changes."""
+
+EXAMPLES_SHOWN = 4
+"""How many reasonings of your own an endpoint is shown with every row."""
+
+_LABELS_SHOWN = 50
+"""An endpoint is shown the possible answers if there are no more than these."""
+
+_FORM = (
+    "Explain why this is the answer, in one or two sentences. Quote the words of the text that show it in "
+    '"double quotes", exactly as they stand there, and say what they mean. Say which other answer comes nearest, and '
+    "why it does not fit. Do not begin with the answer, and write nothing but these sentences."
+)
+_FORM_WITHOUT_ANSWER = (
+    "Reason about the answer, in one or two sentences. Quote the words of the text that decide it in "
+    '"double quotes", exactly as they stand there, and say what they mean. Say which other answer comes nearest, and '
+    "why it does not fit. Do not begin with the answer, and write nothing but these sentences."
+)
 
 _SLOT = "\ue000content\ue000"
 # Some templates print today's date; a fixed date keeps the prompt the same every day.
@@ -128,6 +148,17 @@ class Prompt:
         object.__setattr__(self, "ids", Tokens(self.ids))
 
 
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    """What an endpoint is told beside each row: the possible answers, and reasonings to write like.
+
+    There is one example more than is shown, for the row that is itself an example.
+    """
+
+    labels: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = ()
+
+
 @dataclass(frozen=True)
 class Prompts:
     """Renders every format for one tokenizer, style and task."""
@@ -148,7 +179,7 @@ class Prompts:
     def reasoner_for_text(self, text: str, label: str | None) -> Prompt:
         """Return the reasoner's prompt for a text, with its label or without (None)."""
         request = reasoner_request(question_about(text, self.question), label, self.style)
-        plain_text = endpoint_prompt(text, self.question, label).text
+        plain_text = reasoner_request(question_about(text, self.question), label, "chat")
         return Prompt(self._prompt(request), plain_text, self._rendered(request))
 
     def classifier(self, text: str, form: Form) -> list[int]:
@@ -400,6 +431,27 @@ def reasoner_request(question: str, answer: str | None, style: PromptStyle) -> s
     return f"Question: {question}{given}\n\n{ask}"
 
 
-def endpoint_prompt(text: str, question: str, label: str | None) -> Prompt:
-    """Return the reasoner's prompt for a chat endpoint: the text of the user's turn, without ids."""
-    return Prompt((), reasoner_request(question_about(text, question), label, "chat"))
+def endpoint_prompt(text: str, question: str, label: str | None, briefing: Briefing | None = None) -> Prompt:
+    """Return the reasoner's prompt for a chat endpoint: the text of the user's turn, without ids.
+
+    It asks for a form and shows reasonings of this form, none of them about the same text.
+    """
+    briefing = briefing or Briefing()
+    others = [row for row in briefing.examples if row.text != text][:EXAMPLES_SHOWN]
+    parts = [
+        "Here is how others have reasoned about such texts." if others else "",
+        *(
+            f"{_asked(row.text, question, row.label or NO_LABEL)}\nReasoning: {row.reasoning}"
+            for row in others
+        ),
+        "Now it is your turn." if others else "",
+        _asked(text, question, None if label is None else label or NO_LABEL, briefing.labels),
+        _FORM_WITHOUT_ANSWER if label is None else _FORM,
+    ]
+    return Prompt((), "\n\n".join(filter(None, parts)))
+
+
+def _asked(text: str, question: str, answer: str | None, labels: Sequence[str] = ()) -> str:
+    possible = f"\nPossible answers: {', '.join(labels)}" if 0 < len(labels) <= _LABELS_SHOWN else ""
+    given = "" if answer is None else f"\nAnswer: {answer}"
+    return f"Question: {question_about(text, question)}{possible}{given}"

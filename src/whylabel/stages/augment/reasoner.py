@@ -12,7 +12,7 @@ from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.errors import RecipeError
 from whylabel.host.progress import say
 from whylabel.recipe import Recipe
-from whylabel.text.prompts import Prompt, Prompts, endpoint_prompt
+from whylabel.text.prompts import Briefing, Prompt, Prompts, endpoint_prompt
 
 if TYPE_CHECKING:
     from whylabel.models.load import ModelSource
@@ -36,9 +36,12 @@ class Reasoner:
 
 
 @contextmanager
-def open_reasoner(recipe: Recipe, trained: Path, settings: Mapping[str, Any]) -> Iterator[Reasoner]:
+def open_reasoner(
+    recipe: Recipe, trained: Path, settings: Mapping[str, Any], briefing: Briefing | None = None
+) -> Iterator[Reasoner]:
     """Open the reasoner that the recipe means; `trained` is where stage 1 has left its own.
 
+    `briefing` is what an endpoint is told beside each row; other reasoners are asked as they were trained.
     Its engine is opened for the first prompt, and closed at the end, however that comes.
     """
     from whylabel.engines import make_engine, spread
@@ -46,7 +49,7 @@ def open_reasoner(recipe: Recipe, trained: Path, settings: Mapping[str, Any]) ->
     from whylabel.models.load import ModelSource
 
     source = ModelSource(recipe.reasoner.model or str(trained), recipe.device)
-    ask, stop_ids = _asking(recipe, source)
+    ask, stop_ids = _asking(recipe, source, briefing)
     name, options = chosen_engine(recipe)
     config = recipe.augment.engine
 
@@ -100,11 +103,11 @@ class _OpenedWhenNeeded:
             self._engine.close()
 
 
-def _asking(recipe: Recipe, source: ModelSource) -> tuple[Ask, tuple[int, ...]]:
+def _asking(recipe: Recipe, source: ModelSource, briefing: Briefing | None) -> tuple[Ask, tuple[int, ...]]:
     """Return how a text is asked about, and the tokens that end the answer."""
     question = recipe.task.question
     if recipe.reasoner.endpoint is not None:
-        return lambda text, label: endpoint_prompt(text, question, label), ()
+        return lambda text, label: endpoint_prompt(text, question, label, briefing), ()
     _check_style(recipe, source)
     prompts = Prompts(source.tokenizer, recipe.prompt_style, question, recipe.task.name, source.end_ids)
     limit, stop_ids = recipe.data.max_text_tokens, tuple(sorted(prompts.stop_ids))
