@@ -16,9 +16,17 @@ _SIZE, _HEADS, _LAYERS = 32, 2, 2
 
 
 def write_gguf(
-    path: Path, tokenizer: PreTrainedTokenizerFast, *, without: Collection[str] = (), parts: int | None = None
+    path: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    without: Collection[str] = (),
+    parts: int | None = None,
+    quantised: str | None = None,
 ) -> Path:
-    """Write the file, without some tensors, and return its path; `parts` is what one part of a split says."""
+    """Write the file, without some tensors, and return its path; `parts` is what one part of a split says.
+
+    Its matrices are in the form `quantised` (`Q4_1`).
+    """
     import gguf
 
     writer = gguf.GGUFWriter(str(path), "llama")
@@ -45,8 +53,12 @@ def write_gguf(
         writer.add_uint16("split.no", 0)
     random = np.random.default_rng(0)
     for name, shape in _shapes(len(tokens)).items():
-        if name not in without:
-            writer.add_tensor(name, random.normal(0, 0.1, shape).astype(np.float32))
+        values = random.normal(0, 0.1, shape).astype(np.float32)
+        if name not in without and quantised is not None and len(shape) > 1:
+            form = gguf.GGMLQuantizationType[quantised]
+            writer.add_tensor(name, gguf.quants.quantize(values, form), raw_dtype=form)
+        elif name not in without:
+            writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

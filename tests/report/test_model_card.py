@@ -44,6 +44,29 @@ def test_the_card_says_what_matters(make_run: MakeRun) -> None:
     assert "builtin:emotions (480 train, 60 validation, 180 test texts)" in body
 
 
+@pytest.mark.parametrize(
+    ("base_model", "recorded", "said"),
+    [
+        ("smollm2-135m-instruct", {}, "- Base model: HuggingFaceTB/SmolLM2-135M-Instruct. Its weights were"),
+        ("owner/model", {}, None),
+        (
+            "mine.gguf",
+            {"quantisation": "Q8_0"},
+            "- Base model: mine.gguf. Its weights were de-quantised from Q8_0",
+        ),
+        ("mine.gguf", {"name": "mine.gguf"}, None),
+    ],
+)
+def test_the_card_says_from_which_form_the_base_model_was_de_quantised(make_run, base_model, recorded, said):
+    run = make_run()
+    run.write_recipe(f"base_model: {base_model}\n")
+    run.update_manifest(base_model=recorded)
+    _, body = card_of(run)
+    assert ("de-quantised from" in body) == (said is not None)
+    assert said is None or said in body.replace("\\", "")
+    assert "\n- Reasonings: written" in body
+
+
 def test_the_card_lists_the_modes(make_run: MakeRun) -> None:
     run = make_run(modes=("adaptive",))
     _, body = card_of(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     except ModelError:
         raise
     except Exception as error:  # transformers' GGUF reader raises many types of errors
-        raise ModelError(f"The GGUF file cannot be read: {first_line(error)}", where=str(path)) from error
+        raise _unreadable(path, error) from error
     check_weights(found, str(path))
     check_tokenizer(packed, tokenizer, str(path))
     # transformers refuses to save a model read from GGUF, but saves a new model with the same weights.
@@ -46,6 +47,24 @@ def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     del packed
     gc.collect()
     return model, tokenizer
+
+
+def tensor_sizes(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the type (`F32`, `Q4_1`) and the number of weights of each tensor of a GGUF file.
+
+    Raises `ModelError` if it cannot be read.
+    """
+    from gguf import GGUFReader
+
+    try:
+        for tensor in GGUFReader(path).tensors:
+            yield tensor.tensor_type.name, int(tensor.n_elements)
+    except Exception as error:  # its reader raises many types of errors
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"The GGUF file cannot be read: {first_line(error)}", where=str(path))
 
 
 def _parts(path: Path) -> int:

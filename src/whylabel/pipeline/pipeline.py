@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from whylabel.errors import RecipeError, WhylabelError
 from whylabel.host.machine import hardware, versions
 from whylabel.host.progress import duration, say
+from whylabel.models.quantisation import quantisation
 from whylabel.pipeline.adoption import adopt, is_old, rename_in_store
 from whylabel.pipeline.augment import augment_stage, rehearse_augment, require_reasonings
 from whylabel.pipeline.calibrate import calibrate_stage
@@ -326,6 +327,7 @@ class Pipeline:
 
         This happens only when a stage is done or current: a verb that fails leaves the record of the finished stages.
         """
+        quantised = quantisation(self.recipe.base_model)
         # A recipe.yaml that says the same stays as it is: people comment in it.
         if self._recorded_recipe() != self.recipe:
             self.run.write_recipe(self.recipe.to_yaml())
@@ -333,7 +335,11 @@ class Pipeline:
             versions=versions(),
             hardware=hardware(),
             seed=self.recipe.seed,
-            base_model={"name": self.recipe.base_model, "fingerprint": self.inputs.base_fingerprint},
+            base_model={
+                "name": self.recipe.base_model,
+                "fingerprint": self.inputs.base_fingerprint,
+                **({} if quantised is None else {"quantisation": quantised}),
+            },
             data=self.inputs.description,
         )
 

@@ -11,6 +11,7 @@ import yaml
 from markupsafe import Markup
 
 from whylabel.host.atomic import write_text
+from whylabel.models.packaged import PACKAGED_MODELS
 from whylabel.report.charts import models_of, modes_of
 from whylabel.report.contents import RunContents, read_run
 from whylabel.report.formats import is_number
@@ -47,6 +48,7 @@ def render_model_card(contents: RunContents) -> str:
         run=contents,
         question=task.get("question"),
         base_model=_base_model(contents.recipe),
+        quantisation=_quantisation(contents),
         source=_source(contents.recipe),
         labels=_labels(contents),
         verdict=verdict_of(contents.evaluation),
@@ -101,6 +103,14 @@ def _base_model(recipe: Mapping[str, Any]) -> str:
     # Only the name of a local file: the card must not reveal paths on the disk of whoever trained the model.
     local = name.startswith((".", "/", "~")) or name.lower().endswith(".gguf") or Path(name).exists()
     return Path(name).name if local else name
+
+
+def _quantisation(contents: RunContents) -> str | None:
+    """Return the form from which the base model's weights were de-quantised; None if they were not."""
+    recorded = (contents.manifest.get("base_model") or {}).get("quantisation")
+    packaged = PACKAGED_MODELS.get(str(contents.recipe.get("base_model")))
+    # Earlier versions did not record it.
+    return recorded or (packaged.quantisation if packaged else None)
 
 
 def _source(recipe: Mapping[str, Any]) -> str:

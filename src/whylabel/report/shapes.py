@@ -197,6 +197,12 @@ class DataDescription(_Shape):
     rows: dict[str, Any] | None = None
 
 
+class BaseModelDescription(_Shape):
+    """The entry `base_model` of `run.json`."""
+
+    quantisation: str | None = None
+
+
 class Stage(_Shape):
     """An entry of `stages` in `run.json`."""
 
@@ -209,6 +215,7 @@ class Manifest(_Shape):
     """`run.json`."""
 
     data: DataDescription | None = None
+    base_model: BaseModelDescription | None = None
     versions: dict[str, Any] | None = None
     stages: dict[str, Stage] | None = None
 
