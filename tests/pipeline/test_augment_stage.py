@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from whylabel.errors import RunFolderError
+from whylabel.errors import ModelError, RunFolderError
 from whylabel.models import load as models
 from whylabel.pipeline import augment
 from whylabel.pipeline.inputs import Inputs
@@ -85,6 +85,13 @@ def test_a_baseline_is_asked_as_it_was_trained_and_any_other_model_in_words(open
         found, loads = opened(folder)
         assert (found.trained, loads[-1][0]) == (trained, folder)
         loads.clear()
+
+
+def test_a_baseline_of_another_text_format_judges_nothing(opened, tmp_path):
+    folder = card(tmp_path / "old", "label")
+    (folder / "whylabel.json").write_text(json.dumps({"target": "label", "prompt_format": 99}))
+    with pytest.raises(ModelError, match="prompts of format 99"):
+        opened(str(folder))
 
 
 @pytest.mark.parametrize(

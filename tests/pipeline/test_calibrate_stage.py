@@ -84,7 +84,7 @@ def test_what_decides_answers_counts_and_what_describes_them_does_not(folder):
     assert changed(folder, target="label") == changed(folder, max_text_tokens=9) == (True, True)
     for name in ("modes", "calibration", "thresholds", "vote", "max_reasoning_tokens"):
         assert changed(folder, **{name: "another"}) == (False, True)
-    for name in ("whylabel", "lineage", "label_descriptions", "columns"):
+    for name in ("whylabel", "lineage", "label_descriptions", "columns", "prompt_format"):
         assert changed(folder, **{name: "another"}) == (False, False)
     contents = trained_content(folder), calibrated_content(folder)
     assert contents[0] != contents[1] and {len(each) for each in contents} == {64}

@@ -13,6 +13,7 @@ from whylabel.pipeline import Pipeline
 from whylabel.recipe import override_recipe
 from whylabel.run_folder import RunFolder
 from whylabel.stages import reasoner
+from whylabel.text.prompts import FORMAT_VERSION
 
 
 @pytest.fixture
@@ -111,7 +112,8 @@ def test_the_share_of_prompts_without_an_answer_reaches_the_training_and_the_car
     pipeline.train_reasoner()
     [(_, named, _)] = calls["train_reasoner"]
     assert named["without_answer_share"] == 0.25
-    assert read_card(pipeline.run.reasoner_model)["without_answer_share"] == 0.25
+    card = read_card(pipeline.run.reasoner_model)
+    assert (card["without_answer_share"], card["prompt_format"]) == (0.25, FORMAT_VERSION)
 
 
 def test_without_a_base_of_its_own_the_reasoner_starts_from_that_of_the_recipe(recipe, tmp_path, calls):

@@ -10,6 +10,7 @@ from whylabel.prediction.calibration import Adaptive, Calibration, Temperature
 from whylabel.prediction.card import MODES, ModelCard, TrainingColumns, Vote, check_modes
 from whylabel.prediction.multi_label import MultiLabel
 from whylabel.text.labels import LabelSet
+from whylabel.text.prompts import FORMAT_VERSION
 from whylabel.text.several_labels import Separator
 from whylabel.version import __version__
 
@@ -55,6 +56,33 @@ def test_a_mode_that_is_not_there_is_refused_with_a_way_out():
 def test_a_damaged_card_is_one_clear_error(change):
     with pytest.raises(ModelError):
         ModelCard.from_json({**card("dual").to_json(), **change}, Path("m"))
+
+
+@pytest.mark.parametrize(
+    ("learnt", "known", "read"),
+    [
+        (1, 1, True),
+        (None, 1, True),
+        (2, 1, False),
+        (1, 2, False),
+        (None, 2, False),
+        (2, 2, True),
+    ],
+)
+def test_a_model_that_has_learnt_another_text_format_is_refused(monkeypatch, learnt, known, read):
+    monkeypatch.setattr("whylabel.models.load.FORMAT_VERSION", known)
+    said = {**card("dual").to_json(), "prompt_format": learnt}
+    if learnt is None:  # one that was saved before the card said it
+        del said["prompt_format"]
+    if read:
+        assert ModelCard.from_json(said, Path("m")) == card("dual")
+        return
+    with pytest.raises(ModelError) as caught:
+        ModelCard.from_json(said, Path("m"))
+    assert caught.value.what == (
+        f"This model has learnt prompts of format {learnt or 1}, and this whylabel writes format {known}."
+    )
+    assert caught.value.where == "m" and __version__ in caught.value.fix
 
 
 def test_a_card_with_descriptions_of_labels_is_still_read():
@@ -175,6 +203,7 @@ def test_the_file_says_all_there_is():
         "thresholds": None,
         "vote": {"reasonings": 3, "temperature": 0.5, "seed": 1},
         "prompt_style": "compact",
+        "prompt_format": FORMAT_VERSION,
         "max_text_tokens": 64,
         "max_reasoning_tokens": 16,
         "lineage": {"seed": 1},

@@ -7,7 +7,7 @@ are read; a model with its own code is refused, and one that is not there whole.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ from whylabel.models.gguf import load_gguf
 from whylabel.models.packaged import PACKAGED_MODELS, cached_model, is_cached, pull
 from whylabel.models.refusals import ADAPTER, refuse_adapter, refuse_other_kinds, refuse_own_code
 from whylabel.models.weights import check_tokenizer, check_weights
-from whylabel.text.prompts import LABEL_MARKER, PAD_TOKEN
+from whylabel.text.prompts import FORMAT_VERSION, LABEL_MARKER, PAD_TOKEN
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 CARD = "whylabel.json"
 """The file that whylabel adds to a plain Hugging Face model folder."""
+PROMPT_FORMAT = "prompt_format"
+"""Its entry with the version of the text formats that the model was trained on (`FORMAT_VERSION`)."""
 
 
 @dataclass
@@ -283,6 +285,20 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise ModelError(
             error.what, where=str(folder), fix="train the model again, or copy it again"
         ) from None
+
+
+def check_prompt_format(card: Mapping[str, Any], where: Path) -> None:
+    """Raise `ModelError` if a trained model has learnt prompts of another format than those of this whylabel.
+
+    `card` is its `whylabel.json`; one that says nothing is from before there was a second format.
+    """
+    learnt = card.get(PROMPT_FORMAT, 1)
+    if learnt != FORMAT_VERSION:
+        raise ModelError(
+            f"This model has learnt prompts of format {learnt}, and this whylabel writes format {FORMAT_VERSION}.",
+            where=str(where),
+            fix=f"train it again, or use the whylabel that trained it: {card.get('whylabel', 'not recorded')}",
+        )
 
 
 def _load_pretrained(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

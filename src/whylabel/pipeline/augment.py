@@ -139,12 +139,15 @@ def _fluency(inputs: Inputs) -> Verifiers:
 
 
 def _open_verifier(job: Job, source: str) -> Verifier:
-    from whylabel.models.load import load, read_card
+    from whylabel.models.load import check_prompt_format, load, read_card
     from whylabel.stages.augment.verification import Verifier
     from whylabel.text.prompts import Prompts
 
     recipe = job.inputs.recipe
+    card = read_card(Path(source)) if (Path(source) / CARD).exists() else {}
+    trained = card.get("target") == "label"
+    if trained:
+        check_prompt_format(card, Path(source))
     loaded = load(source, device=recipe.device)
-    trained = (Path(source) / CARD).exists() and read_card(Path(source)).get("target") == "label"
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
     return Verifier(loaded, prompts, job.inputs.labels, trained, recipe.data.max_text_tokens)

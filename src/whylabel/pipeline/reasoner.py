@@ -5,7 +5,10 @@ from __future__ import annotations
 from whylabel.host.atomic import whole_folder, write_json
 from whylabel.host.progress import say
 from whylabel.models.fingerprint import model_fingerprint
+from whylabel.models.load import PROMPT_FORMAT
 from whylabel.pipeline.job import Job, StageResult
+from whylabel.text.prompts import FORMAT_VERSION
+from whylabel.version import __version__
 
 
 def reasoner_stage(job: Job) -> StageResult:
@@ -34,7 +37,11 @@ def reasoner_stage(job: Job) -> StageResult:
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style, end_ids=loaded.end_ids)
     with whole_folder(run.reasoner_model) as aside:
         card = {
-            **{"format": 1, "role": "reasoner", "prompt_style": recipe.prompt_style},
+            "format": 1,
+            "whylabel": __version__,
+            "role": "reasoner",
+            "prompt_style": recipe.prompt_style,
+            PROMPT_FORMAT: FORMAT_VERSION,
             "without_answer_share": recipe.without_answer_share,
         }
         can = loaded.tried.to_json() if loaded.tried else None

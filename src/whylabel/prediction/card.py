@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from whylabel.errors import ModelError
+from whylabel.models.load import PROMPT_FORMAT, check_prompt_format
 from whylabel.prediction.calibration import Calibration, Floats
 from whylabel.prediction.multi_label import MultiLabel
 from whylabel.recipe import ShownConfig
 from whylabel.text.labels import LabelSet
-from whylabel.text.prompts import PromptStyle
+from whylabel.text.prompts import FORMAT_VERSION, PromptStyle
 from whylabel.types import Mode, Target
 from whylabel.version import __version__
 
@@ -39,10 +40,10 @@ CALIBRATED = (
 """The entries of `whylabel.json` that calibration writes: how a trained model answers."""
 CALIBRATED_LATER = ("reasoning_filters", "reasoning_attempts")
 """Those that cards of older versions do not have."""
-DESCRIBING = ("whylabel", "lineage", "label_descriptions", "columns", "capabilities")
-"""The entries that change no answer: they say where a model and its data come from, and what it computes right.
+DESCRIBING = ("whylabel", "lineage", "label_descriptions", "columns", "capabilities", PROMPT_FORMAT)
+"""The entries that change no answer: where a model and its data come from, what it computes right, its text formats.
 
-Models of earlier versions may have `label_descriptions`.
+Models of earlier versions may have `label_descriptions`, and no `prompt_format`.
 """
 REASONS: tuple[Mode, ...] = ("reasoned", "vote", "blend")
 """The modes that write a reasoning for every text."""
@@ -155,6 +156,7 @@ class ModelCard:
             "thresholds": self.multi_label.to_json(self.labels) if self.multi_label else None,
             "vote": asdict(self.vote) if "vote" in self.modes else None,
             "prompt_style": self.prompt_style,
+            PROMPT_FORMAT: FORMAT_VERSION,
             "max_text_tokens": self.max_text_tokens,
             "max_reasoning_tokens": self.max_reasoning_tokens,
             "reasoning_filters": self.filters.model_dump(mode="json"),
@@ -172,7 +174,11 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, card: dict[str, Any], where: Path) -> ModelCard:
-        """Read `whylabel.json`. Raises `ModelError` if it does not describe a classifier."""
+        """Read `whylabel.json`.
+
+        Raises `ModelError` if it does not describe a classifier, or one that was trained on other text formats.
+        """
+        check_prompt_format(card, where)
         try:
             labels = LabelSet(tuple(card["labels"]))
             return cls(

@@ -7,6 +7,7 @@ import pytest
 
 from whylabel.engines import Sampling
 from whylabel.engines.scripted import ScriptedEngine
+from whylabel.errors import ModelError
 from whylabel.reasonings.files import read_reasoned
 from whylabel.reasonings.store import Decision, open_store
 from whylabel.recipe import AugmentConfig, Recipe, override_recipe
@@ -418,6 +419,14 @@ def test_a_reasoner_that_never_did_without_the_answer_is_warned_of(
     with open_reasoner(recipe, folder, {}):
         pass
     assert ("has never seen a prompt without an answer" in capsys.readouterr().err) == warned
+
+
+def test_a_reasoner_of_another_text_format_is_refused(tiny_model_folder, tmp_path):
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "reasoner")
+    (folder / "whylabel.json").write_text(json.dumps({"role": "reasoner", "prompt_format": 99}))
+    recipe = override_recipe(Recipe(), reasoner__model=str(folder), augment__engine="scripted")
+    with pytest.raises(ModelError, match="prompts of format 99"), open_reasoner(recipe, folder, {}):
+        pass
 
 
 def test_a_rehearsal_renders_and_times_a_few_rows_and_stores_nothing(tokenizer, store):

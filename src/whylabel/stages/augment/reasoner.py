@@ -117,11 +117,12 @@ def _asking(recipe: Recipe, source: ModelSource, briefing: Briefing | None) -> t
 
 
 def _check_style(recipe: Recipe, source: ModelSource) -> None:
-    """Raise `RecipeError` if a reasoner of ours was trained on prompts of another style."""
-    from whylabel.models.load import CARD, read_card
+    """Raise `RecipeError` or `ModelError` if a reasoner of ours was trained on prompts of another style or format."""
+    from whylabel.models.load import CARD, check_prompt_format, read_card
 
     folder = Path(source.source)
     card = read_card(folder) if (folder / CARD).is_file() else {}
+    check_prompt_format(card, folder)
     if card.get("role") == "reasoner" and recipe.augment.condition != "label":
         _warn_of_unseen_prompts(card)
     style = card.get("prompt_style")
