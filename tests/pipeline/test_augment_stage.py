@@ -87,6 +87,16 @@ def test_a_baseline_is_asked_as_it_was_trained_and_any_other_model_in_words(open
         loads.clear()
 
 
+def test_a_verifier_that_was_trained_on_these_rows_is_warned_of(opened, tmp_path, capsys):
+    folder = card(tmp_path / "own", "label")
+    mine = Inputs(build_recipe({}), Dataset(ROWS)).description["fingerprint"]
+    for data, warned in (({"fingerprint": mine}, True), ({"fingerprint": "others"}, False), (None, False)):
+        said = {"target": "label", "lineage": {"data": data}}
+        (folder / "whylabel.json").write_text(json.dumps(said))
+        opened(str(folder))[1].clear()
+        assert ("was trained on these rows" in capsys.readouterr().err) == warned
+
+
 def test_a_baseline_of_another_text_format_judges_nothing(opened, tmp_path):
     folder = card(tmp_path / "old", "label")
     (folder / "whylabel.json").write_text(json.dumps({"target": "label", "prompt_format": 99}))

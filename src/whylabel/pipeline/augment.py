@@ -148,6 +148,17 @@ def _open_verifier(job: Job, source: str) -> Verifier:
     trained = card.get("target") == "label"
     if trained:
         check_prompt_format(card, Path(source))
+    if not recipe.augment.judged_by_baselines and _has_seen(card, job.inputs):
+        say(
+            "  Warning: this verifier was trained on these rows, so that its verdicts on them say little: "
+            "use augment.verification.verifier=baseline"
+        )
     loaded = load(source, device=recipe.device)
     prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
     return Verifier(loaded, prompts, job.inputs.labels, trained, recipe.data.max_text_tokens)
+
+
+def _has_seen(card: Mapping[str, Any], inputs: Inputs) -> bool:
+    """Return whether a model of ours was trained on the labels of these very rows."""
+    data = (card.get("lineage") or {}).get("data") or {}
+    return "target" in card and data.get("fingerprint") == inputs.description["fingerprint"]
