@@ -77,6 +77,7 @@ def test_stage_one_follows_the_recipe_and_says_what_it_made(
     assert metrics == json.loads(
         json.dumps({**measured, "answer_recovery": recovery, "training": figures}, default=str)
     )
+    assert "stopped_share_without_answer" not in metrics
     entry = run.stage("train-reasoner")
     assert entry["content"] == model_fingerprint(str(run.reasoner_model))
     assert (entry["rows"], entry["tokens"]) == (len(rows), figures["tokens"])
@@ -114,6 +115,9 @@ def test_the_share_of_prompts_without_an_answer_reaches_the_training_and_the_car
     assert named["without_answer_share"] == 0.25
     card = read_card(pipeline.run.reasoner_model)
     assert (card["without_answer_share"], card["prompt_format"]) == (0.25, FORMAT_VERSION)
+    # The gate then looks at such prompts, too.
+    figures = json.loads(pipeline.run.reasoner_metrics.read_text())
+    assert 0 <= figures["stopped_share_without_answer"] <= 1
 
 
 def test_without_a_base_of_its_own_the_reasoner_starts_from_that_of_the_recipe(recipe, tmp_path, calls):

@@ -5,6 +5,7 @@ import torch
 from families import build
 
 from whylabel.data import load_reasoning
+from whylabel.engines.base import Completion
 from whylabel.errors import ModelError
 from whylabel.models.load import LoadedModel, load, prepare_for_training
 from whylabel.recipe import ReasonerConfig, ReasonerTrainingConfig
@@ -59,6 +60,24 @@ def test_a_share_of_the_rows_is_shown_without_its_answer(tokenizer, rows, style,
     if 0 < count < 24:
         assert not all(without[:count])
         assert reasoner.reasoner_examples(prompts, train, share, 2) != examples
+
+
+def test_how_often_it_stops_is_measured_without_an_answer_in_the_prompt(tokenizer, rows, monkeypatch):
+    prompts, (_, held_out) = Prompts(tokenizer), rows
+    asked = []
+
+    class Engine:
+        def __init__(self, _loaded):
+            pass
+
+        def generate(self, inputs, sampling):
+            asked.extend(tuple(prompt.ids) for prompt in inputs)
+            for at in range(len(inputs)):
+                yield Completion(at, "because", 9, 1, "length" if at else "stop")
+
+    monkeypatch.setattr(reasoner, "TransformersEngine", Engine)
+    assert reasoner.stopped_without_answer(None, prompts, held_out, max_new_tokens=4) == pytest.approx(1 / 6)
+    assert asked == [tuple(prompts.reasoner(row.question, None)) for row in held_out]
 
 
 def test_where_memory_runs_out_the_cure_is_a_field_of_the_reasoners_training(

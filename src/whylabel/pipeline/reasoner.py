@@ -48,9 +48,12 @@ def reasoner_stage(job: Job) -> StageResult:
         save(loaded, aside, {**card, "lineage": job.lineage(base_name), "capabilities": can})
     content = model_fingerprint(str(run.reasoner_model))
     # The gate comes after saving: it measures what augment will use.
-    measured, written = reasoner.gate(
-        as_deployed(loaded), prompts, held_out, max_new_tokens=recipe.augment.sampling.max_new_tokens
-    )
+    limit = recipe.augment.sampling.max_new_tokens
+    measured, written = reasoner.gate(as_deployed(loaded), prompts, held_out, max_new_tokens=limit)
+    if recipe.without_answer_share > 0:
+        alone = reasoner.stopped_without_answer(loaded, prompts, held_out, max_new_tokens=limit)
+        measured["stopped_share_without_answer"] = alone
+        say(f"  without an answer in the prompt, {alone:.0%} of its reasonings stop by themselves")
     del loaded
     base = load(base_name, device=recipe.device)
     recovery = reasoner.answer_recovery(base, Prompts(base.tokenizer), written, seed=recipe.seed)

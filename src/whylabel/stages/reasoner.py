@@ -78,10 +78,16 @@ def reasoner_examples(
 
 
 def write_reasonings(
-    engine: Engine, prompts: Prompts, rows: Sequence[QuestionAnswer], sampling: Sampling
+    engine: Engine,
+    prompts: Prompts,
+    rows: Sequence[QuestionAnswer],
+    sampling: Sampling,
+    *,
+    with_answer: bool = True,
 ) -> list[tuple[QuestionAnswer, str, bool]]:
     """Return (row, written reasoning, whether it ended by itself) for held-out rows, in order."""
-    inputs = [Prompt(tuple(prompts.reasoner(row.question, row.answer))) for row in rows]
+    asked = [prompts.reasoner(row.question, row.answer if with_answer else None) for row in rows]
+    inputs = [Prompt(tuple(prompt)) for prompt in asked]
     written: dict[int, tuple[QuestionAnswer, str, bool]] = {}
     with progress("gate: reasonings", total=len(rows)) as bar:
         for completion in engine.generate(inputs, sampling):
@@ -136,6 +142,15 @@ def gate(
             for row, text, _ in written[:_SHOWN]
         ],
     }, written
+
+
+def stopped_without_answer(
+    loaded: LoadedModel, prompts: Prompts, rows: Sequence[QuestionAnswer], *, max_new_tokens: int
+) -> float:
+    """Return the share of its reasonings that end by themselves where the prompt shows no answer."""
+    sampling = Sampling(max_new_tokens=max_new_tokens, stop_ids=tuple(sorted(prompts.stop_ids)))
+    written = write_reasonings(TransformersEngine(loaded), prompts, rows, sampling, with_answer=False)
+    return float(np.mean([stopped for _, _, stopped in written]))
 
 
 def answer_recovery(
