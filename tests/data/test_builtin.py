@@ -40,7 +40,7 @@ def reasoning():
 
 
 def test_names():
-    assert builtin_names() == ["emotions", "reasoning"]
+    assert builtin_names() == ["cues", "emotions", "reasoning"]
 
 
 def test_emotions_in_three_given_splits(emotions):
@@ -120,13 +120,40 @@ def test_emotion_reasonings_quote_one_or_two_cues_of_their_text():
         cues = quoted(reasoning)
         assert 1 <= len(cues) <= 2, name
         for cue in cues:
-            assert cue in texts[name] and 1 <= len(cue.split()) <= 6, (name, cue)
+            assert cue in texts[name] and 1 <= len(cue.split()) <= 9, (name, cue)
 
 
-def test_emotion_reasonings_are_short_and_vary():
-    reasonings = list(emotion_reasonings().values())
-    assert all(12 <= len(reasoning.split()) <= 28 for reasoning in reasonings)
-    assert near_duplicates(reasonings, 0.1) == []
+def test_emotion_reasonings_have_one_form_and_reject_a_rival(emotions):
+    labels = {row.id: row.label for row in emotions.train}
+    rivals = Counter()
+    for name, reasoning in emotion_reasonings().items():
+        form = rf'"[^"]+" (\w+ ){{2,6}}\w+, so it is {labels[name]}, not (?P<rival>\w+)\.'
+        rival = re.fullmatch(form, reasoning)["rival"]
+        assert rival in EMOTIONS - {labels[name]}, name
+        rivals[rival] += 1
+    assert set(rivals) == EMOTIONS
+
+
+def test_cues_quote_their_text_and_end_in_their_answer():
+    columns = read_builtin("builtin:cues")["train"].columns
+    assert len(columns["id"]) == len(set(columns["id"])) >= 250
+    for question, answer, reasoning in zip(
+        columns["question"], columns["answer"], columns["reasoning"], strict=True
+    ):
+        text = question.rsplit("\n", 1)[0]
+        (cue,) = quoted(reasoning)
+        assert cue in text, reasoning
+        bare = re.sub(r"^(it is|to|as) ", "", answer)
+        assert reasoning.rstrip(".").split(", not ")[0].endswith(f"it is {bare}"), reasoning
+
+
+def test_cues_hold_the_reasonings_of_the_emotions_and_none_of_their_other_rows(emotions):
+    columns = read_builtin("builtin:cues")["train"].columns
+    found = dict(zip(columns["question"], columns["reasoning"], strict=True))
+    texts = {row.id: row.text for row in emotions.train}
+    asked = "Which emotion does the writer feel?"
+    own = {f"{texts[name]}\n{asked}": reasoning for name, reasoning in emotion_reasonings().items()}
+    assert own == {question: found[question] for question in found if question.endswith(asked)}
 
 
 def test_builtin_reasonings_quote_their_question(reasoning):

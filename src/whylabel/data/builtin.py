@@ -1,4 +1,4 @@
-"""The data sets that come with whylabel: `builtin:emotions` and `builtin:reasoning`."""
+"""The data sets that come with whylabel: `builtin:emotions`, `builtin:reasoning` and `builtin:cues`."""
 
 from __future__ import annotations
 
