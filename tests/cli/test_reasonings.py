@@ -221,7 +221,7 @@ def test_rows_to_write_are_handed_out_and_come_back(run, tmp_path, capsys):
     assert Counter(columns["label"]) == {"joy": 2, "fear": 2}
     assert not any(columns["reasoning"]) and "f1" not in columns["id"]
     said = capsys.readouterr().err
-    assert "4 rows in" in said and f"--import {file}" in said and "reasoner.data=[builtin:reasoning," in said
+    assert "4 rows in" in said and f"--import {file}" in said and "reasoner.data=[builtin:cues," in said
     filled = columns["id"][:3]
     edit(file, {name: {"reasoning": f'It says "{name}", so it is.'} for name in filled})
     assert main(["reasonings", str(run.path), "--import", str(file), "--by", "Ada"]) == 0

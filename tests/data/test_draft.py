@@ -81,10 +81,10 @@ def test_recipe_uses_a_column_of_reasonings(tmp_path):
     rows = [{"text": f"text {at}", "label": "ab"[at % 2], "rationale": f"because {at}"} for at in range(40)]
     _, recipe = drafted(tmp_path, rows)
     assert recipe.data.reasoning_column == "rationale"
-    assert recipe.reasoner.data == ["builtin:reasoning", "own"]
+    assert recipe.reasoner.data == ["builtin:cues", "own"]
 
 
 def test_recipe_names_no_column_of_reasonings_that_no_train_row_has(tmp_path):
     rows = [{"text": f"text {at}", "label": "ab"[at % 2], "rationale": None} for at in range(40)]
     _, recipe = drafted(tmp_path, rows)
-    assert (recipe.data.reasoning_column, recipe.reasoner.data) == (None, "builtin:reasoning")
+    assert (recipe.data.reasoning_column, recipe.reasoner.data) == (None, "builtin:cues")

@@ -144,7 +144,7 @@ def test_own_rows_alone_are_held_out_themselves():
 @pytest.mark.parametrize(
     ("data", "rows", "message", "fix"),
     [
-        ("own", OWN[:4], "which 2 train rows have: 4 or more", "builtin:reasoning,own"),
+        ("own", OWN[:4], "which 2 train rows have: 4 or more", "builtin:cues,own"),
         ("own", OWN[:1], "which 0 train rows have: 4 or more", "remove own"),
         (["builtin:reasoning", "own"], OWN[:1], "which 0 train rows have: 1 or more", "remove own"),
     ],

@@ -175,7 +175,7 @@ def _hand_out(path: Path, count: int, file: Path) -> None:
     run, name = shlex.quote(str(path)), shlex.quote(str(file))
     say(
         f"{len(rows):,} rows in {file}{fewer}. Fill the column reasoning; rows left empty stay open. "
-        f"Then train the reasoner on it: reasoner.data=[builtin:reasoning,{file}]; "
+        f"Then train the reasoner on it: reasoner.data=[builtin:cues,{file}]; "
         + (f"take it over in this run: whylabel reasonings {run} --import {name}; " if is_run else "")
         + "or copy the column into your data: data.reasoning_column"
     )

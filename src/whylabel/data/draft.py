@@ -19,6 +19,8 @@ TEST_ROWS = 500
 """A first recipe takes a sample of data with more rows than this: more rows take hours on two CPU cores."""
 MIN_STEPS = 100
 """The least number of optimizer steps in a first recipe; `recipes/best.yaml` has the same."""
+_GROUNDED = ("ungrounded", "contradiction")
+_SURE, _ATTEMPTS = 0.6, 3
 _MAX_TEXT_TOKENS = 512
 _LONG_WORDS = 300
 _WIDTH = 100
@@ -86,6 +88,7 @@ def _values(inspection: Inspection, data: DataConfig, task: TaskConfig, name: st
         inspection.lengths.get("words", {}).get("max", 0) > _LONG_WORDS
         or inspection.lengths.get("tokens", {}).get("max", 0) > _MAX_TEXT_TOKENS
     )
+    several = task.type == "multi_label"
     values: dict[str, object] = {
         "name": name,
         "seed": recipe.seed,
@@ -114,15 +117,22 @@ def _values(inspection: Inspection, data: DataConfig, task: TaskConfig, name: st
         "data.max_text_tokens": _MAX_TEXT_TOKENS if long else _Optional(_MAX_TEXT_TOKENS),
         "reasoner.data": [*recipe.reasoner.sources, OWN_ROWS] if own else recipe.reasoner.data,
         "reasoner.model": _Optional("runs/another/reasoner/model"),
+        # Reasonings that people can check: they quote the text, and lead to their label.
+        "augment.filters": {
+            "names": [*recipe.augment.filters.names, *(["ungrounded"] if several else _GROUNDED)],
+            "quotation_required": True,
+        },
         "training.num_train_epochs": recipe.training.num_train_epochs,
         "training.min_steps": MIN_STEPS,
         "training.learning_rate": recipe.training.learning_rate,
         "training.per_device_train_batch_size": recipe.training.per_device_train_batch_size,
         "training.max_length": recipe.training.max_length,
     }
-    several_labels = task.type == "multi_label"
-    values["classifier.target"] = "label" if several_labels else recipe.classifier.target
-    values["baseline.budget"] = "same" if several_labels else "matched_flops"
+    values["classifier.target"] = "label" if several else recipe.classifier.target
+    if not several:
+        values["classifier.filters"] = {"quotation_required": True, "min_probability": _SURE}
+        values["classifier.reasoning_attempts"] = _ATTEMPTS
+    values["baseline.budget"] = "same" if several else "matched_flops"
     return values
 
 
@@ -160,7 +170,11 @@ def _scalar(value: object) -> str:
     if isinstance(value, str):
         # Always quoted: `no`, `1` and `~` are strings here.
         return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=10**9).strip()
-    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
+    return (
+        yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**9)
+        .removesuffix("\n...\n")
+        .strip()
+    )
 
 
 def _one_line(text: str) -> str:

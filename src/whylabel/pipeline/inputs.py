@@ -144,7 +144,7 @@ class Inputs:
                 f"reasoner.data names your own reasonings (own), which {counted(len(rows), 'train row')} "
                 f"{'has' if len(rows) == 1 else 'have'}: {needed} or more are needed.",
                 where=self.source,
-                fix="write more of them, or train on others, too: reasoner.data=[builtin:reasoning,own]"
+                fix="write more of them, or train on others, too: reasoner.data=[builtin:cues,own]"
                 if rows
                 else "write some, or remove own from reasoner.data",
             )

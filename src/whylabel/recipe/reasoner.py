@@ -40,9 +40,10 @@ class ReasonerConfig(Section):
     then skipped and no model is loaded. The API key is read from OPENAI_API_KEY."""
     base_model: str | None = None
     """The model that stage 1 fine-tunes. Default: the recipe's `base_model`."""
-    data: str | list[str] = "builtin:reasoning"
-    """Rows of (question, answer, reasoning): a file, folder, `hub:owner/name[:config]` or `builtin:reasoning`; `own`:
-    the train rows with a reasoning of your own (`data.reasoning_column`); or a list of these."""
+    data: str | list[str] = "builtin:cues"
+    """Rows of (question, answer, reasoning): a file, folder, `hub:owner/name[:config]`, `builtin:cues` (short: a
+    quoted cue, what it shows, another answer that it is not) or `builtin:reasoning` (free, longer); `own`: the train
+    rows with a reasoning of your own (`data.reasoning_column`); or a list of these."""
     question_column: str = "question"
     """Column with the question."""
     answer_column: str = "answer"
@@ -69,7 +70,7 @@ class ReasonerConfig(Section):
     @classmethod
     def _named_once(cls, data: str | list[str]) -> str | list[str]:
         if not data:
-            raise ValueError("name at least one source, such as builtin:reasoning")
+            raise ValueError("name at least one source, such as builtin:cues")
         if isinstance(data, list) and len(set(data)) < len(data):
             raise ValueError("it names a source twice")
         return data

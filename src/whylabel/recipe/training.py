@@ -121,5 +121,9 @@ class ClassifierTrainingConfig(TrainingConfig):
 class ReasonerTrainingConfig(TrainingConfig):
     """The supervised loop of stage 1."""
 
-    num_train_epochs: float = Field(1.0, gt=0)
-    """Passes over the reasoning rows."""
+    num_train_epochs: float = Field(3.0, gt=0)
+    """Passes over the reasoning rows. With fewer than a hundred steps or so, a small model writes no sentences."""
+    learning_rate: float = Field(2e-4, gt=0)
+    """Peak learning rate."""
+    per_device_train_batch_size: int = Field(8, ge=1)
+    """Rows (or packs) in a batch."""
