@@ -163,6 +163,14 @@ def test_a_baseline_that_was_changed_judges_nothing(judged, tmp_path):
         Pipeline(override_recipe(judged, augment__filters__min_words=1), run).augment()
 
 
+def test_without_a_reasoner_no_baseline_is_trained(judged, tmp_path, trained):
+    pipeline = Pipeline(override_recipe(judged, reasoner__model=None), RunFolder(tmp_path))
+    pipeline.begin()
+    with pytest.raises(RunFolderError, match="train-reasoner, has not been run"):
+        pipeline.augment()
+    assert not trained
+
+
 def folds(**values):
     return build_recipe({"augment": values}).augment.folds
 

@@ -201,6 +201,7 @@ def calls(made, monkeypatch):
             monkeypatch.setattr(mine.keys, part, lambda: KEY)
         for part in ("training", "calibration"):
             monkeypatch.setattr(mine.keys, part, lambda name: KEY)
+        monkeypatch.setattr(mine.keys, "reasoner_settings", dict)
         monkeypatch.setattr(mine.run, "failed_rows", lambda stage: failed)
         monkeypatch.setattr(pipeline, "explain_shown", lambda job: found.append(f"explained {job.stage}"))
         monkeypatch.setattr(pipeline, "require_reasonings", lambda run: found.append("required"))

@@ -178,6 +178,8 @@ class Pipeline:
         Baselines that judge the reasonings, or find suspect labels, are trained first.
         """
         if self.recipe.augment.folds is not None:
+            # Raises if there is no reasoner yet: before baselines are trained for its reasonings.
+            self.keys.reasoner_settings()
             self._stage(
                 "train-folds", self.keys.folds(), folds_stage, again=bool(retry) and self._lacks_judges()
             )
