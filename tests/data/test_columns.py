@@ -1,6 +1,6 @@
 import pytest
 
-from whylabel.data.columns import recognise_columns, recognise_text_column
+from whylabel.data.columns import recognise_columns, recognise_reasoning_column, recognise_text_column
 from whylabel.data.table import Table
 from whylabel.errors import DataError
 from whylabel.recipe import DataConfig
@@ -9,6 +9,9 @@ LONG = [f"this is the long text number {at} of the table" for at in range(8)]
 SHORT = [f"note {at}" for at in range(8)]
 LABELS = ["pos", "neg"] * 4
 INTEGERS = [1, 0] * 4
+REASONS = [
+    f"a much longer reasoning than the text, and that for number {at} of all of them" for at in range(8)
+]
 
 
 def table(class_names=None, **columns):
@@ -117,3 +120,26 @@ def test_an_unclear_text_column_without_labels_names_its_own_option():
     with pytest.raises(DataError, match="Several columns could be the text") as caught:
         recognise_text_column(table(first=LONG, second=LONG))
     assert caught.value.fix == "say which column to use: --text-column"
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"remark": SHORT, "kind": LABELS, "explanation": REASONS}, ("remark", "kind")),
+        ({"remark": SHORT, "stars": INTEGERS, "rationale": REASONS}, ("remark", "stars")),
+        ({"remark": SHORT, "label": LABELS, "reasoning": REASONS}, ("remark", "label")),
+        # Without it, there would be no text.
+        ({"kind": LABELS, "explanation": REASONS}, ("explanation", "kind")),
+        ({"id": INTEGERS, "kind": LABELS, "explanation": REASONS}, ("explanation", "kind")),
+        ({"label": LABELS, "reasoning": REASONS}, ("reasoning", "label")),
+    ],
+)
+def test_a_column_that_looks_like_reasonings_is_the_text_only_if_no_other_can_be(columns, expected):
+    given = table(**columns)
+    found = recognise_columns(given, DataConfig())
+    assert (found.text, found.label, found.reasoning) == (*expected, None)
+    if "remark" in columns:
+        name = list(columns)[-1]
+        assert recognise_reasoning_column(given, expected) == name
+        found = recognise_columns(given, DataConfig(reasoning_column=name))
+        assert (found.text, found.label, found.reasoning) == (*expected, name)

@@ -195,3 +195,17 @@ def test_labels_that_lose_far_more_rows_than_others_are_shown(make_run: MakeRun)
         run.augment_metrics, {"rows": 102, "kept": 91, "dropped": 11, "failed": 0, "uneven": [sentence]}
     )
     assert f"Uneven: {sentence}." in page_of(run).text
+
+
+def test_reasonings_that_came_with_the_data_are_not_said_to_be_written_by_the_reasoner(
+    make_run: MakeRun,
+) -> None:
+    run = make_run()
+    metrics = json.loads(run.augment_metrics.read_text(encoding="utf-8"))
+    plain = page_of(run).text, render_model_card(read_run(run))
+    write_json(run.augment_metrics, {**metrics, "kept_by_condition": {"own": 123, "label": 308}})
+    page, card = page_of(run).text, render_model_card(read_run(run))
+    assert "The reasoner wrote a reasoning for each of 480 training texts" in plain[0]
+    assert "Reasonings: written by a reasoner" in plain[1] and "came with" not in "".join(plain)
+    assert "Of 480 training texts, 123 came with a reasoning, which they keep." in page
+    assert "Reasonings: 123 came with the data; the others were written by a reasoner" in card

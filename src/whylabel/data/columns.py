@@ -110,9 +110,12 @@ def recognise_columns(table: Table, config: DataConfig) -> Columns:
             where=table.name,
             fix="name the column with the reasonings: data.reasoning_column",
         )
-    profiles = {name: _profile(values) for name, values in table.columns.items() if name != reasoning}
+    profiles: Mapping[str, _Profile] = {
+        name: _profile(values) for name, values in table.columns.items() if name != reasoning
+    }
     if label is None:
         label = _label_by_name(table, profiles, text)
+    profiles = _without_reasonings(table, profiles, label, text)
     if text is None:
         text = _text_column(table, profiles, [label] if label else [])
         inferred["text_column"] = text
@@ -124,6 +127,18 @@ def recognise_columns(table: Table, config: DataConfig) -> Columns:
     if identifier is not None and config.id_column is None:
         inferred["id_column"] = identifier
     return Columns(text, label, identifier, reasoning, inferred)
+
+
+def _without_reasonings(
+    table: Table, profiles: Mapping[str, _Profile], label: str | None, text: str | None
+) -> Mapping[str, _Profile]:
+    """Return the columns without one that looks like reasonings, if what is left can be text and label."""
+    reasoning = recognise_reasoning_column(table, (label, text))
+    left = {name: profile for name, profile in profiles.items() if name != reasoning}
+    others = [name for name in left if name not in (label, text) and not _is_id(name)]
+    has_text = text is not None or any(left[name].kind == "string" for name in others)
+    wanted = (label is None) + (text is None)
+    return left if has_text and len(others) >= wanted else profiles
 
 
 def recognise_text_column(table: Table) -> str:

@@ -177,6 +177,7 @@ class Augmentation(_Shape):
     tokens: Count | None = None
     seconds: Amount | None = None
     dropped_by_reason: dict[str, Count] | None = None
+    kept_by_condition: dict[str, Count] | None = None
     uneven: list[str] | None = None
 
 
