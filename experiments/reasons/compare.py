@@ -4,8 +4,8 @@
 
 Each setting of `settings.yaml` is trained once (stage 1 of whylabel, kept in `--work`), then writes one greedy
 reasoning for each of `--rows` validation texts of each data set, drawn by the seed. A line of the output has setting,
-data set, id, label, reasoning and the first filter's reason against it; texts of data sets with a
-licence of their own are not in it. With `--model FILE.gguf` a model as it comes, asked in its chat form, takes the place of a setting.
+data set, id, label, reasoning and the first filter's reason against it. With `--model FILE.gguf` a model as it comes,
+asked in its chat form, takes the place of a setting.
 """
 
 from __future__ import annotations
