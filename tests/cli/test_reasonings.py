@@ -3,6 +3,7 @@ import json
 from collections import Counter
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 
 from review_file import edit
@@ -14,6 +15,8 @@ from whylabel.reasonings.review import ReviewRow, review_rows
 from whylabel.reasonings.store import Decision, open_store
 from whylabel.recipe import ReasonerConfig, load_recipe
 from whylabel.run_folder import RunFolder
+from whylabel.stages.augment.sort import SUSPECT
+from whylabel.stages.folds import OutOfFold, write_out_of_fold
 from whylabel.text.hashes import reasoning_hash
 from whylabel.types import Dropped, ReasonedExample
 
@@ -255,6 +258,42 @@ def test_rows_with_a_reasoning_by_people_are_not_handed_out(run, tmp_path, capsy
     assert "(the others nearly repeat these, or have one)" in capsys.readouterr().err
 
 
+def hard_and_easy(tmp_path, **baseline):
+    """A run of 40 kept rows, half of which the verifier finds hard (odd numbers), and a suspect one."""
+    run = RunFolder(tmp_path / "judged")
+    run.update_manifest(data={"labels": ["fear", "joy"]})
+    with kept_rows(run.kept) as keep, dropped_rows(run.dropped) as drop:
+        for at in range(40):
+            margin = (-1.0 if at % 2 else 1.0,)
+            label = ("joy", "fear")[at // 2 % 2]
+            keep(ReasonedExample(f"k{at}", f"Text of {at}", label, REASON, "reasoner", scores=margin))
+        drop(Dropped(ReasonedExample("s", "Unlike all others", "joy", ""), SUSPECT))
+    run.augment_metrics.write_text(json.dumps({"failures": {}}))
+    if baseline:
+        write_out_of_fold(run.out_of_fold, OutOfFold(**baseline))
+    return run.path
+
+
+def test_what_the_verifier_says_of_the_rows_tells_easy_from_hard(tmp_path):
+    ids = hand_out(hard_and_easy(tmp_path), tmp_path / "a.csv")["id"]
+    assert [int(name[1:]) % 2 for name in ids] == [0, 0, 1, 1]
+
+
+def test_what_baselines_say_that_have_not_seen_the_rows_comes_first(tmp_path):
+    # They find hard what the verifier finds easy.
+    joy = [0.9 if (at % 2 == 1) == (at // 2 % 2 == 0) else 0.1 for at in range(40)]
+    probabilities = np.array([[1 - share, share] for share in joy])
+    path = hard_and_easy(
+        tmp_path, ids=[f"k{at}" for at in range(40)], folds=[0] * 40, probabilities=probabilities
+    )
+    ids = hand_out(path, tmp_path / "a.csv")["id"]
+    assert [int(name[1:]) % 2 for name in ids] == [1, 1, 0, 0]
+
+
+def test_rows_whose_label_looks_wrong_are_not_handed_out(tmp_path):
+    assert "s" not in hand_out(hard_and_easy(tmp_path), tmp_path / "a.csv", "99")["id"]
+
+
 def test_rows_of_a_recipe_are_reasoning_data_once_they_are_filled(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     lines = [
@@ -301,6 +340,8 @@ def test_without_a_row_to_write_there_is_no_file(tmp_path, monkeypatch, capsys):
         (["empty", "--seed", "0"], "--seed"),
         (["empty", "--seed", "3", "--export", "a.txt"], "no reasonings yet"),
         (["r.yaml", "--seed", "3", "--export", "a.txt"], "cannot be written as '.txt'"),
+        (["r.yaml", "--seed", "3", "--label", "joy"], "--label"),
+        (["r.yaml", "--seed", "3", "--predictions"], "--predictions"),
     ],
 )
 def test_what_hands_out_no_rows(tmp_path, monkeypatch, capsys, arguments, message):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from whylabel.reasonings.near_duplicates import NearDuplicates
-from whylabel.reasonings.seeds import seed_rows
+from whylabel.reasonings.seeds import own_margins, seed_rows
 from whylabel.text.words import count_words
 from whylabel.types import Example
 
@@ -80,6 +80,23 @@ def test_easy_and_hard_rows_are_among_them():
     assert 0.1 <= share <= 0.5
     # The bands go from the easiest to the hardest of each label.
     assert not {row.id for row in found[:4]} & hard and {row.id for row in found[-2:]} <= hard
+
+
+def test_margins_say_what_is_easy_and_hard(rows):
+    """The bands of a label go from its surest rows to its least sure; rows without a margin are of the middle."""
+    joy = [row for row in rows if row.label == "joy"]
+    margins = {row.id: float(at) for at, row in enumerate(joy)}
+    found = seed_rows(joy, 5, 1, margins=margins)
+    assert [int(margins[row.id]) // 30 for row in found] == [4, 3, 2, 1, 0]
+    some = {row.id: at for row, at in zip(joy, [9] * 30 + [-9] * 30 + [0], strict=False)}
+    found = seed_rows(joy, 5, 1, margins=some)
+    assert some[found[0].id] == 9 and some[found[-1].id] == -9
+    assert not {row.id for row in found[1:-1]} & {row.id for row in joy[:60]}
+
+
+def test_margins_of_the_own_label():
+    found = own_margins(np.log([[0.6, 0.3, 0.1], [0.6, 0.3, 0.1]]), np.array([0, 1]))
+    assert found == pytest.approx([np.log(2), -np.log(2)])
 
 
 def test_each_row_is_unlike_those_before_it():

@@ -106,6 +106,23 @@ def command(
     from whylabel.run_folder import RunFolder
 
     if seeds is not None:
+        refuse_options(
+            {
+                "--search": search,
+                "--label": label,
+                "--state": state,
+                "--reason": reason,
+                "--limit": limit,
+                "--import": decided,
+                "--by": by,
+                "--predictions": predictions,
+                "--sample": sample,
+                "--blind": blind,
+                "--output": output,
+                "--json": as_json,
+            },
+            beside="--seed",
+        )
         _hand_out(run_path, seeds, export or Path("seeds.csv"))
         return
     if run_path.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,13 +27,19 @@ _FOLDS = 5
 
 
 def seed_rows(
-    rows: Iterable[Example], count: int, seed: int, *, written: Sequence[Example] = ()
+    rows: Iterable[Example],
+    count: int,
+    seed: int,
+    *,
+    written: Sequence[Example] = (),
+    margins: Mapping[str, float] | None = None,
 ) -> list[Example]:
     """Return up to `count` of the rows for people to write reasonings for; the same seed gives the same rows.
 
     Labels get equally many, those of the rows that are `written` already included. Within a label, the rows range
-    from those that a plain classifier gets right to those that it gets wrong, in short, medium and long texts, and
-    each is the one that is least similar to those before it. None nearly repeats another, or one that is written.
+    from easy to hard, in short, medium and long texts, and each is the one that is least similar to those before it.
+    None nearly repeats another, or one that is written. `margins` has by id how much more a model leans to a row's
+    label than to any other; without them, a plain classifier that has not seen the row says it.
     """
     candidates = _candidates(list(rows), written, seed)
     if not candidates:
@@ -41,7 +47,11 @@ def seed_rows(
     known = written[:_MOST_CANDIDATES]
     vectors = _vectors([*known, *candidates])
     chosen, vectors = vectors[: len(known)], vectors[len(known) :]
-    difficulty = _difficulty(vectors, [row.label for row in candidates], seed)
+    found_margins = np.array([(margins or {}).get(row.id, np.nan) for row in candidates])
+    if np.isnan(found_margins).all():
+        found_margins = _plain_margins(vectors, [row.label for row in candidates], seed)
+    # A row without a margin counts as of average difficulty.
+    difficulty = -np.nan_to_num(found_margins, nan=np.nanmedian(found_margins))
     lengths = np.array([count_words(row.text) for row in candidates])
     bands = {
         label: np.array_split(places[np.argsort(difficulty[places], kind="stable")], share)
@@ -95,8 +105,16 @@ def _vectors(rows: Sequence[Example]) -> csr_matrix:
     return vectorizer.fit_transform([row.text for row in rows])
 
 
-def _difficulty(vectors: csr_matrix, labels: Sequence[str], seed: int) -> NDArray[np.float64]:
-    """Return how much more probable another label is than a row's own, to classifiers that have not seen the row."""
+def own_margins(log_probabilities: NDArray[np.float64], own: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return by how much each row's own label (its place) is more probable than the best of the others, in nats."""
+    others = log_probabilities.copy()
+    places = np.arange(len(own))
+    others[places, own] = -np.inf
+    return np.asarray(log_probabilities[places, own] - others.max(axis=1))
+
+
+def _plain_margins(vectors: csr_matrix, labels: Sequence[str], seed: int) -> NDArray[np.float64]:
+    """Return the margins of the rows' labels by classifiers that have not seen them."""
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.naive_bayes import ComplementNB
 
@@ -108,9 +126,7 @@ def _difficulty(vectors: csr_matrix, labels: Sequence[str], seed: int) -> NDArra
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # labels with fewer rows than folds: some folds lack them
         found = cross_val_predict(ComplementNB(), vectors, gold, cv=folds, method="predict_log_proba")
-    own = found[np.arange(len(gold)), gold].copy()
-    found[np.arange(len(gold)), gold] = -np.inf
-    return np.asarray(np.nan_to_num(found.max(axis=1) - own, nan=0.0))
+    return np.nan_to_num(own_margins(found, gold), nan=0.0)
 
 
 def _nearest(vectors: csr_matrix, others: csr_matrix) -> NDArray[np.float64]:
