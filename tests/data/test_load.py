@@ -465,7 +465,7 @@ def test_no_row_is_held_out_of_a_source_beside_one_with_a_validation_split(sourc
     rows = [{"question": f"q{at}", "answer": "a", "reasoning": f"because {at}"} for at in range(12)]
     config = ReasonerConfig(data=["builtin:reasoning", source(rows)])
     train, held_out = load_reasoning(config, seed=1)
-    builtin = load_reasoning(ReasonerConfig(), seed=1)
+    builtin = load_reasoning(ReasonerConfig(data="builtin:reasoning"), seed=1)
     assert held_out == builtin[1]
     assert [row.question for row in train] == [row.question for row in builtin[0]] + [
         f"q{n}" for n in range(12)
