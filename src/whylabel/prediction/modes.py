@@ -94,14 +94,16 @@ class Reader:
         fast = self._fast(texts) if requested & at_once else []
         streams: dict[Mode, Iterator[Answer]] = {}
         if requested & {"reasoned", "blend"}:
-            streams["reasoned"] = self._reasoned(texts)
+            streams["reasoned"] = self._reasoned(texts, fast)
         elif "adaptive" in requested:
-            close = [text for text, answer in zip(texts, fast, strict=True) if self._is_close(answer)]
-            streams["reasoned"] = self._reasoned(close)
+            close = [place for place, answer in enumerate(fast) if self._is_close(answer)]
+            streams["reasoned"] = self._reasoned(
+                [texts[place] for place in close], [fast[place] for place in close]
+            )
         if "vote" in requested:
             # An engine does one thing at a time.
             streams = {mode: iter(list(answers)) for mode, answers in streams.items()}
-            streams["vote"] = self._vote(texts)
+            streams["vote"] = self._vote(texts, fast)
         for place in range(len(texts)):
             found: dict[Mode, Answer] = {"fast": fast[place]} if fast else {}
             if requested & {"reasoned", "blend"} or (
@@ -110,9 +112,6 @@ class Reader:
                 found["reasoned"] = next(streams["reasoned"])
             if "vote" in requested:
                 found["vote"] = next(streams["vote"])
-            if fast:
-                scores = fast[place].log_scores
-                found = {mode: replace(answer, at_once=scores) for mode, answer in found.items()}
             if "blend" in requested:
                 found["blend"] = self._blend(found["fast"], found["reasoned"])
             if "adaptive" in requested:
@@ -146,42 +145,65 @@ class Reader:
     def _fast(self, texts: Sequence[str]) -> list[Answer]:
         return self._score([self._prompt(text) for text in texts])
 
-    def _reasoned(self, texts: Sequence[str]) -> Iterator[Answer]:
-        first = self._after_reasonings(texts, temperature=0.0)
+    def _reasoned(self, texts: Sequence[str], fast: Sequence[Answer]) -> Iterator[Answer]:
+        """Yield the answers after a reasoning; `fast` has those without, if the model can answer at once."""
+        first = _beside(fast, self._after_reasonings(texts, temperature=0.0))
         more = self._card.reasoning_attempts - 1
-        return self._with_more_attempts(texts, list(first), more) if more else first
+        return self._with_more_attempts(texts, list(first), fast, more) if more else first
 
-    def _with_more_attempts(self, texts: Sequence[str], first: list[Answer], more: int) -> Iterator[Answer]:
+    def _with_more_attempts(
+        self, texts: Sequence[str], first: list[Answer], fast: Sequence[Answer], more: int
+    ) -> Iterator[Answer]:
         """Yield the answers; where a reasoning would be withheld, another one that may be shown takes its place."""
-        again = [not self._may_be_shown(text, answer) for text, answer in zip(texts, first, strict=True)]
-        drawn = self._drawn([text for text, wanted in zip(texts, again, strict=True) if wanted], more)
-        for text, answer, wanted in zip(texts, first, again, strict=True):
-            if not wanted:
-                yield answer
-                continue
-            found = [answer, *islice(drawn, more)]
-            may_be_shown = [other for other in found if self._may_be_shown(text, other)]
-            yield _with_cost(max(may_be_shown, key=_highest_probability, default=answer), found)
+        again = [
+            place
+            for place, (text, answer) in enumerate(zip(texts, first, strict=True))
+            if not self._may_be_shown(text, answer)
+        ]
+        drawn = self._drawn(
+            [texts[place] for place in again], [fast[place] for place in again] if fast else (), more
+        )
+        chosen = {}
+        for place in again:
+            found = [first[place], *islice(drawn, more)]
+            may_be_shown = [other for other in found if self._may_be_shown(texts[place], other)]
+            best = max(may_be_shown, key=_highest_probability, default=first[place])
+            chosen[place] = _with_cost(best, found)
+        return (chosen.get(place, answer) for place, answer in enumerate(first))
 
-    def _vote(self, texts: Sequence[str]) -> Iterator[Answer]:
+    def _vote(self, texts: Sequence[str], fast: Sequence[Answer]) -> Iterator[Answer]:
         count = self._card.vote.reasonings
-        drawn = self._drawn(texts, count)
+        drawn = self._drawn(texts, fast, count)
         for text in texts:
             votes = list(islice(drawn, count))
             yield averaged(votes, [self._may_be_shown(text, vote) for vote in votes])
 
-    def _drawn(self, texts: Sequence[str], count: int) -> Iterator[Answer]:
+    def _drawn(self, texts: Sequence[str], fast: Sequence[Answer], count: int) -> Iterator[Answer]:
         """Yield answers after `count` reasonings of each text, sampled at the temperature of `vote`."""
         vote = self._card.vote
         repeated = [text for text in texts for _ in range(count)]
-        return self._after_reasonings(repeated, vote.temperature, vote.seed)
+        answers = self._after_reasonings(repeated, vote.temperature, vote.seed)
+        return _beside([answer for answer in fast for _ in range(count)], answers)
 
     def _may_be_shown(self, text: str, answer: Answer) -> bool:
+        """Return whether a reasoning may be shown beside the label that it leads to."""
         if answer.reasoning is None or answer.leads_to is None:
             return False
-        label = self._card.labels.names[answer.leads_to]
-        finished = answer.status != "reasoning_cut"
-        return self._withholding.refuses(text, label, answer.reasoning, finished=finished) is None
+        scores = answer.log_scores if answer.at_once is None else answer.at_once
+        return self._withholding.may_be_shown(
+            text,
+            self._card.labels.names[answer.leads_to],
+            answer.reasoning,
+            finished=answer.status != "reasoning_cut",
+            probability=self._probability(
+                "reasoned" if answer.at_once is None else "fast", scores, answer.leads_to
+            ),
+        )
+
+    def _probability(self, mode: Mode, log_scores: NDArray[np.float64] | None, label: int) -> float:
+        if log_scores is None:
+            return 0.0
+        return float(np.exp(self._card.calibration.log_probabilities(mode, log_scores)[label]))
 
     def _blend(self, fast: Answer, reasoned: Answer) -> Answer:
         both = replace(reasoned, seconds=fast.seconds + reasoned.seconds)
@@ -337,6 +359,13 @@ def averaged(votes: Sequence[Answer], may_be_shown: Sequence[bool]) -> Answer:
     )
     log_scores = np.log(np.maximum(mean, _SMALLEST_PROBABILITY))
     return _with_cost(replace(representative, log_scores=log_scores), votes)
+
+
+def _beside(fast: Sequence[Answer], answers: Iterator[Answer]) -> Iterator[Answer]:
+    """Yield answers after reasonings with the scores without; there are none if the model cannot answer at once."""
+    if not fast:
+        return answers
+    return (replace(answer, at_once=other.log_scores) for answer, other in zip(answers, fast, strict=True))
 
 
 def _best_label(answer: Answer) -> int | None:

@@ -37,6 +37,14 @@ class Withholding:
         row = ReasonedExample("", text, label, reasoning, finished=finished, fluency=fluency)
         return self._refuse(row)
 
+    def may_be_shown(
+        self, text: str, label: str, reasoning: str, *, finished: bool, probability: float
+    ) -> bool:
+        """Return whether a reasoning may stand beside the label that it leads to; see `status`."""
+        if probability < self._min_probability:
+            return False
+        return self.refuses(text, label, reasoning, finished=finished) is None
+
     def status(
         self,
         mode: Mode,
