@@ -20,7 +20,7 @@ TEST_ROWS = 500
 MIN_STEPS = 100
 """The least number of optimizer steps in a first recipe; `recipes/best.yaml` has the same."""
 _GROUNDED = ("ungrounded", "contradiction")
-_SURE, _ATTEMPTS = 0.6, 3
+_SURE, _ATTEMPTS = 0.6, 5
 _MAX_TEXT_TOKENS = 512
 _LONG_WORDS = 300
 _WIDTH = 100
