@@ -70,6 +70,27 @@ def test_what_cannot_run_is_refused_before_anything_is_written(recipe, tmp_path,
 @pytest.mark.parametrize(
     ("values", "refused"),
     [
+        ({}, False),
+        ({"reasoner": {"model": "MODEL"}}, True),
+        ({"augment": {"verification": {"verifier": "MODEL"}}}, True),
+    ],
+    ids=["base model", "reasoner", "verifier"],
+)
+def test_a_model_of_another_text_format_may_be_trained_but_not_asked(
+    values, refused, tiny_model_folder, tmp_path
+):
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "model")
+    (folder / "whylabel.json").write_text(json.dumps({"role": "reasoner", "prompt_format": 99}))
+    named = json.loads(json.dumps({"base_model": "MODEL", **values}).replace("MODEL", str(folder)))
+    if not refused:
+        return preflight._check_models(build_recipe(named))
+    with pytest.raises(ModelError, match="prompts of format 99"):
+        preflight._check_models(build_recipe(named))
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
         ({"condition": "label"}, False),
         ({"condition": "free"}, True),
         ({"condition": "free_then_label"}, True),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import shutil
 from importlib.util import find_spec
+from pathlib import Path
 
 from whylabel.data.leakage import leakage
 from whylabel.errors import RecipeError, UsageError
 from whylabel.host.progress import say
 from whylabel.models.check import check_model, check_replaceable, float32_bytes
-from whylabel.models.load import find, token_counter
+from whylabel.models.load import CARD, check_prompt_format, find, read_card, token_counter
 from whylabel.models.packaged import PACKAGED_MODELS, is_cached
 from whylabel.models.trainable import check_lengths
 from whylabel.pipeline.inputs import Inputs
@@ -26,6 +27,8 @@ from whylabel.text.alike import described, groups_alike
 # Two checkpoints at a time, each with weights and the optimizer's two moments; and the new model beside the old one.
 _COPIES_IN_TRAINING = 7
 _GIB = 2**30
+_ASKED = ("reasoner.model", "augment.verification.verifier")
+"""The settings whose model is asked as it is; the others name one that is trained first."""
 
 
 def preflight(inputs: Inputs, run: RunFolder, *, evaluated: bool) -> None:
@@ -111,9 +114,17 @@ def _check_models(recipe: Recipe) -> None:
     for setting, name in named.items():
         if name is not None and not (name in PACKAGED_MODELS and not is_cached(name)):
             check_model(name, setting)
+            if setting in _ASKED:
+                _check_prompts(Path(find(name)))
     for name, lengths in _trained_lengths(recipe).items():
         if not (name in PACKAGED_MODELS and not is_cached(name)):
             check_lengths(name, lengths)
+
+
+def _check_prompts(folder: Path) -> None:
+    """Raise `ModelError` if whylabel has trained this model on prompts of another format."""
+    if (folder / CARD).is_file():
+        check_prompt_format(read_card(folder), folder)
 
 
 def _trained_lengths(recipe: Recipe) -> dict[str, dict[str, int]]:
