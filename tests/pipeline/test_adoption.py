@@ -34,6 +34,10 @@ def old_keys(monkeypatch, tmp_path):
     def keys(**values):
         recipe = override_recipe(
             Recipe(name="old"),
+            # The defaults of that version.
+            reasoner__training__num_train_epochs=1.0,
+            reasoner__training__learning_rate=1e-4,
+            reasoner__training__per_device_train_batch_size=16,
             augment__verification__verifier="base",
             augment__candidates=2,
             augment__sampling__temperature=0.5,
