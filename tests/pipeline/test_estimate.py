@@ -89,7 +89,8 @@ COUNTED = {
     "augment": 24 * 107.2,
     "calibrate-baseline": 6 * 100,
     "calibrate-classifier": 6 * (100 + 2 * 7.2),
-    "evaluate": 12 * (100 + 107.2),
+    # Models read each of the judged reasonings 16 times.
+    "evaluate": 12 * (100 + 107.2) + 12 * 16 * 107.2,
 }
 LEARNT = {
     # Steps, rows of a step (16 at the most), tokens of a row.
@@ -129,6 +130,9 @@ def test_each_stage_is_counted_with_its_own_tokens(tokens, stage):
         ("calibrate-baseline", {"classifier__calibration_rows": 5}, 5 * 100),
         ("calibrate-classifier", {"classifier__target": "label"}, 6 * 100),
         ("evaluate", {"classifier__target": "label"}, 12 * 200),
+        ("evaluate", {"classifier__target": "multi_task"}, 12 * (100 + 107.2)),
+        ("evaluate", {"evaluation__quality_rows": 0}, 12 * (100 + 107.2)),
+        ("evaluate", {"evaluation__quality_rows": 5}, 12 * (100 + 107.2) + 5 * 16 * 107.2),
         ("train-classifier", {"classifier__target": "label"}, 4 * 16 * 100),
         ("train-baseline", {"baseline__budget": "matched_flops"}, LEARNT["train-classifier"]),
         (

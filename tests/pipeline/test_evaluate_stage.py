@@ -9,6 +9,7 @@ import pytest
 
 from whylabel.errors import ModelError, RunFolderError
 from whylabel.evaluation.evidence import evidence_key, read_evidence, write_evidence
+from whylabel.evaluation.judged import Judgement, judged_quality
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline, evaluate
 from whylabel.pipeline.inputs import Inputs
@@ -245,6 +246,12 @@ def test_both_models_are_compared_on_the_test_rows_in_every_mode(tmp_path, monke
         return answers[name]
 
     monkeypatch.setattr(evaluate, "_predict", predict)
+    judged = judged_quality("reasoned", [Judgement(-1.0, 0.5, None)], [])
+    monkeypatch.setattr(
+        evaluate,
+        "judge_reasonings",
+        lambda of, rows, mode: judged if of is job and mode == "reasoned" else None,
+    )
     result = evaluate.evaluate_stage(job)
     # The baseline answers in its default mode alone.
     assert asked == [("baseline", run.baseline_model, []), ("classifier", run.classifier_model, ["fast"])]
@@ -254,6 +261,7 @@ def test_both_models_are_compared_on_the_test_rows_in_every_mode(tmp_path, monke
     assert metrics["classifier"]["accuracy"] == 1.0 and metrics["classifier"]["mode"] == "reasoned"
     assert metrics["baseline"]["accuracy"] == metrics["modes"]["fast"]["accuracy"] == 0.25
     assert list(metrics["floors"]) == floors
+    assert metrics["reasonings_judged"]["support"]["mean_margin"] == 0.5
     found = [(row.model, row.prediction.mode) for row in read_predictions(run.predictions)]
     assert set(found) >= {("baseline", "fast"), ("classifier", "fast"), ("classifier", "reasoned")}
     assert (result.rows, result.tokens, result.record, result.failed_rows) == (4, 28, {}, 3)

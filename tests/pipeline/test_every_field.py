@@ -146,6 +146,7 @@ OTHERS = {
     "evaluation.floors": ["majority"],
     "evaluation.modes": ["fast"],
     "evaluation.shown": 3,
+    "evaluation.quality_rows": 3,
 }
 for _key in [key for key in OTHERS if key.startswith("training.")]:
     if not _key.startswith(("training.class_weight", "training.balanced", "training.selection")):

@@ -6,7 +6,7 @@ from finished_run import MakeRun
 from report_page import page_of
 from whylabel.report.contents import read_run
 from whylabel.report.model_card import render_model_card
-from whylabel.report.quality import quality_of, reasonings_line
+from whylabel.report.quality import judged_of, quality_of, reasonings_line
 
 
 def test_the_report_says_how_good_the_reasonings_are(make_run: MakeRun) -> None:
@@ -75,3 +75,34 @@ def test_one_line_says_how_many_are_shown_and_why_others_are_not() -> None:
     found = quality_of(metrics)
     assert found is not None and [row.mode for row in found.modes] == ["blend", "reasoned"]
     assert [reason for reason, _ in found.reasons] == ["ungrounded", "leads to another label"]
+
+
+def test_what_models_say_stands_beside_what_it_is_to_be_compared_with(make_run: MakeRun) -> None:
+    run = make_run()
+    metrics = json.loads(run.evaluation_metrics.read_text())
+    share = {"count": 11, "n": 50, "share": 0.22, "ci95": [0.128, 0.352]}
+    metrics["reasonings_judged"] = {
+        "mode": "reasoned",
+        "n": 50,
+        "fluency": {
+            "median": -2.1,
+            "training_n": 48,
+            "training_median": -1.85,
+            "limit": -2.56,
+            "below": share,
+        },
+        "support": {"positive": {**share, "share": 0.62}, "mean_margin": 0.2},
+        "overlap": None,
+    }
+    run.evaluation_metrics.write_text(json.dumps(metrics))
+    text = page_of(run).text
+    assert "What models say of 50 reasonings, drawn with the seed, mode reasoned" in text
+    assert "median, in nats −2.10 −1.85 48 training reasonings" in text
+    assert "below −2.56 22.0 % 12.8 to 35.2 % 11 of 50 5.0 % training reasonings, by definition" in text
+    assert "62.0 %" in text and "Quotes what the label rests on" not in text
+    assert "No reader has judged them yet" in text
+    card = render_model_card(read_run(run)).replace("\u00a0", " ")
+    assert (
+        "| Less fluent than 95 % of training: below −2.56 | 22.0 % (12.8 to 35.2 %) | 5.0 %, training" in card
+    )
+    assert judged_of({}) is None and judged_of({"reasonings_judged": {"n": 3}}) is None

@@ -26,6 +26,7 @@ WRONG = [
     ("evaluation/metrics.json", "paired.difference", 10**400),
     ("evaluation/metrics.json", "paired.discordant", []),
     ("evaluation/metrics.json", "reasonings.reasoned.shown.share", 2),
+    ("evaluation/metrics.json", "reasonings_judged", "good"),
     ("evaluation/metrics.json", "reasonings.reasoned.content.grounded", []),
     ("augment/metrics.json", "kept", "many"),
     ("augment/metrics.json", "dropped_by_reason.copy", "x"),

@@ -16,7 +16,8 @@ from whylabel.models.arithmetic import pick_device, pick_dtype
 from whylabel.models.check import float32_bytes
 from whylabel.models.load import find, token_counter
 from whylabel.pipeline.inputs import Inputs
-from whylabel.recipe import TrainingConfig
+from whylabel.prediction.card import MODES, WRITING
+from whylabel.recipe import Recipe, TrainingConfig
 from whylabel.types import Example
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _PROMPT_TOKENS = 12
 """Tokens of a compact prompt and a label, without the text."""
 _ENDED_BEFORE_LIMIT = 0.6
 """Where a reasoning ends on average, as a share of its token limit."""
+_READINGS = 16
+"""How often a reasoning that models judge is read with its text: mostly for the evidence."""
 _MATRIX, _REPEATS = 1024, 4
 
 
@@ -51,12 +54,13 @@ def estimated_seconds(inputs: Inputs, stages: Sequence[str]) -> float | None:
     classifier = _training_tokens(recipe.training, len(data.train), (text + both) / 2)
     baseline = classifier if recipe.baseline.budget == "matched_flops" else 0.0
     calibration = min(len(data.validation), recipe.classifier.calibration_rows)
+    judged = min(len(data.test), recipe.evaluation.quality_rows) * _READINGS if _writes(recipe) else 0
     written = {
         "augment": 0 if recipe.reasoner.endpoint else inputs.rows_to_write * recipe.augment.candidates * both,
         "train-folds": len(data.train) * text,
         "calibrate-baseline": calibration * text,
         "calibrate-classifier": calibration * (text + 2 * reasoning * reasons),
-        "evaluate": len(data.test) * (text + both),
+        "evaluate": len(data.test) * (text + both) + judged * both,
     }
     folds = recipe.augment.folds or 0
     unseen = len(data.train) * (folds - 1) / max(folds, 1)
@@ -70,6 +74,11 @@ def estimated_seconds(inputs: Inputs, stages: Sequence[str]) -> float | None:
     generating = 2 * parameters * sum(written.get(stage, 0) for stage in stages)
     training = 6 * parameters * sum(trained.get(stage, 0) for stage in stages)
     return generating / (computed * _SHARE_IN_GENERATION) + training / (learnt * _SHARE_IN_TRAINING)
+
+
+def _writes(recipe: Recipe) -> bool:
+    """Return whether the trained classifier writes reasonings."""
+    return any(mode in WRITING for mode in MODES[recipe.classifier.target])
 
 
 def _training_tokens(config: TrainingConfig, rows: float, tokens: float) -> float:

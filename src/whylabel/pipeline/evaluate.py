@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 from whylabel.host.atomic import write_json
@@ -12,6 +13,7 @@ from whylabel.host.progress import progress, say
 from whylabel.pipeline.answers import ask, read_answers
 from whylabel.pipeline.calibrate import calibrated_content
 from whylabel.pipeline.job import Job, StageResult
+from whylabel.pipeline.quality import judge_reasonings
 from whylabel.text.hashes import fingerprint
 from whylabel.types import Mode, Prediction
 
@@ -21,6 +23,7 @@ def evaluate_stage(job: Job) -> StageResult:
     from whylabel.evaluation.evaluate import SINGLE_LABEL, evaluate
     from whylabel.evaluation.multi_label import measures_by_label
     from whylabel.evaluation.predictions import write_predictions
+    from whylabel.evaluation.quality import explaining_mode
 
     inputs, run, config = job.inputs, job.run, job.inputs.recipe.evaluation
     dataset, multi_label = inputs.dataset, inputs.multi_label
@@ -40,7 +43,9 @@ def evaluate_stage(job: Job) -> StageResult:
         measures=measures_by_label(multi_label.separator) if multi_label else SINGLE_LABEL,
     )
     write_predictions(run.predictions, outcome.rows)
-    write_json(run.evaluation_metrics, outcome.to_json())
+    metrics = outcome.to_json()
+    judged = judge_reasonings(job, outcome.rows, explaining_mode(metrics))
+    write_json(run.evaluation_metrics, {**metrics, "reasonings_judged": judged and asdict(judged)})
     every = [row for found in (*baseline.values(), *classifier.values()) for row in found]
     failed = sum(prediction.status == "failed" for prediction in every)
     return StageResult(len(dataset.test), _generated(classifier), {}, failed)

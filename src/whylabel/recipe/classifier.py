@@ -105,3 +105,6 @@ class EvaluationConfig(Section):
     """Modes in which the classifier is evaluated, beside its default mode. Default: all that it has except `vote`."""
     shown: Presentation[int] = Field(20, ge=1)
     """Number of right and of wrong predictions that the report shows of each model."""
+    quality_rows: Annotated[int, Later()] = Field(50, ge=0)
+    """How many of the classifier's reasonings on test texts models judge: how fluent they are, whether they lead to
+    their label, whether they quote what it rests on. Drawn with the seed; 0: none."""

@@ -16,7 +16,7 @@ from whylabel.report.charts import models_of, modes_of
 from whylabel.report.contents import RunContents, read_run
 from whylabel.report.formats import is_number
 from whylabel.report.multi_label import verdict_of
-from whylabel.report.quality import quality_of, readers_sentences
+from whylabel.report.quality import judged_of, quality_of, readers_sentences
 from whylabel.report.rendering import render_markdown
 from whylabel.report.verdict import MODE_NAMES, model_name
 from whylabel.run_folder import RunFolder
@@ -58,6 +58,7 @@ def render_model_card(contents: RunContents) -> str:
         models=models_of(contents.evaluation),
         modes=modes_of(contents.evaluation),
         readers=readers_sentences(contents.readers),
+        judged=judged_of(contents.evaluation),
         quality=quality_of(contents.evaluation),
         versions=contents.manifest.get("versions") or {},
         splits=_splits(contents.manifest),

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from whylabel.evaluation.judged import SHARE_BELOW
 from whylabel.evaluation.quality import explaining_mode
 from whylabel.evaluation.readings import ReaderRate
-from whylabel.report.formats import MISSING, count, is_number, percent
+from whylabel.report.formats import MISSING, count, decimal, is_number, percent
 
 _MEASURES = (
     ("Quotes the text", "quoting", "with words between quotation marks"),
@@ -50,6 +51,26 @@ class ModeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedRow:
+    """One figure by a model, and what to compare it with."""
+
+    name: str
+    meaning: str
+    value: Cell
+    beside: Cell = Cell()
+    beside_meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What models say of `n` reasonings of one mode."""
+
+    mode: str
+    n: str
+    rows: tuple[JudgedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
     """What the report says of the reasonings: `rows` are about one mode, `modes` has all, that one first."""
 
@@ -82,6 +103,43 @@ def quality_of(evaluation: Mapping[str, Any]) -> Quality | None:
             for name in (mode, *sorted(found.keys() - {mode}))
         ),
     )
+
+
+def judged_of(evaluation: Mapping[str, Any]) -> Judged | None:
+    """Return what models say of a sample of the reasonings; None if they were not asked."""
+    found = evaluation.get("reasonings_judged") or {}
+    fluency, support, overlap = (found.get(name) or {} for name in ("fluency", "support", "overlap"))
+    rows = (
+        JudgedRow(
+            "Fluency",
+            "log-probability per token under the untrained base model, median, in nats",
+            Cell(decimal(fluency.get("median"), 2)),
+            Cell(decimal(fluency.get("training_median"), 2)),
+            f"{count(fluency.get('training_n'))} training reasonings",
+        ),
+        JudgedRow(
+            "Less fluent than 95 % of training",
+            f"below {decimal(fluency.get('limit'), 2)}",
+            cell(fluency.get("below")),
+            Cell(percent(SHARE_BELOW)),
+            "training reasonings, by definition",
+        ),
+        JudgedRow(
+            "Leads to its label",
+            "in the base model it lifts its label above the rival, even with the words of labels masked",
+            cell(support.get("positive")),
+        ),
+        JudgedRow("Margin", "by how much, mean, in nats", Cell(decimal(support.get("mean_margin"), 2))),
+        JudgedRow(
+            "Quotes what the label rests on",
+            f"share of the quoted characters in the measured evidence, {count(overlap.get('rows'))} texts",
+            Cell(percent(overlap.get("inside"))),
+            Cell(percent(overlap.get("by_chance"))),
+            "at random places",
+        ),
+    )
+    known = tuple(row for row in rows if row.value.text != MISSING)
+    return Judged(str(found.get("mode")), count(found.get("n")), known) if known else None
 
 
 def readers_sentences(readers: Sequence[ReaderRate]) -> tuple[str, ...]:

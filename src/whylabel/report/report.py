@@ -21,7 +21,7 @@ from whylabel.report.contents import RunContents, read_run
 from whylabel.report.examples import shown_predictions
 from whylabel.report.formats import MISSING, is_number
 from whylabel.report.multi_label import decides_by_label, verdict_of
-from whylabel.report.quality import quality_of, readers_sentences
+from whylabel.report.quality import judged_of, quality_of, readers_sentences
 from whylabel.report.rendering import render_html
 from whylabel.report.verdict import MODE_NAMES, model_name
 from whylabel.run_folder import RunFolder
@@ -57,6 +57,7 @@ def render_report(contents: RunContents) -> str:
         many_labels=MANY_LABELS,
         confusions=confusions(evaluation),
         readers=readers_sentences(contents.readers),
+        judged=judged_of(evaluation),
         quality=quality_of(evaluation),
         shown=shown and shown.with_evidence(contents.evidence),
         reasonings=contents.kept,

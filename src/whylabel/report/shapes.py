@@ -16,6 +16,7 @@ from whylabel.host.atomic import as_written
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Number = float
 Difference = Annotated[float, Field(ge=-1, le=1)]
 _Bound = TypeVar("_Bound")
 Interval = Annotated[list[_Bound], Field(min_length=2, max_length=2)]
@@ -126,6 +127,42 @@ class ReasoningQuality(_Shape):
     content_for_readers: ReasoningContent | None = None
 
 
+class Fluency(_Shape):
+    """How fluent reasonings are."""
+
+    median: Number | None = None
+    training_n: Count | None = None
+    training_median: Number | None = None
+    limit: Number | None = None
+    below: Proportion | None = None
+
+
+class Support(_Shape):
+    """Whether reasonings lead to their label."""
+
+    positive: Proportion | None = None
+    mean_margin: Number | None = None
+
+
+class Overlap(_Shape):
+    """Whether reasonings quote what the label rests on."""
+
+    rows: Count | None = None
+    characters: Count | None = None
+    inside: Share | None = None
+    by_chance: Share | None = None
+
+
+class JudgedQuality(_Shape):
+    """What models say of a sample of reasonings."""
+
+    mode: str | None = None
+    n: Count | None = None
+    fluency: Fluency | None = None
+    support: Support | None = None
+    overlap: Overlap | None = None
+
+
 class Evaluation(_Shape):
     """`evaluation/metrics.json`."""
 
@@ -136,6 +173,7 @@ class Evaluation(_Shape):
     modes: dict[str, ModelScores] | None = None
     paired: Paired | None = None
     reasonings: dict[str, ReasoningQuality | None] | None = None
+    reasonings_judged: JudgedQuality | None = None
 
     @model_validator(mode="after")
     def _square(self) -> Evaluation:
