@@ -11,6 +11,7 @@ from whylabel.evaluation.predictions import read_predictions
 from whylabel.evaluation.quality import explaining_mode
 from whylabel.host.atomic import as_written, read_json
 from whylabel.host.terminal import print_json, printable
+from whylabel.prediction.withheld import is_withheld
 from whylabel.report.formats import p_value, points, shortened
 from whylabel.report.multi_label import decides_by_label
 from whylabel.report.quality import reasonings_line
@@ -133,12 +134,16 @@ def _predictions(run: RunFolder, metrics: dict[str, Any]) -> list[str]:
         if row.model == "classifier" and row.prediction.mode == shown
     ]
     several_labels = decides_by_label(metrics)
+    # Rows whose reasoning is shown come first; how many there are stands below.
+    rows.sort(key=lambda row: is_withheld(row.prediction))
     lines = [f"in mode {shown}:"] if len(modes) > 1 else []
     for row in rows[:_SHOWN]:
         prediction = row.prediction
         verdict = "right" if row.right else f"wrong, gold is {row.gold or 'nothing'}"
         lines.append(f"• {shortened(' '.join(row.text.split()), 140)}")
-        if prediction.reasoning is not None:
+        if is_withheld(prediction):
+            lines.append(f"    why:   ({prediction.reasoning_status})")
+        elif prediction.reasoning is not None:
             lines.append(f"    why:   {shortened(' '.join(prediction.reasoning.split()), 220)}")
         top = max(prediction.probabilities, default=0.0)
         confidence = "" if several_labels else f"{top:.0%}; "
