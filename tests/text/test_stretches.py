@@ -5,7 +5,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whylabel.text.stretches import parts, without
+from whylabel.text.stretches import content_words, is_unbroken, parts, without, words
 
 TEXTS = st.one_of(
     st.text(max_size=60),
@@ -101,3 +101,32 @@ def test_a_text_without_a_stretch_has_no_double_blank() -> None:
     assert without("Sad. I was.", (0, 4)) == "I was."
     assert without("I was sad", (6, 9)) == "I was "
     assert without("今日は嬉しい", (3, 6)) == "今日は"
+
+
+@given(TEXTS)
+def test_words_are_in_order_and_content_words_are_some_of_them(text):
+    every, content = words(text), content_words(text)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(every))
+    assert set(content) <= set(every) and bool(content) == bool(every)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "I don't think that we'll be back, sadly - 42 cats 😭 !",
+            ["think", "back", "sadly", "42", "cats", "😭"],
+        ),
+        ("Das ist nicht das, was ich wollte :(", ["wollte", ":("]),
+        ("Who is it?", ["Who", "is", "it"]),
+        ("我非常难过", ["我非", "常难", "过"]),
+        ("   ", []),
+    ],
+)
+def test_content_words_are_those_that_are_no_function_words(text, expected):
+    assert [text[start:end] for start, end in content_words(text)] == expected
+
+
+def test_punctuation_and_the_end_of_a_line_break_a_stretch():
+    assert is_unbroken("mother-in-law's old house", (0, 25))
+    assert not any(is_unbroken(text, (0, len(text))) for text in ("so, sad", "so\nsad", "so (sad"))

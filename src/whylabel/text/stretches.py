@@ -11,7 +11,8 @@ from itertools import pairwise
 
 import regex
 
-from whylabel.text.words import UNSPACED, tokens_a_word
+from whylabel.text.function_words import FUNCTION_WORDS, language_by_function_words
+from whylabel.text.words import UNSPACED, tokens, tokens_a_word
 
 Stretch = tuple[int, int]
 """(start, end): text[start:end]."""
@@ -21,10 +22,15 @@ _CLAUSE_END = regex.compile(r"[,;:]+[\p{Pe}\p{Pf}\"']*(?=\s)|[，、；：]+|\s[
 _BETWEEN_BLANKS = regex.compile(r"\S+")
 _CHARACTER = regex.compile(r"\X")
 _PUNCTUATION = regex.compile(r"\p{P}+")
+_BREAK = regex.compile(r"[\p{P}--['’\-]]|\n", regex.V1)
 _UNSPACED = regex.compile(UNSPACED, regex.V1)
 # Digits and keypad signs count as pictographic as well.
 _EMOJI = regex.compile(r"[\p{Extended_Pictographic}\p{Regional_Indicator}--[\p{N}\p{P}\p{L}©®™]]", regex.V1)
 _NEEDS_CHARACTERS = regex.compile(rf"{UNSPACED}|{_EMOJI.pattern}", regex.V1)
+# What is left of don't, didn't, we'll and the like.
+_CONTRACTED = regex.compile(
+    r"(?:ai|are|could|did|does|do|had|has|have|is|should|was|were|wo|would)n|ll|re|ve|[dmst]"
+)
 
 
 def parts(text: str, stretch: Stretch, most: int) -> list[Stretch]:
@@ -37,6 +43,27 @@ def parts(text: str, stretch: Stretch, most: int) -> list[Stretch]:
         if len(found) > 1:
             return _joined(found, most)
     return []
+
+
+def words(text: str) -> list[Stretch]:
+    """Return the words of a text, as `parts` has them at its finest."""
+    return list(_words(text, (0, len(text))))
+
+
+def content_words(text: str) -> list[Stretch]:
+    """Return the words and emoji of a text that are no function words of its language.
+
+    All words, where there are no others, or where a single function word is too little to tell the language by.
+    """
+    every = words(text)
+    function_words = FUNCTION_WORDS[language_by_function_words(text)]
+    found = [word for word in every if _has_content(text[slice(*word)], function_words)]
+    return found if found and len(every) - len(found) > 1 else every
+
+
+def is_unbroken(text: str, stretch: Stretch) -> bool:
+    """Return whether a stretch has no punctuation and no end of a line in it."""
+    return not _BREAK.search(text, *stretch)
 
 
 def without(text: str, stretch: Stretch) -> str:
@@ -90,6 +117,17 @@ def _bare(text: str, stretch: Stretch) -> Stretch:
     inside = text[start:end]
     trailing = regex.search(r"\p{P}+$", inside)
     return start, end - (len(trailing[0]) if trailing else 0)
+
+
+def _has_content(word: str, function_words: frozenset[str]) -> bool:
+    found = tokens(word)
+    if not found:
+        # An emoji, or an emoticon; a single sign of punctuation is none.
+        return len(word) > 1 or not _PUNCTUATION.fullmatch(word)
+    contracted = len(found) > 1
+    return not all(
+        token in function_words or (contracted and _CONTRACTED.fullmatch(token)) for token in found
+    )
 
 
 def _by_character(text: str, stretch: Stretch) -> Iterator[Stretch]:
