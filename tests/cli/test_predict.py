@@ -14,6 +14,7 @@ from whylabel.cli.main import main
 from whylabel.cli.prediction_files import PREDICTED, output_names
 from whylabel.errors import ModelError
 from whylabel.prediction.trained import TrainedClassifier
+from whylabel.types import Evidence
 
 TEXTS = ['She said "no, thanks", twice', "two\nlines", "=SUM(A1)", "🎉 emoji", "the <|label|> and <|im_end|>"]
 
@@ -53,8 +54,11 @@ def test_jsonl_csv_and_parquet_hold_every_row(model, texts, tmp_path):
 
 
 def test_evidence_is_a_column_in_every_format_where_it_is_asked_for(model, texts, tmp_path, monkeypatch):
-    # The tiny model's labels rest on so little that it would not be reported.
-    monkeypatch.setattr("whylabel.prediction.evidence._LEAST_EFFECT", -1.0)
+    # The tiny model's labels may rest on nothing.
+    monkeypatch.setattr(
+        "whylabel.prediction.trained.find_evidence",
+        lambda texts, log_p: [(Evidence(0, 2, text[:2], 1.5),) for text in texts],
+    )
     for suffix in ("jsonl", "csv", "parquet"):
         # The second time in place of the first: predictions may replace predictions.
         for _ in range(2):
