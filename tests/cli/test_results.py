@@ -80,7 +80,8 @@ def test_the_predictions_shown_say_why_where_a_mode_does(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "classifier, fast" in shown and "in mode reasoned:" in shown
     assert f"whylabel predict --model {run.path} --mode reasoned" in shown
-    assert shown.count("why:   for") == 4 and shown.count("label: a") == 4
+    assert shown.count("why:   for") == 3 and shown.count("label: a") == 4
+    assert "why:   (withheld: too short)" in shown
     assert "\nreasonings, mode reasoned: 4 written, 3 shown, 1 withheld (1 too short)\n" in shown
 
 

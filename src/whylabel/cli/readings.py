@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from whylabel.data.cells import is_missing
+from whylabel.data.readers import read_table
 from whylabel.data.writers import require_format, table_file, written_columns
 from whylabel.errors import UsageError
 from whylabel.evaluation.readings import DEALT, NOT_BLIND, ShownReasonings, deal, rates, record_readings
@@ -44,7 +46,7 @@ def deal_predictions(run: RunFolder, sample: int, output: Path | None, *, blind:
         file = Path(os.path.realpath(output))
         require_format(file, "Predictions")
         fix = "name another file: --output FILE"
-        check_file(file, _is_dealt, wanted="A deal of predictions", fix=fix)
+        check_file(file, _is_dealt, wanted="A deal of predictions that nobody has read yet", fix=fix)
         _write(file, schema, rows)
         say(f"{len(rows):,} of {len(shown.rows):,} predictions that show a reasoning, in {output}")
     say(
@@ -80,5 +82,7 @@ def _write(file: Path, schema: Mapping[str, str], rows: Sequence[Mapping[str, st
 
 
 def _is_dealt(file: Path) -> bool:
-    """Return whether a file holds predictions that were dealt out, judged by its first columns."""
-    return written_columns(file)[: len(DEALT)] == list(DEALT)
+    """Return whether a file holds predictions that were dealt out, and that nobody has read yet."""
+    if written_columns(file)[: len(DEALT)] != list(DEALT):
+        return False
+    return all(is_missing(verdict) for verdict in read_table(file).columns["verdict"])

@@ -1,8 +1,8 @@
 """What people think of the reasonings that are shown: predictions dealt out to read, and their verdicts kept.
 
 A reader sees text, label and reasoning; a blind one neither the gold label nor the probabilities, and nobody sees the
-mode. The verdicts are in `evaluation/readings.jsonl`, one reading a line. They count as long as the classifier shows
-the same reasonings. Nothing here runs a stage again.
+mode. The verdicts are in `evaluation/readings.jsonl`, one reading a line. A verdict counts as long as the classifier
+shows the same reasoning beside the same label. Nothing here runs a stage again.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def record_readings(run: RunFolder, path: Path, by: str) -> tuple[list[Reading],
         shown = ShownReasonings.of_run(run)
         earlier = {(each.id, each.by): each for each in read_readings(run)}
         found, unread = _readings(table, path, shown, by)
-        new = [each for each in found if not _is_recorded(each, earlier.get((each.id, by)), shown.identity)]
+        new = [each for each in found if not _is_recorded(each, earlier.get((each.id, by)))]
         if new:
             earlier |= {(each.id, by): each for each in new}
             lines = (json.dumps(asdict(each), ensure_ascii=False) for each in earlier.values())
@@ -164,10 +164,10 @@ def read_readings(run: RunFolder) -> list[Reading]:
 
 
 def rates(run: RunFolder, shown: ShownReasonings) -> tuple[ReaderRate, ...]:
-    """Return how each reader found the reasonings that are shown now; earlier readings of others do not count."""
+    """Return how each reader found the reasonings that are shown now; readings of others do not count."""
     by_reader: dict[str, list[Reading]] = {}
     for each in read_readings(run):
-        if each.shown == shown.identity:
+        if each.id in shown.rows:
             by_reader.setdefault(each.by, []).append(each)
     return tuple(
         ReaderRate(
@@ -309,9 +309,9 @@ def _verdict(given: str, place: str) -> ReadingVerdict:
     raise DataError(unknown_name("verdict", given, VERDICTS), where=place)
 
 
-def _is_recorded(reading: Reading, earlier: Reading | None, shown: str) -> bool:
-    """Return whether the same person has said the same about the reasonings that are shown now."""
-    return earlier is not None and replace(earlier, at=reading.at) == reading and earlier.shown == shown
+def _is_recorded(reading: Reading, earlier: Reading | None) -> bool:
+    """Return whether the same person has said the same before."""
+    return earlier is not None and replace(earlier, at=reading.at, shown=reading.shown) == reading
 
 
 def _check_types(reading: Reading) -> None:

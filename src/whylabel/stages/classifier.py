@@ -269,9 +269,9 @@ def save_checked(
     texts = [(row.id, row.text) for row in rows[:_RELOADED_ROWS]]
     # The other modes are combinations of these.
     modes = [mode for mode in card.modes if mode in ("fast", "reasoned")]
-    before = list(TrainedClassifier(loaded, card).predict_in_modes(texts, modes))
+    before = list(TrainedClassifier(loaded, card).predict_in_modes(texts, modes, show_all=True))
     reloaded = TrainedClassifier.from_folder(folder, device=str(loaded.device))
-    after = list(reloaded.predict_in_modes(texts, modes))
+    after = list(reloaded.predict_in_modes(texts, modes, show_all=True))
     for mode in modes:
         pairs = [(first[mode], second[mode]) for first, second in zip(before, after, strict=True)]
         # Rows without an answer are alike, too: where no row has one, nothing was compared.

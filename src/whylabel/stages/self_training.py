@@ -42,7 +42,7 @@ def write_own(
     refused: Counter[str] = Counter()
     correct: list[ReasonedExample] = []
     with progress(title, total=len(rows)) as bar:
-        found = model.predict([(row.id, row.text) for row in rows], "reasoned")
+        found = model.predict([(row.id, row.text) for row in rows], "reasoned", show_all=True)
         for row, prediction in zip(rows, found, strict=True):
             bar.advance(1, prediction.tokens)
             reason = _refusal(row, prediction)
