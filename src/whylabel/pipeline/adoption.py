@@ -165,7 +165,7 @@ class _OldKeys:
         rows = self.inputs.data_fingerprints
         return fingerprint(
             self._content("train-baseline"), self._content("train-classifier"), rows["train"], rows["test"],
-            self.recipe.evaluation.model_dump(), self.recipe.seed,
+            self.recipe.evaluation.without_later_fields(), self.recipe.seed,
         )  # fmt: skip
 
     def reasoner_settings(self) -> dict[str, Any]:
