@@ -63,7 +63,7 @@ def test_fit_predict_explain_save_load(recipe, tmp_path):
     assert found.shape == (5, 2)
     np.testing.assert_allclose(found.sum(axis=1), 1)
     assert list(classifier.predict(TEXTS[:5])) == list(classifier.classes_[found.argmax(axis=1)])
-    explained = classifier.explain([*TEXTS[:2], " "])
+    explained = classifier.explain([*TEXTS[:2], " "], show_all=True)
     assert [row.status == "failed" for row in explained] == [False, False, True]
     assert explained[0].reasoning is not None
     assert explained[0].evidence is None
@@ -113,7 +113,7 @@ def test_the_reasoner_is_trained_once(recipe, monkeypatch):
 def test_every_method_takes_a_mode(recipe):
     classifier = ReasoningClassifier(target="dual", recipe=recipe).fit(TEXTS, LABELS)
     assert classifier.model_.card.modes == ("fast", "reasoned", "vote")
-    explained = {mode: classifier.explain(TEXTS[:4], mode) for mode in ("fast", "reasoned")}
+    explained = {mode: classifier.explain(TEXTS[:4], mode, show_all=True) for mode in ("fast", "reasoned")}
     assert [row.reasoning is None for row in explained["fast"]] == [True] * 4
     assert [row.reasoning is None for row in explained["reasoned"]] == [False] * 4
     # Who asks for an explanation gets one, and labels come at once.

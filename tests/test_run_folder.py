@@ -47,7 +47,9 @@ def test_the_names_are_those_of_the_public_interface(run):
         "augment/suspects.parquet",
         *("classifier/model", "classifier/metrics.json", "classifier/self_training"),
         *("baseline/model", "baseline/metrics.json"),
+        *("augment/folds", "augment/folds.parquet"),
         *("evaluation/metrics.json", "evaluation/predictions.parquet", "evaluation/answers"),
+        *("evaluation/evidence.json", "evaluation/readings.jsonl"),
     }
 
 

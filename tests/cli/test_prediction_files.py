@@ -17,10 +17,21 @@ from whylabel.types import Prediction
 
 CARD = ModelCard(LabelSet(("joy", "fear")), "dual", "?", "Label", "compact", 64, 16, {}, MODES["dual"])
 SEVERAL = replace(CARD, multi_label=MultiLabel(Separator("|")))
-SURE = Prediction("a", "joy", (0.75, 0.25), "it shines", "reasoned", "reasoning_cut", 0.5, 7)
+SURE = Prediction(
+    "a",
+    "joy",
+    (0.75, 0.25),
+    "it shines",
+    "reasoned",
+    "reasoning_cut",
+    0.5,
+    7,
+    reasoning_status="ok",
+    disagrees=True,
+)
 FAILED = Prediction("b", "", (), None, "reasoned", "failed", error="the text is blank")
 STRUCT = pyarrow.struct([("joy", pyarrow.float64()), ("fear", pyarrow.float64())])
-TEXTS = ("reasoning", "mode", "status", "error")
+TEXTS = ("reasoning", "reasoning_status", "disagrees", "mode", "status", "error")
 
 
 @pytest.fixture
@@ -45,18 +56,21 @@ def test_a_prediction_is_written_whole(layout):
         "label": "joy",
         "probabilities": {"joy": 0.75, "fear": 0.25},
         "reasoning": "it shines",
+        "reasoning_status": "ok",
+        "disagrees": True,
         "mode": "reasoned",
         "status": "reasoning_cut",
     }
     assert list(found.csv_record(row, SURE).items()) == [
         *[("id", "a"), ("text", "bright"), ("n", 3), ("label", "joy")],
         *[("p(joy)", "0.750000"), ("p(fear)", "0.250000")],
-        *[("reasoning", "it shines"), ("status", "reasoning_cut"), ("error", None)],
+        *[("reasoning", "it shines"), ("reasoning_status", "ok"), ("disagrees", "yes")],
+        *[("status", "reasoning_cut"), ("error", None)],
     ]
     assert list(found.csv_schema()) == [
         *("id", "text", "n", "label", "p(joy)", "p(fear)"),
-        *TEXTS[:1],
-        *TEXTS[2:],
+        *TEXTS[:3],
+        *TEXTS[4:],
     ]
     assert set(found.csv_schema().values()) == {"text"}
 
@@ -68,6 +82,8 @@ def test_a_failed_row_says_why_and_has_no_probabilities(layout):
         "label": "",
         "probabilities": {},
         "reasoning": None,
+        "reasoning_status": None,
+        "disagrees": None,
         "mode": "reasoned",
         "status": "failed",
         "error": "the text is blank",
@@ -76,6 +92,8 @@ def test_a_failed_row_says_why_and_has_no_probabilities(layout):
         "id": "b",
         "label": "",
         "reasoning": None,
+        "reasoning_status": None,
+        "disagrees": "",
         "status": "failed",
         "error": "the text is blank",
     }
@@ -104,12 +122,14 @@ def test_parquet_has_a_type_for_every_column(layout):
         "label": "text",
         "probabilities": STRUCT,
         **dict.fromkeys(TEXTS, "text"),
+        "disagrees": "truth",
     }
     assert found.renamed == {"label": "input_label"}
     alone, _ = layout({"id": 7, "text": "x"}, carried="none")
     assert alone.parquet_schema(None) == {
         **{"id": "text", "label": "text", "probabilities": STRUCT},
         **dict.fromkeys(TEXTS, "text"),
+        "disagrees": "truth",
     }
 
 

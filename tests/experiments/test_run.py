@@ -318,7 +318,9 @@ def test_every_recipe_checks_what_is_written_without_the_label(name):
 def test_the_recipe_for_all_rows_is_the_one_that_was_measured():
     recipes = EXPERIMENTS.parent / "recipes"
     plan = yaml.safe_load((EXPERIMENTS / "e5-best" / "trials.yaml").read_text(encoding="utf-8"))
-    measured = load_recipe(recipes / "best.yaml", plan["settings"]["emotion-all"]["overrides"])
+    measured = load_recipe(
+        EXPERIMENTS / "e5-best" / "recipe.yaml", plan["settings"]["emotion-all"]["overrides"]
+    )
     shipped = load_recipe(recipes / "emotion.yaml")
     # There is no verifier, so what becomes of the unverified does not matter.
     own = {"name": True, "task": True, "data": True, "augment": {"verification": {"unverified"}}}

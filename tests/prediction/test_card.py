@@ -9,6 +9,7 @@ from whylabel.errors import ModelError
 from whylabel.prediction.calibration import Adaptive, Calibration, Temperature
 from whylabel.prediction.card import MODES, ModelCard, TrainingColumns, Vote, check_modes
 from whylabel.prediction.multi_label import MultiLabel
+from whylabel.recipe import ShownConfig
 from whylabel.text.labels import LabelSet
 from whylabel.text.prompts import FORMAT_VERSION
 from whylabel.text.several_labels import Separator
@@ -206,6 +207,8 @@ def test_the_file_says_all_there_is():
         "prompt_format": FORMAT_VERSION,
         "max_text_tokens": 64,
         "max_reasoning_tokens": 16,
+        "reasoning_filters": ShownConfig().model_dump(mode="json"),
+        "reasoning_attempts": 1,
         "lineage": {"seed": 1},
     }
     several = card("label", multi_label=MultiLabel(Separator("|"))).to_json()

@@ -68,7 +68,7 @@ def test_the_resolved_recipe_reads_back_as_itself(load):
 
 def test_stage_1_keeps_its_own_defaults_when_one_of_its_values_is_set(load):
     recipe = load("", "reasoner.training.learning_rate=3e-5")
-    assert recipe.reasoner.training.num_train_epochs == Recipe().reasoner.training.num_train_epochs == 1
+    assert recipe.reasoner.training.num_train_epochs == Recipe().reasoner.training.num_train_epochs == 3
 
 
 # -- overrides ---------------------------------------------------------------------------------------------

@@ -16,7 +16,10 @@ def test_every_field_decides_exactly_one_thing():
     reasoner = {"without_answer_share": 0.5}
     classifier = {"filters": filters, "reasoning_attempts": 2}
     recipe = Recipe.model_validate(
-        {"augment": augment, "data": data, "reasoner": reasoner, "classifier": classifier}
+        {
+            **{"augment": augment, "data": data, "reasoner": reasoner, "classifier": classifier},
+            "evaluation": {"quality_rows": 3},
+        }
     )
     by_effect = {effect: set(recipe.deciding(effect)) for effect in EFFECTS}
     fields = {key for key, kind, _, _ in reference() if kind != "section"}

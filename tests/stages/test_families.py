@@ -84,7 +84,7 @@ def test_every_mode_answers_as_each_row_alone(base, tmp_path, family):
         for text, fast in zip(TEXTS, model.predict(rows, "fast"), strict=True):
             expected = labelled_alone(model, model.prompts.classifier(text, "label"))
             np.testing.assert_allclose(fast.probabilities, expected, atol=1e-3)
-        for text, reasoned in zip(TEXTS, model.predict(rows, "reasoned"), strict=True):
+        for text, reasoned in zip(TEXTS, model.predict(rows, "reasoned", show_all=True), strict=True):
             assert reasoned.status != "failed", reasoned.error
             assert reasoned.reasoning == written_alone(model, text)
             expected = labelled_alone(model, model.prompts.after_reasoning(text, reasoned.reasoning))
@@ -140,7 +140,7 @@ def test_texts_are_trimmed_to_what_the_positions_leave(base, tmp_path, target):
     assert json.loads((tmp_path / "model" / "whylabel.json").read_text())["max_text_tokens"] < 128
     rows = [("long", "and so on " * 300), ("short", "ok")]
     for mode in model.card.modes:
-        long, short = model.predict(rows, mode)
+        long, short = model.predict(rows, mode, show_all=True)
         assert (long.status, long.error) == ("truncated" if long.reasoning is None else long.status, None)
         assert long.status != "failed" and short.status != "failed"
     # A card from elsewhere, or of an older version, may say more.
