@@ -16,6 +16,8 @@ from whylabel.errors import ModelError
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.types import Evidence
 
+REASONING = ("reasoning", "reasoning_status", "disagrees")
+
 TEXTS = ['She said "no, thanks", twice', "two\nlines", "=SUM(A1)", "🎉 emoji", "the <|label|> and <|im_end|>"]
 
 
@@ -249,9 +251,9 @@ def test_the_columns_of_the_input_come_first_and_none_is_lost_or_confused(model,
     )
     assert run(model, "--input", path, "--output", output, "--columns", "none") == 0
     plain = {
-        "jsonl": ["id", "label", "probabilities", "reasoning", "mode", "status"],
-        "csv": ["id", "label", "p(=odd)", "p(even)", "reasoning", "status", "error"],
-        "parquet": ["id", "label", "probabilities", "reasoning", "mode", "status", "error"],
+        "jsonl": ["id", "label", "probabilities", *REASONING, "mode", "status"],
+        "csv": ["id", "label", "p(=odd)", "p(even)", *REASONING, "status", "error"],
+        "parquet": ["id", "label", "probabilities", *REASONING, "mode", "status", "error"],
     }
     assert list(read(output).columns) == plain[suffix]
 

@@ -32,6 +32,7 @@ def test_every_stage_with_the_default_model(tmp_path):
     arguments = [
         *("run", str(ROOT / "recipes" / "quickstart.yaml"), "--output", str(run.path), "--limit", "12"),
         *("reasoner.validation_rows=4", "reasoner.training.max_steps=2", "training.max_steps=3"),
+        *("classifier.reasoning_attempts=1", "evaluation.quality_rows=4"),
         *("augment.sampling.max_new_tokens=24", "augment.filters.names=[empty]"),
         # The other engine is compared with this one in test_openvino_real_model.py.
         "augment.engine=transformers",
@@ -55,7 +56,7 @@ def test_every_stage_with_the_default_model(tmp_path):
         assert found.returncode == 0, found.stderr
         row = json.loads(found.stdout)
         assert row["label"] in metrics["labels"]
-        assert (row["reasoning"] is not None) == reasons
+        assert (row["reasoning_status"] is not None) == reasons
 
 
 @pytest.mark.end_to_end
