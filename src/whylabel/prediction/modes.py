@@ -118,27 +118,13 @@ class Reader:
                 found["adaptive"] = self._adaptive(found["fast"], found.get("reasoned"))
             yield {mode: found[mode] for mode in modes}
 
-    def read_after(self, mode: Mode, texts: Sequence[str], reasonings: Sequence[str | None]) -> list[Answer]:
-        """Return a mode's answer to each text after a reasoning that is given; nothing is written.
-
-        `vote` and `reasoned` are the same here. Without a reasoning (None), `adaptive` answers as `fast` does.
-        """
-        fast = self._fast(texts) if mode in ("fast", "blend", "adaptive") else []
+    def read_after(self, mode: Mode, texts: Sequence[str], reasonings: Sequence[str]) -> list[Answer]:
+        """Return the answer to each text after a reasoning that is given, or without it in mode `fast`."""
         if mode == "fast":
-            return fast
-        places = [place for place, reasoning in enumerate(reasonings) if reasoning is not None]
-        prompts = [self._prompts.after_reasoning(texts[place], reasonings[place] or "") for place in places]
-        reasoned = dict(zip(places, self._score(prompts), strict=True))
-        if mode == "blend":
-            return [self._blend(answer, reasoned[place]) for place, answer in enumerate(fast)]
-        if mode == "adaptive":
-            return [
-                self._calibrated("reasoned", reasoned[place])
-                if place in reasoned
-                else self._calibrated("fast", answer)
-                for place, answer in enumerate(fast)
-            ]
-        return [reasoned[place] for place in range(len(texts))]
+            return self._fast(texts)
+        return self._score(
+            [self._prompts.after_reasoning(*pair) for pair in zip(texts, reasonings, strict=True)]
+        )
 
     # -- the modes ---------------------------------------------------------------------------------------
 

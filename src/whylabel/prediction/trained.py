@@ -146,10 +146,7 @@ class TrainedClassifier:
         return ({mode: shown(row) for mode, row in predictions.items()} for predictions in found)
 
     def with_evidence(self, rows: Rows, predictions: Sequence[Prediction]) -> Iterator[Prediction]:
-        """Yield the predictions of the rows with the evidence for their labels, after the reasonings that they have.
-
-        All must be in one mode.
-        """
+        """Yield the predictions of the rows, all in one mode, with the evidence for their labels."""
         for start in range(0, len(rows), self._chunk_rows):
             chunk = slice(start, start + self._chunk_rows)
             yield from self._explained(rows[chunk], predictions[start].mode, predictions[chunk])
@@ -199,13 +196,16 @@ class TrainedClassifier:
         texts = [self.prompts.trim(rows[place][1] or "", self._text_limit) for place in places]
         labels = [predictions[place].label for place in places]
 
+        # A reasoning that names its label holds it fast, whatever the text: what the label rests on shows without it.
+        scored: Mode = "fast" if "fast" in self.card.modes else mode
+
         def log_p(numbers: Sequence[int], shortened: Sequence[str]) -> list[float]:
-            reasonings = [predictions[places[number]].reasoning for number in numbers]
-            answers = self._reader.read_after(mode, shortened, reasonings)
+            reasonings = [predictions[places[number]].reasoning or "" for number in numbers]
+            answers = self._reader.read_after(scored, shortened, reasonings)
             return [
                 math.nan
                 if answer.log_scores is None
-                else self.card.log_probability(mode, answer.log_scores, labels[number])
+                else self.card.log_probability(scored, answer.log_scores, labels[number])
                 for number, answer in zip(numbers, answers, strict=True)
             ]
 
