@@ -32,12 +32,16 @@ def test_a_cpu_predicts_in_fp32_and_trains_in_bf16_only_where_that_is_faster(
     assert pick_dtype("bfloat16", CPU)[0] == torch.bfloat16
 
 
-def test_the_speed_is_measured_with_products_of_both_kinds(monkeypatch):
-    computed = []
-    clock = iter([place for lasts in (2, 1) for n in range(7) for place in (n, n + lasts)])
-    monkeypatch.setattr(arithmetic.time, "perf_counter", lambda: float(next(clock)))
-    monkeypatch.setattr(
-        torch.nn.functional, "linear", lambda left, right: computed.append((left.dtype, right.dtype))
-    )
+def test_the_speed_is_measured_by_the_processor_time_of_one_thread(monkeypatch):
+    computed, threads = [], torch.get_num_threads()
+    # Products in fp32 take two seconds, those in bf16 one.
+    clock = iter([place for n in range(7) for place in (n, n + 2, n, n + 1)])
+    monkeypatch.setattr(arithmetic.time, "thread_time", lambda: float(next(clock)))
+
+    def linear(left, right):
+        computed.append((left.dtype, right.dtype, torch.get_num_threads()))
+
+    monkeypatch.setattr(torch.nn.functional, "linear", linear)
     assert arithmetic._bf16_speed.__wrapped__() == 2.0
-    assert computed == [(torch.float32,) * 2] * 7 + [(torch.bfloat16,) * 2] * 7
+    assert computed == [(torch.float32, torch.float32, 1), (torch.bfloat16, torch.bfloat16, 1)] * 7
+    assert torch.get_num_threads() == threads

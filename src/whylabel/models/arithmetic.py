@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import cache
 from typing import TYPE_CHECKING
@@ -77,17 +78,27 @@ def _cpu_has_bf16() -> bool:
 
 @cache
 def _bf16_speed() -> float:
-    """Return how many times as fast as fp32 this CPU multiplies matrices in bf16: the best of a few tries of each."""
+    """Return how many times as fast as fp32 this CPU multiplies matrices in bf16: the best of a few tries of each.
+
+    One thread and its own processor time are measured, so that other work on the machine does not change the outcome:
+    a training that continues has to be computed as it began.
+    """
     import torch
 
     rows, inputs, outputs = _PRODUCT
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        left, right = torch.ones(rows, inputs, dtype=dtype), torch.ones(outputs, inputs, dtype=dtype)
-        tries = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        seconds = {torch.float32: math.inf, torch.bfloat16: math.inf}
+        factors = {
+            dtype: (torch.ones(rows, inputs, dtype=dtype), torch.ones(outputs, inputs, dtype=dtype))
+            for dtype in seconds
+        }
         for _ in range(_TRIES):
-            started = time.perf_counter()
-            torch.nn.functional.linear(left, right)
-            tries.append(time.perf_counter() - started)
-        seconds[dtype] = min(tries)
+            for dtype, (left, right) in factors.items():
+                started = time.thread_time()
+                torch.nn.functional.linear(left, right)
+                seconds[dtype] = min(seconds[dtype], time.thread_time() - started)
+    finally:
+        torch.set_num_threads(threads)
     return seconds[torch.float32] / seconds[torch.bfloat16]
