@@ -3,23 +3,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from sure_models import LABELS, confident, examples
 from whylabel.errors import DataError, RunFolderError
 from whylabel.stages.folds import OutOfFold, divide, out_of_fold, read_out_of_fold, write_out_of_fold
-from whylabel.text.labels import LabelSet
 from whylabel.types import Example
-
-LABELS = LabelSet(("fear", "joy", "love", "never seen"))
-
-
-def examples(count=60):
-    return [Example(f"r{number}", f"text {number}", LABELS.names[number % 3]) for number in range(count)]
-
-
-def confident(rows, truth):
-    """Return probabilities of a model that is sure of `truth`."""
-    found = np.full((len(rows), len(LABELS)), 0.02)
-    found[np.arange(len(rows)), [LABELS.index(truth(row)) for row in rows]] = 0.94
-    return found
 
 
 def test_every_row_is_judged_by_a_model_that_has_not_seen_it(tmp_path):

@@ -1,25 +1,11 @@
-import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
 
+from sure_models import LABELS, confident, examples
 from whylabel.errors import ModelError, RunFolderError
 from whylabel.stages.suspects import find_suspects, read_suspects, write_suspects
-from whylabel.text.labels import LabelSet
 from whylabel.types import Example
-
-LABELS = LabelSet(("fear", "joy", "love", "never seen"))
-
-
-def examples(count=60):
-    return [Example(f"r{number}", f"text {number}", LABELS.names[number % 3]) for number in range(count)]
-
-
-def confident(rows, truth):
-    """Return probabilities of a model that is sure of `truth`."""
-    found = np.full((len(rows), len(LABELS)), 0.02)
-    found[np.arange(len(rows)), [LABELS.index(truth(row)) for row in rows]] = 0.94
-    return found
 
 
 def test_rows_that_contradict_a_sure_model_are_found_and_survive_a_round_trip(tmp_path):

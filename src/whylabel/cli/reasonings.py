@@ -105,21 +105,24 @@ def command(
     from whylabel.reasonings.review import review_rows
     from whylabel.run_folder import RunFolder
 
+    viewing = {
+        "--search": search,
+        "--label": label,
+        "--state": state,
+        "--reason": reason,
+        "--limit": limit,
+        "--json": as_json,
+    }
     if seeds is not None:
         refuse_options(
             {
-                "--search": search,
-                "--label": label,
-                "--state": state,
-                "--reason": reason,
-                "--limit": limit,
+                **viewing,
                 "--import": decided,
                 "--by": by,
                 "--predictions": predictions,
                 "--sample": sample,
                 "--blind": blind,
                 "--output": output,
-                "--json": as_json,
             },
             beside="--seed",
         )
@@ -133,18 +136,7 @@ def command(
         )
     run = RunFolder(run_path)
     if predictions:
-        refuse_options(
-            {
-                "--search": search,
-                "--label": label,
-                "--state": state,
-                "--reason": reason,
-                "--limit": limit,
-                "--export": export,
-                "--json": as_json,
-            },
-            beside="--predictions",
-        )
+        refuse_options({**viewing, "--export": export}, beside="--predictions")
         if decided is None:
             deal_predictions(run, sample or 50, output, blind=blind)
         else:
