@@ -46,7 +46,7 @@ _ENCODING = "Most likely the file was opened or saved in another encoding than U
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One verdict of one person on a reasoning. `shown` stands for all reasonings that were shown at the time."""
+    """One verdict of one person on a reasoning; `id` stands for text, label and reasoning."""
 
     id: str
     text: str
@@ -58,7 +58,6 @@ class Reading:
     at: str
     blind: bool
     mode: str
-    shown: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +112,6 @@ class ShownReasonings:
                 f"{run.report}",
             )
         return shown
-
-    @property
-    def identity(self) -> str:
-        """What stands for these reasonings."""
-        return fingerprint(self.mode, sorted(self.rows))[:16]
 
 
 def deal(shown: ShownReasonings, sample: int, seed: int, *, blind: bool) -> list[dict[str, str]]:
@@ -232,9 +226,7 @@ def _readings(table: Table, path: Path, shown: ShownReasonings, by: str) -> tupl
             )
         label, reasoning = row.prediction.label, row.prediction.reasoning or ""
         given = _verdict(verdict, table.place(place))
-        reading = Reading(
-            row_id, row.text, label, reasoning, given, reason, by, at, blind, shown.mode, shown.identity
-        )
+        reading = Reading(row_id, row.text, label, reasoning, given, reason, by, at, blind, shown.mode)
         if found.setdefault(row_id, reading) != reading:
             raise DataError(
                 f"The row {row_id!r} stands twice in the file, with different verdicts. Nothing was recorded.",
@@ -311,7 +303,7 @@ def _verdict(given: str, place: str) -> ReadingVerdict:
 
 def _is_recorded(reading: Reading, earlier: Reading | None) -> bool:
     """Return whether the same person has said the same before."""
-    return earlier is not None and replace(earlier, at=reading.at, shown=reading.shown) == reading
+    return earlier is not None and replace(earlier, at=reading.at) == reading
 
 
 def _check_types(reading: Reading) -> None:
