@@ -42,6 +42,13 @@ def test_fluency_is_the_mean_log_probability_of_the_tokens_given_text_and_questi
     assert fluency.lifts([row]) == [Lift(pytest.approx(expected, abs=1e-4), "", 0.0)]
 
 
+def test_a_long_text_is_trimmed(fluency):
+    short = Fluency(fluency._loaded, fluency._prompts, 8)
+    trimmed = fluency._prompts.trim(TEXT * 50, 8)
+    assert short.of(TEXT * 50, REASONING) == pytest.approx(fluency.of(trimmed, REASONING), abs=1e-6)
+    assert short.of(TEXT * 50, REASONING) != pytest.approx(fluency.of(TEXT * 50, REASONING), abs=1e-6)
+
+
 def test_the_limit_is_a_low_quantile_of_the_training_rows(fluency):
     all_rows = [by_hand(fluency, row.question, row.reasoning) for row in ROWS]
     assert fluency.limit(ROWS) == pytest.approx(float(np.quantile(all_rows, 0.05)), abs=1e-4)

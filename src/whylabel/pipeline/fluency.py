@@ -46,9 +46,8 @@ def open_judge(inputs: Inputs) -> Fluency:
 
     recipe = inputs.recipe
     loaded = load(recipe.base_model, device=recipe.device)
-    return Fluency(
-        loaded, Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
-    )
+    prompts = Prompts(loaded.tokenizer, recipe.prompt_style, recipe.task.question, recipe.task.name)
+    return Fluency(loaded, prompts, recipe.data.max_text_tokens)
 
 
 def with_fluency_limit(inputs: Inputs, filters: Filters) -> Filters:

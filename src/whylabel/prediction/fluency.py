@@ -18,11 +18,14 @@ SHARE_BELOW = 0.05
 class Fluency:
     """Judges reasonings by the untrained base model, in the prompt that asks for one without giving the answer."""
 
-    def __init__(self, loaded: LoadedModel, prompts: Prompts) -> None:
-        self._loaded, self._prompts = loaded, prompts
+    def __init__(self, loaded: LoadedModel, prompts: Prompts, max_text_tokens: int | None = None) -> None:
+        """Longer texts are trimmed to `max_text_tokens`."""
+        self._loaded, self._prompts, self._max_text_tokens = loaded, prompts, max_text_tokens
 
     def of(self, text: str, reasoning: str) -> float:
         """Return the fluency of a reasoning about a text, in nats per token."""
+        if self._max_text_tokens is not None:
+            text = self._prompts.trim(text, self._max_text_tokens)
         return self._of([(question_about(text, self._prompts.question), reasoning)])[0]
 
     def limit(self, rows: Iterable[QuestionAnswer]) -> float:

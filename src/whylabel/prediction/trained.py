@@ -69,7 +69,8 @@ class TrainedClassifier:
         """The base model as a judge of reasonings, loaded when the first one is judged."""
         base = load(str(self.card.lineage.get("base_model")), device=str(self.loaded.device))
         card = self.card
-        return Fluency(base, Prompts(base.tokenizer, card.prompt_style, card.question, card.name))
+        prompts = Prompts(base.tokenizer, card.prompt_style, card.question, card.name)
+        return Fluency(base, prompts, self._text_limit)
 
     @classmethod
     def from_folder(
@@ -139,7 +140,7 @@ class TrainedClassifier:
             self.card.check_abstaining()
         found = self._predict(rows, modes, abstain_below)
         if evidence:
-            # The label rests on its reasoning, too, whether that is shown or not.
+            # A model that cannot answer at once is asked after its reasoning, whether that is shown or not.
             found = self._with_evidence(rows, modes, found)
         if show_all:
             return found
