@@ -126,7 +126,7 @@ def scoring_timed() -> Iterator[list[float]]:
     """Note the seconds of every pass that scores labels inside the block."""
     spent: list[float] = []
     # An ordinary pass, and one over the cache that the reasonings have left.
-    originals = {name: getattr(Reader, name) for name in ("_score", "_scored_at_once")}
+    originals = {name: getattr(Reader, name) for name in ("_score", "_scored_from_cache")}
 
     def timed(original: Any) -> Any:
         def run(reader: Reader, *arguments: Any) -> Any:

@@ -13,6 +13,7 @@ from whylabel.models.load import load, prepare_for_training
 from whylabel.prediction import scoring
 from whylabel.prediction.multi_label import sigmoid
 from whylabel.prediction.scoring import DecisionScorer, LabelScorer, probabilities, score_one_by_one
+from whylabel.prediction.trees import LabelTrie, rows_of
 from whylabel.text.prompts import Prompts
 
 LABELS = ["joy", "joyful", "joyful person", "very sad indeed", "sad", "sadness", "a"]
@@ -83,7 +84,7 @@ def test_labels_that_share_first_tokens_or_start_one_another_are_scored_as_if_al
 
 @given(labels_of_few_tokens)
 def test_a_node_sees_the_tokens_before_it_in_its_own_labels_and_no_others(labels):
-    trie = scoring._Trie.of(labels)
+    trie = LabelTrie.of(labels)
     paths = [()]
     for token, parent in zip(trie.tokens, trie.parents, strict=True):
         paths.append((*paths[parent], token))
@@ -94,10 +95,48 @@ def test_a_node_sees_the_tokens_before_it_in_its_own_labels_and_no_others(labels
         assert [(*paths[node], token) for node, token in edges] == [
             label[: end + 1] for end in range(len(label))
         ]
-    seen = [[paths[1:][column] for column in np.flatnonzero(row)] for row in trie.visible]
+    assert trie.visible[:, 0].all()
+    seen = [[paths[1:][column] for column in np.flatnonzero(row)] for row in trie.visible[1:, 1:]]
     assert [sorted(row, key=len) for row in seen] == [
         [path[:end] for end in range(1, len(path) + 1)] for path in paths[1:]
     ]
+
+
+def test_prompts_that_begin_alike_are_computed_once_and_score_as_alone(loaded, prompts, monkeypatch):
+    continuations = [prompts.label_ids(label) for label in LABELS]
+    texts = TEXTS[:2] * 2
+    endings = ["a bright day", "a bright night, it says", "", "rain"]
+    begins = [prompts.classifier(text, "label") for text in texts]
+    inputs = [*begins, *([*ids, *prompts.label_ids(end)] for ids, end in zip(begins, endings, strict=True))]
+    rows = []
+    whole = scoring.score_rows
+
+    def noted(model, batch, trie):
+        rows.extend(batch)
+        return whole(model, batch, trie)
+
+    monkeypatch.setattr(scoring, "score_rows", noted)
+    found = LabelScorer(loaded, continuations).log_scores(inputs)
+    np.testing.assert_allclose(found, score_one_by_one(loaded, inputs, continuations), atol=1e-4)
+    assert sorted(place for row in rows for place in row.prompts) == list(range(8))
+    assert len(rows) < 8
+    assert sum(len(row.tokens) for row in rows) < sum(map(len, inputs)) / 1.5
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 2), min_size=1, max_size=30), max_size=8),
+    st.integers(1, 60),
+    st.integers(1, 4),
+)
+def test_every_prompt_stands_in_one_row_whole_and_in_order(inputs, most_tokens, most_prompts):
+    rows = rows_of(inputs, 3, most_tokens, most_prompts)
+    assert sorted(place for row in rows for place in row.prompts) == list(range(len(inputs)))
+    for row in rows:
+        width = len(row.tokens) + len(row.prompts) * 3
+        assert len(row.prompts) <= most_prompts and (width <= most_tokens or len(row.prompts) == 1)
+        for place, path, end in zip(row.prompts, row.paths, row.ends, strict=True):
+            assert [*(row.tokens[column] for column in path), end] == inputs[place]
+            assert [row.depths[column] for column in path] == list(range(len(path)))
 
 
 def test_a_batch_does_not_change_a_score(loaded, prompts):
@@ -114,7 +153,7 @@ def test_a_model_that_ignores_the_tree_mask_is_scored_the_plain_way(loaded, prom
     inputs = [prompts.classifier("I won!", "label")]
     expected = score_one_by_one(loaded, inputs, continuations)
     own = replace(loaded, tried=replace(loaded.capabilities(40), tree_masks=0), _said=set())
-    monkeypatch.setattr("whylabel.prediction.scoring._score_tree", None)
+    monkeypatch.setattr(scoring, "score_rows", None)
     for _ in range(2):
         np.testing.assert_allclose(LabelScorer(own, continuations).log_scores(inputs), expected)
     assert own.honours_tree_masks is False
@@ -182,13 +221,13 @@ def test_very_many_labels_are_scored_in_parts_of_bounded_memory(loaded, prompts,
     most, passes = 20, []
     vocabulary = int(loaded.model.config.vocab_size)
     monkeypatch.setattr("whylabel.prediction.scoring._LOGITS_PER_BATCH", most * vocabulary)
-    whole = scoring._score_tree
+    whole = scoring.score_rows
 
     def counted(model, rows, trie):
-        passes.append(len(rows) * (len(trie.tokens) + 1))
+        passes.append(len(rows) * max(len(row.prompts) for row in rows) * trie.size)
         return whole(model, rows, trie)
 
-    monkeypatch.setattr("whylabel.prediction.scoring._score_tree", counted)
+    monkeypatch.setattr(scoring, "score_rows", counted)
     np.testing.assert_allclose(LabelScorer(loaded, continuations).log_scores(inputs), expected, atol=1e-5)
     assert len(passes) > len(inputs)
     assert max(passes) <= most
@@ -203,13 +242,19 @@ def test_batches_are_as_full_as_memory_allows_the_longest_prompts_first(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring, "_CPU_TOKENS_PER_BATCH", most_tokens)
         patch.setattr(scoring, "_LOGITS_PER_BATCH", most_logits * int(loaded.model.config.vocab_size))
-        batches = list(scorer._batches([[7] * length for length in lengths]))
+        # No two begin alike.
+        batches = [
+            [row.prompts[0] for row in batch]
+            for batch in scorer._batches(
+                [[place] + [7] * (length - 1) for place, length in enumerate(lengths)]
+            )
+        ]
     placed = [place for batch in batches for place in batch]
     assert sorted(placed) == list(range(len(lengths)))
     assert [lengths[place] for place in placed] == sorted(lengths, reverse=True)
 
     def fits(rows):
-        return len(rows) * (lengths[rows[0]] + nodes) <= most_tokens and len(rows) * nodes <= most_logits
+        return len(rows) * (lengths[rows[0]] - 1 + nodes) <= most_tokens and len(rows) * nodes <= most_logits
 
     assert all(fits(batch) or len(batch) == 1 for batch in batches)
     assert not any(fits([*one, other[0]]) for one, other in pairwise(batches))
@@ -296,13 +341,13 @@ def test_a_pass_over_a_thousand_labels_stays_within_bounds(loaded, prompts, monk
     monkeypatch.setattr(scoring, "_LOGITS_PER_BATCH", 1300 * int(loaded.model.config.vocab_size))
     scorer = decisions(loaded, prompts, labels)
     widths = []
-    real = scoring._score_tree
+    real = scoring.score_rows
 
     def watched(model, batch, trie):
         widths.append(len(trie.tokens))
         return real(model, batch, trie)
 
-    monkeypatch.setattr(scoring, "_score_tree", watched)
+    monkeypatch.setattr(scoring, "score_rows", watched)
     found = scorer.log_scores([prompts.decision_prefix("I won!")])
     assert found.shape == (1, 1000)
     assert len(widths) > 2 and max(widths) < 1300

@@ -179,15 +179,15 @@ def test_an_encoder_is_refused_before_training(tokenizer, tmp_path):
 def test_a_model_that_answers_nothing_is_not_saved_as_checked(base, tmp_path, monkeypatch):
     model = trained(base("Llama 2/3"), tmp_path)
 
-    score = scoring._score_tree
+    score = scoring.score_rows
 
-    def failing(loaded, prompts, trie):
+    def failing(loaded, rows, trie):
         # A prompt of one token is what is tried out to tell a broken model from a row that it cannot take.
-        if max(map(len, prompts)) > 1:
+        if any(row.tokens for row in rows):
             raise RuntimeError("no kernel for this")
-        return score(loaded, prompts, trie)
+        return score(loaded, rows, trie)
 
-    monkeypatch.setattr(scoring, "_score_tree", failing)
+    monkeypatch.setattr(scoring, "score_rows", failing)
     with pytest.raises(ModelError, match="answers no row in mode 'fast': no kernel for this"):
         save_checked(model.loaded, model.card, list(labelled(True)), tmp_path / "other")
     with pytest.raises(ModelError, match="there are no rows"):

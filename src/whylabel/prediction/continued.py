@@ -6,7 +6,7 @@ An ordinary pass would compute prompt and reasoning once more, which takes as lo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from whylabel.engines.transformers import WrittenBatch
 from whylabel.host.runtime import is_out_of_memory
 from whylabel.models.load import LoadedModel
-from whylabel.prediction.scoring import LabelScorer, summed_over_edges
+from whylabel.prediction.scoring import LabelScorer
+from whylabel.prediction.trees import LabelTrie, summed_over_edges
 from whylabel.text.prompts import LABEL_MARKER
-
-if TYPE_CHECKING:
-    from whylabel.prediction.scoring import _Trie
 
 _TOLERANCE = 1e-3
 _TOLERANCE_IN_16_BITS = 0.5
@@ -87,7 +85,7 @@ def _end(prompt: Sequence[int], generated: Sequence[int], context: Sequence[int]
 
 
 def _scores(
-    loaded: LoadedModel, trie: _Trie, batch: WrittenBatch, ends: Sequence[int]
+    loaded: LoadedModel, trie: LabelTrie, batch: WrittenBatch, ends: Sequence[int]
 ) -> NDArray[np.float64]:
     """Return the scores of every row, given how many of its generated tokens count, shape (rows, labels).
 
@@ -98,7 +96,7 @@ def _scores(
 
     rows, width = batch.mask.shape
     cached = batch.cache.get_seq_length()
-    queries = 1 + trie.size
+    queries = 1 + trie.size  # the last token of the context, the marker, the trie's nodes
     inputs = np.zeros((rows, queries), dtype=np.int64)
     positions = np.zeros_like(inputs)
     allowed = np.zeros((rows, 1, queries, cached + queries), dtype=bool)
@@ -111,8 +109,7 @@ def _scores(
         allowed[row, 0, :, width : width + end] = True
         allowed[row, 0, :, width + end - 1 : min(width + end, cached)] = False
     allowed[:, 0, :, cached] = True
-    allowed[:, 0, 1:, cached + 1] = True
-    allowed[:, 0, 2:, cached + 2 :] = trie.visible
+    allowed[:, 0, 1:, cached + 1 :] = trie.visible
     device, dtype = loaded.device, loaded.model.dtype
     mask = torch.zeros(allowed.shape, dtype=dtype, device=device)
     mask.masked_fill_(~torch.from_numpy(allowed).to(device), torch.finfo(dtype).min)

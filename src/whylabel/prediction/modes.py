@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -21,7 +21,7 @@ from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.engines.isolation import Isolation
 from whylabel.engines.transformers import TransformersEngine, WrittenBatch
 from whylabel.models.load import LoadedModel
-from whylabel.prediction.card import WRITING, ModelCard
+from whylabel.prediction.card import ModelCard
 from whylabel.prediction.continued import ContinuedScorer
 from whylabel.prediction.engine import PredictionEngine
 from whylabel.prediction.scoring import DecisionScorer, LabelScorer, probabilities
@@ -55,6 +55,29 @@ class Answer:
     """The log-scores without a reasoning, before a temperature; None if they are not known."""
 
 
+class _AtOnce:
+    """The answers to texts without a reasoning, each computed when it is first wanted."""
+
+    def __init__(self, read: Callable[[Sequence[str]], list[Answer]], texts: Sequence[str]) -> None:
+        self._read, self.texts = read, texts
+        self.found: dict[int, Answer] = {}
+
+    def missing(self, places: Iterable[int]) -> list[int]:
+        """Return the places of texts whose answers are not known."""
+        return [place for place in dict.fromkeys(places) if place not in self.found]
+
+    def find(self, places: Iterable[int]) -> None:
+        """Compute the answers to the texts at these places that are not known."""
+        if missing := self.missing(places):
+            self.found |= dict(
+                zip(missing, self._read([self.texts[place] for place in missing]), strict=True)
+            )
+
+    def __getitem__(self, place: int) -> Answer:
+        self.find([place])
+        return self.found[place]
+
+
 class Reader:
     """Scores texts in any of the model's modes. A failed text does not affect the others."""
 
@@ -69,6 +92,8 @@ class Reader:
         self._card, self._prompts, self._engine = card, prompts, engine
         self._scored_rows = _GPU_SCORED_ROWS if loaded.device.type == "cuda" else _CPU_SCORED_ROWS
         self._scorer, self._prompt = _scoring(loaded, card, prompts)
+        # A model that can answer at once does so beside its reasonings, too: to see whether the two agree.
+        self._answers_at_once = "fast" in card.modes
         self._withholding = withholding or Withholding(card)
         self._continued = (
             ContinuedScorer(loaded, self._scorer)
@@ -89,29 +114,29 @@ class Reader:
     def read_each(self, texts: Sequence[str], modes: Collection[Mode]) -> Iterator[dict[Mode, Answer]]:
         """Yield every text's answers in order, as soon as they are known; see `read`."""
         requested = set(modes)
-        # A model that can answer at once does so beside its reasonings, too: to see whether the two agree.
-        at_once = {"fast", "blend", "adaptive", *(WRITING if "fast" in self._card.modes else ())}
-        fast = self._fast(texts) if requested & at_once else []
+        at_once = _AtOnce(self._fast, texts)
+        if requested & {"fast", "adaptive"}:
+            at_once.find(range(len(texts)))
+        every = range(len(texts))
+        close = [place for place in every if "adaptive" in requested and self._is_close(at_once[place])]
         streams: dict[Mode, Iterator[Answer]] = {}
         if requested & {"reasoned", "blend"}:
-            streams["reasoned"] = self._reasoned(texts, fast)
-        elif "adaptive" in requested:
-            close = [place for place, answer in enumerate(fast) if self._is_close(answer)]
-            streams["reasoned"] = self._reasoned(
-                [texts[place] for place in close], [fast[place] for place in close]
-            )
+            streams["reasoned"] = self._reasoned(at_once, every)
+        elif close:
+            streams["reasoned"] = self._reasoned(at_once, close)
         if "vote" in requested:
             # An engine does one thing at a time.
             streams = {mode: iter(list(answers)) for mode, answers in streams.items()}
-            streams["vote"] = self._vote(texts, fast)
-        for place in range(len(texts)):
-            found: dict[Mode, Answer] = {"fast": fast[place]} if fast else {}
-            if requested & {"reasoned", "blend"} or (
-                "adaptive" in requested and self._is_close(found["fast"])
-            ):
+            streams["vote"] = self._vote(at_once)
+        reasoned = set(every if requested & {"reasoned", "blend"} else close)
+        for place in every:
+            found: dict[Mode, Answer] = {}
+            if place in reasoned:
                 found["reasoned"] = next(streams["reasoned"])
             if "vote" in requested:
                 found["vote"] = next(streams["vote"])
+            if requested & {"fast", "blend", "adaptive"}:
+                found["fast"] = at_once[place]
             if "blend" in requested:
                 found["blend"] = self._blend(found["fast"], found["reasoned"])
             if "adaptive" in requested:
@@ -131,45 +156,49 @@ class Reader:
     def _fast(self, texts: Sequence[str]) -> list[Answer]:
         return self._score([self._prompt(text) for text in texts])
 
-    def _reasoned(self, texts: Sequence[str], fast: Sequence[Answer]) -> Iterator[Answer]:
-        """Yield the answers after a reasoning; `fast` has those without, if the model can answer at once."""
-        first = _beside(fast, self._after_reasonings(texts, temperature=0.0))
+    def _reasoned(self, at_once: _AtOnce, places: Sequence[int]) -> Iterator[Answer]:
+        """Yield the answers after a reasoning about the texts at these places."""
+        first = self._after_reasonings(at_once, places, temperature=0.0)
         more = self._card.reasoning_attempts - 1
-        return self._with_more_attempts(texts, list(first), fast, more) if more else first
+        return self._with_more_attempts(at_once, places, list(first), more) if more else first
 
     def _with_more_attempts(
-        self, texts: Sequence[str], first: list[Answer], fast: Sequence[Answer], more: int
+        self, at_once: _AtOnce, places: Sequence[int], first: Sequence[Answer], more: int
     ) -> Iterator[Answer]:
         """Yield the answers; where a reasoning would be withheld, another one that may be shown takes its place."""
+        first_of = dict(zip(places, first, strict=True))
         again = [
-            place
-            for place, (text, answer) in enumerate(zip(texts, first, strict=True))
-            if not self._may_be_shown(text, answer)
+            place for place, answer in first_of.items() if self._is_worth_more(at_once.texts[place], answer)
         ]
-        drawn = self._drawn(
-            [texts[place] for place in again], [fast[place] for place in again] if fast else (), more
-        )
+        drawn = self._drawn(at_once, again, more)
         chosen = {}
         for place in again:
-            found = [first[place], *islice(drawn, more)]
-            may_be_shown = [other for other in found if self._may_be_shown(texts[place], other)]
-            best = max(may_be_shown, key=_highest_probability, default=first[place])
+            found = [first_of[place], *islice(drawn, more)]
+            may_be_shown = [other for other in found if self._may_be_shown(at_once.texts[place], other)]
+            best = max(may_be_shown, key=_highest_probability, default=first_of[place])
             chosen[place] = _with_cost(best, found)
-        return (chosen.get(place, answer) for place, answer in enumerate(first))
+        return (chosen.get(place, answer) for place, answer in first_of.items())
 
-    def _vote(self, texts: Sequence[str], fast: Sequence[Answer]) -> Iterator[Answer]:
+    def _vote(self, at_once: _AtOnce) -> Iterator[Answer]:
         count = self._card.vote.reasonings
-        drawn = self._drawn(texts, fast, count)
-        for text in texts:
+        drawn = self._drawn(at_once, range(len(at_once.texts)), count)
+        for text in at_once.texts:
             votes = list(islice(drawn, count))
             yield averaged(votes, [self._may_be_shown(text, vote) for vote in votes])
 
-    def _drawn(self, texts: Sequence[str], fast: Sequence[Answer], count: int) -> Iterator[Answer]:
+    def _drawn(self, at_once: _AtOnce, places: Sequence[int], count: int) -> Iterator[Answer]:
         """Yield answers after `count` reasonings of each text, sampled at the temperature of `vote`."""
         vote = self._card.vote
-        repeated = [text for text in texts for _ in range(count)]
-        answers = self._after_reasonings(repeated, vote.temperature, vote.seed)
-        return _beside([answer for answer in fast for _ in range(count)], answers)
+        repeated = [place for place in places for _ in range(count)]
+        return self._after_reasonings(at_once, repeated, vote.temperature, vote.seed)
+
+    def _is_worth_more(self, text: str, answer: Answer) -> bool:
+        """Return whether another reasoning may be shown where this one may not: none is if the label is unsure."""
+        if answer.at_once is not None:
+            best = int(answer.at_once.argmax())
+            if self._probability("fast", answer.at_once, best) < self._card.filters.min_probability:
+                return False
+        return not self._may_be_shown(text, answer)
 
     def _may_be_shown(self, text: str, answer: Answer) -> bool:
         """Return whether a reasoning may be shown beside the label that it leads to."""
@@ -218,34 +247,60 @@ class Reader:
 
     # -- writing and scoring -----------------------------------------------------------------------------
 
-    def _after_reasonings(self, texts: Sequence[str], temperature: float, seed: int = 0) -> Iterator[Answer]:
-        """Write a reasoning for every text and score the labels after it; yield the answers in order.
+    def _after_reasonings(
+        self, at_once: _AtOnce, places: Sequence[int], temperature: float, seed: int = 0
+    ) -> Iterator[Answer]:
+        """Write a reasoning about the text at each place and score the labels after it; yield the answers in order.
 
         Scores are computed for some reasonings at a time, while others are still being written.
         """
         done: dict[int, Answer] = {}
         written: list[Completion] = []
-        place = 0
-        for completion in self._write(texts, temperature, seed, done):
-            known = completion.index < place or completion.index in done
-            if completion.finish == "error":
-                done[completion.index] = Answer(None, error=completion.error)
-            elif not known:
+        following = 0
+        for completion in self._write(at_once, places, temperature, seed, done):
+            if completion.index >= following and completion.index not in done:
                 written.append(completion)
             if len(written) == self._scored_rows:
-                done |= self._scored(texts, written)
+                done |= self._scored(at_once, places, written)
                 written = []
-            while place in done:
-                yield done.pop(place)
-                place += 1
-        done |= self._scored(texts, written)
-        for rest in range(place, len(texts)):
+            while following in done:
+                yield done.pop(following)
+                following += 1
+        done |= self._scored(at_once, places, written)
+        for rest in range(following, len(places)):
             yield done[rest]
 
-    def _scored(self, texts: Sequence[str], written: Sequence[Completion]) -> dict[int, Answer]:
-        prompts = [self._prompts.after_reasoning(texts[item.index], item.text) for item in written]
-        answers = map(self._reasoned_answer, written, self._score(prompts))
-        return {item.index: answer for item, answer in zip(written, answers, strict=True)}
+    def _scored(
+        self, at_once: _AtOnce, places: Sequence[int], written: Sequence[Completion]
+    ) -> dict[int, Answer]:
+        """Return the answers after reasonings; those without one, if they are wanted, come from the same pass."""
+        usable = [item for item in written if item.finish != "error"]
+        missing = at_once.missing(places[item.index] for item in written) if self._answers_at_once else []
+        scored = iter(
+            self._score(
+                [
+                    *(self._prompt(at_once.texts[place]) for place in missing),
+                    *(
+                        self._prompts.after_reasoning(at_once.texts[places[item.index]], item.text)
+                        for item in usable
+                    ),
+                ]
+            )
+        )
+        at_once.found |= dict(zip(missing, islice(scored, len(missing)), strict=True))
+        answers = {
+            item.index: self._reasoned_answer(item, answer)
+            for item, answer in zip(usable, scored, strict=True)
+        }
+        failed = {item.index: Answer(None, error=item.error) for item in written if item.finish == "error"}
+        return {
+            index: self._beside(at_once, places[index], answer)
+            for index, answer in (answers | failed).items()
+        }
+
+    def _beside(self, at_once: _AtOnce, place: int, answer: Answer) -> Answer:
+        """Return an answer after a reasoning with the scores without, if the model can answer at once."""
+        return replace(answer, at_once=at_once[place].log_scores) if self._answers_at_once else answer
 
     def _reasoned_answer(self, written: Completion, scored: Answer) -> Answer:
         if scored.log_scores is None:
@@ -260,30 +315,44 @@ class Reader:
         )
 
     def _write(
-        self, texts: Sequence[str], temperature: float, seed: int, done: dict[int, Answer]
+        self, at_once: _AtOnce, places: Sequence[int], temperature: float, seed: int, done: dict[int, Answer]
     ) -> Iterator[Completion]:
         """Yield the reasonings; answers that are known as soon as one is written are put into `done`."""
-        if not texts:
+        if not places:
             return iter(())
         stops = tuple(sorted(self._prompts.stop_ids))
         sampling = Sampling(self._card.max_reasoning_tokens, stops, temperature, seed=seed)
+        texts = [at_once.texts[place] for place in places]
         prompts = [Prompt(self._prompts.classifier(text, "reasoning_label")) for text in texts]
         if self._continued is None or not isinstance(self._engine, TransformersEngine | PredictionEngine):
             return self._engine.generate(prompts, sampling)
         return self._engine.generate(
-            prompts, sampling, inspect=lambda batch: done.update(self._scored_at_once(texts, batch))
+            prompts,
+            sampling,
+            inspect=lambda batch: done.update(self._scored_from_cache(at_once, places, batch)),
         )
 
-    def _scored_at_once(self, texts: Sequence[str], batch: WrittenBatch) -> dict[int, Answer]:
+    def _scored_from_cache(
+        self, at_once: _AtOnce, places: Sequence[int], batch: WrittenBatch
+    ) -> dict[int, Answer]:
         """Return answers after the reasonings of a batch whose keys and values are still there."""
         assert self._continued is not None
         started = time.monotonic()
         completions = batch.completions
-        contexts = [self._prompts.after_reasoning(texts[item.index], item.text) for item in completions]
+        contexts = [
+            self._prompts.after_reasoning(at_once.texts[places[item.index]], item.text)
+            for item in completions
+        ]
         scores = self._continued.log_scores(batch, contexts)
         seconds = (time.monotonic() - started) / len(completions)
+        if self._answers_at_once:
+            at_once.find(places[index] for index in scores)
         return {
-            item.index: self._reasoned_answer(item, Answer(scores[item.index], seconds=seconds))
+            item.index: self._beside(
+                at_once,
+                places[item.index],
+                self._reasoned_answer(item, Answer(scores[item.index], seconds=seconds)),
+            )
             for item in completions
             if item.index in scores
         }
@@ -345,13 +414,6 @@ def averaged(votes: Sequence[Answer], may_be_shown: Sequence[bool]) -> Answer:
     )
     log_scores = np.log(np.maximum(mean, _SMALLEST_PROBABILITY))
     return _with_cost(replace(representative, log_scores=log_scores), votes)
-
-
-def _beside(fast: Sequence[Answer], answers: Iterator[Answer]) -> Iterator[Answer]:
-    """Yield answers after reasonings with the scores without; there are none if the model cannot answer at once."""
-    if not fast:
-        return answers
-    return (replace(answer, at_once=other.log_scores) for answer, other in zip(answers, fast, strict=True))
 
 
 def _best_label(answer: Answer) -> int | None:
