@@ -139,6 +139,19 @@ def test_every_prompt_stands_in_one_row_whole_and_in_order(inputs, most_tokens, 
             assert [row.depths[column] for column in path] == list(range(len(path)))
 
 
+def test_no_batch_is_wider_than_the_trees_that_the_model_computes_right(loaded):
+    own = replace(loaded, tried=replace(loaded.capabilities(40), tree_masks=40))
+    alike = [[9] * 9 + [number] for number in range(6)]  # one row of few tokens and many tries
+    inputs = [*alike, list(range(10, 40)), list(range(50, 100))]
+    batches = list(LabelScorer(own, [(5, 6, END), (5, END)])._batches(inputs))
+    widths = [
+        max(len(row.tokens) for row in batch) + 3 * max(len(row.prompts) for row in batch)
+        for batch in batches
+    ]
+    assert [width for width in widths if width > 40] == [49 + 3], "only what is too wide alone"
+    assert sorted(place for batch in batches for row in batch for place in row.prompts) == list(range(8))
+
+
 def test_a_batch_does_not_change_a_score(loaded, prompts):
     continuations = [prompts.label_ids(label) for label in LABELS]
     inputs = [prompts.classifier(text, "label") for text in TEXTS * 4]

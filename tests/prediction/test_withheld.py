@@ -155,6 +155,13 @@ def test_a_reasoning_that_may_be_shown_is_not_drawn_again_and_a_hopeless_one_is_
     assert hopeless.engine.generated == 3
 
 
+def test_no_other_is_drawn_where_the_label_is_too_unsure_for_any_to_be_shown(tiny_model_folder):
+    unsure = Drawn(tiny_model_folder, [MADE_UP], reasoning_attempts=3)
+    prediction = unsure.predict(first, at_once=(0.3, 0.3, 0.2, 0.2))
+    assert prediction.reasoning_status == "withheld: ungrounded"
+    assert unsure.engine.generated == 1
+
+
 def test_the_card_keeps_what_decides_and_old_cards_have_the_default(tmp_path):
     made = card(filters=ShownConfig(names=["ungrounded"], quotation_required=True), reasoning_attempts=4)
     record = made.to_json()

@@ -100,10 +100,8 @@ class LabelScorer:
         tokens = together = 0
         for row in rows_of(prompts, nodes, widest, most_prompts):
             tokens, together = max(tokens, len(row.tokens)), max(together, len(row.prompts))
-            count = len(batch) + 1
-            if batch and (
-                count * together > most_prompts or count * (tokens + together * nodes) > most_tokens
-            ):
+            count, width = len(batch) + 1, tokens + together * nodes
+            if batch and (width > widest or count * together > most_prompts or count * width > most_tokens):
                 yield batch
                 batch, tokens, together = [], len(row.tokens), len(row.prompts)
             batch.append(row)
