@@ -115,20 +115,20 @@ class Reader:
         """Yield every text's answers in order, as soon as they are known; see `read`."""
         requested = set(modes)
         at_once = _AtOnce(self._fast, texts)
-        if requested & {"fast", "adaptive"}:
-            at_once.find(range(len(texts)))
         every = range(len(texts))
-        close = [place for place in every if "adaptive" in requested and self._is_close(at_once[place])]
-        streams: dict[Mode, Iterator[Answer]] = {}
+        if requested & {"fast", "adaptive"}:
+            at_once.find(every)
+        reasoned: Collection[int] = ()
         if requested & {"reasoned", "blend"}:
-            streams["reasoned"] = self._reasoned(at_once, every)
-        elif close:
-            streams["reasoned"] = self._reasoned(at_once, close)
+            reasoned = every
+        elif "adaptive" in requested:
+            reasoned = [place for place in every if self._is_close(at_once[place])]
+        streams = {"reasoned": self._reasoned(at_once, list(reasoned))}
         if "vote" in requested:
             # An engine does one thing at a time.
             streams = {mode: iter(list(answers)) for mode, answers in streams.items()}
             streams["vote"] = self._vote(at_once)
-        reasoned = set(every if requested & {"reasoned", "blend"} else close)
+        reasoned = set(reasoned)
         for place in every:
             found: dict[Mode, Answer] = {}
             if place in reasoned:

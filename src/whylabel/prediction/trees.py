@@ -70,7 +70,8 @@ class LabelTrie:
 class Row:
     """Prompts that are computed as one row, without their last tokens, which stand before the labels.
 
-    `prompts` are their places in the call; `paths` are the columns of each, `depths` the position of each column.
+    `prompts` are their places in the call, `ends` their last tokens; `paths` are the columns of each, `depths` the
+    position of each column.
     """
 
     prompts: list[int] = field(default_factory=list)
