@@ -92,16 +92,21 @@ def test_a_killed_predict_goes_on_and_ends_as_if_nothing_had_happened(
     assert len(asked) == ROWS - kept and asked[0] == "r1" and "r0" not in asked
     assert names_in(tmp_path) == {"in.jsonl", f"out.{suffix}"}
     assert main(arguments(model, texts, whole)) == 4
-    if suffix == "parquet":
-        assert rows_of(output) == rows_of(whole)
-    else:
+    if suffix == "csv":
         assert output.read_bytes() == whole.read_bytes()
+    else:
+        # How many rows are computed together decides on some processors the last bits of a probability.
+        for row, expected in zip(rows_of(output), rows_of(whole), strict=True):
+            assert row.pop("probabilities") == pytest.approx(expected.pop("probabilities"), abs=1e-6)
+            assert row == expected
 
 
 def rows_of(path):
     from pyarrow import parquet
 
-    return parquet.read_table(path).to_pylist()
+    if path.suffix == ".parquet":
+        return parquet.read_table(path).to_pylist()
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def interrupt(model, texts, output, monkeypatch, rows, *more):
