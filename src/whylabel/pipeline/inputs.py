@@ -76,6 +76,11 @@ class Inputs:
         own = 0 if self.own_reasonings is None else sum(bool(row.reasoning) for row in self.dataset.train)
         return len(self.dataset.train) - own
 
+    @property
+    def trains_reasoner(self) -> bool:
+        """Whether stage 1 is needed: the recipe names no ready reasoner, and a row came without a reasoning."""
+        return self.recipe.reasoner.model is None and self.rows_to_write > 0
+
     @cached_property
     def own_reasonings(self) -> str | None:
         """Hash of the reasonings that train rows came with; None if none did."""

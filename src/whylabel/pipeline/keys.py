@@ -210,6 +210,8 @@ class StageKeys:
         config = self.recipe.reasoner
         if config.endpoint is not None:
             return self.settings_of(f"endpoint:{config.model}")
+        if config.model is None and not self.inputs.trains_reasoner:
+            return self.settings_of("none")
         if config.model is not None:
             identity, source = model_fingerprint(config.model), find(config.model)
         else:

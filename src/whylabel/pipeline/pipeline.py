@@ -72,7 +72,10 @@ class Pipeline:
         self.begin(evaluated=True)
         self.say_time()
         if self._reasoned:
-            self.train_reasoner()
+            if self.inputs.trains_reasoner or self.recipe.reasoner.model is not None:
+                self.train_reasoner()
+            else:
+                say("train-reasoner: every train row came with its reasoning, so there is nothing to write")
             self.augment()
         self.train_models()
         self.evaluate()
@@ -133,7 +136,7 @@ class Pipeline:
     def _order(self) -> dict[str, Callable[[], Key]]:
         """Return the stages that the recipe needs in their order, each with the function that computes its key."""
         order: dict[str, Callable[[], Key]] = {}
-        if self._reasoned and self.recipe.reasoner.model is None:
+        if self._reasoned and self.inputs.trains_reasoner:
             order["train-reasoner"] = self.keys.reasoner
         if self._reasoned and self.recipe.augment.folds is not None:
             order["train-folds"] = self.keys.folds
