@@ -11,6 +11,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "src" / "whylabel" / "data" / "builtin" / "refunds"
 SPLITS = ("train", "validation", "test")
@@ -23,25 +24,26 @@ _OUTCOMES = {
     (False, False): "a denial",
 }
 _ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
+    *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
 _TENS = ("twenty", "thirty", "forty", "fifty")
-_WORDS = {word: number for number, word in enumerate(_ONES)} | {
+_WORDS = {word: number for number, word in enumerate(_ONES, 1)} | {
     word: 10 * number for number, word in enumerate(_TENS, 2)
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a message states, and the words that state it: one string a fact, one or two for the days."""
+    """What a message states, and the words that state it: `quotes` has one quotation a fact, or two for the days."""
 
     id: str
+    product: str
     opened: bool
     fault: bool
     sale: bool
     days: int
-    quotes: dict[str, str | list[str]]
+    quotes: dict[str, list[str]]
 
     @property
     def limit(self) -> int:
@@ -71,7 +73,7 @@ class Facts:
 
 def reasoning(facts: Facts) -> str:
     """Return the reasoning of a row: four quotations, two steps of the policy, the conclusion."""
-    package, reason, price = (facts.quotes[name] for name in ("package", "reason", "price"))
+    package, reason, price = (facts.quotes[name][0] for name in ("package", "reason", "price"))
     linked = "and" if facts.valid == facts.in_time else "but"
     return (
         f'"{package}" is {"opened" if facts.opened else "sealed"} and '
@@ -93,7 +95,9 @@ def days_in(quotes: list[str]) -> int:
         first, last = sorted(int(re.sub(r"\D", "", quote)) for quote in quotes)
         return last - first
     words = re.findall(r"[a-z]+|\d+", quotes[0].casefold())
-    numbers = [int(word) if word.isdigit() else _WORDS[word] for word in words if word.isdigit() or word in _WORDS]
+    numbers = [
+        int(word) if word.isdigit() else _WORDS[word] for word in words if word.isdigit() or word in _WORDS
+    ]
     in_weeks = "week" in words or "weeks" in words
     if not numbers and not in_weeks:
         raise ValueError(f"{quotes} say no number of days")
@@ -101,34 +105,39 @@ def days_in(quotes: list[str]) -> int:
     return (sum(numbers) or 1) * (7 if in_weeks else 1)
 
 
-def read_facts() -> list[Facts]:
-    """Return the facts of all rows, in the order of the splits."""
-    return [Facts(**row) for row in _rows("facts")]
+def read_rows(name: str) -> list[dict[str, Any]]:
+    """Return the rows of a file of the data set: a split, or `facts`."""
+    lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def read_facts() -> dict[str, Facts]:
+    """Return the facts of all rows, by id."""
+    return {row["id"]: Facts(**row) for row in read_rows("facts")}
 
 
 def complaints() -> list[str]:
-    """Return what is wrong: rows whose label, reasoning or days are not those of their facts, rows without facts."""
-    rows = [row for split in SPLITS for row in _rows(split)]
-    facts = {each.id: each for each in read_facts()}
+    """Return what is wrong: rows that say otherwise than their facts, rows without facts, facts without a row."""
+    rows = [row for split in SPLITS for row in read_rows(split)]
+    facts = read_facts()
     found = [f"{name}: facts without a row" for name in facts.keys() - {row["id"] for row in rows}]
     for row in rows:
-        known = facts.get(row["id"])
-        found += [f"{row['id']}: no facts"] if known is None else _complaints(row, known)
+        wrong = complaints_of(row, facts[row["id"]]) if row["id"] in facts else ["no facts"]
+        found += [f"{row['id']}: {each}" for each in wrong]
     return found
 
 
-def _complaints(row: dict[str, str], facts: Facts) -> list[str]:
-    days = facts.quotes["days"]
-    assert isinstance(days, list)
-    quotes = [*(str(quote) for name, quote in facts.quotes.items() if name != "days"), *days]
+def complaints_of(row: dict[str, Any], facts: Facts) -> list[str]:
+    """Return where a row says otherwise than its facts: quotations, days, label, reasoning."""
+    quotes = [quote for several in facts.quotes.values() for quote in several]
     found = [f"the text does not say {quote!r}" for quote in quotes if quote not in row["text"]]
-    if days_in(days) != facts.days:
-        found.append(f"{days} are {days_in(days)} days, not {facts.days}")
+    if (said := days_in(facts.quotes["days"])) != facts.days:
+        found.append(f"{facts.quotes['days']} are {said} days, not {facts.days}")
     if row["label"] != facts.label:
         found.append(f"the label is {row['label']}, by its facts {facts.label}")
     if row["reasoning"] != reasoning(facts):
         found.append(f"the reasoning is {row['reasoning']!r}, by its facts {reasoning(facts)!r}")
-    return [f"{row['id']}: {each}" for each in found]
+    return found
 
 
 def _said(facts: Facts) -> str:
@@ -138,11 +147,6 @@ def _said(facts: Facts) -> str:
         return f'from "{days[0]}" to "{days[1]}" is {facts.days},'
     in_digits = re.search(rf"\b{facts.days}\b", days[0])
     return f'"{days[0]}" is' if in_digits else f'"{days[0]}" is {facts.days},'
-
-
-def _rows(name: str) -> list[dict]:  # type: ignore[type-arg]
-    lines = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
 
 
 if __name__ == "__main__":
