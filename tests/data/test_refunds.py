@@ -213,3 +213,10 @@ def test_words_tell_some_single_facts(dataset, facts):
     )
     predictions = tfidf(train, test, LabelSet(("False", "True")), seed=0)
     assert sum(made.label == row.label for made, row in zip(predictions, test, strict=True)) > 0.8 * len(test)
+
+
+def test_the_page_on_the_method_shows_a_row_as_it_is(rows, reasonings):
+    page = (policy.FOLDER.parents[4] / "docs" / "method.md").read_text(encoding="utf-8")
+    example = page.partition("## The builtin data")[2].partition("```text\n")[2].partition("```")[0]
+    text, reasoning = (" ".join(part.split()) for part in example.split("\n\n"))
+    assert [reasonings[row.id] for row in rows if row.text == text] == [reasoning]
