@@ -162,6 +162,7 @@ OTHERS = {
     "evaluation.modes": ["fast"],
     "evaluation.shown": 3,
     "evaluation.quality_rows": 3,
+    "evaluation.slices": ["length", "other_label"],
 }
 for _key in [key for key in OTHERS if key.startswith("training.")]:
     if not _key.startswith(("training.class_weight", "training.balanced", "training.selection")):

@@ -108,3 +108,7 @@ class EvaluationConfig(Section):
     quality_rows: Annotated[int, Later()] = Field(50, ge=0)
     """How many of the classifier's reasonings on test texts models judge: how fluent they are, whether they lead to
     their label, whether they quote what it rests on. Drawn with the seed; 0: none."""
+    slices: Annotated[list[str], Later()] = ["label", "length", "margin", "suspects", "steps"]
+    """Where the reasoning helps: classifier and baseline are compared within groups of the test rows, by `label`,
+    `length` of the text, `margin` of the answer at once, `suspects` (labels that look wrong), `steps` (sentences of
+    the reasoning) or any column of the data (`column:label` if it has one of these names)."""

@@ -163,6 +163,33 @@ class JudgedQuality(_Shape):
     overlap: Overlap | None = None
 
 
+class SliceScores(_Shape):
+    """Baseline and classifier within one slice of the test rows."""
+
+    by: str | None = None
+    value: str | None = None
+    n: Count | None = None
+    baseline: Share | None = None
+    classifier: Share | None = None
+    difference: Difference | None = None
+    ci95: Interval[Difference] | None = None
+    mcnemar_p: Share | None = None
+    holm_p: Share | None = None
+
+
+class ReasoningEffect(_Shape):
+    """How many answers the reasoning mended and broke."""
+
+    without: str | None = None
+    mode: str | None = None
+    n: Count | None = None
+    both_right: Count | None = None
+    mended: Count | None = None
+    broken: Count | None = None
+    both_wrong: Count | None = None
+    mcnemar_p: Share | None = None
+
+
 class Evaluation(_Shape):
     """`evaluation/metrics.json`."""
 
@@ -174,6 +201,8 @@ class Evaluation(_Shape):
     paired: Paired | None = None
     reasonings: dict[str, ReasoningQuality | None] | None = None
     reasonings_judged: JudgedQuality | None = None
+    slices: list[SliceScores] | None = None
+    reasoning_effect: ReasoningEffect | None = None
 
     @model_validator(mode="after")
     def _square(self) -> Evaluation:
