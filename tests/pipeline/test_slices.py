@@ -84,3 +84,16 @@ def test_other_cells_run_the_evaluation_again_and_other_columns_do_not(
     before = inputs_of(table, "topic").slice_cells
     table.write_text(table.read_text().replace(",x,", ",w,"))
     assert inputs_of(table, "topic").slice_cells != before
+
+
+def test_review_is_recomputed_from_the_predictions(finished):
+    metrics = json.loads(finished.evaluation_metrics.read_text())
+    default = metrics["classifier"]["mode"]
+    rows = by_model_and_mode(read_predictions(finished.predictions))["classifier", default]
+    by_probability = metrics["review"][0]
+    doubtful = sorted(rows, key=lambda row: max(row.prediction.probabilities, default=-1.0))
+    wrong = [not row.right for row in doubtful]
+    assert (by_probability["n"], by_probability["errors"]) == (len(rows), sum(wrong))
+    risks = [np.mean(wrong[::-1][:kept]) for kept in range(1, len(rows) + 1)]
+    assert by_probability["aurc"] == pytest.approx(np.mean(risks))
+    assert [each["error_rate"] for each in by_probability["needed"]] == [0.1, 0.05, 0.02, 0.01]

@@ -24,8 +24,9 @@ def evaluate_stage(job: Job) -> StageResult:
     from whylabel.evaluation.evaluate import SINGLE_LABEL, evaluate
     from whylabel.evaluation.mended import reasoning_effect
     from whylabel.evaluation.multi_label import measures_by_label
-    from whylabel.evaluation.predictions import write_predictions
+    from whylabel.evaluation.predictions import by_model_and_mode, write_predictions
     from whylabel.evaluation.quality import explaining_mode
+    from whylabel.evaluation.review import review
 
     inputs, run, config = job.inputs, job.run, job.inputs.recipe.evaluation
     dataset, multi_label = inputs.dataset, inputs.multi_label
@@ -47,9 +48,19 @@ def evaluate_stage(job: Job) -> StageResult:
     write_predictions(run.predictions, outcome.rows)
     metrics = outcome.to_json()
     judged = judge_reasonings(job, outcome.rows, explaining_mode(metrics))
+    reviewed = review(
+        by_model_and_mode(outcome.rows),
+        mode,
+        inputs.labels,
+        multi_label,
+        config.error_rates,
+        bootstrap_samples=config.bootstrap_samples,
+        seed=inputs.recipe.seed,
+    )
     effect = reasoning_effect(outcome.rows, explaining_mode(metrics))
     added = {
         "slices": [asdict(each) for each in slices(inputs, outcome.rows, mode)],
+        "review": [asdict(each) for each in reviewed],
         "reasoning_effect": effect and asdict(effect),
         "reasonings_judged": judged and asdict(judged),
     }

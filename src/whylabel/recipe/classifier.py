@@ -112,3 +112,6 @@ class EvaluationConfig(Section):
     """Where the reasoning helps: classifier and baseline are compared within groups of the test rows, by `label`,
     `length` of the text, `margin` of the answer at once, `suspects` (labels that look wrong), `steps` (sentences of
     the reasoning) or any column of the data (`column:label` if it has one of these names)."""
+    error_rates: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Later()] = [0.1, 0.05, 0.02, 0.01]
+    """Shares of wrong labels that are wanted: for each, the evaluation says which share of the rows a person has to
+    review, the most doubtful first."""

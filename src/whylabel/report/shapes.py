@@ -177,6 +177,28 @@ class SliceScores(_Shape):
     holm_p: Share | None = None
 
 
+class NeededShare(_Shape):
+    """Which share of the rows has to be reviewed for a wanted error rate."""
+
+    error_rate: Share | None = None
+    share: Share | None = None
+    ci95: Interval[Share] | None = None
+
+
+class Review(_Shape):
+    """Errors caught by reviewing the most doubtful rows first."""
+
+    signal: str | None = None
+    mode: str | None = None
+    n: Count | None = None
+    errors: Count | None = None
+    aurc: Share | None = None
+    aurc_ci95: Interval[Share] | None = None
+    best_aurc: Share | None = None
+    caught: list[Share] | None = None
+    needed: list[NeededShare] | None = None
+
+
 class ReasoningEffect(_Shape):
     """How many answers the reasoning mended and broke."""
 
@@ -203,6 +225,7 @@ class Evaluation(_Shape):
     reasonings_judged: JudgedQuality | None = None
     slices: list[SliceScores] | None = None
     reasoning_effect: ReasoningEffect | None = None
+    review: list[Review] | None = None
 
     @model_validator(mode="after")
     def _square(self) -> Evaluation:
