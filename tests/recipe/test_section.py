@@ -52,7 +52,11 @@ def test_what_is_only_about_speed_memory_and_place():
             for name in ("tokens_per_batch", "gradient_checkpointing", "save_steps")
         ),
     }
-    assert set(Recipe().deciding("presentation")) == {"name", "evaluation.shown"}
+    assert set(Recipe().deciding("presentation")) == {
+        "name",
+        "evaluation.shown",
+        "evaluation.faithfulness_rows",
+    }
 
 
 def test_values_are_plain_and_keys_dotted():

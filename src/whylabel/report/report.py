@@ -19,6 +19,7 @@ from whylabel.report.charts import (
 from whylabel.report.confusion import confusions
 from whylabel.report.contents import RunContents, read_run
 from whylabel.report.examples import shown_predictions
+from whylabel.report.faithfulness import faithfulness_of
 from whylabel.report.formats import MISSING, is_number
 from whylabel.report.multi_label import decides_by_label, verdict_of
 from whylabel.report.quality import judged_of, quality_of, readers_sentences
@@ -61,6 +62,7 @@ def render_report(contents: RunContents) -> str:
         slices=slices_of(evaluation),
         mended=mended_of(evaluation, contents.predictions, _shown(contents.recipe)),
         review=review_of(evaluation),
+        used=faithfulness_of(contents.faithfulness, evaluation),
         readers=readers_sentences(contents.readers),
         judged=judged_of(evaluation),
         quality=quality_of(evaluation),

@@ -237,6 +237,42 @@ class Evaluation(_Shape):
         return self
 
 
+class Intervention(_Shape):
+    """What becomes of the labels if something is done to the reasonings."""
+
+    n: Count | None = None
+    changed: Proportion | None = None
+    right: Proportion | None = None
+    lost: Difference | None = None
+    lost_ci95: Interval[Difference] | None = None
+    follows: Proportion | None = None
+
+
+class Simulatability(_Shape):
+    """How often a small reader tells the model's label."""
+
+    n: Count | None = None
+    text: Proportion | None = None
+    masked: Proportion | None = None
+    unmasked: Proportion | None = None
+    gain: Difference | None = None
+    gain_ci95: Interval[Difference] | None = None
+    mcnemar_p: Share | None = None
+
+
+class Faithfulness(_Shape):
+    """`evaluation/faithfulness.json`."""
+
+    mode: str | None = None
+    use: str | None = None
+    n: Count | None = None
+    right: Proportion | None = None
+    early: dict[str, Intervention | None] | None = None
+    interventions: dict[str, Intervention | None] | None = None
+    agreement: Proportion | None = None
+    simulatability: Simulatability | None = None
+
+
 class Recovery(_Shape):
     """How often the answer is found from a reasoning."""
 
