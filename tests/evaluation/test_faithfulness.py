@@ -44,6 +44,11 @@ def arguing(texts, labels):
     return [f"The words of {text} point to {label}." for text, label in zip(texts, labels, strict=True)]
 
 
+def silent(texts, labels):
+    """A reasoner that writes nothing."""
+    return [None] * len(texts)
+
+
 def planted(count=60, reasoning="It is said here, so it is {label}."):
     rows = []
     for number in range(count):
@@ -108,7 +113,7 @@ def test_few_rows_or_no_other_label_are_not_enough_to_tell():
     rows = planted(9)
     assert use_of(measure(rows, rows, LABELS, ignoring, arguing, seed=1)) == "unclear"
     same = [row for row in planted() if row.gold == "joy"]
-    found = measure(same, same, LABELS, ignoring, None, seed=1)
+    found = measure(same, same, LABELS, ignoring, silent, seed=1)
     assert "another_label" not in found.interventions and use_of(found) == "unclear"
 
 
@@ -123,7 +128,7 @@ def test_what_is_read_is_what_was_done():
     other = replace(
         row, text="another b", prediction=replace(row.prediction, label="joy", reasoning="not mine")
     )
-    measure([row], [row, other], LABELS, noting, None, seed=1)
+    measure([row], [row, other], LABELS, noting, silent, seed=1)
     assert asked[:5] == [
         "one two three four, five six seven eight.",
         "",
@@ -168,10 +173,10 @@ def test_what_could_not_be_read_or_written_is_left_out():
         found[[place for place, reasoning in enumerate(reasonings) if reasoning.startswith("...")]] = np.nan
         return found
 
-    found = measure(rows, rows, LABELS, failing, lambda texts, labels: [None] * len(texts), seed=1)
+    found = measure(rows, rows, LABELS, failing, silent, seed=1)
     assert found.n == 29 and "filler" not in found.interventions and "argued" not in found.interventions
-    assert measure([], rows, LABELS, failing, None, seed=1) is None
-    assert measure([rows[3]], rows, LABELS, failing, None, seed=1) is None
+    assert measure([], rows, LABELS, failing, silent, seed=1) is None
+    assert measure([rows[3]], rows, LABELS, failing, silent, seed=1) is None
 
 
 def test_of_many_labels_the_most_probable_others_are_argued_for():
@@ -197,7 +202,7 @@ def test_the_seed_decides_what_is_exchanged():
             asked.extend(zip(texts, reasonings, strict=True))
             return reading(texts, reasonings)
 
-        measure(random_reasonings(rows), random_reasonings(rows), LABELS, noting, None, seed=seed)
+        measure(random_reasonings(rows), random_reasonings(rows), LABELS, noting, silent, seed=seed)
         draws.append(asked)
     assert draws[0] == draws[1] != draws[2]
     assert mean(len(draw) for draw in draws) > 60

@@ -41,6 +41,13 @@ def test_only_adjusted_differences_count_as_shown(make_run: MakeRun) -> None:
     assert none.axis.low < 0 < none.axis.high
 
 
+def test_of_many_slices_those_are_shown_that_are_the_least_likely_to_be_chance() -> None:
+    slices = [sliced(f"label {at}", 0.01 * (at % 7), 1 - at / 100) for at in range(40)]
+    ((title, rows),) = slices_of({"slices": slices}).groups
+    assert title.startswith("Gold label (20 of 40, the least likely to be chance first")
+    assert [row["value"] for row in rows] == [f"label {at}" for at in range(39, 19, -1)]
+
+
 def test_mended_and_broken_texts_stand_side_by_side(make_run: MakeRun) -> None:
     run, effect = run_with(make_run)
     found = mended_of(json.loads(run.evaluation_metrics.read_text()), read_predictions(run.predictions), 3)

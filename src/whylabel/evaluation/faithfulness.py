@@ -150,13 +150,12 @@ def measure(
     others: Sequence[PredictionRow],
     labels: LabelSet,
     read: LogP,
-    argue: Argue | None,
+    argue: Argue,
     seed: int,
 ) -> Faithfulness | None:
     """Return the figures of a sample of predictions with reasonings, of one mode; None if nothing could be read.
 
     `others` are predictions whose reasonings are exchanged for those of the sample; each stands for its label.
-    Without `argue`, nothing argues for other labels.
     """
     if not sample:
         return None
@@ -167,7 +166,7 @@ def measure(
     found: dict[str, list[_Changed]] = {
         **_swapped(measured, others, random.Random(f"{seed}-swapped")),
         **{control: _spoilt(measured, control) for control in _SPOILT},
-        **({"argued": _argued(measured, argue)} if argue is not None else {}),
+        "argued": _argued(measured, argue),
     }
     return Faithfulness(
         mode=sample[0].prediction.mode,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import RecipeError
@@ -27,7 +28,7 @@ _STAGE = "calibrate-classifier"
 _READS: tuple[Mode, ...] = ("reasoned", "blend", "vote")
 """The modes whose reasonings are looked at, the preferred one first: of `blend` they are those of `reasoned`."""
 _AT_ONCE = 64
-_MOST_SIMULATED = 5_000
+_MOST_SIMULATED = 2_000
 
 
 def require_reading(target: str) -> None:
@@ -94,13 +95,13 @@ def _measured(job: Job) -> Faithfulness | None:
     sample = random.Random(recipe.seed).sample(written, size)
     model = TrainedClassifier.from_folder(run.classifier_model, device=recipe.device)
     rivals = min(MOST_RIVALS, len(inputs.labels) - 1)
-    steps = size * (len(SHARES) + 5 + 2 * rivals)
+    total = size * (len(SHARES) + 5 + 2 * rivals)
     with (
         open_reasoner(recipe, run.reasoner_model, {}, inputs.briefing) as reasoner,
-        progress("faithfulness", total=steps, unit="reasonings") as bar,
+        progress("faithfulness", total=total, unit="reasonings") as bar,
     ):
-        ours = _Asked(model, reasoner, bar)
-        found = measure(sample, written, inputs.labels, ours.read, ours.argue, recipe.seed)
+        read, argue = partial(_read, model, bar), partial(_argue, reasoner, bar)
+        found = measure(sample, written, inputs.labels, read, argue, recipe.seed)
     if found is None or mode is None:
         return None
     return replace(
@@ -110,32 +111,29 @@ def _measured(job: Job) -> Faithfulness | None:
     )
 
 
-class _Asked:
-    """The two models that are asked: the classifier for labels, the reasoner for arguments."""
+def _read(model: TrainedClassifier, bar: Progress, texts: Sequence[str], reasonings: Sequence[str]) -> Floats:
+    """Return log p of every label after the reasonings."""
+    import numpy as np
 
-    def __init__(self, model: TrainedClassifier, reasoner: Reasoner, bar: Progress) -> None:
-        self._model, self._reasoner, self._bar = model, reasoner, bar
+    found = []
+    for start in range(0, len(texts), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        found.append(model.log_probabilities_after(texts[part], reasonings[part]))
+        bar.advance(len(found[-1]))
+    return np.concatenate(found)
 
-    def read(self, texts: Sequence[str], reasonings: Sequence[str]) -> Floats:
-        """Return log p of every label after the reasonings."""
-        import numpy as np
 
-        found = []
-        for start in range(0, len(texts), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            found.append(self._model.log_probabilities_after(texts[part], reasonings[part]))
-            self._bar.advance(len(found[-1]))
-        return np.concatenate(found)
-
-    def argue(self, texts: Sequence[str], labels: Sequence[str]) -> list[str | None]:
-        """Return a reasoning for each label, as the training reasonings were written; None where it failed."""
-        found: list[str | None] = [None] * len(texts)
-        prompts = [self._reasoner.ask(*pair) for pair in zip(texts, labels, strict=True)]
-        for completion in self._reasoner.engine.generate(prompts, self._reasoner.sampling):
-            if completion.finish != "error" and completion.text.strip():
-                found[completion.index] = completion.text
-            self._bar.advance(1, completion.tokens)
-        return found
+def _argue(
+    reasoner: Reasoner, bar: Progress, texts: Sequence[str], labels: Sequence[str]
+) -> list[str | None]:
+    """Return a reasoning for each label, as the training reasonings were written; None where it failed."""
+    found: list[str | None] = [None] * len(texts)
+    prompts = [reasoner.ask(*pair) for pair in zip(texts, labels, strict=True)]
+    for completion in reasoner.engine.generate(prompts, reasoner.sampling):
+        if completion.finish != "error" and completion.text.strip():
+            found[completion.index] = completion.text
+        bar.advance(1, completion.tokens)
+    return found
 
 
 def _agreement(fast: Sequence[PredictionRow] | None, reasoned: Sequence[PredictionRow]) -> Share | None:
@@ -153,7 +151,9 @@ def _simulatability(job: Job, written: Sequence[PredictionRow]) -> Any:
     from whylabel.evaluation.simulatability import simulatability
 
     seed = job.inputs.recipe.seed
-    rows = random.Random(seed).sample(written, min(_MOST_SIMULATED, len(written)))
+    count = min(_MOST_SIMULATED, len(written))
+    say(f"  small readers: learning to tell the labels of {count:,} test rows")
+    rows = random.Random(seed).sample(written, count)
     return simulatability(
         [row.text for row in rows],
         [row.prediction.reasoning or "" for row in rows],

@@ -10,7 +10,7 @@ from typing import Any
 from whylabel.evaluation.grouping import column_of
 from whylabel.evaluation.mended import Answered, answered
 from whylabel.evaluation.predictions import PredictionRow
-from whylabel.report.charts import Axis, axis_over
+from whylabel.report.charts import MANY_LABELS, Axis, axis_over
 from whylabel.report.examples import round_robin
 from whylabel.report.formats import count, is_number
 from whylabel.report.verdict import SIGNIFICANCE
@@ -48,8 +48,9 @@ def slices_of(evaluation: Mapping[str, Any]) -> Slices | None:
     if not found:
         return None
     bounds = [bound for each in found for bound in (each["difference"], *(each.get("ci95") or ()))]
-    groups = tuple((_title(by), tuple(each)) for by, each in groupby(found, lambda each: str(each.get("by"))))
-    return Slices(_sentence(found), groups, axis_over([0.0, *bounds], -1.0, 1.0))
+    groups = groupby(found, lambda each: str(each.get("by")))
+    shown = tuple(_shown(_title(by), list(each)) for by, each in groups)
+    return Slices(_sentence(found), shown, axis_over([0.0, *bounds], -1.0, 1.0))
 
 
 def mended_of(evaluation: Mapping[str, Any], rows: Sequence[PredictionRow], shown: int) -> Mended | None:
@@ -70,6 +71,16 @@ def mended_of(evaluation: Mapping[str, Any], rows: Sequence[PredictionRow], show
         for right in (True, False)
     )
     return Mended(effect, mended, broken)
+
+
+def _shown(title: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[Mapping[str, Any], ...]]:
+    """Return title and slices; of many slices, those with the smallest p-values."""
+    if len(rows) <= MANY_LABELS:
+        return title, tuple(rows)
+    known = sorted(rows, key=lambda each: (each.get("mcnemar_p") or 0.0, -abs(each["difference"])))
+    which = "the least likely to be chance first; metrics.json has all"
+    title = f"{title} ({MANY_LABELS} of {count(len(rows))}, {which})"
+    return title, tuple(known[:MANY_LABELS])
 
 
 def _title(by: str) -> str:
