@@ -12,6 +12,7 @@ from whylabel.evaluation.quality import explaining_mode
 from whylabel.host.atomic import as_written, read_json
 from whylabel.host.terminal import print_json, printable
 from whylabel.prediction.withheld import is_withheld
+from whylabel.report.faithfulness import faithfulness_line
 from whylabel.report.formats import p_value, points, shortened
 from whylabel.report.multi_label import decides_by_label
 from whylabel.report.quality import reasonings_line
@@ -60,10 +61,12 @@ def _show(run: RunFolder, metrics: dict[str, Any]) -> None:
     console.print()
     for line in _predictions(run, metrics):
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
-    quality = reasonings_line(metrics)
-    if quality:
+    used = faithfulness_line(read_json(run.faithfulness, dict)) if run.faithfulness.exists() else None
+    lines = [line for line in (reasonings_line(metrics), used) if line]
+    if lines:
         console.print()
-        console.print(printable(quality), highlight=False, markup=False, soft_wrap=True)
+    for line in lines:
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
     console.print()
     mode = explaining_mode(metrics)
     option = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"

@@ -198,6 +198,11 @@ class StageKeys:
                 "train rows": self.inputs.data_fingerprints["train"] if config.floors else None,
                 "test rows": self.inputs.data_fingerprints["test"],
                 **config.deciding("answers", "evaluation."),
+                **(
+                    {"slice columns": fingerprint(self.inputs.slice_cells)}
+                    if self.inputs.slice_columns
+                    else {}
+                ),
                 "seed": self.recipe.seed,
             }
         )

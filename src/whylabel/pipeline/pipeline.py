@@ -16,6 +16,7 @@ from whylabel.pipeline.augment import augment_stage, rehearse_augment, require_r
 from whylabel.pipeline.calibrate import calibrate_stage
 from whylabel.pipeline.evaluate import evaluate_stage
 from whylabel.pipeline.evidence import explain_shown
+from whylabel.pipeline.faithfulness import forget_stale, measure_faithfulness
 from whylabel.pipeline.folds import fold_models, folds_stage
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
@@ -241,13 +242,20 @@ class Pipeline:
         calibrate = partial(calibrate_stage, folder=folder, metrics=metrics)
         self._stage(f"calibrate-{name}", self.keys.calibration(name), calibrate)
 
-    def evaluate(self) -> None:
-        """Compare the models on the test split and write report and model card."""
+    def evaluate(self, *, faithfulness: bool = False) -> None:
+        """Compare the models on the test split and write report and model card.
+
+        `faithfulness`: measure, too, on a sample of the test rows, whether the classifier uses its reasonings.
+        """
         again = self.run.failed_rows("evaluate") > 0
         key = self.keys.evaluate()
         self._stage("evaluate", key, evaluate_stage, again=again)
         self.failed_rows += self.run.failed_rows("evaluate")
-        explain_shown(Job("evaluate", key.fingerprint, self.inputs, self.run))
+        job = Job("evaluate", key.fingerprint, self.inputs, self.run)
+        explain_shown(job)
+        forget_stale(job)
+        if faithfulness:
+            measure_faithfulness(job)
         from whylabel.report.model_card import write_model_card
         from whylabel.report.report import write_report
 

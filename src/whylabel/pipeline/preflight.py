@@ -49,6 +49,7 @@ def preflight(inputs: Inputs, run: RunFolder, *, evaluated: bool) -> None:
     _describe_data(inputs)
     if evaluated:
         inputs.check_test()
+        inputs.check_slices()
         _check_rows_for_modes(inputs)
     _check_lengths(inputs)
     _check_disk(inputs, run)
