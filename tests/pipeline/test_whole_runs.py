@@ -309,10 +309,15 @@ def with_reasonings(file, every):
 
 def test_a_file_with_a_reasoning_for_every_row_needs_no_reasoner(recipe, tmp_path, capsys):
     file = with_reasonings(tmp_path / "all.csv", 1)
-    values = {"data__source": str(file), "data__train_rows": None, "data__reasoning_column": "why"}
+    values = {
+        "data__source": str(file), "data__train_rows": None, "data__reasoning_column": "why",
+        "evaluation__modes": ["reasoned"],
+    }  # fmt: skip
     run = RunFolder(tmp_path / "run")
     pipeline = Pipeline(override_recipe(recipe, **values), run)
     pipeline.run_all()
+    pipeline.evaluate(faithfulness=True)
+    assert "argued" not in json.loads(run.faithfulness.read_text())["interventions"]
     assert "every train row came with its reasoning, so there is nothing to write" in capsys.readouterr().err
     assert not run.reasoner_model.exists()
     assert run.report.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -96,10 +97,11 @@ def _measured(job: Job) -> Faithfulness | None:
     model = TrainedClassifier.from_folder(run.classifier_model, device=recipe.device)
     rivals = min(MOST_RIVALS, len(inputs.labels) - 1)
     total = size * (len(SHARES) + 5 + 2 * rivals)
-    with (
-        open_reasoner(recipe, run.reasoner_model, {}, inputs.briefing) as reasoner,
-        progress("faithfulness", total=total, unit="reasonings") as bar,
-    ):
+    has_reasoner = inputs.trains_reasoner or recipe.reasoner.model is not None
+    opened = (
+        open_reasoner(recipe, run.reasoner_model, {}, inputs.briefing) if has_reasoner else nullcontext(None)
+    )
+    with opened as reasoner, progress("faithfulness", total=total, unit="reasonings") as bar:
         read, argue = partial(_read, model, bar), partial(_argue, reasoner, bar)
         found = measure(sample, written, inputs.labels, read, argue, recipe.seed)
     if found is None or mode is None:
@@ -124,10 +126,15 @@ def _read(model: TrainedClassifier, bar: Progress, texts: Sequence[str], reasoni
 
 
 def _argue(
-    reasoner: Reasoner, bar: Progress, texts: Sequence[str], labels: Sequence[str]
+    reasoner: Reasoner | None, bar: Progress, texts: Sequence[str], labels: Sequence[str]
 ) -> list[str | None]:
-    """Return a reasoning for each label, as the training reasonings were written; None where it failed."""
+    """Return a reasoning for each label, as the training reasonings were written; None where it failed.
+
+    Where every training reasoning came with its row there is no reasoner, and nothing is argued.
+    """
     found: list[str | None] = [None] * len(texts)
+    if reasoner is None:
+        return found
     prompts = [reasoner.ask(*pair) for pair in zip(texts, labels, strict=True)]
     for completion in reasoner.engine.generate(prompts, reasoner.sampling):
         if completion.finish != "error" and completion.text.strip():
