@@ -9,6 +9,7 @@ import pytest
 
 from trained_models import LABELS, RECIPE
 from whylabel.cli.main import main
+from whylabel.engines.scripted import ScriptedEngine
 from whylabel.errors import RecipeError, RunFolderError
 from whylabel.evaluation.faithfulness import measure, use_of
 from whylabel.evaluation.predictions import PredictionRow, by_model_and_mode, read_predictions
@@ -167,6 +168,32 @@ def test_what_has_not_changed_is_not_measured_again(measured, monkeypatch, capsy
     assert run.faithfulness.read_bytes() == before
     Pipeline(fewer, run).evaluate(faithfulness=True)
     assert asked[0] == 5 and json.loads(run.faithfulness.read_text())["n"] == 5
+
+
+def test_what_argues_for_other_labels_is_kept_as_it_comes(measured, tmp_path, monkeypatch):
+    recipe, finished = measured
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+    run.faithfulness.unlink()
+    (kept,) = run.answers.glob("arguments-*.jsonl")
+    lines = kept.read_bytes().splitlines(keepends=True)
+    assert len(lines) > 12
+    kept.write_bytes(b"".join(lines[:-3]) + lines[-3][:9])
+    other = run.answers / f"arguments-{'0' * 16}.jsonl"
+    other.touch()
+    asked, generate = [], ScriptedEngine.generate
+
+    def counted(engine, prompts, sampling):
+        asked.append(len(prompts))
+        return generate(engine, prompts, sampling)
+
+    monkeypatch.setattr(ScriptedEngine, "generate", counted)
+    Pipeline(recipe, run).evaluate(faithfulness=True)
+    assert asked == [3] and not other.exists()
+    assert len(kept.read_bytes().splitlines()) == len(lines)
+    run.faithfulness.unlink()
+    kept.write_text("{}\n")
+    with pytest.raises(RunFolderError, match="kept reasonings for other labels cannot be read"):
+        Pipeline(recipe, run).evaluate(faithfulness=True)
 
 
 def test_figures_of_another_model_are_not_shown(measured, tmp_path, capsys):

@@ -25,7 +25,7 @@ SHARES = tuple(percent / 100 for percent in range(101))
 """The shares of rows reviewed at which `Review.caught` is given."""
 
 # Intervals take as many steps of doubt as this: their cost does not grow with the rows.
-_STEPS = 400
+_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)

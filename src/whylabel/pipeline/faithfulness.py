@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import RecipeError
 from whylabel.evaluation.predictions import PredictionRow, by_model_and_mode, read_predictions
 from whylabel.host.atomic import read_json, write_json
 from whylabel.host.progress import Progress, progress, say
+from whylabel.pipeline.arguments import argue
 from whylabel.pipeline.calibrate import calibrated_content
 from whylabel.pipeline.job import Job
 from whylabel.text.hashes import fingerprint
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from whylabel.evaluation.faithfulness import Faithfulness
     from whylabel.evaluation.quality import Share
     from whylabel.prediction.trained import TrainedClassifier
-    from whylabel.stages.augment.reasoner import Reasoner
 
 _STAGE = "calibrate-classifier"
 _READS: tuple[Mode, ...] = ("reasoned", "blend", "vote")
@@ -50,21 +51,23 @@ def forget_stale(job: Job) -> None:
         path.unlink()
 
 
-def measure_faithfulness(job: Job) -> None:
+def measure_faithfulness(job: Job, settings: Mapping[str, Any]) -> None:
     """Measure on a sample of the test rows whether the classifier's labels rest on its reasonings.
 
-    Nothing is done if these figures are there, for this model, these rows, sample size and seed. Raises `RecipeError`
-    if there is no reasoning to measure, `RunFolderError` if the model is not as its stage has left it.
+    `settings` is everything that decides what the reasoner writes. Nothing is done if these figures are there, for
+    this model and reasoner, these rows, sample size and seed. Raises `RecipeError` if there is no reasoning to
+    measure, `RunFolderError` if the model is not as its stage has left it.
     """
     from whylabel.evaluation.faithfulness import use_of
 
     run, config = job.run, job.inputs.recipe.evaluation
-    key = fingerprint(_identity(job), config.faithfulness_rows, job.inputs.recipe.seed)
+    reasoner = fingerprint(settings, job.inputs.recipe.augment.sampling.max_new_tokens)
+    key = fingerprint(_identity(job), reasoner, config.faithfulness_rows, job.inputs.recipe.seed)
     if run.faithfulness.exists() and read_json(run.faithfulness, dict).get("key") == key:
         say("faithfulness: nothing has changed, skipped")
         return
     job.require_model(_STAGE, run.classifier_model, calibrated_content(run.classifier_model))
-    found = _measured(job)
+    found = _measured(job, settings, _kept_arguments(job, reasoner))
     if found is None:
         raise RecipeError(
             "No test row has a reasoning after which a label could be read.",
@@ -79,7 +82,16 @@ def _identity(job: Job) -> str:
     return fingerprint(job.run.content(_STAGE), job.inputs.data_fingerprints["test"])[:16]
 
 
-def _measured(job: Job) -> Faithfulness | None:
+def _kept_arguments(job: Job, reasoner: str) -> Path:
+    """Return the file of what this reasoner has written for other labels; those of others are removed."""
+    own = job.run.answers / f"arguments-{reasoner[:16]}.jsonl"
+    for other in job.run.answers.glob(f"arguments-{'[0-9a-f]' * 16}.jsonl"):
+        if other != own:
+            other.unlink()
+    return own
+
+
+def _measured(job: Job, settings: Mapping[str, Any], kept: Path) -> Faithfulness | None:
     from whylabel.evaluation.faithfulness import MOST_RIVALS, SHARES, measure
     from whylabel.prediction.trained import TrainedClassifier
     from whylabel.stages.augment import open_reasoner
@@ -99,11 +111,13 @@ def _measured(job: Job) -> Faithfulness | None:
     total = size * (len(SHARES) + 5 + 2 * rivals)
     has_reasoner = inputs.trains_reasoner or recipe.reasoner.model is not None
     opened = (
-        open_reasoner(recipe, run.reasoner_model, {}, inputs.briefing) if has_reasoner else nullcontext(None)
+        open_reasoner(recipe, run.reasoner_model, settings, inputs.briefing)
+        if has_reasoner
+        else nullcontext(None)
     )
     with opened as reasoner, progress("faithfulness", total=total, unit="reasonings") as bar:
-        read, argue = partial(_read, model, bar), partial(_argue, reasoner, bar)
-        found = measure(sample, written, inputs.labels, read, argue, recipe.seed)
+        read, written_for = partial(_read, model, bar), partial(argue, kept, reasoner, bar)
+        found = measure(sample, written, inputs.labels, read, written_for, recipe.seed)
     if found is None or mode is None:
         return None
     return replace(
@@ -123,24 +137,6 @@ def _read(model: TrainedClassifier, bar: Progress, texts: Sequence[str], reasoni
         found.append(model.log_probabilities_after(texts[part], reasonings[part]))
         bar.advance(len(found[-1]))
     return np.concatenate(found)
-
-
-def _argue(
-    reasoner: Reasoner | None, bar: Progress, texts: Sequence[str], labels: Sequence[str]
-) -> list[str | None]:
-    """Return a reasoning for each label, as the training reasonings were written; None where it failed.
-
-    Where every training reasoning came with its row there is no reasoner, and nothing is argued.
-    """
-    found: list[str | None] = [None] * len(texts)
-    if reasoner is None:
-        return found
-    prompts = [reasoner.ask(*pair) for pair in zip(texts, labels, strict=True)]
-    for completion in reasoner.engine.generate(prompts, reasoner.sampling):
-        if completion.finish != "error" and completion.text.strip():
-            found[completion.index] = completion.text
-        bar.advance(1, completion.tokens)
-    return found
 
 
 def _agreement(fast: Sequence[PredictionRow] | None, reasoned: Sequence[PredictionRow]) -> Share | None:

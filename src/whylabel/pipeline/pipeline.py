@@ -255,7 +255,7 @@ class Pipeline:
         explain_shown(job)
         forget_stale(job)
         if faithfulness:
-            measure_faithfulness(job)
+            measure_faithfulness(job, self.keys.reasoner_settings())
         from whylabel.report.model_card import write_model_card
         from whylabel.report.report import write_report
 
