@@ -24,8 +24,8 @@ def argue(
 ) -> list[str | None]:
     """Return a reasoning for each label, as the training reasonings were written; None where it failed.
 
-    Those in the file are taken from there; new ones are added to it at once, failed ones are not. Where every training
-    reasoning came with its row there is no reasoner, and nothing is argued.
+    Those in the file are taken from there; new ones are added to it at once, failed ones are not. Nothing is argued
+    where there is no reasoner, as every training reasoning came with its row.
     """
     if reasoner is None:
         return [None] * len(texts)
