@@ -33,6 +33,7 @@ OTHERS = {
     "data.label_column": "other_label",
     "data.id_column": "other_id",
     "data.reasoning_column": "reasoning",
+    "data.split_seed": 14,
     "data.validation_fraction": 0.3,
     "data.test_fraction": 0.4,
     "data.train_rows_per_label": 5,

@@ -12,7 +12,7 @@ def test_every_field_decides_exactly_one_thing():
     # Fields that were added later count once they differ from their default.
     filters = {"quotation_required": True, "labels": ["joy"], "min_fluency": -3}
     augment = {"filters": filters, "verification": {"folds": 4}}
-    data = {"reasoning_column": "reasoning"}
+    data = {"reasoning_column": "reasoning", "split_seed": 7}
     reasoner = {"without_answer_share": 0.5}
     classifier = {"filters": filters, "reasoning_attempts": 2}
     recipe = Recipe.model_validate(

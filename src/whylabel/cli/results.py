@@ -97,15 +97,16 @@ def _comparison(metrics: dict[str, Any]) -> Any:
     for name, model in shown.items():
         table.add_row(
             name,
-            _with_interval(model[key], model[f"{key}_ci95"]),
-            _with_interval(model["macro_f1"], model["macro_f1_ci95"]),
+            with_interval(model[key], model[f"{key}_ci95"]),
+            with_interval(model["macro_f1"], model["macro_f1_ci95"]),
             f"{model['cost']['seconds_per_row']:.3f}",
             f"{model['cost']['tokens_per_row']:.1f}",
         )
     return table
 
 
-def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
+def with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    """Return a share in percent, with its interval if it has one."""
     text = f"{100 * value:.1f} %"
     return f"{text}  [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else text
 

@@ -108,7 +108,8 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
         raise DataError("The train split has no usable row.", where=config.source)
     every = [label for numbers in usable.values() for label in rows.distinct_labels(numbers)]
     labels = LabelSet.from_labels(every, task.labels)
-    splits, cut = complete_splits(usable, rows.keys, config, seed)
+    split_seed = config.seed_of_splits(seed)
+    splits, cut = complete_splits(usable, rows.keys, config, split_seed)
     # A sample keeps what people have written, as far as there is room for it.
     written = rows.with_reasoning
     if config.train_rows_per_label is not None:
@@ -122,7 +123,7 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
             splits[split],
             rows.keys,
             min(bounds, default=None),
-            seed,
+            seed if split == "train" else split_seed,
             first=written if split == "train" else (),
         )
     if columns.reasoning is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,11 @@ def write_predictions(path: Path, rows: Sequence[PredictionRow]) -> None:
 
 def read_predictions(path: Path) -> tuple[PredictionRow, ...]:
     """Read the rows back. Raises `RunFolderError` if the file is missing, damaged or lacks a column."""
+    return tuple(iterate_predictions(path))
+
+
+def iterate_predictions(path: Path) -> Iterator[PredictionRow]:
+    """Yield the rows; a few thousand are in memory at a time. Raises what `read_predictions` does."""
     records = read_rows(
         path,
         _SCHEMA,
@@ -74,7 +79,7 @@ def read_predictions(path: Path) -> tuple[PredictionRow, ...]:
         optional=("reasoning", "error", *_LATER),
         may_lack=_LATER,
     )
-    return tuple(_row(record) for record in records)
+    return map(_row, records)
 
 
 def _columns(row: PredictionRow) -> dict[str, Any]:
