@@ -206,9 +206,9 @@ def test_a_vote_costs_its_own_tokens_and_the_other_modes_share_theirs():
     def rows(*tokens):
         return [Prediction("1", "a", (1.0,), tokens=each) for each in tokens]
 
-    assert evaluate._generated({"fast": rows(0, 0), "reasoned": rows(7, 5), "blend": rows(7, 6)}) == 13
-    assert evaluate._generated({"fast": rows(0, 0), "vote": rows(30, 20), "reasoned": rows(7, 5)}) == 62
-    assert evaluate._generated({"vote": rows(30)}) == 30
+    assert evaluate.generated_tokens({"fast": rows(0, 0), "reasoned": rows(7, 5), "blend": rows(7, 6)}) == 13
+    assert evaluate.generated_tokens({"fast": rows(0, 0), "vote": rows(30, 20), "reasoned": rows(7, 5)}) == 62
+    assert evaluate.generated_tokens({"vote": rows(30)}) == 30
 
 
 ROWS = tuple(Example(str(at), f"text {at}", ("joy", "fear")[at % 2]) for at in range(4))

@@ -39,17 +39,20 @@ def print_stages(metrics: dict[str, Path], *, as_json: bool) -> None:
         print_stage(path, as_json=False)
 
 
-def print_results(run: RunFolder, *, as_json: bool) -> None:
-    """Print the evaluation: a table for people, or `evaluation/metrics.json` as it is."""
+def print_results(run: RunFolder, *, as_json: bool, with_model: bool = True) -> None:
+    """Print the evaluation: a table for people, or `evaluation/metrics.json` as it is.
+
+    `with_model`: whether the folder has the model, with which other texts can be labelled.
+    """
     metrics = read_json(run.evaluation_metrics, dict)
     if as_json:
         print_json(metrics)
         return
     with as_written(run.evaluation_metrics):
-        _show(run, metrics)
+        _show(run, metrics, with_model)
 
 
-def _show(run: RunFolder, metrics: dict[str, Any]) -> None:
+def _show(run: RunFolder, metrics: dict[str, Any], with_model: bool) -> None:
     from rich.console import Console
 
     console = Console(width=max(100, Console().width))
@@ -58,19 +61,20 @@ def _show(run: RunFolder, metrics: dict[str, Any]) -> None:
     if metrics.get("paired"):
         console.print(_paired(metrics["paired"]), highlight=False, soft_wrap=True)
     console.print()
-    for line in _predictions(run, metrics):
-        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
-    quality = reasonings_line(metrics)
-    if quality:
+    if metrics.get("classifier"):
+        for line in _predictions(run, metrics):
+            console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+        quality = reasonings_line(metrics)
+        if quality:
+            console.print()
+            console.print(printable(quality), highlight=False, markup=False, soft_wrap=True)
         console.print()
-        console.print(printable(quality), highlight=False, markup=False, soft_wrap=True)
-    console.print()
-    mode = explaining_mode(metrics)
-    option = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"
-    for line in (
-        f"report:      {run.report}",
-        f"predict:     echo 'your text' | whylabel predict --model {run.path}{option}",
-    ):
+    lines = [f"report:      {run.report}"]
+    if with_model:
+        mode = explaining_mode(metrics)
+        option = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"
+        lines.append(f"predict:     echo 'your text' | whylabel predict --model {run.path}{option}")
+    for line in lines:
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 

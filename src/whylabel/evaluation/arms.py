@@ -214,7 +214,7 @@ def _read_run(folder: Path, name: str, group: Path | None) -> EvaluatedRun:
         default_mode = (metrics.get("classifier") or {}).get("mode")
     manifest = run.read_manifest()
     recipe = _plain_recipe(run)
-    task = recipe.get("task") or {}
+    task = manifest.get("task") or recipe.get("task") or {}
     separator = None
     if task.get("type") == "multi_label":
         separator = Separator(str(task.get("label_separator") or SEPARATOR))
@@ -330,4 +330,4 @@ def _settings(run: RunFolder, recipe: dict[str, Any], manifest: dict[str, Any]) 
     for name in ("seed", "name"):
         decided.pop(name, None)
     rows = (manifest.get("data") or {}).get("rows")
-    return fingerprint(decided, rows, manifest.get("model"))
+    return fingerprint(decided, rows, sorted(manifest.get("model") or ()))
