@@ -160,6 +160,7 @@ OTHERS = {
     "baseline.budget": ("matched_flops", {"augment.verification.verifier": "base"}),
     "evaluation.bootstrap_samples": 300,
     "evaluation.floors": ["majority"],
+    "evaluation.rivals": [],
     "evaluation.modes": ["fast"],
     "evaluation.shown": 3,
     "evaluation.quality_rows": 3,

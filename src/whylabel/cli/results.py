@@ -81,7 +81,7 @@ def _show(run: RunFolder, metrics: dict[str, Any], with_model: bool) -> None:
 def _comparison(metrics: dict[str, Any]) -> Any:
     from rich.table import Table
 
-    models = {**metrics.get("floors", {})}
+    models = {**metrics.get("floors", {}), **metrics.get("rivals", {})}
     models.update({name: metrics[name] for name in ("baseline", "classifier") if metrics.get(name)})
     test_rows = max(model["n"] for model in models.values())
     several = len(metrics.get("modes", {})) > 1

@@ -13,6 +13,7 @@ from whylabel.pipeline.answers import answer_all, answers_file
 from whylabel.pipeline.calibrate import calibrated_content
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.pipeline.quality import judge_reasonings
+from whylabel.pipeline.rivals import rival_answers
 from whylabel.text.hashes import fingerprint
 from whylabel.types import Mode, Prediction
 
@@ -31,6 +32,8 @@ def evaluate_stage(job: Job) -> StageResult:
     classifier, mode = _predict(job, "classifier", run.classifier_model, config.modes)
     if config.floors:
         say(f"  evaluate {', '.join(config.floors)}: learning from {len(dataset.train):,} train rows")
+    measures = measures_by_label(multi_label.separator) if multi_label else SINGLE_LABEL
+    rivals = rival_answers(job, measures)
     outcome = evaluate(
         dataset.test,
         dataset.train,
@@ -39,7 +42,8 @@ def evaluate_stage(job: Job) -> StageResult:
         config,
         inputs.recipe.seed,
         modes=classifier,
-        measures=measures_by_label(multi_label.separator) if multi_label else SINGLE_LABEL,
+        measures=measures,
+        rivals=rivals,
     )
     write_predictions(run.predictions, outcome.rows)
     metrics = outcome.to_json()

@@ -101,6 +101,9 @@ class EvaluationConfig(Section):
     """Resamples of the paired bootstrap."""
     floors: list[Literal["majority", "tfidf"]] = ["majority", "tfidf"]
     """Simple models that the others are compared with."""
+    rivals: Annotated[list[Literal["embeddings"]], Later()] = ["embeddings"]
+    """Other models that learn the labels from the same rows. `embeddings`: logistic regression on what the untrained
+    base model makes of a text."""
     modes: list[Mode] | None = None
     """Modes in which the classifier is evaluated, beside its default mode. Default: all that it has except `vote`."""
     shown: Presentation[int] = Field(20, ge=1)
@@ -108,3 +111,8 @@ class EvaluationConfig(Section):
     quality_rows: Annotated[int, Later()] = Field(50, ge=0)
     """How many of the classifier's reasonings on test texts models judge: how fluent they are, whether they lead to
     their label, whether they quote what it rests on. Drawn with the seed; 0: none."""
+
+    @property
+    def learn_from_train(self) -> bool:
+        """Whether the evaluation trains models of its own, on the train rows."""
+        return bool(self.floors or self.rivals)

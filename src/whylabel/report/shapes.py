@@ -163,6 +163,19 @@ class JudgedQuality(_Shape):
     overlap: Overlap | None = None
 
 
+class BestModel(_Shape):
+    """The best model of all, and its difference to ours."""
+
+    model: str | None = None
+    mode: str | None = None
+    score: Share | None = None
+    candidates: Count | None = None
+    minus: str | None = None
+    difference: Difference | None = None
+    ci95: Interval[Difference] | None = None
+    mcnemar_p: Share | None = None
+
+
 class Evaluation(_Shape):
     """`evaluation/metrics.json`."""
 
@@ -170,6 +183,8 @@ class Evaluation(_Shape):
     baseline: ModelScores | None = None
     classifier: ModelScores | None = None
     floors: dict[str, ModelScores | None] | None = None
+    rivals: dict[str, ModelScores | None] | None = None
+    best: BestModel | None = None
     modes: dict[str, ModelScores] | None = None
     paired: Paired | None = None
     reasonings: dict[str, ReasoningQuality | None] | None = None
