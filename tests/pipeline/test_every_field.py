@@ -161,6 +161,7 @@ OTHERS = {
     "evaluation.bootstrap_samples": 300,
     "evaluation.floors": ["majority"],
     "evaluation.rivals": [],
+    "evaluation.encoder": "MODEL_B",
     "evaluation.modes": ["fast"],
     "evaluation.shown": 3,
     "evaluation.quality_rows": 3,

@@ -18,7 +18,7 @@ def test_every_field_decides_exactly_one_thing():
     recipe = Recipe.model_validate(
         {
             **{"augment": augment, "data": data, "reasoner": reasoner, "classifier": classifier},
-            "evaluation": {"quality_rows": 3, "rivals": []},
+            "evaluation": {"quality_rows": 3, "rivals": [], "encoder": "e"},
         }
     )
     by_effect = {effect: set(recipe.deciding(effect)) for effect in EFFECTS}
