@@ -83,7 +83,7 @@ def command(
     if as_json:
         print_json(comparison.to_json())
     else:
-        _show(comparison)
+        print_comparison(comparison)
     if page is not None:
         from whylabel.report.comparison import write_comparison
 
@@ -104,7 +104,8 @@ def _check_page(page: Path) -> None:
     )
 
 
-def _show(comparison: Comparison) -> None:
+def print_comparison(comparison: Comparison) -> None:
+    """Print the arms, the pairs and what follows from them, for people."""
     from rich.console import Console
 
     from whylabel.host.terminal import printable

@@ -152,6 +152,28 @@ def arms_of(runs: Sequence[EvaluatedRun], models: Sequence[str] = (), modes: Seq
     return _merged(arms)
 
 
+def arms_of_series(runs: Sequence[EvaluatedRun]) -> list[Arm]:
+    """Return the arms of runs that are known to differ by their seed alone: every model that all of them have.
+
+    The classifier answers in the default mode of the first run, or where not all have that, in the first that they
+    share.
+    """
+    shared = [arm for arm in runs[0].answers if all(arm in run.answers for run in runs)]
+    modes = [mode for model, mode in shared if model == "classifier"]
+    default = runs[0].default_mode
+    chosen = default if default in modes else next(iter(modes), None)
+    return [
+        Arm(
+            f"{model}, {mode}" if model == "classifier" else model,
+            model,
+            mode,
+            tuple(Training(run.name, run.seed, run.answers[model, mode]) for run in runs),
+        )
+        for model, mode in shared
+        if model != "classifier" or mode == chosen
+    ]
+
+
 def _wanted(run: EvaluatedRun, models: Sequence[str], modes: Sequence[str]) -> Iterator[tuple[str, str]]:
     for model, mode in run.answers:
         if model not in (models or ("baseline", "classifier")) and "all" not in models:
@@ -166,7 +188,8 @@ def _groups(runs: Sequence[EvaluatedRun]) -> list[tuple[str, list[EvaluatedRun]]
     """Return runs that differ by their seed alone together, each group with its name."""
     by_settings: dict[Any, list[EvaluatedRun]] = {}
     for run in runs:
-        key = (run.settings, tuple(run.answers)) if run.settings else run.name
+        # Which of its modes is the default one, and so comes first, is decided in each run anew.
+        key = (run.settings, frozenset(run.answers)) if run.settings else run.name
         by_settings.setdefault(key, []).append(run)
     found = []
     for members in by_settings.values():

@@ -101,12 +101,18 @@ class Comparison:
 
 
 def compare_arms(
-    rows: ComparedRows, arms: Sequence[Arm], *, bootstrap_samples: int, seed: int, against: str | None = None
+    rows: ComparedRows,
+    arms: Sequence[Arm],
+    *,
+    bootstrap_samples: int,
+    seed: int,
+    against: str | None = None,
+    pairs: Sequence[tuple[int, int]] | None = None,
 ) -> Comparison:
     """Compare every pair of arms, the later one minus the earlier one.
 
-    `against`: compare each with the arm of this name alone. Raises `UsageError` if there are fewer than two arms,
-    or none of that name.
+    `against`: compare each with the arm of this name alone; `pairs`: compare these alone, by the places of the arms.
+    Raises `UsageError` if there are fewer than two arms, or none of that name.
     """
     names = [arm.name for arm in arms]
     if len(arms) < 2:
@@ -131,7 +137,7 @@ def compare_arms(
         for arm, part, resampled_arm in zip(arms, parts, drawn, strict=True)
     ]
     found = []
-    for one, other in _pairs(names, against):
+    for one, other in _pairs(names, against) if pairs is None else pairs:
         single = len(arms[one].trainings) == len(arms[other].trainings) == 1
         discordant = None
         if measured.right is not None and single:
