@@ -30,7 +30,7 @@ def test_it_is_said_where_more_labels_would_pay(curve):
     assert baseline.startswith("Baseline (label only): from 32 to 128 a label") and baseline.endswith(
         "is not shown."
     )
-    assert "More labels would pay" in classifier
+    assert "More labels are likely to pay" in classifier
     gain = curve.models["classifier"][2].gain.difference
     assert f"+{100 * gain / 2:.1f} for each doubling" in classifier
     assert leaders[2].startswith("With 128 a label the best is Classifier")

@@ -20,6 +20,8 @@ from whylabel.report.verdict import MODEL_NAMES
 _MARGIN = 4.0
 """Percent of the width that stay free on both sides, so that no mark is cut."""
 
+_ASIDE = 0.8
+
 
 @dataclass(frozen=True, slots=True)
 class Spot:
@@ -88,8 +90,12 @@ def draw_curve(curve: Curve) -> Drawing:
     }
     empty = Drawing(axis, tuple(at.items()), ())
     lines = tuple(
-        Line(MODEL_NAMES.get(model, model), model, tuple(_spot(empty, at, point) for point in found))
-        for model, found in curve.models.items()
+        Line(
+            MODEL_NAMES.get(model, model),
+            model,
+            tuple(_spot(empty, at[point.per_label] + aside, point) for point in found),
+        )
+        for (model, found), aside in zip(curve.models.items(), _asides(len(curve.models)), strict=True)
     )
     return Drawing(axis, empty.sizes, lines)
 
@@ -113,7 +119,7 @@ def _gains(curve: Curve) -> Iterator[str]:
             f" {points(last.difference / doublings)} for each doubling"
         )
         if _is_shown(last) and last.difference > 0:
-            yield f"{gain}. More labels would pay, by somewhat less for each further doubling."
+            yield f"{gain}. More labels are likely to pay."
         elif high <= 0:
             yield f"{gain}. More labels did not help."
         else:
@@ -141,9 +147,14 @@ def _is_shown(pair: PairScore) -> bool:
     return pair.p_holm < LEVEL
 
 
-def _spot(drawing: Drawing, at: dict[int, float], point: Point) -> Spot:
+def _asides(lines: int) -> list[float]:
+    """Return how far each curve is drawn aside, so that intervals at the same size stand beside each other."""
+    return [_ASIDE * (place - (lines - 1) / 2) for place in range(lines)]
+
+
+def _spot(drawing: Drawing, x: float, point: Point) -> Spot:
     score = point.score.score
     low, high = score.ci95
     said = f"{count(point.per_label)} a label: {percent(score.mean)}, {percent(low)} to {percent(high)}"
     height = drawing.height
-    return Spot(at[point.per_label], height(score.mean), height(low), height(high), said)
+    return Spot(round(x, 3), height(score.mean), height(low), height(high), said)

@@ -51,6 +51,15 @@ class Coverage(_Shape):
     accuracy: Share | None = None
 
 
+class Guaranteed(_Shape):
+    """The threshold from which on an error rate is kept."""
+
+    error_rate: Share | None = None
+    threshold: Share | None = None
+    coverage: Share | None = None
+    errors: Share | None = None
+
+
 class ModelScores(_Shape):
     """The scores of one model in one mode."""
 
@@ -73,6 +82,7 @@ class ModelScores(_Shape):
     cost: Cost | None = None
     rates: dict[str, Share | None] | None = None
     coverage: list[Coverage] | None = None
+    abstention: list[Guaranteed] | None = None
 
 
 class Discordant(_Shape):
