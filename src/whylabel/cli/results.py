@@ -15,6 +15,7 @@ from whylabel.prediction.withheld import is_withheld
 from whylabel.report.formats import p_value, points, shortened
 from whylabel.report.multi_label import decides_by_label
 from whylabel.report.quality import reasonings_line
+from whylabel.report.verdict import best_notes
 from whylabel.run_folder import RunFolder
 
 _SHOWN = 5
@@ -60,6 +61,8 @@ def _show(run: RunFolder, metrics: dict[str, Any], with_model: bool) -> None:
     console.print(_comparison(metrics))
     if metrics.get("paired"):
         console.print(_paired(metrics["paired"]), highlight=False, soft_wrap=True)
+    for line in best_notes(metrics):
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
     console.print()
     if metrics.get("classifier"):
         for line in _predictions(run, metrics):
