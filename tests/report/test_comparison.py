@@ -2,9 +2,9 @@ import pytest
 
 from evaluated_runs import answers, test_rows, write_evaluated
 from report_page import Page
-from whylabel.evaluation.arms import arms_of, read_runs
+from whylabel.evaluation.arms import arms_of, arms_of_series, read_runs
 from whylabel.evaluation.comparison import compare_arms
-from whylabel.report.comparison import claim, notes, render_comparison
+from whylabel.report.comparison import claim, notes, reasoning_claim, render_comparison
 
 
 @pytest.fixture
@@ -59,3 +59,31 @@ def test_the_page_is_whole_and_escapes_names(compared):
     assert not any(tag == "script" for tag, _ in page.tags)
     pair = outcome.pairs[0]
     assert f"{pair.discordant.only_right} : {pair.discordant.against_only_right}" in page.text
+
+
+@pytest.mark.parametrize(
+    ("baseline", "classifier", "said"),
+    [(0.2, 0.95, "a gain from reasoning is shown"), (0.9, 0.2, "a loss from reasoning is shown")],
+)
+def test_whether_reasoning_paid_is_said_over_the_seeds(tmp_path, baseline, classifier, said):
+    rows = test_rows()
+    for seed in (1, 2, 3):
+        models = {
+            "baseline": answers(rows, baseline, seed),
+            "classifier": answers(rows, classifier, seed + 9, "reasoned"),
+        }
+        write_evaluated(tmp_path / str(seed), rows, models, seed=seed)
+    runs = read_runs([tmp_path])
+    arms = arms_of_series(runs)
+    for against in (None, "classifier, reasoned"):
+        outcome = compare_arms(runs[0].rows, arms, bootstrap_samples=1000, seed=1, against=against)
+        sentence = reasoning_claim(outcome)
+        difference = outcome.arms[1].score.mean - outcome.arms[0].score.mean
+        shown = f"{100 * abs(difference):.1f} points (95"
+        assert (
+            sentence and sentence.startswith("Classifier minus baseline over 3 seeds: ") and shown in sentence
+        )
+        assert said in sentence and notes(outcome)[0] == sentence
+    assert (
+        reasoning_claim(compare_arms(runs[0].rows, [arms[0], arms[0]], bootstrap_samples=99, seed=1)) is None
+    )

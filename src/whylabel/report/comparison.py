@@ -8,7 +8,7 @@ from pathlib import Path
 from whylabel.evaluation.comparison import LEVEL, ArmScore, Comparison, PairScore
 from whylabel.host.atomic import write_text
 from whylabel.report.charts import IntervalPlot, Mark, axis_over
-from whylabel.report.formats import count, percent, points
+from whylabel.report.formats import count, p_value, percent, points
 from whylabel.report.rendering import render_html
 
 MEASURES = {"accuracy": "accuracy", "micro_f1": "micro-F1"}
@@ -64,8 +64,34 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     return tuple(_notes(comparison))
 
 
+def reasoning_claim(comparison: Comparison) -> str | None:
+    """Return whether reasoning paid, in one sentence; None unless one classifier stands beside one baseline."""
+    ours, base = (
+        [arm for arm in comparison.arms if arm.model == model] for model in ("classifier", "baseline")
+    )
+    if len(ours) != 1 or len(base) != 1:
+        return None
+    names = {ours[0].name, base[0].name}
+    pair = next((pair for pair in comparison.pairs if {pair.arm, pair.against} == names), None)
+    if pair is None:
+        return None
+    turned = -1.0 if pair.arm == base[0].name else 1.0
+    low, high = sorted(turned * bound for bound in pair.ci95)
+    difference = turned * pair.difference
+    effect = "a gain" if difference > 0 else "a loss"
+    seeds = len(ours[0].seeds)
+    return (
+        f"Classifier minus baseline{f' over {seeds} seeds' if seeds > 1 else ''}: {points(difference)} points"
+        f" (95\u00a0% CI {points(low)} to {points(high)}, corrected {p_value(pair.p_holm)});"
+        f" {effect if difference else 'a difference'} from reasoning is {'' if _is_shown(pair) else 'not '}shown."
+    )
+
+
 def _notes(comparison: Comparison) -> Iterator[str]:
     pairs, arms = comparison.pairs, comparison.arms
+    reasoning = reasoning_claim(comparison)
+    if reasoning:
+        yield reasoning
     unseen = [pair.detectable for pair in pairs if pair.detectable and not _is_shown(pair)]
     if unseen:
         low, high = points(min(unseen)).lstrip("+"), points(max(unseen)).lstrip("+")
