@@ -124,7 +124,7 @@ def train_head(
             with autocast():
                 logits = head.logits([rows[place] for place in part])
             loss = _loss(logits, truth[part].to(device), several) / len(places)
-            if not math.isfinite(float(loss)):
+            if not math.isfinite(float(loss.detach())):
                 raise ModelError(
                     "The training of the classification head diverged: its loss is no number.",
                     where=f"step {step + 1}, learning rate {config.learning_rate:g}",
