@@ -309,8 +309,8 @@ def shared_reasoner(data: Path, runs: Path) -> Path:
 
 
 def scores(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each model's scores: `baseline`, `classifier` in every mode, the floors."""
-    found = {"baseline": evaluation["baseline"], **evaluation["floors"]}
+    """Yield each model's scores: `baseline`, `classifier` in every mode, the floors and rivals."""
+    found = {"baseline": evaluation["baseline"], **evaluation["floors"], **evaluation.get("rivals", {})}
     found |= {f"classifier {mode}": score for mode, score in evaluation["modes"].items()}
     for name, score in found.items():
         cost = {key: score["cost"][key] for key in ("seconds_per_row", "tokens_per_row")}

@@ -3,6 +3,7 @@ import json
 
 from rich.console import Console
 
+from finished_run import write_run
 from whylabel.cli.results import _comparison, _paired, _predictions, print_results
 from whylabel.evaluation.evaluate import evaluate
 from whylabel.evaluation.predictions import PredictionRow, write_predictions
@@ -212,3 +213,12 @@ def test_a_few_predictions_are_shown_with_what_is_wrong_with_them(tmp_path):
     several = {"classifier": figures(0.5, "reasoned", key="micro_f1"), "modes": {"fast": {}, "reasoned": {}}}
     lines = _predictions(run, several)
     assert lines[0] == "in mode reasoned:" and "    label: joy (right)" in lines
+
+
+def test_the_best_of_all_is_named(tmp_path, capsys):
+    run = write_run(tmp_path / "run", labels=("joy", "fear"))
+    print_results(run, as_json=False)
+    out = capsys.readouterr().out
+    best = json.loads(run.evaluation_metrics.read_text())["best"]
+    assert f"Best of all {best['candidates']} models and modes: TF-IDF + logistic regression" in out
+    assert "points above the classifier" in out

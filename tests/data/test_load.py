@@ -479,3 +479,16 @@ def test_reasonings_to_show_are_the_first_of_each_label_in_turn():
     assert examples_to_show(rows[:4], 5) == ()
     long = replace(rows[4], text="x" * 1001)
     assert [row.id for row in examples_to_show([long, *rows[5:]], 2)] == ["5", "6"]
+
+
+def test_a_seed_of_its_own_keeps_the_same_test_rows(source):
+    table = source([{"text": f"text {at}", "label": "ab"[at % 2]} for at in range(200)])
+    splits = {
+        (seed, own): load(table, seed=seed, split_seed=own, train_rows=50, test_rows=20, validation_rows=10)
+        for seed, own in ((1, None), (2, None), (1, 7), (2, 7))
+    }
+    one, other = splits[1, 7], splits[2, 7]
+    assert list(one.test) == list(other.test) and list(one.validation) == list(other.validation)
+    assert len(one.test) == 20 and list(one.train) != list(other.train)
+    assert list(splits[1, None].test) != list(splits[2, None].test)
+    assert not {row.text for row in other.train} & {row.text for row in other.test}

@@ -11,6 +11,7 @@ import pytest
 
 from whylabel.errors import DataError
 from whylabel.evaluation.evaluate import Evaluation, evaluate
+from whylabel.evaluation.paired import compare_pair
 from whylabel.recipe import EvaluationConfig
 from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Mode, Prediction
@@ -34,7 +35,9 @@ def evaluated(*names: str) -> Evaluation:
 def test_metrics_json_has_the_promised_keys() -> None:
     metrics = evaluated("baseline", "classifier").to_json()
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    assert set(metrics) == {"labels", "baseline", "classifier", "modes", "floors", "paired", "reasonings"}
+    assert set(metrics) == {
+        *("labels", "baseline", "classifier", "modes", "floors", "paired", "reasonings", "rivals", "best")
+    }
     assert set(metrics["floors"]) == {"majority", "tfidf"}
     assert {"difference", "ci95", "mcnemar_p", "discordant", "macro_f1_difference"} <= set(metrics["paired"])
     for model in (metrics["baseline"], metrics["classifier"], *metrics["floors"].values()):
@@ -98,3 +101,37 @@ def test_importing_the_package_is_cheap() -> None:
     code = f"import sys, whylabel.evaluation; print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_best_of_all_is_named_also_where_it_is_not_ours() -> None:
+    models = {"baseline": said("ab" * 5, "fast"), "classifier": said("aa" * 5, "reasoned")}
+    modes = {"fast": said("ab" * 4 + "ba", "fast")}
+    known = evaluate(TEST, TRAIN, LABELS, models, CONFIG, 1, modes=modes)
+    # TF-IDF is as good as the baseline, and cheaper.
+    best = known.best
+    assert best is not None and (best.model, best.mode, best.score, best.candidates) == (
+        "tfidf",
+        "fast",
+        1.0,
+        5,
+    )
+    reference = compare_pair(
+        TEST, models["classifier"], said("ab" * 5, "fast"), LABELS, bootstrap_samples=200, seed=1
+    )
+    assert (best.minus, best.difference, best.ci95) == ("classifier", reference.difference, reference.ci95)
+    assert best.mcnemar_p == reference.mcnemar_p
+    without = EvaluationConfig(bootstrap_samples=200, floors=[])
+    rivals = {"embeddings": said("ab" * 3 + "aaaa", "fast")}
+    found = evaluate(
+        TEST, TRAIN, LABELS, {"classifier": said("aa" * 5, "reasoned")}, without, 1, rivals=rivals
+    )
+    assert found.best is not None and (found.best.model, found.best.difference) == ("embeddings", 0.3)
+    assert found.rivals["embeddings"] is not None and {row.model for row in found.rows} == {
+        "classifier",
+        "embeddings",
+    }
+    ours = evaluate(
+        TEST, TRAIN, LABELS, {"classifier": said("ab" * 5, "fast")}, without, 1, rivals=rivals
+    ).best
+    assert ours is not None and (ours.model, ours.difference, ours.ci95) == ("classifier", None, None)
+    assert evaluate(TEST, TRAIN, LABELS, {"classifier": said("ab" * 5, "fast")}, without, 1).best is None

@@ -166,7 +166,9 @@ def test_metrics_json_keeps_its_keys() -> None:
     )
     metrics = found.to_json()
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    assert set(metrics) == {"labels", "baseline", "classifier", "modes", "floors", "paired", "reasonings"}
+    assert set(metrics) == {
+        *("labels", "baseline", "classifier", "modes", "floors", "paired", "reasonings", "rivals", "best")
+    }
     assert set(metrics["floors"]) == {"majority", "tfidf"}
     for model in (metrics["baseline"], metrics["classifier"], *metrics["floors"].values()):
         assert "accuracy" not in model and model["n"] == 40

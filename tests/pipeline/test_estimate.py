@@ -10,6 +10,8 @@ from whylabel.recipe import override_recipe
 from whylabel.run_folder import STAGES, RunFolder
 
 RATE = 1e9
+EMBEDDED = (24 + 12) * 100
+"""Tokens of all train and test rows."""
 
 
 @pytest.fixture
@@ -36,7 +38,9 @@ def test_more_work_takes_longer_in_its_own_stage(seconds):
         )
         / 2
     )
-    assert seconds(["evaluate"], data__test_rows=24) == pytest.approx(2 * seconds(["evaluate"]))
+    alone = {"evaluation__rivals": []}
+    twice = seconds(["evaluate"], data__test_rows=24, **alone)
+    assert twice == pytest.approx(2 * seconds(["evaluate"], **alone))
     reasoned, alone = seconds(["evaluate"]), seconds(["evaluate"], classifier__target="label")
     assert reasoned > alone
 
@@ -90,7 +94,7 @@ COUNTED = {
     "calibrate-baseline": 6 * 100,
     "calibrate-classifier": 6 * (100 + 2 * 7.2),
     # Models read each of the judged reasonings 16 times.
-    "evaluate": 12 * (100 + 107.2) + 12 * 16 * 107.2,
+    "evaluate": 12 * (100 + 107.2) + 12 * 16 * 107.2 + EMBEDDED,
 }
 LEARNT = {
     # Steps, rows of a step (16 at the most, the reasoner's 8), tokens of a row.
@@ -129,10 +133,11 @@ def test_each_stage_is_counted_with_its_own_tokens(tokens, stage):
     [
         ("calibrate-baseline", {"classifier__calibration_rows": 5}, 5 * 100),
         ("calibrate-classifier", {"classifier__target": "label"}, 6 * 100),
-        ("evaluate", {"classifier__target": "label"}, 12 * 200),
-        ("evaluate", {"classifier__target": "multi_task"}, 12 * (100 + 107.2)),
-        ("evaluate", {"evaluation__quality_rows": 0}, 12 * (100 + 107.2)),
-        ("evaluate", {"evaluation__quality_rows": 5}, 12 * (100 + 107.2) + 5 * 16 * 107.2),
+        ("evaluate", {"classifier__target": "label"}, 12 * 200 + EMBEDDED),
+        ("evaluate", {"classifier__target": "multi_task"}, 12 * (100 + 107.2) + EMBEDDED),
+        ("evaluate", {"evaluation__quality_rows": 0}, 12 * (100 + 107.2) + EMBEDDED),
+        ("evaluate", {"evaluation__quality_rows": 0, "evaluation__rivals": []}, 12 * (100 + 107.2)),
+        ("evaluate", {"evaluation__quality_rows": 5}, 12 * (100 + 107.2) + 5 * 16 * 107.2 + EMBEDDED),
         ("train-classifier", {"classifier__target": "label"}, 4 * 16 * 100),
         ("train-baseline", {"baseline__budget": "matched_flops"}, LEARNT["train-classifier"]),
         (

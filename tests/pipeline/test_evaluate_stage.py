@@ -170,7 +170,7 @@ def test_a_model_that_has_not_changed_is_not_asked_again(dual, monkeypatch, caps
     assert asked == [("label", 12), ("dual", 12)]
     said = capsys.readouterr().err
     assert "answered earlier" not in said and "  evaluate classifier: 12 of 12 rows · " in said
-    assert len(list(run.answers.iterdir())) == 2
+    assert len(list(run.answers.iterdir())) == 3  # with the embeddings
 
 
 def test_answers_are_kept_for_this_model_these_rows_modes_and_this_machine(tmp_path, monkeypatch):
@@ -206,9 +206,9 @@ def test_a_vote_costs_its_own_tokens_and_the_other_modes_share_theirs():
     def rows(*tokens):
         return [Prediction("1", "a", (1.0,), tokens=each) for each in tokens]
 
-    assert evaluate._generated({"fast": rows(0, 0), "reasoned": rows(7, 5), "blend": rows(7, 6)}) == 13
-    assert evaluate._generated({"fast": rows(0, 0), "vote": rows(30, 20), "reasoned": rows(7, 5)}) == 62
-    assert evaluate._generated({"vote": rows(30)}) == 30
+    assert evaluate.generated_tokens({"fast": rows(0, 0), "reasoned": rows(7, 5), "blend": rows(7, 6)}) == 13
+    assert evaluate.generated_tokens({"fast": rows(0, 0), "vote": rows(30, 20), "reasoned": rows(7, 5)}) == 62
+    assert evaluate.generated_tokens({"vote": rows(30)}) == 30
 
 
 ROWS = tuple(Example(str(at), f"text {at}", ("joy", "fear")[at % 2]) for at in range(4))
@@ -225,7 +225,8 @@ def said_of(mode, *labels, failed=0):
 
 @pytest.mark.parametrize("floors", [["majority"], []])
 def test_both_models_are_compared_on_the_test_rows_in_every_mode(tmp_path, monkeypatch, capsys, floors):
-    recipe = build_recipe({"evaluation": {"floors": floors, "modes": ["fast"], "bootstrap_samples": 100}})
+    settings = {"floors": floors, "rivals": [], "modes": ["fast"], "bootstrap_samples": 100}
+    recipe = build_recipe({"evaluation": settings})
     run = RunFolder(tmp_path)
     job = Job("evaluate", "key", Inputs(recipe, Dataset(ROWS[:3], test=ROWS)), run)
     answers = {
@@ -272,7 +273,7 @@ def test_of_several_labels_each_is_scored_by_itself(tmp_path, monkeypatch):
         {
             "task": {"type": "multi_label", "label_separator": "|"},
             "classifier": {"target": "label"},
-            "evaluation": {"floors": [], "bootstrap_samples": 100},
+            "evaluation": {"floors": [], "rivals": [], "bootstrap_samples": 100},
         }
     )
     rows = tuple(Example(str(at), f"text {at}", "joy|fear") for at in range(4))

@@ -62,7 +62,7 @@ def test_every_test_row_is_scored_by_every_model(finished):
     assert metrics["classifier"]["n"] == metrics["floors"]["tfidf"]["n"] == 40
     assert metrics["classifier"]["micro_f1"] > metrics["floors"]["majority"]["micro_f1"]
     found = read_predictions(finished.predictions)
-    assert len(found) == 4 * 40
+    assert len(found) == 5 * 40 and metrics["rivals"]["embeddings"]["n"] == 40
     gold = {row.prediction.id: row.gold for row in found}
     assert gold == {row["id"]: ", ".join(sorted(row["labels"])) for row in rows(160) if row["id"] in gold}
     assert "" in gold.values()

@@ -56,9 +56,9 @@ def test_rows_in_are_rows_out(finished):
         assert {"accuracy", "macro_f1", "per_class", "n", "rates", "cost"} <= set(evaluation[model])
     rows = read_predictions(finished.predictions)
     answers = Counter((row.model, row.prediction.mode) for row in rows)
-    assert {model for model, _ in answers} == {"majority", "tfidf", "baseline", "classifier"}
+    assert {model for model, _ in answers} == {"majority", "tfidf", "embeddings", "baseline", "classifier"}
     assert {mode for model, mode in answers if model == "classifier"} == {"fast", "reasoned"}
-    assert list(answers.values()) == [12] * 5
+    assert list(answers.values()) == [12] * 6
 
 
 def test_json_is_one_document(finished, recipe, tmp_path, capsys):

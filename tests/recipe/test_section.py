@@ -12,13 +12,19 @@ def test_every_field_decides_exactly_one_thing():
     # Fields that were added later count once they differ from their default.
     filters = {"quotation_required": True, "labels": ["joy"], "min_fluency": -3}
     augment = {"filters": filters, "verification": {"folds": 4}}
-    data = {"reasoning_column": "reasoning"}
+    data = {"reasoning_column": "reasoning", "split_seed": 7}
     reasoner = {"without_answer_share": 0.5}
     classifier = {"filters": filters, "reasoning_attempts": 2}
+    rivals = {"rivals": [], "encoder": "e"}
     recipe = Recipe.model_validate(
         {
             **{"augment": augment, "data": data, "reasoner": reasoner, "classifier": classifier},
-            "evaluation": {"quality_rows": 3, "slices": ["topic"], "error_rates": [0.3]},
+            "evaluation": {
+                "quality_rows": 3,
+                "slices": ["topic"],
+                "error_rates": [0.3],
+                **rivals,
+            },
         }
     )
     by_effect = {effect: set(recipe.deciding(effect)) for effect in EFFECTS}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from finished_run import MakeRun
+from finished_run import MakeRun, write_run
 from report_page import page_of
 from whylabel.errors import RunFolderError
 from whylabel.host.atomic import write_json
@@ -209,3 +209,16 @@ def test_reasonings_that_came_with_the_data_are_not_said_to_be_written_by_the_re
     assert "Reasonings: written by a reasoner" in plain[1] and "came with" not in "".join(plain)
     assert "Of 480 training texts, 123 came with a reasoning, which they keep." in page
     assert "Reasonings: 123 came with the data; the others were written by a reasoner" in card
+
+
+def test_the_report_says_from_where_on_an_error_rate_is_kept(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    metrics = json.loads(run.evaluation_metrics.read_text())
+    metrics["classifier"]["abstention"] = [
+        {"error_rate": 0.1, "threshold": 0.8123, "coverage": 0.5, "errors": 0.04},
+        {"error_rate": 0.01, "threshold": None, "coverage": None, "errors": None},
+    ]
+    run.evaluation_metrics.write_text(json.dumps(metrics))
+    text = page_of(run).text
+    assert "At most wrong" in text and "0.812" in text
+    assert "no threshold can be guaranteed with 180 test texts" in text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from whylabel.report.verdict import model_name, verdict
+from whylabel.report.verdict import best_notes, model_name, verdict
 
 
 def metrics(difference: float, p: float, tfidf: float = 0.3, cut: float = 0.0) -> dict[str, Any]:
@@ -79,3 +79,46 @@ def test_a_significant_difference_is_not_called_chance() -> None:
 
 def test_no_evaluation() -> None:
     assert verdict({}).sentence == "This run has not been evaluated yet."
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [
+        (
+            {
+                "model": "embeddings",
+                "mode": "fast",
+                "difference": 0.123,
+                "ci95": [0.05, 0.2],
+                "mcnemar_p": 0.002,
+            },
+            "Best of all 6 models and modes: Embeddings + logistic regression, 70.0\u00a0% right, 12.3 points above"
+            " the classifier (95\u00a0% CI +5.0 to +20.0, p = 0.002).",
+        ),
+        (
+            {"model": "classifier", "mode": "reasoned"},
+            "Best of all 6 models and modes: Classifier (reasoning, then label), 70.0\u00a0% right.",
+        ),
+    ],
+)
+def test_the_best_of_all_is_named(best, said) -> None:
+    found = metrics(0.1, 0.01) | {"best": {"score": 0.7, "candidates": 6, "minus": "classifier", **best}}
+    assert said in verdict(found).notes
+
+
+def test_of_several_labels_the_best_is_named_by_f1() -> None:
+    best = {
+        "model": "tfidf",
+        "mode": "fast",
+        "score": 0.5,
+        "candidates": 4,
+        "minus": "baseline",
+        "difference": 0.1,
+    }
+    (note,) = best_notes({"baseline": {"micro_f1": 0.4}, "best": best | {"ci95": [0.0, 0.2]}})
+    assert (
+        "TF-IDF + a logistic regression for each label, micro-F1 50.0\u00a0%, 10.0 points above the baseline"
+        in note
+    )
+    assert "p =" not in note
+    assert list(best_notes({})) == []

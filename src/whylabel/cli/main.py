@@ -28,6 +28,8 @@ VERBS = {
     "augment": "Stage 2a: write a reasoning for every training text.",
     "train": "Stage 2b: train the classifier and the baseline.",
     "evaluate": "Compare classifier and baseline on the test split.",
+    "curve": "Run a recipe with more and more labels: would more of them pay?",
+    "compare": "Compare any runs on the same test rows.",
     "predict": "Label a file, or lines on stdin.",
     "reasonings": "Look at, export and review the reasonings of a run.",
     "models": "Fetch and list models.",

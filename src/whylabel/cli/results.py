@@ -16,6 +16,7 @@ from whylabel.report.faithfulness import faithfulness_line
 from whylabel.report.formats import p_value, points, shortened
 from whylabel.report.multi_label import decides_by_label
 from whylabel.report.quality import reasonings_line
+from whylabel.report.verdict import best_notes
 from whylabel.run_folder import RunFolder
 
 _SHOWN = 5
@@ -40,17 +41,20 @@ def print_stages(metrics: dict[str, Path], *, as_json: bool) -> None:
         print_stage(path, as_json=False)
 
 
-def print_results(run: RunFolder, *, as_json: bool) -> None:
-    """Print the evaluation: a table for people, or `evaluation/metrics.json` as it is."""
+def print_results(run: RunFolder, *, as_json: bool, with_model: bool = True) -> None:
+    """Print the evaluation: a table for people, or `evaluation/metrics.json` as it is.
+
+    `with_model`: whether the folder has the model, with which other texts can be labelled.
+    """
     metrics = read_json(run.evaluation_metrics, dict)
     if as_json:
         print_json(metrics)
         return
     with as_written(run.evaluation_metrics):
-        _show(run, metrics)
+        _show(run, metrics, with_model)
 
 
-def _show(run: RunFolder, metrics: dict[str, Any]) -> None:
+def _show(run: RunFolder, metrics: dict[str, Any], with_model: bool) -> None:
     from rich.console import Console
 
     console = Console(width=max(100, Console().width))
@@ -58,29 +62,32 @@ def _show(run: RunFolder, metrics: dict[str, Any]) -> None:
     console.print(_comparison(metrics))
     if metrics.get("paired"):
         console.print(_paired(metrics["paired"]), highlight=False, soft_wrap=True)
-    console.print()
-    for line in _predictions(run, metrics):
+    for line in best_notes(metrics):
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
-    used = faithfulness_line(read_json(run.faithfulness, dict)) if run.faithfulness.exists() else None
-    lines = [line for line in (reasonings_line(metrics), used) if line]
-    if lines:
+    console.print()
+    if metrics.get("classifier"):
+        for line in _predictions(run, metrics):
+            console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+        used = faithfulness_line(read_json(run.faithfulness, dict)) if run.faithfulness.exists() else None
+        lines = [line for line in (reasonings_line(metrics), used) if line]
+        if lines:
+            console.print()
+        for line in lines:
+            console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
         console.print()
+    lines = [f"report:      {run.report}"]
+    if with_model:
+        mode = explaining_mode(metrics)
+        option = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"
+        lines.append(f"predict:     echo 'your text' | whylabel predict --model {run.path}{option}")
     for line in lines:
-        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
-    console.print()
-    mode = explaining_mode(metrics)
-    option = "" if mode == metrics["classifier"]["mode"] else f" --mode {mode}"
-    for line in (
-        f"report:      {run.report}",
-        f"predict:     echo 'your text' | whylabel predict --model {run.path}{option}",
-    ):
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _comparison(metrics: dict[str, Any]) -> Any:
     from rich.table import Table
 
-    models = {**metrics.get("floors", {})}
+    models = {**metrics.get("floors", {}), **metrics.get("rivals", {})}
     models.update({name: metrics[name] for name in ("baseline", "classifier") if metrics.get(name)})
     test_rows = max(model["n"] for model in models.values())
     several = len(metrics.get("modes", {})) > 1
@@ -100,15 +107,16 @@ def _comparison(metrics: dict[str, Any]) -> Any:
     for name, model in shown.items():
         table.add_row(
             name,
-            _with_interval(model[key], model[f"{key}_ci95"]),
-            _with_interval(model["macro_f1"], model["macro_f1_ci95"]),
+            with_interval(model[key], model[f"{key}_ci95"]),
+            with_interval(model["macro_f1"], model["macro_f1_ci95"]),
             f"{model['cost']['seconds_per_row']:.3f}",
             f"{model['cost']['tokens_per_row']:.1f}",
         )
     return table
 
 
-def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
+def with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    """Return a share in percent, with its interval if it has one."""
     text = f"{100 * value:.1f} %"
     return f"{text}  [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else text
 

@@ -16,6 +16,12 @@ from whylabel.cli.options import finish, open_run, recipe_arguments
     is_flag=True,
     help="Check everything that can be checked, say which stages would run and why, and run none.",
 )
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Run it with N seeds on the same test rows, and compare over all of them. [default folder: runs/NAME-seeds]",
+)
 def command(
     recipe_path: Path,
     overrides: tuple[str, ...],
@@ -23,11 +29,14 @@ def command(
     limit: int | None,
     as_json: bool,
     dry_run: bool,
+    seeds: int | None,
 ) -> int:
     """Run all stages of RECIPE: train the reasoner, write reasonings, train both models, compare them.
 
     A stage whose inputs have not changed is skipped. An interrupted stage continues where it stopped.
     """
+    if seeds is not None:
+        return _run_seeds(recipe_path, overrides, output, limit, as_json, dry_run, seeds)
     from whylabel.cli.results import print_results
     from whylabel.host.terminal import print_json
     from whylabel.pipeline import Pipeline
@@ -50,3 +59,38 @@ def command(
         pipeline.run_all()
     print_results(run, as_json=as_json)
     return finish(pipeline)
+
+
+def _run_seeds(
+    recipe_path: Path,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    limit: int | None,
+    as_json: bool,
+    dry_run: bool,
+    seeds: int,
+) -> int:
+    from whylabel.cli.compare import print_comparison
+    from whylabel.host.progress import say
+    from whylabel.host.terminal import print_json, printable
+    from whylabel.pipeline import Pipeline
+    from whylabel.pipeline.series import compare_seeds, of_seeds, run_members
+
+    recipe, run = open_run(recipe_path, overrides, output, limit)
+    folder = output or run.path.with_name(f"{run.path.name}-seeds")
+    members = of_seeds(recipe, folder, seeds)
+    if dry_run:
+        for member in members:
+            click.echo(printable(f"{member.run.path}:"))
+            click.echo("\n".join(f"  {line}" for line in Pipeline(member.recipe, member.run).plan()))
+        return 0
+    failed = run_members(members)
+    comparison = compare_seeds(folder, members)
+    if as_json:
+        print_json(comparison.to_json())
+    else:
+        print_comparison(comparison)
+        click.echo(printable(f"\npage:        {folder / 'comparison.html'}"))
+    if failed:
+        say(f"{failed:,} rows failed. They are listed in the run folders in {folder}.")
+    return 4 if failed else 0

@@ -138,7 +138,7 @@ def _inspection(
     count_tokens: Callable[[str], int] | None,
 ) -> Inspection:
     usable = rows.usable()
-    numbers, cut = complete_splits(usable, rows.keys, config, seed)
+    numbers, cut = complete_splits(usable, rows.keys, config, config.seed_of_splits(seed))
     # Every text is needed several times, so all texts are kept in memory here.
     splits = {split: tuple(Examples(rows, part)) for split, part in numbers.items()}
     examples = [example for part in splits.values() for example in part]

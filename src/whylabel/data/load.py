@@ -10,6 +10,7 @@ from whylabel.data.cells import is_missing, is_scalar, normalise_text, text_of
 from whylabel.data.collect import collect_rows, row_ids
 from whylabel.data.columns import (
     columns_of_splits,
+    recognise_columns,
     recognise_id_column,
     require_column,
 )
@@ -27,12 +28,14 @@ from whylabel.recipe import DataConfig, ReasonerConfig, TaskConfig
 from whylabel.recipe.reasoner import OWN_ROWS
 from whylabel.text.labels import LabelSet
 from whylabel.text.words import is_broken
-from whylabel.types import Dataset, QuestionAnswer
+from whylabel.types import Dataset, Example, QuestionAnswer
 
 if TYPE_CHECKING:
     import pandas
 
 Pairs = tuple[QuestionAnswer, ...]
+
+_LABELLED = "name the column with the labels: data.label_column=NAME"
 
 
 def load_dataset(config: DataConfig, task: TaskConfig, *, seed: int, limit: int | None = None) -> Dataset:
@@ -43,6 +46,37 @@ def load_dataset(config: DataConfig, task: TaskConfig, *, seed: int, limit: int 
     labelled texts, `LabelError` if a label is outside `task.labels` or there are fewer than two.
     """
     return _dataset(read_source(config), config, task, seed, limit)
+
+
+def load_labelled(
+    config: DataConfig, task: TaskConfig, *, seed: int, usual: Sequence[str | None] = ()
+) -> tuple[Sequence[Example], dict[str, str]]:
+    """Return labelled texts to evaluate on, and what was recognised: the test split of a source that has one, else
+    all its rows.
+
+    `usual` are the names of the text, label and id column where the recipe does not name them and the file has them.
+    Raises what `load_dataset` does, and `LabelError` for a label outside `task.labels`.
+    """
+    streams = read_splits(config.source).streams
+    split = "test" if "test" in streams else "train"
+    head = streams[split].head
+    settings = ("text_column", "label_column", "id_column")
+    names = {
+        setting: name
+        for setting, name in zip(settings, usual, strict=False)
+        if getattr(config, setting) is None and name in head.columns
+    }
+    columns = recognise_columns(head, config.model_copy(update=names))
+    rows = collect_rows({"train": streams[split]}, columns, task)
+    noted = refuse_bad_rows(rows, config)
+    usable = rows.usable().get("train")
+    if usable is None or not len(usable):
+        raise DataError("There is no labelled text here.", where=config.source, fix=_LABELLED)
+    LabelSet.from_labels(rows.distinct_labels(usable), task.labels)
+    numbers = subsample(usable, rows.keys, config.test_rows, seed)
+    of_splits = {"rows_of": f"its {split} split"} if len(streams) > 1 else {}
+    used = {setting: name for setting, name in names.items() if name is not None}
+    return Examples(rows, numbers), {**used, **columns.inferred, **rows.inferred, **noted, **of_splits}
 
 
 def dataset_from_frame(
@@ -108,7 +142,8 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
         raise DataError("The train split has no usable row.", where=config.source)
     every = [label for numbers in usable.values() for label in rows.distinct_labels(numbers)]
     labels = LabelSet.from_labels(every, task.labels)
-    splits, cut = complete_splits(usable, rows.keys, config, seed)
+    split_seed = config.seed_of_splits(seed)
+    splits, cut = complete_splits(usable, rows.keys, config, split_seed)
     # A sample keeps what people have written, as far as there is room for it.
     written = rows.with_reasoning
     if config.train_rows_per_label is not None:
@@ -122,7 +157,7 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
             splits[split],
             rows.keys,
             min(bounds, default=None),
-            seed,
+            seed if split == "train" else split_seed,
             first=written if split == "train" else (),
         )
     if columns.reasoning is not None:

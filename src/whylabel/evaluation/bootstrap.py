@@ -29,15 +29,22 @@ def percentile_intervals(
     `counts` is the number of rows with each distinct outcome; `statistic` maps resampled counts, shape
     (m, outcomes), to values, shape (m, values). The same seed gives the same intervals.
     """
+    values = resampled_values(counts, statistic, samples, seed)
+    low, high = np.percentile(values, [2.5, 97.5], axis=0)
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+
+
+def resampled_values(counts: Ints, statistic: Callable[[Floats], Floats], samples: int, seed: int) -> Floats:
+    """Return the values of `statistic` over resampled rows, first axis `samples`; see `percentile_intervals`."""
     # Sampling n rows with replacement equals a multinomial sample over the distinct outcomes, which are far fewer
     # than the rows.
     rng = np.random.default_rng(seed)
     total = int(counts.sum())
     shares: Any = counts / total
     step = max(1, _CELLS_AT_ONCE // len(counts))
-    values = [
-        statistic(rng.multinomial(total, shares, size=min(step, samples - start)).astype(float))
-        for start in range(0, samples, step)
-    ]
-    low, high = np.percentile(np.concatenate(values), [2.5, 97.5], axis=0)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    return np.concatenate(
+        [
+            statistic(rng.multinomial(total, shares, size=min(step, samples - start)).astype(float))
+            for start in range(0, samples, step)
+        ]
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from whylabel.errors import DataError, unknown_name
-from whylabel.evaluation.floors import FLOORS, Floor
+from whylabel.evaluation.best import Best, best_of, difference_of, main_score
+from whylabel.evaluation.floors import FLOORS, Floor, learnt
 from whylabel.evaluation.metrics import in_test_order, score
 from whylabel.evaluation.paired import compare_pair
 from whylabel.evaluation.predictions import PredictionRow, prediction_rows
@@ -38,9 +39,11 @@ class Measures:
     floors: Mapping[str, Floor]
     score: Callable[..., Score]
     compare: Callable[..., object]
+    learnt: Callable[..., tuple[Prediction, ...]]
+    """Predictions of a simple model, with the parameters of `floors.learnt`."""
 
 
-SINGLE_LABEL = Measures(FLOORS, score, compare_pair)
+SINGLE_LABEL = Measures(FLOORS, score, compare_pair, learnt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Evaluation:
 
     `classifier` is the score in the default mode; `modes` has the scores of all evaluated modes, including the
     default. `baseline`, `classifier` and `paired` are None if a model was not evaluated. `reasonings` has the modes
-    that wrote any.
+    that wrote any. `rivals` are other models that learnt from the same rows; `best` is the best of all.
     """
 
     labels: tuple[str, ...]
@@ -59,13 +62,18 @@ class Evaluation:
     floors: dict[str, Score]
     paired: object | None
     reasonings: dict[Mode, ReasoningQuality]
+    rivals: dict[str, Score]
+    best: Best | None
     rows: tuple[PredictionRow, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `evaluation/metrics.json`: JSON values, without the rows."""
         return {
             name: _to_json(getattr(self, name))
-            for name in ("labels", "baseline", "classifier", "modes", "floors", "paired", "reasonings")
+            for name in (
+                *("labels", "baseline", "classifier", "modes", "floors", "paired", "reasonings"),
+                *("rivals", "best"),
+            )
         }
 
 
@@ -79,10 +87,12 @@ def evaluate(
     *,
     modes: Mapping[Mode, Sequence[Prediction]] | None = None,
     measures: Measures = SINGLE_LABEL,
+    rivals: Mapping[str, Sequence[Prediction]] | None = None,
 ) -> Evaluation:
     """Score `models` (`baseline`, `classifier` or both) and the floors, and compare the two models by row.
 
     `modes` are the classifier's predictions in every mode; by default only those in `models`.
+    `rivals` are the predictions of other models by name.
     Without train rows there are no floors. Raises `DataError` if a model's ids differ from those of the test rows.
     """
     for name in models:
@@ -92,7 +102,8 @@ def evaluate(
         name: measures.floors[name](train, test, label_set, seed) for name in config.floors if train
     }
     samples = config.bootstrap_samples
-    ordered = {name: in_test_order(test, rows) for name, rows in {**floors, **models}.items()}
+    given = {**floors, **(rivals or {}), **models}
+    ordered = {name: in_test_order(test, rows) for name, rows in given.items()}
     scores = {
         name: measures.score(test, rows, label_set, bootstrap_samples=samples, seed=seed)
         for name, rows in ordered.items()
@@ -104,16 +115,13 @@ def evaluate(
         mode: measures.score(test, rows, label_set, bootstrap_samples=samples, seed=seed)
         for mode, rows in others.items()
     }
+
+    def compared(base: Sequence[Prediction], other: Sequence[Prediction]) -> object:
+        return measures.compare(test, base, other, label_set, bootstrap_samples=samples, seed=seed)
+
     paired = None
     if all(name in models for name in MODELS):
-        paired = measures.compare(
-            test,
-            ordered["baseline"],
-            ordered["classifier"],
-            label_set,
-            bootstrap_samples=samples,
-            seed=seed,
-        )
+        paired = compared(ordered["baseline"], ordered["classifier"])
     rows = tuple(
         row
         for name, found in (*ordered.items(), *(("classifier", found) for found in others.values()))
@@ -127,8 +135,31 @@ def evaluate(
         floors={name: scores[name] for name in floors},
         paired=paired,
         reasonings=quality_by_mode(rows, label_set.names),
+        rivals={name: scores[name] for name in rivals or ()},
+        best=_best(scores, by_mode, ordered, others, compared),
         rows=rows,
     )
+
+
+def _best(
+    scores: Mapping[str, Score],
+    by_mode: Mapping[Mode, Score],
+    ordered: Mapping[str, Sequence[Prediction]],
+    others: Mapping[Mode, Sequence[Prediction]],
+    compared: Callable[[Sequence[Prediction], Sequence[Prediction]], object],
+) -> Best | None:
+    """Return the best of all; `ordered` are the predictions by model, `others` the classifier's by further mode."""
+    every = {(name, score.mode): score for name, score in scores.items()}
+    every |= {("classifier", mode): score for mode, score in by_mode.items()}
+    ours = next((name for name in ("classifier", "baseline") if name in scores), None)
+    if ours is None or len(every) < 2:
+        return None
+    model, mode = best_of(every)
+    best = Best(model, mode, main_score(every[model, mode]), len(every), ours)
+    if (model, mode) == (ours, scores[ours].mode):
+        return best
+    said = others[mode] if model == "classifier" else ordered[model]
+    return replace(best, **difference_of(compared(ordered[ours], said)))
 
 
 def _to_json(value: Any) -> Any:

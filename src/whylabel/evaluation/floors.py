@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from whylabel.errors import DataError
@@ -29,10 +30,28 @@ def majority(
     return tuple(Prediction(row.id, label, shares) for row in test)
 
 
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A simple model: `steps` gives an unfitted transformer of features and an unfitted classifier by seed.
+
+    `inputs` turns rows into what the transformer takes.
+    """
+
+    steps: Callable[[int], tuple[Any, Any]]
+    inputs: Callable[[Sequence[Example]], Any]
+
+
 def tfidf(
     train: Sequence[Example], test: Sequence[Example], label_set: LabelSet, seed: int = 0
 ) -> tuple[Prediction, ...]:
-    """Predict with logistic regression on TF-IDF of words and word pairs, untuned.
+    """Predict with logistic regression on TF-IDF of words and word pairs, untuned; see `learnt`."""
+    return learnt(WORDS, train, test, label_set, seed)
+
+
+def learnt(
+    learner: Learner, train: Sequence[Example], test: Sequence[Example], label_set: LabelSet, seed: int = 0
+) -> tuple[Prediction, ...]:
+    """Predict with a simple model that learns from the train rows.
 
     A label without train rows gets probability 0. If all train rows have the same label, this equals `majority`.
     Raises `DataError` without train rows.
@@ -42,13 +61,13 @@ def tfidf(
         return majority(train, test, label_set)
     from sklearn.pipeline import make_pipeline
 
-    model = make_pipeline(word_features(), regression(seed))
+    model = make_pipeline(*learner.steps(seed))
     with warnings.catch_warnings():
         # scikit-learn warns about many labels for few rows; `inspect` has a better message.
         warnings.simplefilter("ignore", UserWarning)
-        model.fit([row.text for row in train], [row.label for row in train])
+        model.fit(learner.inputs(train), [row.label for row in train])
     started = time.perf_counter()
-    probabilities = model.predict_proba([row.text for row in test])
+    probabilities = model.predict_proba(learner.inputs(test))
     seconds = (time.perf_counter() - started) / len(test)
     columns = {str(name): column for column, name in enumerate(model.classes_)}
     predictions = []
@@ -57,6 +76,30 @@ def tfidf(
         label = label_set.names[ordered.index(max(ordered))]
         predictions.append(Prediction(row.id, label, ordered, seconds=seconds))
     return tuple(predictions)
+
+
+def on_vectors(vectors: Mapping[tuple[str, str], Any]) -> Learner:
+    """Return a logistic regression on vectors of the rows by their id and text, untuned."""
+    import numpy as np
+
+    return Learner(_vector_steps, lambda rows: np.stack([vectors[row.id, row.text] for row in rows]))
+
+
+def texts_of(rows: Sequence[Example]) -> list[str]:
+    """Return the texts of rows."""
+    return [row.text for row in rows]
+
+
+def _word_steps(seed: int) -> tuple[Any, Any]:
+    return word_features(), regression(seed)
+
+
+def _vector_steps(seed: int) -> tuple[Any, Any]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    # Hidden states have hundreds of columns that go together; with the default C=1.0 few rows are learnt by heart.
+    return StandardScaler(), LogisticRegression(C=0.01, max_iter=1000, random_state=seed)
 
 
 def word_features() -> Any:
@@ -75,6 +118,9 @@ def regression(seed: int) -> Any:
     # solver takes minutes for tens of thousands of texts with many labels and gives the same result.
     return LogisticRegression(C=10.0, solver="saga", max_iter=1000, random_state=seed)
 
+
+WORDS = Learner(_word_steps, texts_of)
+"""Logistic regression on TF-IDF of words and word pairs."""
 
 FLOORS: dict[str, Floor] = {"majority": majority, "tfidf": tfidf}
 """The floors by their names in the recipe (`evaluation.floors`)."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whylabel.errors import DataError
+from whylabel.evaluation.abstention import Guarantee, guarantees
 from whylabel.evaluation.bootstrap import (
     Floats,
     Interval,
@@ -95,6 +96,7 @@ class ModelScore:
     negative_log_likelihood: float | None
     expected_calibration_error: float | None
     coverage: tuple[Covered, ...]
+    abstention: tuple[Guarantee, ...]
     rates: Rates
     cost: Cost
 
@@ -131,6 +133,7 @@ def score(
         negative_log_likelihood=likelihood,
         expected_calibration_error=calibration,
         coverage=coverage_curve(predictions, predicted == gold),
+        abstention=guarantees(_confidence(predictions), predicted == gold),
         rates=rates_of(predictions),
         cost=cost_of(predictions),
     )
@@ -215,13 +218,18 @@ def macro_f1(weights: Floats, gold: Ints, predicted: Ints, labels: int) -> Float
 
 def coverage_curve(predictions: Sequence[Prediction], right: NDArray[np.bool_]) -> tuple[Covered, ...]:
     """Return coverage and accuracy at each threshold, without the predictions below it."""
-    best = np.array([max(row.probabilities, default=-1.0) for row in predictions])
+    best = _confidence(predictions)
     curve = []
     for threshold in _THRESHOLDS:
         kept = best >= threshold
         accuracy = float(right[kept].mean()) if kept.any() else None
         curve.append(Covered(threshold, float(kept.mean()), accuracy))
     return tuple(curve)
+
+
+def _confidence(predictions: Sequence[Prediction]) -> Floats:
+    """Return the best probability of each row, -1 where a prediction failed."""
+    return np.array([max(row.probabilities, default=-1.0) for row in predictions])
 
 
 def confusion_matrix(gold: Ints, predicted: Ints, labels: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from whylabel.evaluation.bootstrap import Floats, Interval, Ints, percentile_intervals
 from whylabel.evaluation.evaluate import Measures
-from whylabel.evaluation.floors import regression, require_rows, word_features
+from whylabel.evaluation.floors import WORDS, Learner, require_rows
 from whylabel.evaluation.metrics import ClassScore, Cost, Rates, cost_of, in_test_order, mode_of, rates_of
 from whylabel.prediction.multi_label import MultiLabel
 from whylabel.prediction.thresholds import fit_thresholds
@@ -72,6 +72,7 @@ def measures_by_label(separator: Separator) -> Measures:
         floors={"majority": partial(frequent, separator), "tfidf": partial(tfidf, separator)},
         score=partial(score, separator),
         compare=partial(compare_pair, separator),
+        learnt=partial(learnt, separator),
     )
 
 
@@ -182,7 +183,19 @@ def tfidf(
     label_set: LabelSet,
     seed: int = 0,
 ) -> tuple[Prediction, ...]:
-    """Predict with a logistic regression for each label on TF-IDF of words and word pairs, untuned.
+    """Predict with a logistic regression for each label on TF-IDF of words and word pairs, untuned; see `learnt`."""
+    return learnt(separator, WORDS, train, test, label_set, seed)
+
+
+def learnt(
+    separator: Separator,
+    learner: Learner,
+    train: Sequence[Example],
+    test: Sequence[Example],
+    label_set: LabelSet,
+    seed: int = 0,
+) -> tuple[Prediction, ...]:
+    """Predict with a simple model for each label that learns from the train rows.
 
     Its thresholds are fitted like those of the models, on a fifth of the train rows that a first fit has not used.
     With fewer than 100 train rows they are 0.5. Raises `DataError` without train rows.
@@ -193,12 +206,12 @@ def tfidf(
     if len(train) >= _LEAST_ROWS:
         seen = [row for place, row in enumerate(train) if place not in held_out]
         unseen = [row for place, row in enumerate(train) if place in held_out]
-        model = _one_vs_rest(seen, _gold_matrix(separator, seen, label_set), seed)
-        found = model.predict_proba([row.text for row in unseen])
+        model = _one_vs_rest(learner, seen, _gold_matrix(separator, seen, label_set), seed)
+        found = model.predict_proba(learner.inputs(unseen))
         thresholds = fit_thresholds(found, _gold_matrix(separator, unseen, label_set))
-    model = _one_vs_rest(train, _gold_matrix(separator, train, label_set), seed)
+    model = _one_vs_rest(learner, train, _gold_matrix(separator, train, label_set), seed)
     started = time.perf_counter()
-    probabilities = model.predict_proba([row.text for row in test])
+    probabilities = model.predict_proba(learner.inputs(test))
     seconds = (time.perf_counter() - started) / max(1, len(test))
     limits = MultiLabel(separator, thresholds)
     return tuple(
@@ -207,16 +220,17 @@ def tfidf(
     )
 
 
-def _one_vs_rest(train: Sequence[Example], gold: Bools, seed: int) -> Any:
+def _one_vs_rest(learner: Learner, train: Sequence[Example], gold: Bools, seed: int) -> Any:
     """Return a fitted pipeline; a label without train rows gets probability 0."""
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
 
-    model = make_pipeline(word_features(), OneVsRestClassifier(regression(seed)))
+    features, classifier = learner.steps(seed)
+    model = make_pipeline(features, OneVsRestClassifier(classifier))
     with warnings.catch_warnings():
         # scikit-learn warns about labels that all rows or no rows have; that is expected here.
         warnings.simplefilter("ignore", UserWarning)
-        model.fit([row.text for row in train], gold.astype(int))
+        model.fit(learner.inputs(train), gold.astype(int))
     return model
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,11 @@ def write_predictions(path: Path, rows: Sequence[PredictionRow]) -> None:
 
 def read_predictions(path: Path) -> tuple[PredictionRow, ...]:
     """Read the rows back. Raises `RunFolderError` if the file is missing, damaged or lacks a column."""
+    return tuple(iterate_predictions(path))
+
+
+def iterate_predictions(path: Path) -> Iterator[PredictionRow]:
+    """Yield the rows; a few thousand are in memory at a time. Raises what `read_predictions` does."""
     records = read_rows(
         path,
         _SCHEMA,
@@ -82,7 +87,7 @@ def read_predictions(path: Path) -> tuple[PredictionRow, ...]:
         optional=("reasoning", "error", *_LATER),
         may_lack=_LATER,
     )
-    return tuple(_row(record) for record in records)
+    return map(_row, records)
 
 
 def _columns(row: PredictionRow) -> dict[str, Any]:

@@ -24,17 +24,17 @@ _WRITTEN = (
 )
 
 
-def check_model(name: str, setting: str) -> None:
+def check_model(name: str, setting: str, *, encoder: bool = False) -> None:
     """Raise `ModelError` if a model that a recipe's setting names cannot be used: its files are looked at, not read.
 
-    A hub id is not looked up.
+    A hub id is not looked up. `encoder`: whether an encoder is wanted, not a causal LM.
     """
     try:
         source = Path(find(name))
         if source.is_file():
             _check_gguf(source)
         elif source.is_dir():
-            _check_folder(source)
+            _check_folder(source, encoder=encoder)
     except ModelError as error:
         raise ModelError(error.what, where=f"{setting}: {name}", fix=error.fix) from None
 
@@ -46,7 +46,7 @@ def _check_gguf(file: Path) -> None:
             raise ModelError("This file is no GGUF file.", fix="name a folder, a GGUF file or a hub id")
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, *, encoder: bool) -> None:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -55,7 +55,8 @@ def _check_folder(folder: Path) -> None:
         raise ModelError("config.json holds no settings.", fix="copy the model again")
     refuse_own_code(config, str(folder))
     refuse_encoder_decoder(config, str(folder))
-    refuse_encoder(config, str(folder))
+    if not encoder:
+        refuse_encoder(config, str(folder))
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
             "The folder holds no weights (no *.safetensors).",

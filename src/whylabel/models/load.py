@@ -123,7 +123,7 @@ class ModelSource:
 
     def checked_source(self) -> str:
         """Return the folder or hub id for another program. Raises `ModelError` if the model is of a refused kind."""
-        _refuse_by_settings(self.source)
+        refuse_by_settings(self.source)
         return self.source
 
     def load(self) -> LoadedModel:
@@ -305,7 +305,7 @@ def _load_pretrained(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     config = _load_config(source)
-    with _as_model_error(source):
+    with as_model_error(source):
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         model, found = AutoModelForCausalLM.from_pretrained(
             source,
@@ -325,11 +325,11 @@ def _load_config(source: str) -> PreTrainedConfig:
     from transformers import AutoConfig
 
     prepare_process()
-    with _as_model_error(source):
+    with as_model_error(source):
         if is_gguf(source):
             path = Path(source)
             return AutoConfig.from_pretrained(str(path.parent), gguf_file=path.name)
-        _refuse_by_settings(source)
+        refuse_by_settings(source)
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         refuse_other_kinds(config, source)
         return config
@@ -339,13 +339,14 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     prepare_process()
-    with _as_model_error(source):
-        _refuse_by_settings(source)
+    with as_model_error(source):
+        refuse_by_settings(source)
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
 
 
 @contextmanager
-def _as_model_error(source: str) -> Iterator[None]:
+def as_model_error(source: str) -> Iterator[None]:
+    """Turn what a library raises while it loads a model into a `ModelError`."""
     try:
         yield
     except ModelError:
@@ -354,7 +355,7 @@ def _as_model_error(source: str) -> Iterator[None]:
         raise not_found(source, error) from error
 
 
-def _refuse_by_settings(source: str) -> None:
+def refuse_by_settings(source: str) -> None:
     """Raise `ModelError` for an adapter, and for a model with its own code: transformers would load other things."""
     from transformers.utils import cached_file
 

@@ -8,18 +8,50 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import RunFolderError
+from whylabel.host.progress import progress, say
 from whylabel.types import Mode, Prediction
+
+if TYPE_CHECKING:
+    from whylabel.prediction.trained import TrainedClassifier
 
 Answer = dict[Mode, Prediction]
 """A model's prediction for one text in each mode."""
 
 Row = tuple[str, str]
 """Id and text."""
+
+
+def answers_file(folder: Path, name: str, key: str) -> Path:
+    """Return the file of a model's answers with this key; those of other keys are removed."""
+    own = folder / f"{name}-{key[:16]}.jsonl"
+    for other in folder.glob(f"{name}-{'[0-9a-f]' * 16}.jsonl"):
+        if other != own:
+            other.unlink()
+    return own
+
+
+def answer_all(
+    model: TrainedClassifier, name: str, rows: Sequence[Row], modes: Sequence[Mode], kept: Path
+) -> dict[Mode, list[Prediction]]:
+    """Return the model's predictions of the rows by mode, those in the file `kept` first; the model is closed."""
+    found: dict[Mode, list[Prediction]] = {mode: [] for mode in modes}
+    known = read_answers(kept)
+    if known:
+        say(f"  evaluate {name}: {len(known):,} of {len(rows):,} rows were answered earlier")
+    answers = ask(kept, rows, known, lambda left: model.predict_in_modes(left, tuple(found), show_all=True))
+    with closing(model), progress(f"evaluate {name}", total=len(rows), done=len(known)) as bar:
+        for (row_id, _), answer in zip(rows, answers, strict=True):
+            for mode, prediction in answer.items():
+                found[mode].append(prediction)
+            if row_id not in known:
+                bar.advance(1, max(prediction.tokens for prediction in answer.values()))
+    return found
 
 
 def read_answers(path: Path) -> dict[str, Answer]:

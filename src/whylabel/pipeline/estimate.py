@@ -55,12 +55,13 @@ def estimated_seconds(inputs: Inputs, stages: Sequence[str]) -> float | None:
     baseline = classifier if recipe.baseline.budget == "matched_flops" else 0.0
     calibration = min(len(data.validation), recipe.classifier.calibration_rows)
     judged = min(len(data.test), recipe.evaluation.quality_rows) * _READINGS if _writes(recipe) else 0
+    embedded = len(data.train) + len(data.test) if "embeddings" in recipe.evaluation.rivals else 0
     written = {
         "augment": 0 if recipe.reasoner.endpoint else inputs.rows_to_write * recipe.augment.candidates * both,
         "train-folds": len(data.train) * text,
         "calibrate-baseline": calibration * text,
         "calibrate-classifier": calibration * (text + 2 * reasoning * reasons),
-        "evaluate": len(data.test) * (text + both) + judged * both,
+        "evaluate": len(data.test) * (text + both) + judged * both + embedded * text,
     }
     folds = recipe.augment.folds or 0
     unseen = len(data.train) * (folds - 1) / max(folds, 1)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
 from whylabel.host.atomic import write_json
 from whylabel.host.machine import hardware
-from whylabel.host.progress import progress, say
-from whylabel.pipeline.answers import ask, read_answers
+from whylabel.host.progress import say
+from whylabel.pipeline.answers import answer_all, answers_file
 from whylabel.pipeline.calibrate import calibrated_content
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.pipeline.quality import judge_reasonings
+from whylabel.pipeline.rivals import rival_answers
 from whylabel.pipeline.slices import slices
 from whylabel.text.hashes import fingerprint
 from whylabel.types import Mode, Prediction
@@ -35,6 +35,8 @@ def evaluate_stage(job: Job) -> StageResult:
     classifier, mode = _predict(job, "classifier", run.classifier_model, config.modes)
     if config.floors:
         say(f"  evaluate {', '.join(config.floors)}: learning from {len(dataset.train):,} train rows")
+    measures = measures_by_label(multi_label.separator) if multi_label else SINGLE_LABEL
+    rivals = rival_answers(job, measures)
     outcome = evaluate(
         dataset.test,
         dataset.train,
@@ -43,7 +45,8 @@ def evaluate_stage(job: Job) -> StageResult:
         config,
         inputs.recipe.seed,
         modes=classifier,
-        measures=measures_by_label(multi_label.separator) if multi_label else SINGLE_LABEL,
+        measures=measures,
+        rivals=rivals,
     )
     write_predictions(run.predictions, outcome.rows)
     metrics = outcome.to_json()
@@ -67,7 +70,7 @@ def evaluate_stage(job: Job) -> StageResult:
     write_json(run.evaluation_metrics, {**metrics, **added})
     every = [row for found in (*baseline.values(), *classifier.values()) for row in found]
     failed = sum(prediction.status == "failed" for prediction in every)
-    return StageResult(len(dataset.test), _generated(classifier), {}, failed)
+    return StageResult(len(dataset.test), generated_tokens(classifier), {}, failed)
 
 
 def _predict(
@@ -88,34 +91,19 @@ def _predict(
         engine_options=recipe.classifier.engine_options,
     )
     wanted = [mode for mode in model.card.modes if mode != "vote"] if requested is None else requested
-    found: dict[Mode, list[Prediction]] = {mode: [] for mode in (model.mode, *wanted)}
+    modes = tuple(dict.fromkeys((model.mode, *wanted)))
     rows = [(row.id, row.text) for row in job.inputs.dataset.test]
-    kept = _kept_answers(job, name, tuple(found))
-    known = read_answers(kept)
-    if known:
-        say(f"  evaluate {name}: {len(known):,} of {len(rows):,} rows were answered earlier")
-    answers = ask(kept, rows, known, lambda left: model.predict_in_modes(left, tuple(found), show_all=True))
-    with closing(model), progress(f"evaluate {name}", total=len(rows), done=len(known)) as bar:
-        for (row_id, _), answer in zip(rows, answers, strict=True):
-            for mode, prediction in answer.items():
-                found[mode].append(prediction)
-            if row_id not in known:
-                bar.advance(1, max(prediction.tokens for prediction in answer.values()))
-    return found, model.mode
+    return answer_all(model, name, rows, modes, _kept_answers(job, name, modes)), model.mode
 
 
 def _kept_answers(job: Job, name: str, modes: Sequence[Mode]) -> Path:
     """Return the file of exactly these answers; those of another model, other rows, modes or hardware are removed."""
     content = job.run.content(f"calibrate-{name}")
     key = fingerprint(content, job.inputs.data_fingerprints["test"], sorted(modes), hardware())
-    own = job.run.answers / f"{name}-{key[:16]}.jsonl"
-    for other in job.run.answers.glob(f"{name}-{'[0-9a-f]' * 16}.jsonl"):
-        if other != own:
-            other.unlink()
-    return own
+    return answers_file(job.run.answers, name, key)
 
 
-def _generated(predictions: dict[Mode, list[Prediction]]) -> int:
+def generated_tokens(predictions: dict[Mode, list[Prediction]]) -> int:
     """Return the number of generated tokens: all modes except `vote` share one reasoning per row."""
     by_mode = {mode: [row.tokens for row in rows] for mode, rows in predictions.items()}
     votes = by_mode.pop("vote", [])

@@ -194,8 +194,8 @@ class StageKeys:
             {
                 "baseline": self._content("calibrate-baseline", self.calibration("baseline")),
                 "classifier": self._content("calibrate-classifier", self.calibration("classifier")),
-                # The floors learn from the train rows.
-                "train rows": self.inputs.data_fingerprints["train"] if config.floors else None,
+                # Floors and rivals learn from the train rows.
+                "train rows": self.inputs.data_fingerprints["train"] if config.learn_from_train else None,
                 "test rows": self.inputs.data_fingerprints["test"],
                 **config.deciding("answers", "evaluation."),
                 **(

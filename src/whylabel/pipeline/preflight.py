@@ -117,6 +117,14 @@ def _check_models(recipe: Recipe) -> None:
             check_model(name, setting)
             if setting in _ASKED:
                 _check_prompts(Path(find(name)))
+    if recipe.evaluation.encoder is not None:
+        check_model(recipe.evaluation.encoder, "evaluation.encoder", encoder=True)
+    if "head" in recipe.evaluation.rivals and recipe.training.method != "full":
+        raise RecipeError(
+            "The rival head trains all weights, and the baseline trains adapters alone.",
+            where="recipe: evaluation.rivals",
+            fix="leave it out, or set training.method: full",
+        )
     for name, lengths in _trained_lengths(recipe).items():
         if not (name in PACKAGED_MODELS and not is_cached(name)):
             check_lengths(name, lengths)

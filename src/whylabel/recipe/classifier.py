@@ -101,6 +101,13 @@ class EvaluationConfig(Section):
     """Resamples of the paired bootstrap."""
     floors: list[Literal["majority", "tfidf"]] = ["majority", "tfidf"]
     """Simple models that the others are compared with."""
+    rivals: Annotated[list[Literal["embeddings", "head"]], Later()] = ["embeddings"]
+    """Other models that learn the labels from the same rows. `embeddings`: logistic regression on what the untrained
+    base model makes of a text. `head`: the base model with a classification head, trained as the baseline is, with as
+    much arithmetic; it takes as long, too."""
+    encoder: Annotated[str | None, Later()] = None
+    """One more rival: a hub id or a folder of an encoder (BERT, RoBERTa, ModernBERT, ...), which is fine-tuned on the
+    same rows, in 5 epochs and 300 steps at least."""
     modes: list[Mode] | None = None
     """Modes in which the classifier is evaluated, beside its default mode. Default: all that it has except `vote`."""
     shown: Presentation[int] = Field(20, ge=1)
@@ -119,3 +126,8 @@ class EvaluationConfig(Section):
     """How many reasonings on test texts `whylabel evaluate --faithfulness` cuts, spoils and exchanges, to see whether
     the label changes. Drawn with the seed; each text is read some 15 times, and up to 5 reasonings are written for
     it."""
+
+    @property
+    def learn_from_train(self) -> bool:
+        """Whether the evaluation trains models of its own, on the train rows."""
+        return bool(self.floors or self.rivals or self.encoder)

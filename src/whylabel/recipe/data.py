@@ -69,6 +69,9 @@ class DataConfig(Section):
     reasoning_column: Annotated[str | None, Later()] = None
     """A column with reasonings of your own. Train rows that have one keep it, whatever filters and verifier say; the
     reasoner writes those of the rows where the cell is empty. Validation and test rows need none."""
+    split_seed: Annotated[int | None, Later()] = Field(None, ge=0, lt=2**32)
+    """Seed with which validation and test rows are cut and drawn; default: `seed`. Runs with other seeds then have
+    the same test rows, so that they can be compared. Samples of the train rows are drawn with `seed`."""
     validation_fraction: float = Field(0.1, gt=0, lt=0.5)
     """Share of the train rows that becomes the validation split if none is given (stratified)."""
     test_fraction: float = Field(0.2, gt=0, lt=0.9)
@@ -89,3 +92,7 @@ class DataConfig(Section):
     """Trim longer texts to this many tokens; trimmed texts are counted and reported. Default: a text that does not
     fit is an error. Reasoner and verifier read trimmed texts, too, each by its own tokenizer. An endpoint has no
     tokenizer here and gets the whole text."""
+
+    def seed_of_splits(self, seed: int) -> int:
+        """Return the seed with which validation and test rows are drawn in a run with this seed."""
+        return seed if self.split_seed is None else self.split_seed

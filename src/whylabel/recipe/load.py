@@ -66,10 +66,23 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         values = {}
     if not isinstance(values, dict):
         raise RecipeError("A recipe is a YAML mapping of keys to values.", where=str(path))
-    values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or "run")
+    values.setdefault("name", name_from(path.stem))
+    return build_recipe(with_overrides(values, overrides), where=str(path))
+
+
+def name_from(text: str) -> str:
+    """Return a name for a run that is as close to the text as names can be."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "run"
+
+
+def with_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the values, changed in place by `key=value` overrides.
+
+    Raises `RecipeError` if an override is not of that form.
+    """
     for override in overrides:
         _apply(values, override)
-    return build_recipe(values, where=str(path))
+    return values
 
 
 def _text(path: Path) -> str:

@@ -79,8 +79,8 @@ def axis_over(values: Sequence[float], lowest: float, highest: float) -> Axis:
 
 
 def models_of(evaluation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the evaluated models by name: floors, baseline and classifier."""
-    models = {**(evaluation.get("floors") or {})}
+    """Return the evaluated models by name: floors, rivals, baseline and classifier."""
+    models = {**(evaluation.get("floors") or {}), **(evaluation.get("rivals") or {})}
     models |= {name: evaluation.get(name) for name in ("baseline", "classifier")}
     return {name: model for name, model in models.items() if model}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from whylabel.report.charts import models_of
 from whylabel.report.formats import count, is_number, percent, points
-from whylabel.report.verdict import Verdict, interval_of, rate_notes, seed_note, verdict
+from whylabel.report.verdict import Verdict, best_notes, interval_of, rate_notes, seed_note, verdict
 
 
 def decides_by_label(evaluation: Mapping[str, Any]) -> bool:
@@ -56,6 +56,7 @@ def _claim(low: float | None, high: float | None) -> str:
 def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     if evaluation.get("paired"):
         yield seed_note()
+    yield from best_notes(evaluation)
     floors = evaluation.get("floors") or {}
     models = [evaluation[name] for name in ("baseline", "classifier") if evaluation.get(name)]
     best = max((model.get("micro_f1") or 0.0 for model in models), default=None)

@@ -51,6 +51,15 @@ class Coverage(_Shape):
     accuracy: Share | None = None
 
 
+class Guaranteed(_Shape):
+    """The threshold from which on an error rate is kept."""
+
+    error_rate: Share | None = None
+    threshold: Share | None = None
+    coverage: Share | None = None
+    errors: Share | None = None
+
+
 class ModelScores(_Shape):
     """The scores of one model in one mode."""
 
@@ -73,6 +82,7 @@ class ModelScores(_Shape):
     cost: Cost | None = None
     rates: dict[str, Share | None] | None = None
     coverage: list[Coverage] | None = None
+    abstention: list[Guaranteed] | None = None
 
 
 class Discordant(_Shape):
@@ -212,6 +222,19 @@ class ReasoningEffect(_Shape):
     mcnemar_p: Share | None = None
 
 
+class BestModel(_Shape):
+    """The best model of all, and its difference to ours."""
+
+    model: str | None = None
+    mode: str | None = None
+    score: Share | None = None
+    candidates: Count | None = None
+    minus: str | None = None
+    difference: Difference | None = None
+    ci95: Interval[Difference] | None = None
+    mcnemar_p: Share | None = None
+
+
 class Evaluation(_Shape):
     """`evaluation/metrics.json`."""
 
@@ -219,6 +242,8 @@ class Evaluation(_Shape):
     baseline: ModelScores | None = None
     classifier: ModelScores | None = None
     floors: dict[str, ModelScores | None] | None = None
+    rivals: dict[str, ModelScores | None] | None = None
+    best: BestModel | None = None
     modes: dict[str, ModelScores] | None = None
     paired: Paired | None = None
     reasonings: dict[str, ReasoningQuality | None] | None = None

@@ -12,12 +12,16 @@ SIGNIFICANCE = 0.05
 MODEL_NAMES = {
     "majority": "Majority label",
     "tfidf": "TF-IDF + logistic regression",
+    "embeddings": "Embeddings + logistic regression",
+    "head": "Classification head",
+    "encoder": "Encoder, fine-tuned",
     "baseline": "Baseline (label only)",
     "classifier": "Classifier",
 }
 _BY_LABEL_NAMES = {
     "majority": "Most frequent labels",
     "tfidf": "TF-IDF + a logistic regression for each label",
+    "embeddings": "Embeddings + a logistic regression for each label",
 }
 MODE_NAMES = {
     "fast": "label at once",
@@ -93,6 +97,7 @@ def _claim(paired: Mapping[str, Any]) -> str:
 
 def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     yield from _paired_notes(evaluation)
+    yield from best_notes(evaluation)
     yield from _floor_notes(evaluation)
     yield from _cost_notes(evaluation)
     yield from rate_notes(evaluation)
@@ -116,6 +121,30 @@ def seed_note() -> str:
     return (
         "Both models were trained once, with one seed; the intervals do not cover the effect of another seed."
     )
+
+
+def best_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence that names the best of all models, also where it is not ours."""
+    best = evaluation.get("best") or {}
+    model, score = best.get("model"), best.get("score")
+    if not model or not is_number(score):
+        return
+    several = any("micro_f1" in (evaluation.get(name) or {}) for name in ("baseline", "classifier"))
+    kind = {"mode": best.get("mode"), **({"micro_f1": score} if several else {})}
+    figure = f"micro-F1 {percent(score)}" if several else f"{percent(score)} right"
+    lead = (
+        f"Best of all {count(best.get('candidates'))} models and modes: {model_name(model, kind)}, {figure}"
+    )
+    if not is_number(best.get("difference")):
+        yield f"{lead}."
+        return
+    low, high = interval_of(best, "ci95")
+    p = best.get("mcnemar_p")
+    test = f", {p_value(p)}" if is_number(p) else ""
+    distance = (
+        f"{points(best['difference']).lstrip('+')} points above" if best["difference"] else "as much as"
+    )
+    yield f"{lead}, {distance} the {best.get('minus')} (95\u00a0% CI {points(low)} to {points(high)}{test})."
 
 
 def _floor_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
