@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--engine", default="openvino", help="of both; openvino is what auto picks on a CPU")
+    parser.add_argument("--predict-engine", help="that of predict, if it is another one")
     parser.add_argument("--data", default="builtin:emotions", help="labelled texts: a file or builtin:NAME")
     parser.add_argument("--output", type=Path, help="where the figures go, as JSON")
     arguments = parser.parse_args()
@@ -64,7 +65,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         load_recipe(run.recipe), augment__engine=arguments.engine, augment__engine_options={}
     )
     rows = texts(arguments.data, arguments.rows)
-    engine = PredictionEngineConfig(name=arguments.engine)
+    engine = PredictionEngineConfig(name=arguments.predict_engine or arguments.engine)
     classifier = TrainedClassifier.from_folder(run.path, device=recipe.device, engine=engine)
     rounds: dict[str, list[dict[str, float]]] = {"augment": [], "predict": []}
     with closing(classifier), open_reasoner(recipe, run.reasoner_model, {}) as reasoner:
@@ -77,7 +78,12 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     best = {name: max(part, key=lambda one: one["tokens_per_second"]) for name, part in rounds.items()}
     return {
         "machine": {**hardware(), **versions(), "load_before": load_before},
-        "work": {"rows": len(rows), "engine": arguments.engine, "labels": len(classifier.labels)},
+        "work": {
+            "rows": len(rows),
+            "engine": arguments.engine,
+            "predict_engine": engine.name,
+            "labels": len(classifier.labels),
+        },
         **best,
         "ratio": round(best["predict"]["tokens_per_second"] / best["augment"]["tokens_per_second"], 3),
         "rounds": rounds,

@@ -59,6 +59,8 @@ class Trial:
     overrides: tuple[str, ...]
     reasonings: Path | None = None
     """A file of reasonings that take the place of the reasoner's."""
+    has_reasoner: bool = True
+    """Whether a reasoner writes; if not, the data has a reasoning for every row."""
 
     @property
     def key(self) -> tuple[str, str, int, str]:
@@ -207,22 +209,27 @@ def planned(
         for setting in arguments.settings or size["settings"]:
             shared = plan["settings"][setting]
             overrides = [
-                *data_set(shared["data"], split, arguments),
+                *data_set(shared["data"], split, arguments, shared.get("where", {})),
                 f"seed={seed}",
                 *plan.get("overrides", []),
             ]
             overrides += [*shared.get("overrides", []), *size.get("overrides", [])]
             for name in arguments.trials or trials:
                 own = (*overrides, *trials[name])
-                yield Trial(experiment, setting, name, seed, split, recipe, own, reasonings)
+                reads = plan.get("reasoner") != "none"
+                yield Trial(experiment, setting, name, seed, split, recipe, own, reasonings, reads)
 
 
-def data_set(name: str, split: str, arguments: argparse.Namespace) -> list[str]:
-    """Return a data set as overrides, its rows of a label that is to be dropped left out."""
+def data_set(
+    name: str, split: str, arguments: argparse.Namespace, where: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Return a data set as overrides, with its rows of `where` alone, and without those of a label to be dropped."""
     known = data_sets()[name]
-    folder = arguments.data / name
-    if "drop" in known:
-        folder = without_label(folder, known["drop"], arguments.runs / "data" / name)
+    folder = arguments.data / known.get("folder", name)
+    if where or "drop" in known:
+        words = [f"{column}-{value}" for column, value in (where or {}).items()]
+        target = arguments.runs / "data" / "-".join([name, *words])
+        folder = selected(folder, target, known.get("drop"), where or {})
     places = {"data.source": folder / "train.parquet", "data.test": folder / f"{split}.parquet"}
     if split == "test":
         places["data.validation"] = folder / "validation.parquet"
@@ -235,27 +242,32 @@ def data_sets() -> dict[str, dict[str, Any]]:
     return found
 
 
-def without_label(folder: Path, label: str, target: Path) -> Path:
-    """Write the splits without the rows of a label, whole files each, and return where."""
+def selected(folder: Path, target: Path, without: str | None, where: Mapping[str, Any]) -> Path:
+    """Write the splits without the rows of a label, and with those that have these values alone; return where."""
     import pyarrow.compute
     import pyarrow.parquet
 
     for file in folder.glob("*.parquet"):
         table = pyarrow.parquet.read_table(file)
-        kept = table.filter(pyarrow.compute.not_equal(table["label_name"], label))
+        if without is not None:
+            table = table.filter(pyarrow.compute.not_equal(table["label_name"], without))
+        for column, value in where.items():
+            table = table.filter(pyarrow.compute.equal(table[column], value))
         with whole_file(target / file.name) as aside:
-            pyarrow.parquet.write_table(kept, aside)
+            pyarrow.parquet.write_table(table, aside)
     return target
 
 
 def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train and evaluate, and return what there is to keep."""
     runs = arguments.runs
-    reasoner = str(shared_reasoner(arguments.data / "reasoning", runs))
-    overrides = [
-        f"reasoner.model={reasoner}",
-        *(text.replace("REASONER", reasoner) for text in trial.overrides),
-    ]
+    overrides = list(trial.overrides)
+    if trial.has_reasoner:
+        reasoner = str(shared_reasoner(arguments.data / "reasoning", runs))
+        overrides = [
+            f"reasoner.model={reasoner}",
+            *(text.replace("REASONER", reasoner) for text in overrides),
+        ]
     recipe = load_recipe(trial.recipe, overrides)
     name = f"{trial.setting}-{trial.split}-{trial.seed}{'-again' if arguments.again else ''}"
     run_folder = RunFolder(runs / trial.experiment / name)

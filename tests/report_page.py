@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from whylabel.report.report import write_report
 from whylabel.run_folder import RunFolder
 
-VOID = {"meta", "br", "rect", "line", "link", "img", "input", "hr"}
+VOID = {"meta", "br", "rect", "line", "polyline", "link", "img", "input", "hr"}
 
 
 class Page(HTMLParser):

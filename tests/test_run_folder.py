@@ -49,7 +49,7 @@ def test_the_names_are_those_of_the_public_interface(run):
         *("baseline/model", "baseline/metrics.json"),
         *("augment/folds", "augment/folds.parquet"),
         *("evaluation/metrics.json", "evaluation/predictions.parquet", "evaluation/answers"),
-        *("evaluation/evidence.json", "evaluation/readings.jsonl"),
+        *("evaluation/evidence.json", "evaluation/faithfulness.json", "evaluation/readings.jsonl"),
     }
 
 

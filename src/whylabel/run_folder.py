@@ -65,6 +65,7 @@ class RunFolder:
         self.answers = self.path / "evaluation" / "answers"
         self.predictions = self.path / "evaluation" / "predictions.parquet"
         self.evidence = self.path / "evaluation" / "evidence.json"
+        self.faithfulness = self.path / "evaluation" / "faithfulness.json"
         self.readings = self.path / "evaluation" / "readings.jsonl"
         self.report = self.path / "report.html"
         self.model_card = self.path / "MODEL_CARD.md"
@@ -178,7 +179,15 @@ class RunFolder:
                 fix = "choose a new or an empty folder with --output DIR"
                 check_folder(self.path, lambda path: path.name in (_LOCK, _LOCKED), wanted="A run", fix=fix)
             outputs = (path for stage in STAGES for path in self.outputs(stage))
-            for file in (self.recipe, self.store, *outputs, self.evidence, self.report, self.model_card):
+            for file in (
+                self.recipe,
+                self.store,
+                *outputs,
+                self.evidence,
+                self.faithfulness,
+                self.report,
+                self.model_card,
+            ):
                 if file.is_dir():
                     raise RunFolderError(
                         f"A folder is in the place of {file.name}.", where=str(file), fix="move it away"

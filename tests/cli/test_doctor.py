@@ -27,9 +27,19 @@ def no_network(monkeypatch):
 def test_every_section_is_shown():
     outcome = CliRunner().invoke(cli, ["doctor"])
     assert outcome.exit_code == 0, outcome.output
-    for section in ("versions", "machine", "compute", "engines", "extras", "models", "hub"):
+    for section in ("versions", "machine", "compute", "engines", "extras", "models", "base models", "hub"):
         assert f"\n{section}\n" in f"\n{outcome.output}"
     assert "no (" in outcome.output.partition("reachable")[2]
+
+
+def test_larger_models_cost_more_in_proportion(monkeypatch):
+    monkeypatch.setattr(
+        "whylabel.pipeline.estimate.tokens_per_second", lambda size: (2.7e10 / size, 5.4e10 / size)
+    )
+    found = diagnosis.diagnose()["base models"]
+    assert found["smollm2-135m-instruct"].endswith("about 200 tokens/s trained, 400 written")
+    assert "1,236 M parameters, 18.4 GiB to train" in found["meta-llama/Llama-3.2-1B-Instruct"]
+    assert found["meta-llama/Llama-3.2-1B-Instruct"].endswith("about 22 tokens/s trained, 44 written")
 
 
 @pytest.fixture
@@ -153,7 +163,7 @@ def test_everything_that_is_found_is_shown_under_its_name(monkeypatch, tmp_path,
     monkeypatch.setattr(diagnosis, "installed_version", lambda name: None if name == "ray" else "1.0")
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    sections = ["versions", "machine", "compute", "engines", "extras", "models", "hub"]
+    sections = ["versions", "machine", "compute", "engines", "extras", "models", "base models", "hub"]
     assert set(found) == set(sections)
     assert found["versions"] == versions() and found["machine"].keys() == hardware().keys()
     assert found["compute"] == {
@@ -174,7 +184,7 @@ def test_everything_that_is_found_is_shown_under_its_name(monkeypatch, tmp_path,
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == sections
     assert "  threads              " + str(torch.get_num_threads()) in lines
-    assert f"  cache                {tmp_path}" in lines
+    assert f"  {'cache':<{len(name)}} {tmp_path}" in lines
     folder = tmp_path / "models" / name
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")

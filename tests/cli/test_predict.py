@@ -229,6 +229,47 @@ def test_unsure_rows_abstain_and_keep_their_label(model, texts, capsys):
     assert run(model, *options(texts), "--abstain-below", "1.5") == 2
 
 
+def test_the_most_doubtful_rows_are_marked(model, texts, tmp_path, capsys):
+    assert run(model, *options(texts), "--output", tmp_path / "plain.jsonl") == 0
+    plain = [json.loads(line) for line in (tmp_path / "plain.jsonl").read_text().splitlines()]
+    assert "to_review" not in plain[0]
+    best = [max(row["probabilities"].values()) for row in plain]
+    expected = [value in sorted(best)[:2] for value in best]
+    for suffix in ("jsonl", "csv", "parquet"):
+        # The second time in place of the first: predictions may replace predictions.
+        for _ in range(2):
+            output = tmp_path / f"out.{suffix}"
+            assert run(model, *options(texts), "--review-share", "0.3", "--output", output) == 0
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["to_review"] for line in lines] == expected
+    assert list(pd.read_csv(tmp_path / "out.csv")["to_review"] == "yes") == expected
+    assert list(pd.read_parquet(tmp_path / "out.parquet")["to_review"]) == expected
+    capsys.readouterr()
+    assert run(model, *options(texts), "--review-share", "0.3") == 0
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["to_review"] for line in printed] == expected
+    assert run(model, *options(texts), "--review-share", "30") == 2
+
+
+def test_disagreement_is_refused_where_nothing_is_known_of_it(model, texts, capsys):
+    # This model cannot answer without a reasoning.
+    assert run(model, *options(texts), "--review-share", "0.3", "--review-by", "both") == 2
+    assert "does not say whether it would label otherwise without a reasoning" in capsys.readouterr().err
+
+
+def test_an_interruption_before_rows_are_marked_says_that_none_was_printed(model, texts, monkeypatch, capsys):
+    predict = TrainedClassifier.predict
+
+    def dies(*arguments, **named):
+        yield next(predict(*arguments, **named))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainedClassifier, "predict", dies)
+    assert run(model, *options(texts), "--review-share", "0.3") == 130
+    said = capsys.readouterr()
+    assert said.out == "" and "No row was printed yet, and nothing is kept." in said.err
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
 def test_the_columns_of_the_input_come_first_and_none_is_lost_or_confused(model, tmp_path, suffix, capsys):
     gold = [

@@ -107,7 +107,10 @@ def test_a_stage_is_done_and_its_metrics_are_named_or_printed(verb, run, capsys,
 
 @pytest.mark.parametrize(
     ("name", "calls"),
-    [("run", [("run_all",)]), ("evaluate", [("begin", ("evaluated", True)), ("evaluate",)])],
+    [
+        ("run", [("run_all",)]),
+        ("evaluate", [("begin", ("evaluated", True)), ("evaluate", ("faithfulness", False))]),
+    ],
 )
 def test_the_comparison_is_printed_at_the_end(verb, run, capsys, name, calls):
     assert verb(name) == calls
@@ -115,6 +118,16 @@ def test_the_comparison_is_printed_at_the_end(verb, run, capsys, name, calls):
     assert "classifier − baseline" in out and f"report:      {run.report}" in out
     verb(name, "--json")
     assert capsys.readouterr().out == run.evaluation_metrics.read_text()
+
+
+def test_faithfulness_is_measured_where_it_is_asked_for(verb, run, capsys):
+    assert verb("evaluate", "--faithfulness")[-1] == ("evaluate", ("faithfulness", True))
+    capsys.readouterr()
+    share = {"count": 3, "n": 10, "share": 0.3, "ci95": [0.1, 0.6]}
+    run.faithfulness.write_text(json.dumps({"n": 10, "early": {"0": {"n": 10, "changed": share}}}))
+    verb("evaluate")
+    said = capsys.readouterr().out.replace("\u00a0", " ")
+    assert "labels that change with the reasoning, of 10: 30.0 % without it\n" in said
 
 
 def test_a_dry_run_says_what_would_run_and_runs_nothing(verb, capsys):

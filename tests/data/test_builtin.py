@@ -42,7 +42,7 @@ def reasoning():
 
 
 def test_names():
-    assert builtin_names() == ["cues", "emotions", "reasoning"]
+    assert builtin_names() == ["cues", "emotions", "reasoning", "refunds"]
 
 
 def test_emotions_in_three_given_splits(emotions):

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from whylabel.data import load_dataset
+from whylabel.errors import DataError
 from whylabel.recipe import DataConfig, TaskConfig
 from whylabel.types import Dataset, Example
 
@@ -66,3 +67,42 @@ def test_what_a_sequence_can_do(examples):
     assert EXPECTED[2500] in examples and Example("x", "y", "z") not in examples
     assert examples.index(EXPECTED[1500]) == 1500
     assert bool(examples)
+
+
+@pytest.fixture
+def table(tmp_path):
+    file = tmp_path / "data.csv"
+    lines = [f"{at},text number {at},{'ab'[at % 2]},{'' if at == 3 else at * 10}" for at in range(40)]
+    file.write_text("\n".join(["id,text,label,size", *lines, "40,,a,7"]) + "\n")
+    return file
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_the_cells_of_any_column_are_those_of_the_rows(table, split):
+    dataset = load_dataset(DataConfig(source=str(table), bad_rows="drop"), TaskConfig(), seed=1)
+    rows = dataset.splits()[split]
+    assert rows.columns == ("id", "text", "label", "size") and len(rows) > 1
+    size = rows.cells("size")
+    assert size == [None if row.id == "3" else str(int(row.id) * 10) for row in rows] or [
+        cell or None for cell in size
+    ] == [None if row.id == "3" else str(int(row.id) * 10) for row in rows]
+    assert rows.cells("label") == [row.label for row in rows]
+
+
+def test_cells_of_splits_in_several_files(tmp_path):
+    for split, first in (("train", 0), ("validation", 20), ("test", 30)):
+        lines = (
+            json.dumps({"text": f"text {at}", "label": "ab"[at % 2], "topic": f"t{at}"})
+            for at in range(first, first + 8)
+        )
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(lines))
+    test = load_dataset(DataConfig(source=str(tmp_path), test_rows=5), TaskConfig(), seed=1).test
+    assert [f"text {topic[1:]}" for topic in test.cells("topic")] == [row.text for row in test]
+    assert test.cells("nothing") == [None] * 5
+
+
+def test_data_that_has_changed_is_refused(table):
+    dataset = load_dataset(DataConfig(source=str(table), bad_rows="drop"), TaskConfig(), seed=1)
+    table.write_text(table.read_text().replace("text number", "other text"))
+    with pytest.raises(DataError, match="has changed"):
+        dataset.test.cells("size")

@@ -26,11 +26,11 @@ def parse(run, monkeypatch, *arguments):
     return run.parser("doc").parse_args()
 
 
-def test_a_label_is_left_out_in_files_that_are_never_torn(run, tmp_path, monkeypatch):
-    rows = pa.table({"text": ["a", "b"], "label_name": ["joy", "MULTI"]})
+def test_rows_are_selected_into_files_that_are_never_torn(run, tmp_path, monkeypatch):
+    rows = pa.table({"text": ["a", "b", "c"], "label_name": ["joy", "MULTI", "joy"], "steps": [3, 3, 5]})
     (tmp_path / "from").mkdir()
     pq.write_table(rows, tmp_path / "from" / "train.parquet")
-    folder = run.without_label(tmp_path / "from", "MULTI", tmp_path / "to")
+    folder = run.selected(tmp_path / "from", tmp_path / "to", "MULTI", {"steps": 3})
 
     def killed(_table, path):
         Path(path).write_bytes(b"PAR1")
@@ -39,8 +39,10 @@ def test_a_label_is_left_out_in_files_that_are_never_torn(run, tmp_path, monkeyp
     # Processes side by side write the same files, and read them.
     monkeypatch.setattr(pq, "write_table", killed)
     with pytest.raises(KeyboardInterrupt):
-        run.without_label(tmp_path / "from", "MULTI", folder)
-    assert pq.read_table(folder / "train.parquet").to_pylist() == [{"text": "a", "label_name": "joy"}]
+        run.selected(tmp_path / "from", folder, "MULTI", {"steps": 3})
+    assert pq.read_table(folder / "train.parquet").to_pylist() == [
+        {"text": "a", "label_name": "joy", "steps": 3}
+    ]
 
 
 def write_data(folder):

@@ -165,6 +165,9 @@ OTHERS = {
     "evaluation.modes": ["fast"],
     "evaluation.shown": 3,
     "evaluation.quality_rows": 3,
+    "evaluation.slices": ["length", "other_label"],
+    "evaluation.error_rates": [0.3],
+    "evaluation.faithfulness_rows": 3,
 }
 for _key in [key for key in OTHERS if key.startswith("training.")]:
     if not _key.startswith(("training.class_weight", "training.balanced", "training.selection")):

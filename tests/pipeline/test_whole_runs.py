@@ -297,13 +297,40 @@ def test_data_without_a_test_split_is_refused_only_where_it_would_be_evaluated(r
     Pipeline(mended, RunFolder(tmp_path / "run")).begin(evaluated=True)
 
 
-def test_a_file_with_reasonings_for_half_of_its_rows(recipe, tmp_path, capsys):
+def with_reasonings(file, every):
+    """Write 60 labelled texts, of which every second, third, ... comes with a reasoning."""
     lines = ["text,label,why"]
     for at in range(60):
-        why = f'"It says ""number {at}"", so it is what it is."' if at % 2 else ""
+        why = f'"It says ""number {at}"", so it is what it is."' if at % every == every - 1 else ""
         lines.append(f"the text is number {at},{('joy', 'fear')[at // 2 % 2]},{why}")
-    file = tmp_path / "half.csv"
     file.write_text("\n".join(lines))
+    return file
+
+
+def test_a_file_with_a_reasoning_for_every_row_needs_no_reasoner(recipe, tmp_path, capsys):
+    file = with_reasonings(tmp_path / "all.csv", 1)
+    values = {
+        "data__source": str(file), "data__train_rows": None, "data__reasoning_column": "why",
+        "evaluation__modes": ["reasoned"],
+    }  # fmt: skip
+    run = RunFolder(tmp_path / "run")
+    pipeline = Pipeline(override_recipe(recipe, **values), run)
+    pipeline.run_all()
+    pipeline.evaluate(faithfulness=True)
+    assert "argued" not in json.loads(run.faithfulness.read_text())["interventions"]
+    assert "every train row came with its reasoning, so there is nothing to write" in capsys.readouterr().err
+    assert not run.reasoner_model.exists()
+    assert run.report.exists()
+    metrics = json.loads(run.augment_metrics.read_text())
+    assert metrics["kept_by_condition"] == {"own": metrics["rows"]} and metrics["tokens"] == 0
+    assert set(Pipeline(override_recipe(recipe, **values), run).would_run().values()) == {None}
+    # One row without a reasoning, and it is wanted again.
+    with_reasonings(file, 2)
+    assert Pipeline(override_recipe(recipe, **values), run).would_run()["train-reasoner"] is not None
+
+
+def test_a_file_with_reasonings_for_half_of_its_rows(recipe, tmp_path, capsys):
+    file = with_reasonings(tmp_path / "half.csv", 2)
     values = {"data__source": str(file), "data__train_rows": None}
     run = RunFolder(tmp_path / "run")
     plain, own = (

@@ -219,3 +219,8 @@ def test_the_file_says_all_there_is():
         "label_separator": "|",
     }
     assert several["vote"] is None
+
+
+def test_only_a_model_that_can_do_both_says_whether_the_reasoning_changes_its_label():
+    assert [mode for mode in card("dual").modes if card("dual").compares(mode)] == ["reasoned", "vote"]
+    assert not any(card("reasoning_label").compares(mode) for mode in card("reasoning_label").modes)

@@ -18,7 +18,10 @@ def test_every_field_decides_exactly_one_thing():
     recipe = Recipe.model_validate(
         {
             **{"augment": augment, "data": data, "reasoner": reasoner, "classifier": classifier},
-            "evaluation": {"quality_rows": 3, "rivals": [], "encoder": "e"},
+            "evaluation": {
+                **{"quality_rows": 3, "rivals": [], "encoder": "e"},
+                **{"slices": ["topic"], "error_rates": [0.3]},
+            },
         }
     )
     by_effect = {effect: set(recipe.deciding(effect)) for effect in EFFECTS}
@@ -52,7 +55,11 @@ def test_what_is_only_about_speed_memory_and_place():
             for name in ("tokens_per_batch", "gradient_checkpointing", "save_steps")
         ),
     }
-    assert set(Recipe().deciding("presentation")) == {"name", "evaluation.shown"}
+    assert set(Recipe().deciding("presentation")) == {
+        "name",
+        "evaluation.shown",
+        "evaluation.faithfulness_rows",
+    }
 
 
 def test_values_are_plain_and_keys_dotted():

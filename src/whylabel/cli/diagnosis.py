@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 _EXTRAS = {"openvino": PACKAGES, "ray": ("ray",)}
 _HUB_SECONDS = 3.0
+# Models to compare the default with: parameters in millions (without the embeddings' copy), by hub id.
+_BASE_MODELS = {
+    "smollm2-135m-instruct": 135,
+    "google/gemma-3-270m-it": 268,
+    "Qwen/Qwen3-0.6B": 596,
+    "meta-llama/Llama-3.2-1B-Instruct": 1236,
+}
+_BYTES_IN_TRAINING = 16
+"""Weights, gradients and the two moments of AdamW, in float32; activations come on top."""
 _LONGEST = 2048
 """The longest rows that are tried out where a model's settings name no length."""
 
@@ -40,6 +49,7 @@ def diagnose() -> dict[str, dict[str, object]]:
         "engines": _engines(),
         "extras": {name: _extra(name) for name in _EXTRAS},
         "models": {"cache": _cache(), **{name: _model(name) for name in PACKAGED_MODELS}},
+        "base models": _base_models(),
         "hub": _hub(),
     }
 
@@ -92,6 +102,22 @@ def _engines() -> dict[str, object]:
 
 def _command(name: str, fix: str) -> str:
     return shutil.which(name) or f"absent: {fix}"
+
+
+def _base_models() -> dict[str, object]:
+    """Return what small and larger models cost on this machine, as classifier or as `reasoner.base_model`."""
+    from whylabel.pipeline.estimate import tokens_per_second
+
+    trained, written = tokens_per_second(1e6)
+
+    def cost(size: int) -> str:
+        memory = size * 1e6 * _BYTES_IN_TRAINING / 2**30
+        return (
+            f"{size:,} M parameters, {memory:.1f} GiB to train and the activations, "
+            f"about {trained / size:,.0f} tokens/s trained, {written / size:,.0f} written"
+        )
+
+    return {name: cost(size) for name, size in _BASE_MODELS.items()}
 
 
 def _extra(name: str) -> str:

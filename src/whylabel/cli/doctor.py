@@ -12,7 +12,8 @@ from whylabel.cli.options import debug_option, json_option
 @json_option
 @debug_option
 def command(model: str | None, as_json: bool) -> None:
-    """Show versions, cores, memory, the arithmetic used and the reason for it, engines, model cache and hub.
+    """Show versions, cores, memory, the arithmetic used and the reason for it, engines, model cache and hub, and what
+    models of several sizes cost here.
 
     With a MODEL (a folder, GGUF file, hub id or packaged model), load it and show what it computes right for several
     rows at once, and what is done in a slower way instead.
@@ -26,5 +27,6 @@ def command(model: str | None, as_json: bool) -> None:
         return
     for section, values in found.items():
         click.echo(click.style(section, bold=True))
+        width = max(20, *map(len, values))
         for name, value in values.items():
-            click.echo(f"  {name:<20} {printable(str(value))}")
+            click.echo(f"  {name:<{width}} {printable(str(value))}")

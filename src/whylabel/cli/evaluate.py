@@ -17,6 +17,12 @@ from whylabel.cli.options import finish, open_run, recipe_arguments
     help="Labelled texts for trained models: RECIPE is then a run folder or a model folder. "
     "[default folder: runs/MODEL-on-DATA]",
 )
+@click.option(
+    "--faithfulness",
+    is_flag=True,
+    help="Measure, too, whether the labels rest on the reasonings: cut, spoil and exchange those of "
+    "evaluation.faithfulness_rows test rows, and let the reasoner argue for other labels.",
+)
 def command(
     recipe_path: Path,
     overrides: tuple[str, ...],
@@ -24,6 +30,7 @@ def command(
     limit: int | None,
     as_json: bool,
     data: str | None,
+    faithfulness: bool,
 ) -> int:
     """Compare classifier and baseline of RECIPE on the test split, and write the report.
 
@@ -32,14 +39,17 @@ def command(
     """
     from whylabel.cli.results import print_results
     from whylabel.pipeline import Pipeline
+    from whylabel.pipeline.faithfulness import require_reading
 
     if data is not None:
         return _evaluate_labelled(recipe_path, data, overrides, output, limit, as_json)
     recipe, run = open_run(recipe_path, overrides, output, limit)
+    if faithfulness:
+        require_reading(recipe.classifier.target)
     pipeline = Pipeline(recipe, run)
     with run.locked():
         pipeline.begin(evaluated=True)
-        pipeline.evaluate()
+        pipeline.evaluate(faithfulness=faithfulness)
     print_results(run, as_json=as_json)
     return finish(pipeline)
 

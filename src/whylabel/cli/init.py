@@ -75,6 +75,10 @@ def command(
             say(f"{finding.message}: the recipe uses them (data.reasoning_column)")
     rows = " · ".join(f"{split} {count}" for split, count in inspection.rows.items())
     say(f"Wrote {output}: text {inspection.text_column!r}, label {inspection.label_column!r}, {rows} rows.")
+    say(
+        "A larger base_model, a larger reasoner (reasoner.base_model) or an endpoint (reasoner.endpoint) writes "
+        "better reasonings, for more time or money; what sizes cost here: whylabel doctor"
+    )
     say(f"Next: whylabel run {shlex.quote(str(output))}")
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from whylabel.cli.prediction_files import Layout
     from whylabel.data.texts import TextRow, Texts
     from whylabel.prediction.card import ModelCard
+    from whylabel.prediction.doubt import MostDoubtful
     from whylabel.prediction.trained import TrainedClassifier
     from whylabel.recipe import PredictionEngineConfig
 
@@ -34,6 +35,8 @@ class _Request:
     abstain_below: float
     evidence: bool
     show_all: bool
+    review_share: float | None
+    review_by: Literal["probability", "both"]
     text_column: str | None
     id_column: str | None
     columns: str
@@ -81,6 +84,22 @@ class _Request:
     "--show-all",
     is_flag=True,
     help="Show every reasoning, also those that are to be withheld: reasoning_status says why.",
+)
+@click.option(
+    "--review-share",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Add the column to_review: whether a row is among this share of all rows (rounded up), the most doubtful "
+    "ones, which a person should see. The report says how many errors that catches. Without --output, all rows are "
+    "printed at the end.",
+)
+@click.option(
+    "--review-by",
+    type=click.Choice(["probability", "both"]),
+    default="probability",
+    show_default=True,
+    help="What makes a row doubtful: a low probability of its label; with both, rows come first that would get "
+    "another label without the reasoning.",
 )
 @click.option(
     "--text-column",
@@ -154,7 +173,9 @@ def _predict(request: _Request, output: Path | None) -> int:
     _engine(request)  # what is wrong with it is said before anything is read
     texts = _texts(request, card)
     carried: Literal["none", "all"] = "none" if request.columns == "none" else "all"
-    layout = Layout.of(texts, card, carried, evidence=request.evidence)
+    layout = Layout.of(
+        texts, card, carried, evidence=request.evidence, review=request.review_share is not None
+    )
     for name, other in layout.renamed.items():
         say(f"column {name!r} of the input is {other!r} in the output")
     statuses = _print(request, layout) if output is None else _write(request, layout, output)
@@ -169,6 +190,7 @@ def _predict(request: _Request, output: Path | None) -> int:
 
 def _card(request: _Request) -> ModelCard:
     """Return the model's card, without loading the model. Raises `ModelError` if it cannot do what is requested."""
+    from whylabel.errors import UsageError
     from whylabel.models.load import read_card
     from whylabel.prediction.card import ModelCard
     from whylabel.prediction.trained import model_folder
@@ -178,6 +200,13 @@ def _card(request: _Request) -> ModelCard:
     card.check_mode(request.mode or card.mode)
     if request.abstain_below > 0:
         card.check_abstaining()
+    mode = request.mode or card.mode
+    if request.review_by == "both" and not card.compares(mode):
+        raise UsageError(
+            f"In mode {mode} this model does not say whether it would label otherwise without a reasoning.",
+            where="--review-by both",
+            fix="leave it out, or choose a mode of a dual model that reasons: --mode reasoned",
+        )
     return card
 
 
@@ -214,19 +243,32 @@ def _print(request: _Request, layout: Layout) -> Counter[str]:
     rows = len(layout.texts)
 
     def interrupted() -> str:
+        if doubtful.wanted:
+            return (
+                "No row was printed yet, and nothing is kept. With --output FILE the command would continue."
+            )
         return (
             f"{statuses.total():,} of {rows:,} rows were printed and are valid, but nothing is kept: the same "
             "command starts again with the first row. With --output FILE it would continue."
         )
 
-    write = json_writer(sys.stdout)
+    put = json_writer(sys.stdout)
+    doubtful = _doubtful(request, layout.card)
+    waiting: list[tuple[TextRow, Prediction]] = []
     with if_interrupted(interrupted):
         classifier = _classifier(request)
         with closing(classifier), progress("predict", total=rows) as bar:
             for _, row, prediction in _predictions(classifier, request, layout.texts, lambda _number: False):
-                write(layout.record(row, prediction))
+                if doubtful.wanted:
+                    doubtful.add(prediction)
+                    waiting.append((row, prediction))
+                else:
+                    put(layout.record(row, prediction))
                 statuses[prediction.status] += 1
                 bar.advance(1, prediction.tokens)
+        marked = doubtful.places()
+        for place, (row, prediction) in enumerate(waiting):
+            put(layout.record(row, prediction, to_review=place in marked))
     return statuses
 
 
@@ -267,6 +309,12 @@ def _write(request: _Request, layout: Layout, output: Path) -> Counter[str]:
     return statuses
 
 
+def _doubtful(request: _Request, card: ModelCard) -> MostDoubtful:
+    from whylabel.prediction.doubt import MostDoubtful
+
+    return MostDoubtful(request.review_share, request.review_by, card.labels, card.multi_label)
+
+
 def _writer(
     request: _Request, layout: Layout, output: Path
 ) -> Callable[[Callable[[int], Prediction]], Counter[str]]:
@@ -282,10 +330,14 @@ def _writer(
 
     def write(prediction_of: Callable[[int], Prediction]) -> Counter[str]:
         statuses: Counter[str] = Counter()
+        doubtful = _doubtful(request, layout.card)
+        for number in range(len(layout.texts)) if doubtful.wanted else ():
+            doubtful.add(prediction_of(number))
+        marked = doubtful.places()
         with table_file(output, schema) as put:
             for number, row in enumerate(chain.from_iterable(layout.texts.pieces())):
                 prediction = prediction_of(number)
-                put(record(row, prediction))
+                put(record(row, prediction, to_review=number in marked))
                 statuses[prediction.status] += 1
         return statuses
 

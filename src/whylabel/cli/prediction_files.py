@@ -28,11 +28,14 @@ PREDICTED = (
     "reasoning_status",
     "disagrees",
     "evidence",
+    "to_review",
     "mode",
     "status",
     "error",
 )
 """The columns of a prediction; a CSV file has `p(label)` for every label in place of `probabilities`."""
+
+_YES_OR_NO = {None: "", True: "yes", False: "no"}
 
 
 def read_lines() -> list[str]:
@@ -55,21 +58,26 @@ class Layout:
     card: ModelCard
     evidence: bool = False
     """Whether there is a column for the evidence."""
+    review: bool = False
+    """Whether there is a column that says which rows a person should see."""
 
     @classmethod
-    def of(cls, texts: Texts, card: ModelCard, carried: Carried, *, evidence: bool = False) -> Layout:
+    def of(
+        cls, texts: Texts, card: ModelCard, carried: Carried, *, evidence: bool = False, review: bool = False
+    ) -> Layout:
         """Return the layout for rows and a model."""
         if carried == "none":
-            return cls({}, texts, card, evidence)
+            return cls({}, texts, card, evidence, review)
         reserved = {*PREDICTED, *map(_probability, card.labels.names)}
-        return cls(output_names(texts.columns, texts.id_column.name, reserved), texts, card, evidence)
+        names = output_names(texts.columns, texts.id_column.name, reserved)
+        return cls(names, texts, card, evidence, review)
 
     @property
     def renamed(self) -> dict[str, str]:
         """Columns of the input that get another name in the output, except the one that becomes `id`."""
         return {name: other for name, other in self.names.items() if other not in (name, "id")}
 
-    def record(self, row: TextRow, prediction: Prediction) -> dict[str, Any]:
+    def record(self, row: TextRow, prediction: Prediction, *, to_review: bool = False) -> dict[str, Any]:
         """Return a row for JSON lines or Parquet; it has `error` only if there is one."""
         record = self._common(row, prediction)
         probabilities = dict(zip(self.card.labels.names, prediction.probabilities, strict=False))
@@ -79,12 +87,13 @@ class Layout:
             "reasoning_status": prediction.reasoning_status,
             "disagrees": prediction.disagrees,
             **({"evidence": _stretches(prediction)} if self.evidence else {}),
+            **({"to_review": to_review} if self.review else {}),
             "mode": prediction.mode,
             "status": prediction.status,
         }
         return {**record, "error": prediction.error} if prediction.error else record
 
-    def csv_record(self, row: TextRow, prediction: Prediction) -> dict[str, Any]:
+    def csv_record(self, row: TextRow, prediction: Prediction, *, to_review: bool = False) -> dict[str, Any]:
         """Return a row for CSV."""
         record = self._common(row, prediction)
         record.pop("labels", None)
@@ -96,8 +105,9 @@ class Layout:
             **record,
             "reasoning": prediction.reasoning,
             "reasoning_status": prediction.reasoning_status,
-            "disagrees": {None: "", True: "yes", False: "no"}[prediction.disagrees],
+            "disagrees": _YES_OR_NO[prediction.disagrees],
             **({"evidence": evidence} if self.evidence else {}),
+            **({"to_review": _YES_OR_NO[to_review]} if self.review else {}),
             "status": prediction.status,
             "error": prediction.error,
         }
@@ -105,8 +115,8 @@ class Layout:
     def csv_schema(self) -> Schema:
         """Return the columns of a CSV file."""
         probabilities = map(_probability, self.card.labels.names)
-        evidence = ("evidence",) if self.evidence else ()
-        last = ("reasoning", "reasoning_status", "disagrees", *evidence, "status", "error")
+        asked = [name for name, wanted in (("evidence", self.evidence), ("to_review", self.review)) if wanted]
+        last = ("reasoning", "reasoning_status", "disagrees", *asked, "status", "error")
         return dict.fromkeys((*self.names.values(), "id", "label", *probabilities, *last), "text")
 
     def parquet_schema(self, source: Path | None) -> Schema:
@@ -133,6 +143,8 @@ class Layout:
             place, effect = pyarrow.int64(), pyarrow.float64()
             fields = {"start": place, "end": place, "text": pyarrow.string(), "effect": effect}
             columns["evidence"] = pyarrow.list_(pyarrow.struct(list(fields.items())))
+        if self.review:
+            columns["to_review"] = "truth"
         return {**columns, **dict.fromkeys(("mode", "status", "error"), "text")}
 
     def _common(self, row: TextRow, prediction: Prediction) -> dict[str, Any]:

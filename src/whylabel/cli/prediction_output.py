@@ -84,8 +84,8 @@ def _own_folders(model: Path) -> list[Path]:
 
 def _is_of_predictions(file: Path) -> bool:
     """Return whether the file holds predictions that whylabel wrote, judged by its last columns."""
-    # There is evidence only where it was asked for, and older versions wrote no more than the reasoning of it.
-    optional = ("evidence", "reasoning_status", "disagrees")
+    # Some are there only where they were asked for, and older versions wrote no more than the reasoning.
+    optional = ("evidence", "to_review", "reasoning_status", "disagrees")
     names = [name for name in written_columns(file) if name not in optional]
     if file.suffix.lower() == ".csv":
         while names[-4:-3] and names[-4].startswith("p(") and names[-4].endswith(")"):

@@ -12,6 +12,7 @@ from whylabel.evaluation.quality import explaining_mode
 from whylabel.host.atomic import as_written, read_json
 from whylabel.host.terminal import print_json, printable
 from whylabel.prediction.withheld import is_withheld
+from whylabel.report.faithfulness import faithfulness_line
 from whylabel.report.formats import p_value, points, shortened
 from whylabel.report.multi_label import decides_by_label
 from whylabel.report.quality import reasonings_line
@@ -67,10 +68,12 @@ def _show(run: RunFolder, metrics: dict[str, Any], with_model: bool) -> None:
     if metrics.get("classifier"):
         for line in _predictions(run, metrics):
             console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
-        quality = reasonings_line(metrics)
-        if quality:
+        used = faithfulness_line(read_json(run.faithfulness, dict)) if run.faithfulness.exists() else None
+        about = [line for line in (reasonings_line(metrics), used) if line]
+        if about:
             console.print()
-            console.print(printable(quality), highlight=False, markup=False, soft_wrap=True)
+        for line in about:
+            console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
         console.print()
     lines = [f"report:      {run.report}"]
     if with_model:

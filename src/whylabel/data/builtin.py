@@ -1,4 +1,4 @@
-"""The data sets that come with whylabel: `builtin:emotions`, `builtin:reasoning` and `builtin:cues`."""
+"""The data sets that come with whylabel: `builtin:NAME` for every folder of `builtin/`."""
 
 from __future__ import annotations
 

@@ -163,7 +163,16 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
     if columns.reasoning is not None:
         noted["own_reasonings"] = own_reasonings(rows, splits, columns.reasoning, config.bad_rows)
     return Dataset(
-        **{split: Examples(rows, numbers, trained_on=split == "train") for split, numbers in splits.items()},
+        **{
+            split: Examples(
+                rows,
+                numbers,
+                trained_on=split == "train",
+                streams=source.streams,
+                text_column=columns.text,
+            )
+            for split, numbers in splits.items()
+        },
         labels=labels.names,
         inferred={**source.inferred, **columns.inferred, **rows.inferred, **cut, **noted},
     )

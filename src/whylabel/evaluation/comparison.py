@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from whylabel.errors import UsageError
 from whylabel.evaluation.arms import Arm, ComparedRows, Training
 from whylabel.evaluation.bootstrap import Floats, Interval, Ints, distinct_outcomes, resampled_values
+from whylabel.evaluation.holm import holm
 from whylabel.evaluation.metrics import NO_LABEL, macro_f1, wilson_interval
 from whylabel.evaluation.multi_label import f1_scores
 from whylabel.evaluation.paired import mcnemar_p
@@ -153,19 +154,6 @@ def compare_arms(
         arms=tuple(scores),
         pairs=tuple(replace(pair, p_holm=p) for pair, p in zip(found, corrected, strict=True)),
     )
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number, so that the chance of any false one stays at the level.
-
-    Source: Holm 1979, A Simple Sequentially Rejective Multiple Test Procedure, Scand. J. Statist. 6:65.
-    """
-    found = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, at in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[at]))
-        found[at] = largest
-    return found
 
 
 def bootstrap_p(differences: Floats) -> float:

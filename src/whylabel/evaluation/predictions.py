@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from whylabel.data.parquet import Kind, read_rows
 from whylabel.data.writers import parquet_file
-from whylabel.types import Example, Prediction
+from whylabel.types import Example, Mode, Prediction
 
 _SCHEMA: dict[str, Kind] = {
     "model": "text",
@@ -55,6 +55,14 @@ def prediction_rows(
         PredictionRow(model, row.text, row.label, prediction)
         for row, prediction in zip(test, predictions, strict=True)
     )
+
+
+def by_model_and_mode(rows: Iterable[PredictionRow]) -> dict[tuple[str, Mode], list[PredictionRow]]:
+    """Return the predictions of each model in each mode, in their order."""
+    found: dict[tuple[str, Mode], list[PredictionRow]] = {}
+    for row in rows:
+        found.setdefault((row.model, row.prediction.mode), []).append(row)
+    return found
 
 
 def write_predictions(path: Path, rows: Sequence[PredictionRow]) -> None:

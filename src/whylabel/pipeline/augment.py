@@ -38,11 +38,11 @@ def augment_stage(
     from whylabel.stages.augment import Work, augment, open_reasoner
 
     inputs, run = job.inputs, job.run
-    if inputs.recipe.reasoner.model is None:
+    if inputs.trains_reasoner:
         job.require_model("train-reasoner", run.reasoner_model, model_fingerprint(str(run.reasoner_model)))
     filters = with_fluency_limit(inputs, inputs.filters)
     config = inputs.recipe.augment.model_copy(update={"filters": filters})
-    opened = open_reasoner(inputs.recipe, run.reasoner_model, settings, inputs.briefing)
+    opened = open_reasoner(inputs.recipe, _reasoner(inputs, run), settings, inputs.briefing)
     with open_store(run.store) as store, opened as reasoner:
         verifies = _verifiers(job, verifier)
         separator = inputs.multi_label.separator if inputs.multi_label else None
@@ -98,12 +98,17 @@ def rehearse_augment(
     from whylabel.stages.augment import Work, open_reasoner, rehearse
 
     excluded = _excluded(inputs, run) if suspects_known else frozenset()
-    opened = open_reasoner(inputs.recipe, run.reasoner_model, settings, inputs.briefing)
+    opened = open_reasoner(inputs.recipe, _reasoner(inputs, run), settings, inputs.briefing)
     with tempfile.TemporaryDirectory() as scratch:
         path = run.store if run.store.exists() else Path(scratch) / "store.sqlite"
         with open_store(path) as store, opened as reasoner:
             work = Work(reasoner, store, inputs.recipe.augment, retry=retry, excluded=excluded)
             return rehearse(inputs.dataset.train, work)
+
+
+def _reasoner(inputs: Inputs, run: RunFolder) -> str:
+    """Return the model that writes; where nothing is to be written, the base model stands in."""
+    return str(run.reasoner_model) if inputs.trains_reasoner else inputs.recipe.base_model
 
 
 def _excluded(inputs: Inputs, run: RunFolder) -> frozenset[str]:

@@ -77,6 +77,12 @@ def estimated_seconds(inputs: Inputs, stages: Sequence[str]) -> float | None:
     return generating / (computed * _SHARE_IN_GENERATION) + training / (learnt * _SHARE_IN_TRAINING)
 
 
+def tokens_per_second(parameters: float, device: str = "auto") -> tuple[float, float]:
+    """Return about how many tokens a second a model of this size is trained on, and writes, on this machine."""
+    computed, learnt = _rates(device, "auto")
+    return learnt * _SHARE_IN_TRAINING / (6 * parameters), computed * _SHARE_IN_GENERATION / (2 * parameters)
+
+
 def _writes(recipe: Recipe) -> bool:
     """Return whether the trained classifier writes reasonings."""
     return any(mode in WRITING for mode in MODES[recipe.classifier.target])

@@ -14,6 +14,7 @@ from whylabel.pipeline.calibrate import calibrated_content
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.pipeline.quality import judge_reasonings
 from whylabel.pipeline.rivals import rival_answers
+from whylabel.pipeline.slices import slices
 from whylabel.text.hashes import fingerprint
 from whylabel.types import Mode, Prediction
 
@@ -21,9 +22,11 @@ from whylabel.types import Mode, Prediction
 def evaluate_stage(job: Job) -> StageResult:
     """Compare classifier and baseline on the test split."""
     from whylabel.evaluation.evaluate import SINGLE_LABEL, evaluate
+    from whylabel.evaluation.mended import reasoning_effect
     from whylabel.evaluation.multi_label import measures_by_label
-    from whylabel.evaluation.predictions import write_predictions
+    from whylabel.evaluation.predictions import by_model_and_mode, write_predictions
     from whylabel.evaluation.quality import explaining_mode
+    from whylabel.evaluation.review import review
 
     inputs, run, config = job.inputs, job.run, job.inputs.recipe.evaluation
     dataset, multi_label = inputs.dataset, inputs.multi_label
@@ -48,7 +51,23 @@ def evaluate_stage(job: Job) -> StageResult:
     write_predictions(run.predictions, outcome.rows)
     metrics = outcome.to_json()
     judged = judge_reasonings(job, outcome.rows, explaining_mode(metrics))
-    write_json(run.evaluation_metrics, {**metrics, "reasonings_judged": judged and asdict(judged)})
+    reviewed = review(
+        by_model_and_mode(outcome.rows),
+        mode,
+        inputs.labels,
+        multi_label,
+        config.error_rates,
+        bootstrap_samples=config.bootstrap_samples,
+        seed=inputs.recipe.seed,
+    )
+    effect = reasoning_effect(outcome.rows, explaining_mode(metrics))
+    added = {
+        "slices": [asdict(each) for each in slices(inputs, outcome.rows, mode)],
+        "review": [asdict(each) for each in reviewed],
+        "reasoning_effect": effect and asdict(effect),
+        "reasonings_judged": judged and asdict(judged),
+    }
+    write_json(run.evaluation_metrics, {**metrics, **added})
     every = [row for found in (*baseline.values(), *classifier.values()) for row in found]
     failed = sum(prediction.status == "failed" for prediction in every)
     return StageResult(len(dataset.test), generated_tokens(classifier), {}, failed)

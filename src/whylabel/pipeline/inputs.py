@@ -8,9 +8,12 @@ from itertools import chain
 from typing import Any
 
 from whylabel.data import load_dataset, load_reasoning
+from whylabel.data.cells import is_missing, text_of
+from whylabel.data.examples import Examples
 from whylabel.data.findings import counted
 from whylabel.data.reasonings import examples_to_show
-from whylabel.errors import DataError, RecipeError
+from whylabel.errors import DataError, RecipeError, unknown_name
+from whylabel.evaluation.grouping import KINDS, column_of
 from whylabel.models.fingerprint import model_fingerprint
 from whylabel.models.load import ModelSource
 from whylabel.prediction.card import TrainingColumns
@@ -70,11 +73,42 @@ class Inputs:
         """Hashes of the labelled texts' content, by split."""
         return {split: rows_fingerprint(rows) for split, rows in self.dataset.splits().items()}
 
+    @property
+    def slice_columns(self) -> list[str]:
+        """The columns of the data that `evaluation.slices` names."""
+        return [name for name in map(column_of, self.recipe.evaluation.slices) if name is not None]
+
+    def check_slices(self) -> None:
+        """Raise `DataError` if `evaluation.slices` names a column that the test rows do not have."""
+        for name in self.slice_columns:
+            test = self.dataset.test
+            columns = test.columns if isinstance(test, Examples) else ()
+            if name not in columns:
+                raise DataError(
+                    unknown_name("slice", name, (*KINDS, *columns)), where="recipe: evaluation.slices"
+                )
+
+    @cached_property
+    def slice_cells(self) -> dict[str, list[str | None]]:
+        """The test rows' cells in these columns as texts, None where there is none. Raises `DataError`."""
+        self.check_slices()
+        test = self.dataset.test
+        return {
+            name: [None if is_missing(cell) else text_of(cell) for cell in test.cells(name)]
+            for name in self.slice_columns
+            if isinstance(test, Examples)
+        }
+
     @cached_property
     def rows_to_write(self) -> int:
         """How many train rows came without a reasoning."""
         own = 0 if self.own_reasonings is None else sum(bool(row.reasoning) for row in self.dataset.train)
         return len(self.dataset.train) - own
+
+    @property
+    def trains_reasoner(self) -> bool:
+        """Whether stage 1 is needed: the recipe names no ready reasoner, and a row came without a reasoning."""
+        return self.recipe.reasoner.model is None and self.rows_to_write > 0
 
     @cached_property
     def own_reasonings(self) -> str | None:

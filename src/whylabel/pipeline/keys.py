@@ -198,6 +198,11 @@ class StageKeys:
                 "train rows": self.inputs.data_fingerprints["train"] if config.learn_from_train else None,
                 "test rows": self.inputs.data_fingerprints["test"],
                 **config.deciding("answers", "evaluation."),
+                **(
+                    {"slice columns": fingerprint(self.inputs.slice_cells)}
+                    if self.inputs.slice_columns
+                    else {}
+                ),
                 "seed": self.recipe.seed,
             }
         )
@@ -210,6 +215,8 @@ class StageKeys:
         config = self.recipe.reasoner
         if config.endpoint is not None:
             return self.settings_of(f"endpoint:{config.model}")
+        if config.model is None and not self.inputs.trains_reasoner:
+            return self.settings_of("none")
         if config.model is not None:
             identity, source = model_fingerprint(config.model), find(config.model)
         else:

@@ -16,6 +16,7 @@ from whylabel.pipeline.augment import augment_stage, rehearse_augment, require_r
 from whylabel.pipeline.calibrate import calibrate_stage
 from whylabel.pipeline.evaluate import evaluate_stage
 from whylabel.pipeline.evidence import explain_shown
+from whylabel.pipeline.faithfulness import forget_stale, measure_faithfulness
 from whylabel.pipeline.folds import fold_models, folds_stage
 from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.job import Job, StageResult
@@ -72,7 +73,10 @@ class Pipeline:
         self.begin(evaluated=True)
         self.say_time()
         if self._reasoned:
-            self.train_reasoner()
+            if self.inputs.trains_reasoner or self.recipe.reasoner.model is not None:
+                self.train_reasoner()
+            else:
+                say("train-reasoner: every train row came with its reasoning, so there is nothing to write")
             self.augment()
         self.train_models()
         self.evaluate()
@@ -133,7 +137,7 @@ class Pipeline:
     def _order(self) -> dict[str, Callable[[], Key]]:
         """Return the stages that the recipe needs in their order, each with the function that computes its key."""
         order: dict[str, Callable[[], Key]] = {}
-        if self._reasoned and self.recipe.reasoner.model is None:
+        if self._reasoned and self.inputs.trains_reasoner:
             order["train-reasoner"] = self.keys.reasoner
         if self._reasoned and self.recipe.augment.folds is not None:
             order["train-folds"] = self.keys.folds
@@ -238,13 +242,20 @@ class Pipeline:
         calibrate = partial(calibrate_stage, folder=folder, metrics=metrics)
         self._stage(f"calibrate-{name}", self.keys.calibration(name), calibrate)
 
-    def evaluate(self) -> None:
-        """Compare the models on the test split and write report and model card."""
+    def evaluate(self, *, faithfulness: bool = False) -> None:
+        """Compare the models on the test split and write report and model card.
+
+        `faithfulness`: measure, too, on a sample of the test rows, whether the classifier uses its reasonings.
+        """
         again = self.run.failed_rows("evaluate") > 0
         key = self.keys.evaluate()
         self._stage("evaluate", key, evaluate_stage, again=again)
         self.failed_rows += self.run.failed_rows("evaluate")
-        explain_shown(Job("evaluate", key.fingerprint, self.inputs, self.run))
+        job = Job("evaluate", key.fingerprint, self.inputs, self.run)
+        explain_shown(job)
+        forget_stale(job)
+        if faithfulness:
+            measure_faithfulness(job, self.keys.reasoner_settings())
         from whylabel.report.model_card import write_model_card
         from whylabel.report.report import write_report
 

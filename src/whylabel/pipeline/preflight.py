@@ -49,6 +49,7 @@ def preflight(inputs: Inputs, run: RunFolder, *, evaluated: bool) -> None:
     _describe_data(inputs)
     if evaluated:
         inputs.check_test()
+        inputs.check_slices()
         _check_rows_for_modes(inputs)
     _check_lengths(inputs)
     _check_disk(inputs, run)
@@ -196,7 +197,7 @@ def _check_disk(inputs: Inputs, run: RunFolder) -> None:
     recipe = inputs.recipe
     size = float32_bytes(recipe.base_model)
     folders = [run.baseline_model, run.classifier_model]
-    if recipe.classifier.target != "label" and recipe.reasoner.model is None:
+    if recipe.classifier.target != "label" and inputs.trains_reasoner:
         folders.append(run.reasoner_model)
     missing = sum(not folder.exists() for folder in folders)
     if recipe.classifier.target != "label" and recipe.augment.judged_by_baselines and not run.folds.exists():

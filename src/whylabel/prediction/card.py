@@ -106,6 +106,10 @@ class ModelCard:
         """The first mode that writes a reasoning, else the default mode."""
         return next((mode for mode in self.modes if mode in REASONS), self.mode)
 
+    def compares(self, mode: Mode) -> bool:
+        """Return whether predictions in a mode say if the model would label otherwise without a reasoning."""
+        return mode in WRITING and "fast" in self.modes
+
     def calibrated(self, calibration: Calibration, mode: Mode) -> ModelCard:
         """Return the card with a calibration, the modes that it makes possible, and the default mode."""
         can = tuple(mode for mode in MODES[self.target] if mode in self.modes)

@@ -335,26 +335,39 @@ class Reader:
     def _scored_from_cache(
         self, at_once: _AtOnce, places: Sequence[int], batch: WrittenBatch
     ) -> dict[int, Answer]:
-        """Return answers after the reasonings of a batch whose keys and values are still there."""
+        """Return answers after the reasonings of a batch whose keys and values are still there.
+
+        Those without a reasoning, if they are wanted, come from the same pass.
+        """
         assert self._continued is not None
         started = time.monotonic()
-        completions = batch.completions
-        contexts = [
-            self._prompts.after_reasoning(at_once.texts[places[item.index]], item.text)
-            for item in completions
+        items = batch.completions
+        row_of = {places[item.index]: row for row, item in reversed(list(enumerate(items)))}
+        missing = at_once.missing(row_of) if self._answers_at_once else []
+        prompts = [
+            *((row_of[place], self._prompt(at_once.texts[place])) for place in missing),
+            *(
+                (row, self._prompts.after_reasoning(at_once.texts[places[item.index]], item.text))
+                for row, item in enumerate(items)
+            ),
         ]
-        scores = self._continued.log_scores(batch, contexts)
-        seconds = (time.monotonic() - started) / len(completions)
+        scores = iter(self._continued.log_scores(batch, prompts))
+        seconds = (time.monotonic() - started) / len(prompts)
+        at_once.found |= {
+            place: Answer(row, seconds=seconds)
+            for place, row in zip(missing, islice(scores, len(missing)), strict=True)
+            if row is not None
+        }
+        known = [(item, row) for item, row in zip(items, scores, strict=True) if row is not None]
         if self._answers_at_once:
-            at_once.find(places[index] for index in scores)
+            at_once.find(places[item.index] for item, _ in known)
         return {
             item.index: self._beside(
                 at_once,
                 places[item.index],
-                self._reasoned_answer(item, Answer(scores[item.index], seconds=seconds)),
+                self._reasoned_answer(item, Answer(row, seconds=seconds)),
             )
-            for item in completions
-            if item.index in scores
+            for item, row in known
         }
 
     def _score(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:

@@ -16,7 +16,7 @@ from whylabel.errors import ModelError
 from whylabel.models.load import LoadedModel
 from whylabel.prediction.trees import LabelTrie, Row, rows_of, score_rows
 
-_CPU_TOKENS_PER_BATCH, _GPU_TOKENS_PER_BATCH = 4096, 32_768
+_CPU_TOKENS_PER_BATCH, _GPU_TOKENS_PER_BATCH = 1024, 32_768
 _LOGITS_PER_BATCH = 64_000_000
 _ROW_TOKENS = 512
 """Prompts that begin alike are computed as one row up to this width, from which attention begins to cost more."""

@@ -164,6 +164,23 @@ class TrainedClassifier:
                 found[mode].append(missing if answer.log_scores is None else answer.log_scores)
         return {mode: np.array(scores).reshape(len(rows), len(self.labels)) for mode, scores in found.items()}
 
+    def log_probabilities_after(self, texts: Sequence[str], reasonings: Sequence[str]) -> NDArray[np.float64]:
+        """Return log p of every label after given reasonings, calibrated, shape (texts, labels); NaN where it failed.
+
+        Raises `ModelError` if the model reads no label after a reasoning (it has no mode `reasoned`).
+        """
+        self.card.check_mode("reasoned")
+        found = np.full((len(texts), len(self.labels)), np.nan)
+        for start in range(0, len(texts), self._chunk_rows):
+            chunk = slice(start, start + self._chunk_rows)
+            trimmed = [self.prompts.trim(text, self._text_limit) for text in texts[chunk]]
+            with as_found():
+                answers = self._reader.read_after("reasoned", trimmed, reasonings[chunk])
+            for place, answer in enumerate(answers, start):
+                if answer.log_scores is not None:
+                    found[place] = self.card.calibration.log_probabilities("reasoned", answer.log_scores)
+        return found
+
     def close(self) -> None:
         """Free the engine that wrote reasonings; the model can still be used."""
         self._engine.close()

@@ -101,7 +101,7 @@ def rows_of(prompts: Sequence[Sequence[int]], nodes: int, most_tokens: int, most
     before: Sequence[int] = ()
     for place in sorted(range(len(prompts)), key=lambda place: tuple(prompts[place])):
         prompt = prompts[place]
-        shared = min(_shared(before, prompt), len(prompt) - 1, len(before) - 1)
+        shared = min(common_prefix(before, prompt), len(prompt) - 1, len(before) - 1)
         row = rows[-1] if rows else Row()
         width = len(row.tokens) + len(prompt) - 1 - shared + (len(row.prompts) + 1) * nodes
         if shared < _LEAST_SHARED_TOKENS or width > most_tokens or len(row.prompts) == most_prompts:
@@ -112,7 +112,7 @@ def rows_of(prompts: Sequence[Sequence[int]], nodes: int, most_tokens: int, most
     return sorted(rows, key=lambda row: -len(row.tokens) - len(row.prompts) * nodes)
 
 
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
     """Return how many tokens both begin with."""
     shortest = min(len(one), len(other))
     return next((place for place in range(shortest) if one[place] != other[place]), shortest)

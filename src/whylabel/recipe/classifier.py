@@ -115,6 +115,17 @@ class EvaluationConfig(Section):
     quality_rows: Annotated[int, Later()] = Field(50, ge=0)
     """How many of the classifier's reasonings on test texts models judge: how fluent they are, whether they lead to
     their label, whether they quote what it rests on. Drawn with the seed; 0: none."""
+    slices: Annotated[list[str], Later()] = ["label", "length", "margin", "suspects", "steps"]
+    """Where the reasoning helps: classifier and baseline are compared within groups of the test rows, by `label`,
+    `length` of the text, `margin` of the answer at once, `suspects` (labels that look wrong), `steps` (sentences of
+    the reasoning) or any column of the data (`column:label` if it has one of these names)."""
+    error_rates: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Later()] = [0.1, 0.05, 0.02, 0.01]
+    """Shares of wrong labels that are wanted: for each, the evaluation says which share of the rows a person has to
+    review, the most doubtful first."""
+    faithfulness_rows: Presentation[int] = Field(50, ge=1)
+    """How many reasonings on test texts `whylabel evaluate --faithfulness` cuts, spoils and exchanges, to see whether
+    the label changes. Drawn with the seed; each text is read some 15 times, and up to 5 reasonings are written for
+    it."""
 
     @property
     def learn_from_train(self) -> bool:

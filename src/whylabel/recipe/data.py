@@ -54,8 +54,8 @@ class DataConfig(Section):
     """Where the labelled texts come from."""
 
     source: str = "builtin:emotions"
-    """A CSV, TSV, JSONL or Parquet file, a folder with train/validation/test files, `hub:owner/name[:config]`
-    or `builtin:emotions`. Relative paths are relative to the current folder."""
+    """A CSV, TSV, JSONL or Parquet file, a folder with train/validation/test files, `hub:owner/name[:config]`,
+    `builtin:emotions` or `builtin:refunds`. Relative paths are relative to the current folder."""
     validation: str | None = None
     """A separate file with the validation split. It replaces a validation split that the source has."""
     test: str | None = None

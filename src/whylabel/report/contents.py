@@ -35,6 +35,7 @@ class RunContents:
     baseline: dict[str, Any]
     classifier: dict[str, Any]
     evaluation: dict[str, Any]
+    faithfulness: dict[str, Any]
     kept: tuple[ReasonedExample, ...]
     """A sample to show, like `dropped`."""
     dropped: tuple[Dropped, ...]
@@ -74,6 +75,7 @@ def read_run(run: RunFolder) -> RunContents:
         baseline=_json(run.baseline_metrics, shapes.Training),
         classifier=_json(run.classifier_metrics, shapes.Training),
         evaluation=evaluation,
+        faithfulness=_json(run.faithfulness, shapes.Faithfulness),
         kept=sample_reasonings(iterate_kept(run.kept) if run.kept.exists() else ()),
         dropped=sample_dropped(iterate_dropped(run.dropped) if run.dropped.exists() else ()),
         evidence=read_evidence(run.evidence),

@@ -19,10 +19,13 @@ from whylabel.report.charts import (
 from whylabel.report.confusion import confusions
 from whylabel.report.contents import RunContents, read_run
 from whylabel.report.examples import shown_predictions
+from whylabel.report.faithfulness import faithfulness_of
 from whylabel.report.formats import MISSING, is_number
 from whylabel.report.multi_label import decides_by_label, verdict_of
 from whylabel.report.quality import judged_of, quality_of, readers_sentences
 from whylabel.report.rendering import render_html
+from whylabel.report.review import review_of
+from whylabel.report.slices import mended_of, slices_of
 from whylabel.report.verdict import MODE_NAMES, model_name
 from whylabel.run_folder import RunFolder
 
@@ -56,6 +59,10 @@ def render_report(contents: RunContents) -> str:
         classes=class_bars(evaluation),
         many_labels=MANY_LABELS,
         confusions=confusions(evaluation),
+        slices=slices_of(evaluation),
+        mended=mended_of(evaluation, contents.predictions, _shown(contents.recipe)),
+        review=review_of(evaluation),
+        used=faithfulness_of(contents.faithfulness, evaluation),
         readers=readers_sentences(contents.readers),
         judged=judged_of(evaluation),
         quality=quality_of(evaluation),

@@ -186,6 +186,55 @@ class BestModel(_Shape):
     mcnemar_p: Share | None = None
 
 
+class SliceScores(_Shape):
+    """Baseline and classifier within one slice of the test rows."""
+
+    by: str | None = None
+    value: str | None = None
+    n: Count | None = None
+    baseline: Share | None = None
+    classifier: Share | None = None
+    difference: Difference | None = None
+    ci95: Interval[Difference] | None = None
+    mcnemar_p: Share | None = None
+    holm_p: Share | None = None
+
+
+class NeededShare(_Shape):
+    """Which share of the rows has to be reviewed for a wanted error rate."""
+
+    error_rate: Share | None = None
+    share: Share | None = None
+    ci95: Interval[Share] | None = None
+
+
+class Review(_Shape):
+    """Errors caught by reviewing the most doubtful rows first."""
+
+    signal: str | None = None
+    mode: str | None = None
+    n: Count | None = None
+    errors: Count | None = None
+    aurc: Share | None = None
+    aurc_ci95: Interval[Share] | None = None
+    best_aurc: Share | None = None
+    caught: list[Share] | None = None
+    needed: list[NeededShare] | None = None
+
+
+class ReasoningEffect(_Shape):
+    """How many answers the reasoning mended and broke."""
+
+    without: str | None = None
+    mode: str | None = None
+    n: Count | None = None
+    both_right: Count | None = None
+    mended: Count | None = None
+    broken: Count | None = None
+    both_wrong: Count | None = None
+    mcnemar_p: Share | None = None
+
+
 class Evaluation(_Shape):
     """`evaluation/metrics.json`."""
 
@@ -199,6 +248,9 @@ class Evaluation(_Shape):
     paired: Paired | None = None
     reasonings: dict[str, ReasoningQuality | None] | None = None
     reasonings_judged: JudgedQuality | None = None
+    slices: list[SliceScores] | None = None
+    reasoning_effect: ReasoningEffect | None = None
+    review: list[Review] | None = None
 
     @model_validator(mode="after")
     def _square(self) -> Evaluation:
@@ -208,6 +260,42 @@ class Evaluation(_Shape):
             if size and matrix and [len(row) for row in matrix] != [size] * size:
                 raise ValueError(f"a confusion_matrix has not {size} rows and columns, one for each label")
         return self
+
+
+class Intervention(_Shape):
+    """What becomes of the labels if something is done to the reasonings."""
+
+    n: Count | None = None
+    changed: Proportion | None = None
+    right: Proportion | None = None
+    lost: Difference | None = None
+    lost_ci95: Interval[Difference] | None = None
+    follows: Proportion | None = None
+
+
+class Simulatability(_Shape):
+    """How often a small reader tells the model's label."""
+
+    n: Count | None = None
+    text: Proportion | None = None
+    masked: Proportion | None = None
+    unmasked: Proportion | None = None
+    gain: Difference | None = None
+    gain_ci95: Interval[Difference] | None = None
+    mcnemar_p: Share | None = None
+
+
+class Faithfulness(_Shape):
+    """`evaluation/faithfulness.json`."""
+
+    mode: str | None = None
+    use: str | None = None
+    n: Count | None = None
+    right: Proportion | None = None
+    early: dict[str, Intervention | None] | None = None
+    interventions: dict[str, Intervention | None] | None = None
+    agreement: Proportion | None = None
+    simulatability: Simulatability | None = None
 
 
 class Recovery(_Shape):

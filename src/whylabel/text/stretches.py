@@ -45,6 +45,11 @@ def parts(text: str, stretch: Stretch, most: int) -> list[Stretch]:
     return []
 
 
+def sentences(text: str) -> list[Stretch]:
+    """Return where the sentences of a text stand; a line break ends one, too."""
+    return _sentences(text, (0, len(text)))
+
+
 def words(text: str) -> list[Stretch]:
     """Return the words of a text, as `parts` has them at its finest."""
     return list(_words(text, (0, len(text))))

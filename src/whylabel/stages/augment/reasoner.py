@@ -37,9 +37,9 @@ class Reasoner:
 
 @contextmanager
 def open_reasoner(
-    recipe: Recipe, trained: Path, settings: Mapping[str, Any], briefing: Briefing | None = None
+    recipe: Recipe, trained: str | Path, settings: Mapping[str, Any], briefing: Briefing | None = None
 ) -> Iterator[Reasoner]:
-    """Open the reasoner that the recipe means; `trained` is where stage 1 has left its own.
+    """Open the reasoner that the recipe means; `trained` is the model of stage 1.
 
     `briefing` is what an endpoint is told beside each row; other reasoners are asked as they were trained.
     Its engine is opened for the first prompt, and closed at the end, however that comes.
