@@ -12,7 +12,6 @@ from evaluated_runs import LABELS, answers, test_rows
 from whylabel.errors import UsageError
 from whylabel.evaluation.arms import Answers, Arm, ComparedRows, Training
 from whylabel.evaluation.comparison import bootstrap_p, compare_arms, detectable_difference
-from whylabel.evaluation.holm import holm
 from whylabel.evaluation.paired import compare_pair
 from whylabel.text.hashes import text_number
 from whylabel.text.labels import LabelSet
@@ -81,14 +80,6 @@ def test_a_pair_of_single_trainings_is_what_the_evaluation_of_a_run_says(rows):
     reference = stats.bootstrap((gains,), np.mean, n_resamples=20_000, method="percentile", rng=3)
     assert pair.ci95 == pytest.approx(tuple(reference.confidence_interval), abs=0.007)
     assert pair.detectable == pytest.approx(2.8016 * reference.standard_error, rel=0.05)
-
-
-def test_holm_is_that_of_statsmodels():
-    rng = random.Random(5)
-    for n in (1, 2, 7, 20):
-        values = [rng.random() ** 4 for _ in range(n)]
-        assert holm(values) == pytest.approx(list(multipletests(values, method="holm")[1]))
-    assert holm([]) == ()
 
 
 def test_every_pair_is_compared_and_corrected_for_their_number(rows):

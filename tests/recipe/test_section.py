@@ -15,15 +15,12 @@ def test_every_field_decides_exactly_one_thing():
     data = {"reasoning_column": "reasoning", "split_seed": 7}
     reasoner = {"without_answer_share": 0.5}
     classifier = {"filters": filters, "reasoning_attempts": 2}
-    rivals = {"rivals": [], "encoder": "e"}
     recipe = Recipe.model_validate(
         {
             **{"augment": augment, "data": data, "reasoner": reasoner, "classifier": classifier},
             "evaluation": {
-                "quality_rows": 3,
-                "slices": ["topic"],
-                "error_rates": [0.3],
-                **rivals,
+                **{"quality_rows": 3, "rivals": [], "encoder": "e"},
+                **{"slices": ["topic"], "error_rates": [0.3]},
             },
         }
     )

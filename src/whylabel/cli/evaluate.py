@@ -12,16 +12,16 @@ from whylabel.cli.options import finish, open_run, recipe_arguments
 @click.command("evaluate")
 @recipe_arguments
 @click.option(
-    "--faithfulness",
-    is_flag=True,
-    help="Measure, too, whether the labels rest on the reasonings: cut, spoil and exchange those of "
-    "evaluation.faithfulness_rows test rows, and let the reasoner argue for other labels.",
-)
-@click.option(
     "--data",
     metavar="SOURCE",
     help="Labelled texts for trained models: RECIPE is then a run folder or a model folder. "
     "[default folder: runs/MODEL-on-DATA]",
+)
+@click.option(
+    "--faithfulness",
+    is_flag=True,
+    help="Measure, too, whether the labels rest on the reasonings: cut, spoil and exchange those of "
+    "evaluation.faithfulness_rows test rows, and let the reasoner argue for other labels.",
 )
 def command(
     recipe_path: Path,
@@ -29,8 +29,8 @@ def command(
     output: Path | None,
     limit: int | None,
     as_json: bool,
-    faithfulness: bool,
     data: str | None,
+    faithfulness: bool,
 ) -> int:
     """Compare classifier and baseline of RECIPE on the test split, and write the report.
 

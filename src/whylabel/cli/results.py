@@ -69,10 +69,10 @@ def _show(run: RunFolder, metrics: dict[str, Any], with_model: bool) -> None:
         for line in _predictions(run, metrics):
             console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
         used = faithfulness_line(read_json(run.faithfulness, dict)) if run.faithfulness.exists() else None
-        lines = [line for line in (reasonings_line(metrics), used) if line]
-        if lines:
+        about = [line for line in (reasonings_line(metrics), used) if line]
+        if about:
             console.print()
-        for line in lines:
+        for line in about:
             console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
         console.print()
     lines = [f"report:      {run.report}"]

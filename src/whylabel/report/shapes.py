@@ -173,6 +173,19 @@ class JudgedQuality(_Shape):
     overlap: Overlap | None = None
 
 
+class BestModel(_Shape):
+    """The best model of all, and its difference to ours."""
+
+    model: str | None = None
+    mode: str | None = None
+    score: Share | None = None
+    candidates: Count | None = None
+    minus: str | None = None
+    difference: Difference | None = None
+    ci95: Interval[Difference] | None = None
+    mcnemar_p: Share | None = None
+
+
 class SliceScores(_Shape):
     """Baseline and classifier within one slice of the test rows."""
 
@@ -219,19 +232,6 @@ class ReasoningEffect(_Shape):
     mended: Count | None = None
     broken: Count | None = None
     both_wrong: Count | None = None
-    mcnemar_p: Share | None = None
-
-
-class BestModel(_Shape):
-    """The best model of all, and its difference to ours."""
-
-    model: str | None = None
-    mode: str | None = None
-    score: Share | None = None
-    candidates: Count | None = None
-    minus: str | None = None
-    difference: Difference | None = None
-    ci95: Interval[Difference] | None = None
     mcnemar_p: Share | None = None
 
 
