@@ -29,6 +29,7 @@ VERBS = {
     "train": "Stage 2b: train the classifier and the baseline.",
     "evaluate": "Compare classifier and baseline on the test split.",
     "predict": "Label a file, or lines on stdin.",
+    "serve": "Answer requests over HTTP with a trained model.",
     "reasonings": "Look at, export and review the reasonings of a run.",
     "models": "Fetch and list models.",
     "doctor": "Show what this machine and installation can do.",
