@@ -142,3 +142,23 @@ def test_refusals_do_not_repeat_what_was_sent(fake):
     answer = fake.client.post("/v1/classify", json={"input": {"text": secret}, secret: secret})
     assert answer.status_code == 422
     assert secret not in answer.text
+
+
+def test_a_killed_engine_with_a_real_model_comes_back(served):
+    import os
+    import signal
+    import time
+    from concurrent.futures import ThreadPoolExecutor
+
+    before = served.classify(TEXTS, mode="reasoned").json()["data"]
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(served.classify, TEXTS * 5, mode="vote") for _ in range(8)]
+        time.sleep(0.1)
+        os.kill(served.engine_pid(), signal.SIGKILL)
+        assert {one.result().status_code for one in waiting} <= {200, 503}
+    deadline = time.monotonic() + 60
+    while served.client.get("/readyz").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    after = served.classify(TEXTS, mode="reasoned").json()["data"]
+    assert [one["label"] for one in after] == [one["label"] for one in before]

@@ -41,7 +41,9 @@ async def _serve(
 ) -> None:
     log = Log()
     log.take_over("uvicorn")
-    engines = Engines(engine, log, max_queue=settings.max_queue, command=command)
+    engines = Engines(
+        engine, log, max_queue=settings.max_queue, stall_seconds=settings.stall_timeout, command=command
+    )
     server = _Server(
         _config(create_app(engines, settings, log), settings), engines, settings.shutdown_timeout
     )

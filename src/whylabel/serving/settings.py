@@ -37,6 +37,8 @@ class ServeSettings:
     body_timeout: float = 30.0
     shutdown_timeout: float = 8.0
     """How long accepted requests may take when the server stops."""
+    stall_timeout: float = 120.0
+    """An engine that gives no sign of life for so long is ended, and another one started."""
     max_connections: int = 1000
 
     def __post_init__(self) -> None:

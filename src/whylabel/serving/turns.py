@@ -30,11 +30,14 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How many prompts a turn scores at most: answers at once, and others; beside writing, and without it."""
+    """How many prompts a turn scores at most."""
 
     at_once: int = 8
+    """Answers at once, beside writing."""
     others: int = 2
+    """What is wanted after reasonings and for evidence, beside writing and answers at once."""
     alone: int = 32
+    """Answers at once, if nothing is written."""
 
 
 @dataclass(slots=True, eq=False)
@@ -173,13 +176,11 @@ class Turns:
     def turn(self) -> None:
         """Score a few prompts, then write one step. Raises `EngineError` if nothing more can be written."""
         shares = self._shares
+        at_once = self._at_once.take(shares.at_once if self._writing else shares.alone)
+        self._score(at_once)
+        self._score(self._others.take(shares.others if at_once or self._writing else shares.at_once))
         if self._writing:
-            self._score(self._at_once.take(shares.at_once))
-            self._score(self._others.take(shares.others))
             self._write()
-        else:
-            taken = self._at_once.take(shares.alone)
-            self._score(taken + self._others.take(shares.alone - len(taken)))
 
     def _score(self, taken: list[tuple[_Wanted, Any]]) -> None:
         if not taken:
