@@ -175,7 +175,7 @@ def test_requests_take_turns(world):
 
 
 def test_a_step_of_many_prompts_is_scored_over_several_turns_in_order():
-    world = World(alone=5)
+    world = World(at_once=5)
     world.ask(evidence("a", 12))
     world.ask(evidence("b", 3))
     world.finish()
