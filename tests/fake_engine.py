@@ -15,7 +15,16 @@ from whylabel.serving.messages import ModelInfo
 
 LABELS = ("joy", "sad", "not sure")
 INFO = ModelInfo(
-    LABELS, ("fast", "reasoned", "vote"), "What is it?", "Label", "dual", False, 64, "fake", "cpu", 0.1
+    LABELS,
+    ("fast", "reasoned", "vote"),
+    "What is it?",
+    "Label",
+    "dual",
+    bool(os.environ.get("FAKE_SEVERAL")),
+    64,
+    "fake",
+    "cpu",
+    0.1,
 )
 
 
@@ -49,7 +58,7 @@ class FakeEngine:
 
     def live(self):
         while not self.hangs:
-            self.say(alive={"waiting": 0, "writing": len(self.open), "step_seconds": 0.01})
+            self.say(alive={"waiting": 0, "writing": len(self.open), "step_seconds": [0.01]})
             time.sleep(0.2)
 
     def answer(self, message):
@@ -64,7 +73,7 @@ class FakeEngine:
             threading.Thread(target=self.write, args=(message, int(rest.split()[0])), daemon=True).start()
         elif word == "fail":
             self.open.pop(message["ask"])
-            self.say(done=message["ask"], error="it failed")
+            self.say(done=message["ask"], prediction=None, error="it failed")
         elif word == "count":
             self.done(message, str(self.taken_back))
         else:
@@ -95,7 +104,12 @@ class FakeEngine:
             "reasoning_status": "ok",
             "disagrees": False,
         }
-        self.say(done=message["ask"], prediction=prediction)
+        self.say(
+            done=message["ask"],
+            prediction=prediction,
+            waited=0.01,
+            prompt_tokens=len(message["text"].split()),
+        )
 
 
 if __name__ == "__main__":

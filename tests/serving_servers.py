@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx2
@@ -38,7 +39,9 @@ class Server:
             self.wait()
 
     def wait(self, seconds=60):
-        assert self._serves.wait(seconds), self.said
+        deadline = time.monotonic() + seconds
+        while not self._serves.wait(0.1):
+            assert self.process.poll() is None and time.monotonic() < deadline, self.said
         self.client = httpx2.Client(base_url=self.url, timeout=30)
 
     def _read(self):

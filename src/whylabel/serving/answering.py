@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response
 
 from whylabel.serving.engines import Engines
 from whylabel.serving.errors import ClientGoneError, RefusedError
 from whylabel.serving.messages import ModelInfo, Question
-from whylabel.serving.process import Answered, EngineLostError
-from whylabel.serving.schemas import ClassifyRequest, classified
+from whylabel.serving.metrics import Metrics
+from whylabel.serving.process import Answered, Asked, EngineLostError
 from whylabel.serving.settings import ServeSettings
 from whylabel.types import Mode
 
@@ -23,65 +22,32 @@ _Result = TypeVar("_Result")
 
 
 class Answering:
-    """Answers requests for predictions."""
+    """Answers requests for predictions, whatever their form."""
 
-    def __init__(self, engines: Engines, settings: ServeSettings) -> None:
-        self._engines, self._settings = engines, settings
+    def __init__(self, engines: Engines, settings: ServeSettings, metrics: Metrics) -> None:
+        self._engines, self.settings, self._metrics = engines, settings, metrics
 
-    async def classify(self, body: ClassifyRequest, request: Request) -> Response:
-        """Return the answer to a request of `/v1/classify`."""
-        texts = [body.input] if isinstance(body.input, str) else body.input
-        info = self.check(texts, body.model)
-        question = Question(
-            self.mode(body.mode, info),
-            evidence="evidence" in body.include,
-            abstain_below=body.abstain_below,
-            show_all=body.show_all,
-        )
-        if body.abstain_below and info.multi_label:
-            raise RefusedError(
-                422, "A model that decides each label separately cannot abstain.", "abstain_below"
-            )
-        found = await self.answers(texts, question, request)
-        data = [
-            classified(one.index, one.prediction, one.error, question.mode, info.labels, body)
-            for one in found
-        ]
-        return JSONResponse(
-            {
-                "id": f"classify-{request.state.request_id}",
-                "object": "list",
-                "created": int(time.time()),
-                "model": self._settings.name,
-                "data": data,
-                "usage": {
-                    "texts": len(texts),
-                    "completion_tokens": sum((one.prediction or {}).get("tokens", 0) for one in found),
-                },
-            }
-        )
-
-    def check(self, texts: Sequence[str], model: str | None) -> ModelInfo:
+    def check(self, texts: Sequence[str], model: str | None, param: str = "input") -> ModelInfo:
         """Return what is known of the model.
 
-        Raises `RefusedError` if the texts, or the model's name, are not acceptable.
+        Raises `RefusedError` if the texts (in the field `param`), or the model's name, are not acceptable.
         """
-        settings = self._settings
+        settings = self.settings
         if model is not None and model != settings.name:
             raise RefusedError(404, f"There is no such model here; it serves {settings.name!r}.", "model")
         if len(texts) > settings.max_texts:
             raise RefusedError(
-                422, f"A request may have {settings.max_texts} texts, not {len(texts)}.", "input"
+                422, f"A request may have {settings.max_texts} texts, not {len(texts)}.", param
             )
         for place, text in enumerate(texts):
             if len(text) > settings.max_text_chars:
                 raise RefusedError(
                     422,
                     f"Text {place} has {len(text)} characters; {settings.max_text_chars} are allowed.",
-                    "input",
+                    param,
                 )
             if not _is_unicode(text):
-                raise RefusedError(422, f"Text {place} holds half a character (a lone surrogate).", "input")
+                raise RefusedError(422, f"Text {place} holds half a character (a lone surrogate).", param)
         info = self._engines.info
         if info is None:
             raise self._engines.lost()
@@ -95,31 +61,64 @@ class Answering:
             )
         return mode or info.mode
 
+    def ask(self, texts: Sequence[str], question: Question, request: Request) -> Asked:
+        """Hand texts to the engine; what is asked must be closed by `finish`. Raises `UnavailableError`."""
+        request.state.log.update(texts=len(texts), mode=question.mode)
+        return self._engines.ask(texts, question)
+
     async def answers(self, texts: Sequence[str], question: Question, request: Request) -> list[Answered]:
         """Return the engine's answers in order.
 
-        Raises `UnavailableError` if it cannot take the texts or ends, and `RefusedError` if it takes too long. What a
-        client that goes away has asked for is taken back.
+        Raises `UnavailableError` if it cannot take the texts or ends, `RefusedError` if it takes too long, and
+        `ClientGoneError`. Whatever ends it early, what is not answered is taken back.
         """
-        request.state.log.update(texts=len(texts), mode=question.mode)
-        asked = self._engines.ask(texts, question)
+        asked = self.ask(texts, question, request)
         try:
-            async with asyncio.timeout(self._settings.timeout):
+            async with asyncio.timeout(self.settings.timeout):
                 found = await _unless_gone(asked.answers(), request)
         except EngineLostError:
             raise self._engines.lost() from None
         except TimeoutError:
-            raise self.too_late() from None
+            raise RefusedError(
+                504, f"It was not answered within {self.settings.timeout:g} s, and was taken back."
+            ) from None
         finally:
-            asked.close()
-        self._engines.answered(len(texts), time.monotonic() - asked.began)
+            self.finish(asked)
+        for answered in found:
+            self.count(answered, question.mode)
         return found
 
-    def too_late(self) -> RefusedError:
-        """Return why a request was given up."""
-        return RefusedError(
-            504, f"It was not answered within {self._settings.timeout:g} s, and was taken back."
-        )
+    def count(self, answered: Answered, mode: Mode) -> None:
+        """Count an answer."""
+        info = self._engines.info
+        if info is not None:
+            self._metrics.predicted(answered.prediction, mode, len(info.labels), info.multi_label)
+        if answered.waited is not None:
+            self._metrics.waited(answered.waited)
+
+    def finish(self, asked: Asked) -> None:
+        """Take back what is not answered of a request, and take note of how long it took."""
+        seconds = time.monotonic() - asked.began
+        if not asked.numbers:
+            self._engines.answered(asked.texts, seconds)
+        elif not asked.is_lost:
+            self._metrics.cancelled("deadline" if seconds >= self.settings.timeout else "client_gone")
+        if asked.first_words is not None:
+            self._metrics.first_token(asked.first_words - asked.began)
+        asked.close()
+
+
+def usage(found: Iterable[Answered]) -> dict[str, int]:
+    """Return what was computed for a request."""
+    answers = list(found)
+    prompt = sum(one.prompt_tokens for one in answers)
+    written = sum((one.prediction or {}).get("tokens", 0) for one in answers)
+    return {
+        "texts": len(answers),
+        "prompt_tokens": prompt,
+        "completion_tokens": written,
+        "total_tokens": prompt + written,
+    }
 
 
 async def _unless_gone(work: Coroutine[Any, Any, _Result], request: Request) -> _Result:

@@ -38,6 +38,8 @@ class Engine:
         self._out = out
         self._said: list[bytes] = []
         self._signed = 0.0
+        self._tokens: dict[int, int] = {}
+        """How many tokens the texts have that are not answered."""
         self._classifier = TrainedClassifier.from_folder(settings.model, device=settings.device)
         loaded, card = self._classifier.loaded, self._classifier.card
         writer, name = make_writer(self._classifier, settings.engine)
@@ -80,9 +82,11 @@ class Engine:
         message = json.loads(line)
         if "cancel" in message:
             self._turns.cancel(message["cancel"])
+            self._tokens.pop(message["cancel"], None)
             return
         number, request, text = (message.pop(key) for key in ("ask", "request", "text"))
         question = Question(**message)
+        self._tokens[number] = self._classifier.prompts.count(text)
         steps = self._classifier.steps(
             str(number),
             text,
@@ -96,10 +100,17 @@ class Engine:
     def _tell(self, event: Delta | Done) -> None:
         if isinstance(event, Delta):
             self._say(messages.line(delta=event.job, draft=event.draft, text=event.text))
-        elif event.prediction is None:
-            self._say(messages.line(done=event.job, error=event.error))
-        else:
-            self._say(messages.line(done=event.job, prediction=asdict(event.prediction)))
+            return
+        prediction = None if event.prediction is None else asdict(event.prediction)
+        self._say(
+            messages.line(
+                done=event.job,
+                prediction=prediction,
+                error=event.error,
+                waited=event.waited,
+                prompt_tokens=self._tokens.pop(event.job),
+            )
+        )
 
     def _sign(self) -> None:
         now = time.monotonic()
@@ -115,6 +126,7 @@ class Engine:
                     }
                 )
             )
+            turns.step_seconds = []
 
     def _say(self, line: bytes) -> None:
         self._said.append(line)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from itertools import count
 from typing import Any, Literal
 
 from whylabel.errors import EngineError
 from whylabel.serving.log import Log
 from whylabel.serving.messages import EngineSettings, ModelInfo, Question
+from whylabel.serving.metrics import Metrics
 from whylabel.serving.process import COMMAND, Asked, EngineLostError, EngineProcess
 
 State = Literal["loading", "ready", "stopping"]
@@ -32,7 +33,7 @@ class UnavailableError(Exception):
 class Engines:
     """Hands texts to the engine process, at most `max_queue` of them at a time.
 
-    A process that says nothing for `stall_seconds` is killed. `on_lost` is called when one ends by itself.
+    A process that says nothing for `stall_seconds` is killed.
     """
 
     def __init__(
@@ -40,13 +41,14 @@ class Engines:
         settings: EngineSettings,
         log: Log,
         *,
+        metrics: Metrics,
         max_queue: int,
         stall_seconds: float = 120.0,
         command: Sequence[str] = COMMAND,
-        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        self._settings, self._log, self._command = settings, log, command
-        self._max_queue, self._stall_seconds, self._on_lost = max_queue, stall_seconds, on_lost
+        self._settings, self._log, self._metrics, self._command = settings, log, metrics, command
+        self._max_queue, self._stall_seconds = max_queue, stall_seconds
+        metrics.watch_queue(lambda: self.unanswered)
         self._requests = count(1)
         self._processes: set[EngineProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -144,7 +146,7 @@ class Engines:
     async def _load(self) -> None:
         """Start a process, and let it answer as soon as it is loaded."""
         started = time.monotonic()
-        process = EngineProcess(self._settings, self._command)
+        process = EngineProcess(self._settings, self._command, self._metrics.steps)
         self._processes.add(process)
         try:
             info = await process.load()
@@ -164,7 +166,7 @@ class Engines:
         if process is not self.current:
             return
         self._log.write("engine_lost", pid=process.pid)
-        self._on_lost()
+        self._metrics.engine_lost()
         pause = 0.5
         while not self._stopping:
             try:

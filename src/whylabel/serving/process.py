@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -41,6 +41,10 @@ class Answered:
     index: int
     prediction: dict[str, Any] | None
     error: str | None = None
+    waited: float | None = None
+    """Seconds until something was first computed for it; None if nothing was."""
+    prompt_tokens: int = 0
+    """How many tokens the text has."""
 
 
 @dataclass(eq=False)
@@ -53,8 +57,10 @@ class Asked:
     texts: int
     happened: asyncio.Queue[Written | Answered | None] = field(default_factory=asyncio.Queue)
     began: float = field(default_factory=time.monotonic)
-    first: float | None = None
-    """When the first answer or the first words came."""
+    first_words: float | None = None
+    """When the first words of a reasoning came."""
+    is_lost: bool = False
+    """Whether the engine ended, or is to end, before it answered."""
 
     async def events(self) -> AsyncIterator[Written | Answered]:
         """Yield what happens until every text is answered. Raises `EngineLostError`."""
@@ -62,6 +68,7 @@ class Asked:
         while left:
             event = await self.happened.get()
             if event is None:
+                self.is_lost = True
                 raise EngineLostError
             left -= isinstance(event, Answered)
             yield event
@@ -77,10 +84,15 @@ class Asked:
 
 
 class EngineProcess:
-    """One engine process. `info` is there when it is loaded."""
+    """One engine process. `info` is there when it is loaded; `on_steps` is told how long its steps take."""
 
-    def __init__(self, settings: EngineSettings, command: Sequence[str] = COMMAND) -> None:
-        self._settings, self._command = settings, command
+    def __init__(
+        self,
+        settings: EngineSettings,
+        command: Sequence[str] = COMMAND,
+        on_steps: Callable[[Sequence[float]], None] = lambda _: None,
+    ) -> None:
+        self._settings, self._command, self._on_steps = settings, command, on_steps
         self._process: asyncio.subprocess.Process | None = None
         self._asked: dict[int, Asked] = {}
         self._loaded: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
@@ -89,8 +101,6 @@ class EngineProcess:
         self.info: ModelInfo | None = None
         self.ended = asyncio.Event()
         self.last_sign = time.monotonic()
-        self.alive: dict[str, Any] = {}
-        """What its last sign of life said."""
 
     @property
     def unanswered(self) -> int:
@@ -190,21 +200,18 @@ class EngineProcess:
             asked = self._asked.get(message["delta"])
             if asked is not None:
                 index = asked.numbers[message["delta"]]
-                self._happened(asked, Written(index, message["draft"], message["text"]))
+                asked.first_words = asked.first_words or time.monotonic()
+                asked.happened.put_nowait(Written(index, message["draft"], message["text"]))
         elif "done" in message:
             asked = self._asked.pop(message["done"], None)
             if asked is not None:
                 index = asked.numbers.pop(message["done"])
-                answered = Answered(index, message.get("prediction"), message.get("error"))
-                self._happened(asked, answered)
+                del message["done"]
+                asked.happened.put_nowait(Answered(index, **message))
         elif "alive" in message:
-            self.alive = message["alive"]
+            self._on_steps(message["alive"]["step_seconds"])
         elif "loaded" in message:
             self._loaded.set_result(ModelInfo.from_json(message["loaded"]))
         elif "failed" in message:
             failed = message["failed"]
             self._loaded.set_exception(EngineError(failed["what"], where=failed["where"], fix=failed["fix"]))
-
-    def _happened(self, asked: Asked, event: Written | Answered) -> None:
-        asked.first = asked.first or time.monotonic()
-        asked.happened.put_nowait(event)

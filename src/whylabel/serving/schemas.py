@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -77,7 +77,11 @@ class Usage(BaseModel):
     """What was computed for a request."""
 
     texts: int
+    prompt_tokens: int
+    """Tokens of the texts."""
     completion_tokens: int
+    """Tokens of the reasonings."""
+    total_tokens: int
 
 
 class ClassifyResponse(BaseModel):
@@ -128,35 +132,3 @@ class Health(BaseModel):
     """Whether a process works."""
 
     status: str
-
-
-def classified(
-    index: int,
-    prediction: dict[str, Any] | None,
-    error: str | None,
-    mode: Mode,
-    labels: tuple[str, ...],
-    asked: ClassifyRequest,
-) -> dict[str, Any]:
-    """Return a `Classified` from what the engine answered."""
-    if prediction is None:
-        prediction = {"status": "failed", "mode": mode, "error": error, "seconds": 0.0}
-    probs: list[float] = list(prediction.get("probabilities") or ())
-    wants = asked.include
-    ordered = sorted(zip(labels, probs, strict=False), key=lambda pair: -pair[1])
-    failed = prediction["status"] == "failed"
-    return {
-        "index": index,
-        "label": None if failed else prediction["label"],
-        "probs": probs if "probabilities" in wants else [],
-        "num_classes": len(labels),
-        "probabilities": dict(ordered[: asked.top_k]) if "probabilities" in wants and not failed else None,
-        "reasoning": prediction.get("reasoning") if "reasoning" in wants else None,
-        "reasoning_status": prediction.get("reasoning_status"),
-        "disagrees": prediction.get("disagrees"),
-        "evidence": prediction.get("evidence"),
-        "status": prediction["status"],
-        "mode": prediction["mode"],
-        "error": prediction.get("error"),
-        "seconds": prediction["seconds"],
-    }

@@ -19,6 +19,7 @@ from whylabel.serving.connections import protocol
 from whylabel.serving.engines import Engines
 from whylabel.serving.log import Log
 from whylabel.serving.messages import EngineSettings
+from whylabel.serving.metrics import Metrics
 from whylabel.serving.process import COMMAND
 from whylabel.serving.settings import ServeSettings
 
@@ -41,12 +42,17 @@ async def _serve(
 ) -> None:
     log = Log()
     log.take_over("uvicorn")
+    metrics = Metrics()
     engines = Engines(
-        engine, log, max_queue=settings.max_queue, stall_seconds=settings.stall_timeout, command=command
+        engine,
+        log,
+        metrics=metrics,
+        max_queue=settings.max_queue,
+        stall_seconds=settings.stall_timeout,
+        command=command,
     )
-    server = _Server(
-        _config(create_app(engines, settings, log), settings), engines, settings.shutdown_timeout
-    )
+    app = create_app(engines, settings, log, metrics)
+    server = _Server(_config(app, settings), engines, settings.shutdown_timeout)
     host, port = listener.getsockname()[:2]
     say(f"Loading {engine.model} ...")
     serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -54,6 +54,14 @@ class Job:
     """How many reasonings were begun one after another."""
     sent: str = ""
     """What was said of the present one."""
+    asked: float = field(default_factory=time.monotonic)
+    waited: float | None = None
+    """Seconds until something was first computed for it."""
+
+    def begin(self) -> None:
+        """Take note that something is computed for it now."""
+        if self.waited is None:
+            self.waited = time.monotonic() - self.asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,8 @@ class Done:
     job: int
     prediction: Prediction | None
     error: str | None = None
+    waited: float | None = None
+    """Seconds until something was first computed for it; None if nothing was."""
 
 
 @dataclass(slots=True, eq=False)
@@ -138,8 +148,8 @@ class Turns:
         self._jobs: dict[int, Job] = {}
         self._writing: dict[Row, Job] = {}
         self._at_once, self._others = _Lane(), _Lane()
-        self.step_seconds = 0.0
-        """How long the last step of writing took."""
+        self.step_seconds: list[float] = []
+        """How long steps of writing took; whoever reads it empties it."""
 
     @property
     def is_idle(self) -> bool:
@@ -185,6 +195,8 @@ class Turns:
     def _score(self, taken: list[tuple[_Wanted, Any]]) -> None:
         if not taken:
             return
+        for wanted, _ in taken:
+            wanted.job.begin()
         answers = self._scorer.score([prompt for _, prompt in taken])
         for (wanted, _), answer in zip(taken, answers, strict=True):
             wanted.answers.append(answer)
@@ -194,19 +206,19 @@ class Turns:
     def _write(self) -> None:
         started = time.monotonic()
         ended = self._writer.step()
-        self.step_seconds = time.monotonic() - started
-        for job in self._streaming():
-            self._tell_new_text(job)
+        self.step_seconds.append(time.monotonic() - started)
+        for row, job in self._writing.items():
+            if row.generated:
+                job.begin()
+            # Of several reasonings that are written together, none is told: which one is shown is decided later.
+            if job.streams and len(job.rows) == 1:
+                self._tell_new_text(job)
         for row in ended:
             job = self._writing.pop(row)
             if not any(other in self._writing for other in job.rows):
                 completions = [one.completion(self._tokenizer) for one in job.rows]
                 job.rows = []
                 self._advance(job, completions)
-
-    def _streaming(self) -> Iterator[Job]:
-        # Of several reasonings that are written together, none is told: which one is shown is decided at the end.
-        return (job for row, job in self._writing.items() if job.streams and len(job.rows) == 1)
 
     def _tell_new_text(self, job: Job) -> None:
         text = job.rows[0].text(self._tokenizer)
@@ -220,12 +232,13 @@ class Turns:
             step = job.steps.send(result)
         except StopIteration as end:
             del self._jobs[job.number]
-            self._tell(Done(job.number, end.value))
+            self._tell(Done(job.number, end.value, waited=job.waited))
         except EngineError:
             raise
         except Exception as error:  # whatever it is, it concerns this text alone
             del self._jobs[job.number]
-            self._tell(Done(job.number, None, f"{type(error).__name__}: {first_line(error)}"))
+            what = f"{type(error).__name__}: {first_line(error)}"
+            self._tell(Done(job.number, None, what, job.waited))
         else:
             self._begin(job, step)
 
