@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Security
 from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.security import HTTPBearer
 
 from whylabel.serving import classify, decisions, huggingface
 from whylabel.serving.answering import Answering
@@ -41,6 +42,8 @@ def create_app(engines: Engines, settings: ServeSettings, log: Log, metrics: Met
         docs_url=None,
         redoc_url=None,
         max_body_size=settings.max_body_bytes,
+        # The gate looks at the key; this lets /docs ask for it.
+        dependencies=[Security(HTTPBearer(auto_error=False))] if settings.keys else [],
     )
     add_handlers(app)
     _add_answers(app, Answering(engines, settings, metrics))

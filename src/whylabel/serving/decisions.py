@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from whylabel.serving import schemas
 from whylabel.serving.answering import Answering
 from whylabel.serving.errors import RefusedError
 from whylabel.serving.messages import ModelInfo, Question
@@ -26,18 +27,14 @@ from whylabel.types import Mode
 _MOST_QUESTIONS = 400
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class InputText(_Part):
+class InputText(schemas.Request):
     """A part of a message."""
 
     type: Literal["input_text"]
     text: str
 
 
-class UserMessage(_Part):
+class UserMessage(schemas.Request):
     """What a user says: the text to decide about."""
 
     role: Literal["user"]
@@ -45,14 +42,14 @@ class UserMessage(_Part):
     type: Literal["message"] = "message"
 
 
-class Choice(_Part):
+class Choice(schemas.Request):
     """One of the labels."""
 
     value: str
     description: str | None = None
 
 
-class ChoiceQuestion(_Part):
+class ChoiceQuestion(schemas.Request):
     """Which of all labels fits."""
 
     type: Literal["choice"]
@@ -61,7 +58,7 @@ class ChoiceQuestion(_Part):
     name: str | None = None
 
 
-class PredicateQuestion(_Part):
+class PredicateQuestion(schemas.Request):
     """Whether the label fits that the question is named after."""
 
     type: Literal["predicate"]
@@ -69,7 +66,7 @@ class PredicateQuestion(_Part):
     name: str
 
 
-class DecisionRequest(_Part):
+class DecisionRequest(schemas.Request):
     """A text and questions about it."""
 
     model: str
@@ -93,7 +90,7 @@ class DecisionRequest(_Part):
         return content if isinstance(content, str) else "\n".join(part.text for part in content)
 
 
-class ChoiceCriteria(_Part):
+class ChoiceCriteria(schemas.Request):
     """Which of all labels fits; `criteria` maps each label to its description."""
 
     type: Literal["choice"]
@@ -101,14 +98,14 @@ class ChoiceCriteria(_Part):
     criteria: Annotated[dict[str, str | None], Field(min_length=2)]
 
 
-class Noul(_Part):
+class Noul(schemas.Request):
     """Whether the label fits that the question is named after."""
 
     type: Literal["noul"]
     instructions: str = ""
 
 
-class SystemOneRequest(_Part):
+class SystemOneRequest(schemas.Request):
     """A text and named questions about it."""
 
     model: str

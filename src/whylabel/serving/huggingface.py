@@ -6,28 +6,26 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from whylabel.serving import schemas
 from whylabel.serving.answering import Answering
 from whylabel.serving.errors import RefusedError
 from whylabel.serving.messages import Question
+from whylabel.serving.schemas import Count
 
 
-class Parameters(BaseModel):
+class Parameters(schemas.Request):
     """How the labels of a text are listed."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    top_k: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    top_k: Count | None = None
     """How many labels; all if left out."""
     function_to_apply: Literal["softmax", "sigmoid"] | None = None
     """Probabilities are given in any case: softmax of one label, sigmoid where a text may have several."""
 
 
-class PredictRequest(BaseModel):
+class PredictRequest(schemas.Request):
     """One text or several."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     inputs: Annotated[
         str | Annotated[list[str], Field(min_length=1)], Field(examples=["I could not stop smiling."])

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from whylabel.types import Mode, Status
 
 Include = Literal["reasoning", "probabilities", "evidence"]
+
+
+def _whole(value: object) -> object:
+    """Return 2 for 2.0, which JSON does not tell apart."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**31)]
+"""A whole number from 1 on."""
 
 
 class Request(BaseModel):
@@ -28,7 +37,7 @@ class ClassifyRequest(Request):
     """The name of the model, as `/v1/models` gives it; it may be left out."""
     mode: Mode | None = None
     """How the model answers; by default as it was trained to."""
-    top_k: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    top_k: Count | None = None
     """How many of the most probable labels `probabilities` has; all if left out."""
     include: list[Include] = Field(default=["reasoning", "probabilities"])
     """What is wanted beside the label. `evidence` takes up to 13 passes of the model for a text."""
