@@ -16,7 +16,13 @@ def fuzz(server, examples, directory):
         pytest.skip("schemathesis is not installed")
     command = [_COMMAND, "run", f"{server.url}/openapi.json", "--max-examples", str(examples), "--seed", "1"]
     # What a valid question may be depends on the labels of the model, which a description cannot say.
-    options = ["--exclude-checks", "positive_data_acceptance", "--phases", "examples,coverage,fuzzing", "--no-color"]
+    options = [
+        "--exclude-checks",
+        "positive_data_acceptance",
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--no-color",
+    ]
     outcome = subprocess.run([*command, *options], capture_output=True, text=True, cwd=directory, check=False)
     assert outcome.returncode == 0, outcome.stdout[-4000:]
     return int(re.search(r"([\d,]+) generated", outcome.stdout)[1].replace(",", ""))

@@ -67,6 +67,9 @@ class Gate:
                     await error_response(413, f"A request may have {limit} bytes.")(scope, receive, answer)
                     replaced = True
                     return
+                if status in (401, 413):
+                    # The rest of the body is not waited for.
+                    answered["connection"] = "close"
                 answered["x-request-id"] = request_id
                 answered["x-content-type-options"] = "nosniff"
                 answered.setdefault("cache-control", "no-store")
