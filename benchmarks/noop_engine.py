@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from whylabel.serving.messages import ModelInfo
 
-INFO = ModelInfo(("no", "yes"), ("fast",), "?", "Label", "label", False, 64, "none", "cpu", 0.0)
+INFO = ModelInfo(("no", "yes"), ("fast",), "?", "Label", "label", None, 64, "none", "cpu", 0.0)
 PREDICTION = {
     "label": "no",
     "probabilities": [0.75, 0.25],

@@ -20,7 +20,7 @@ INFO = ModelInfo(
     "What is it?",
     "Label",
     "dual",
-    bool(os.environ.get("FAKE_SEVERAL")),
+    os.environ.get("FAKE_SEVERAL"),
     64,
     "fake",
     "cpu",

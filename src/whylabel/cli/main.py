@@ -30,6 +30,7 @@ VERBS = {
     "evaluate": "Compare classifier and baseline on the test split.",
     "predict": "Label a file, or lines on stdin.",
     "serve": "Answer requests over HTTP with a trained model.",
+    "classify": "Label a file, or lines on stdin, by a server.",
     "reasonings": "Look at, export and review the reasonings of a run.",
     "models": "Fetch and list models.",
     "doctor": "Show what this machine and installation can do.",

@@ -183,4 +183,5 @@ def _add_model(app: FastAPI, engines: Engines, name: str, created: int) -> None:
     async def labels() -> Any:
         """List the labels in the order of `probs`."""
         found = info()
-        return JSONResponse({"labels": found.labels, "multi_label": found.multi_label})
+        several = {"multi_label": found.multi_label, "label_separator": found.label_separator}
+        return JSONResponse({"labels": found.labels, **several})

@@ -51,7 +51,7 @@ class Engine:
             question=card.question,
             name=card.name,
             target=card.target,
-            multi_label=card.multi_label is not None,
+            label_separator=None if card.multi_label is None else card.multi_label.separator.text,
             max_text_tokens=card.max_text_tokens,
             engine=name,
             device=str(loaded.device),

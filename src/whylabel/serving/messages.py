@@ -38,7 +38,8 @@ class ModelInfo:
     question: str
     name: str
     target: str
-    multi_label: bool
+    label_separator: str | None
+    """What stands between labels where a text may have several; None: each text has one."""
     max_text_tokens: int
     engine: str
     device: str
@@ -48,6 +49,11 @@ class ModelInfo:
     def mode(self) -> Mode:
         """The mode in which the model answers by default."""
         return self.modes[0]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have several labels, each decided separately."""
+        return self.label_separator is not None
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> ModelInfo:

@@ -135,6 +135,8 @@ class Labels(BaseModel):
 
     labels: list[str]
     multi_label: bool
+    label_separator: str | None
+    """What stands between labels where a text may have several."""
 
 
 class Health(BaseModel):
