@@ -43,6 +43,7 @@ class Engine:
         self._classifier = TrainedClassifier.from_folder(settings.model, device=settings.device)
         loaded, card = self._classifier.loaded, self._classifier.card
         writer, name = make_writer(self._classifier, settings.engine)
+        self._warm_up(writer)
         shares = _GPU_SHARES if loaded.device.type == "cuda" else Shares()
         self._turns = Turns(self._classifier, writer, loaded.tokenizer, self._tell, shares)
         self.info = ModelInfo(
@@ -68,6 +69,21 @@ class Engine:
                 self._turns.turn()
             self._sign()
             self._flush()
+
+    def _warm_up(self, writer: Writer) -> None:
+        """Answer a few texts, so that no client waits for what is done once: the longest text, and several at once.
+
+        What the model computes right together is tried out when it is first needed, and takes seconds.
+        """
+        card = self._classifier.card
+        turns = Turns(self._classifier, writer, self._classifier.loaded.tokenizer, lambda _: None)
+        for number, text in enumerate(("word " * card.max_text_tokens, *(f"text {n}" for n in range(8)))):
+            steps = self._classifier.steps(
+                str(number), text, card.explaining_mode if number < 2 else card.mode
+            )
+            turns.ask(Job(number, number, steps))
+        while not turns.is_idle:
+            turns.turn()
 
     def _take(self, lines: queue.Queue[bytes]) -> None:
         """Take all questions that have come; wait for one if there is nothing to do."""
