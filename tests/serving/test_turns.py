@@ -161,7 +161,12 @@ def test_what_reasonings_and_evidence_need_does_not_come_before_answers_at_once(
     number = world.ask(fast("f"))
     world.turns.turn()
     assert world.done() == [number]
+    # Evidence and writing alternate, and each is soon done.
     assert [len(batch) for batch in world.scorer.batches] == [1, 2]
+    assert world.writer.steps == 1
+    world.turns.turn()
+    assert [len(batch) for batch in world.scorer.batches] == [1, 2]
+    assert world.writer.steps == 2
 
 
 def test_requests_take_turns(world):
@@ -174,8 +179,16 @@ def test_requests_take_turns(world):
     assert set(world.done()) == {*many, one}
 
 
+def test_the_prompts_of_one_text_are_scored_together():
+    world = World(at_once=2, others=2)
+    for name in "ab":
+        world.ask(reasoned(name, tokens=1, samplings=2))
+    world.finish()
+    assert world.scorer.batches == [["a", "a"], ["b", "b"]]
+
+
 def test_a_step_of_many_prompts_is_scored_over_several_turns_in_order():
-    world = World(at_once=5)
+    world = World(at_once=5, others=2)
     world.ask(evidence("a", 12))
     world.ask(evidence("b", 3))
     world.finish()

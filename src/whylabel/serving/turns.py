@@ -1,8 +1,9 @@
-"""How the texts of many requests share one model: a turn scores a few prompts, then writes one token of each row.
+"""How the texts of many requests share one model: turns, each of which ends soon.
 
-A text waits for nothing but its own turn: answers at once are scored first and in small batches between two steps of
-writing, so that they never wait for a reasoning; what a reasoning needs has a share of its own in every turn, so that
-it never waits for a stream of answers at once. Requests take turns, so that a large one does not hold up small ones.
+A turn scores a few answers at once, if any are wanted, then either writes one step of all reasonings or scores what
+reasonings and evidence need; these two alternate. So an answer at once waits for one of them at most, never for a
+whole reasoning, and reasonings go on beside any stream of answers at once. Requests take turns, so that a large one
+does not hold up small ones.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ class Shares:
     """How many prompts a turn scores at most."""
 
     at_once: int = 8
-    """Answers at once, beside writing."""
+    """Answers at once, beside anything else."""
     others: int = 2
-    """What is wanted after reasonings and for evidence, beside writing and answers at once."""
+    """What is wanted after reasonings and for evidence, beside writing."""
     alone: int = 32
-    """Answers at once, if nothing is written."""
+    """Answers at once, if nothing else is wanted."""
 
 
 @dataclass(slots=True, eq=False)
@@ -115,20 +116,26 @@ class _Lane:
         }
 
     def take(self, count: int) -> list[tuple[_Wanted, Any]]:
-        """Take up to so many prompts, with the steps that they belong to; all of a step come in order."""
+        """Take up to so many prompts, with the steps that they belong to; all of a step come in order.
+
+        The prompts of one step are taken together: they begin alike, so that together they cost less.
+        """
         taken: list[tuple[_Wanted, Any]] = []
-        begun: dict[int, int] = {}
         while self._requests and len(taken) < count:
             request = next(iter(self._requests))
             waiting = self._requests.pop(request)
             wanted = waiting[0]
-            place = begun.get(id(wanted), len(wanted.answers))
-            taken.append((wanted, wanted.prompts[place]))
-            begun[id(wanted)] = place + 1
-            if place + 1 == len(wanted.prompts):
+            begun = len(wanted.answers)
+            prompts = wanted.prompts[begun : begun + count - len(taken)]
+            taken += [(wanted, prompt) for prompt in prompts]
+            if begun + len(prompts) == len(wanted.prompts):
                 waiting.popleft()
-            if waiting:
+                if waiting:
+                    self._requests[request] = waiting
+            else:
+                # It is the last that is taken now; the others of its step come when it is this request's turn again.
                 self._requests[request] = waiting
+                break
         return taken
 
 
@@ -148,6 +155,7 @@ class Turns:
         self._jobs: dict[int, Job] = {}
         self._writing: dict[Row, Job] = {}
         self._at_once, self._others = _Lane(), _Lane()
+        self._writes_next = True
         self.step_seconds: list[float] = []
         """How long steps of writing took; whoever reads it empties it."""
 
@@ -184,13 +192,19 @@ class Turns:
         job.steps.close()
 
     def turn(self) -> None:
-        """Score a few prompts, then write one step. Raises `EngineError` if nothing more can be written."""
+        """Score answers at once; then write one step, or score what reasonings and evidence need.
+
+        Raises `EngineError` if nothing more can be written.
+        """
         shares = self._shares
-        at_once = self._at_once.take(shares.at_once if self._writing else shares.alone)
-        self._score(at_once)
-        self._score(self._others.take(shares.others if at_once or self._writing else shares.at_once))
-        if self._writing:
+        wants_more = bool(self._writing or self._others)
+        self._score(self._at_once.take(shares.at_once if wants_more else shares.alone))
+        self._writes_next = bool(self._writing) and (self._writes_next or not self._others)
+        if self._writes_next:
             self._write()
+        else:
+            self._score(self._others.take(shares.others if self._writing else shares.at_once))
+        self._writes_next = not self._writes_next
 
     def _score(self, taken: list[tuple[_Wanted, Any]]) -> None:
         if not taken:
