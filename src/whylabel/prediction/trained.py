@@ -162,11 +162,11 @@ class TrainedClassifier:
 
         What is sampled depends on the text alone, not on the texts beside it as in `predict`.
         """
-        answer, trimmed = _refusal(text), self.prompts.trim(text or "", self._text_limit)
+        answer, trimmed = _refusal(text), text or ""
         if answer is None:
+            trimmed = self.prompts.trim(trimmed, self._text_limit)
             answer = yield from self._mode_steps.answer(trimmed, mode)
-        was_trimmed = trimmed != text and answer.log_scores is not None
-        prediction = self._prediction(row_id, text or "", mode, answer, was_trimmed, abstain_below)
+        prediction = self._prediction(row_id, text or "", mode, answer, trimmed != text, abstain_below)
         if evidence and prediction.status != "failed":
             found = yield from self._evidence_steps(trimmed, prediction)
             prediction = replace(prediction, evidence=found)
