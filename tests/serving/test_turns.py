@@ -137,7 +137,12 @@ def test_an_answer_at_once_waits_for_one_step_of_writing_at_most():
     steps = world.writer.steps
     number = world.ask(fast("f"))
     world.turns.turn()
-    assert world.done() == [number]
+    assert (world.done(), world.writer.steps) == ([number], steps)
+    # One that comes now waits for one step.
+    number = world.ask(fast("g"))
+    world.turns.turn()
+    world.turns.turn()
+    assert world.done()[1:] == [number]
     assert world.writer.steps == steps + 1
 
 
@@ -147,6 +152,7 @@ def test_reasonings_go_on_beside_any_number_of_answers_at_once():
     for turn in range(8):
         for _ in range(10):
             world.ask(fast(f"f{turn}"))
+        world.turns.turn()
         world.turns.turn()
     assert number in world.done()
     assert max(map(len, world.scorer.batches)) <= 4
@@ -162,11 +168,12 @@ def test_what_reasonings_and_evidence_need_does_not_come_before_answers_at_once(
     world.turns.turn()
     assert world.done() == [number]
     # Evidence and writing alternate, and each is soon done.
-    assert [len(batch) for batch in world.scorer.batches] == [1, 2]
-    assert world.writer.steps == 1
-    world.turns.turn()
-    assert [len(batch) for batch in world.scorer.batches] == [1, 2]
-    assert world.writer.steps == 2
+    seen = []
+    for _ in range(4):
+        world.turns.turn()
+        seen.append((len(world.scorer.batches), world.writer.steps))
+    assert seen == [(2, 1), (2, 2), (3, 2), (3, 3)]
+    assert [len(batch) for batch in world.scorer.batches] == [1, 2, 2]
 
 
 def test_requests_take_turns(world):
@@ -202,7 +209,8 @@ def test_a_cancelled_job_frees_its_rows_and_prompts_and_no_others():
     written = world.ask(reasoned("w", tokens=50, samplings=3))
     scored = world.ask(evidence("s", 12))
     other = world.ask(reasoned("o", tokens=6))
-    world.turns.turn()
+    for _ in range(3):
+        world.turns.turn()
     world.turns.cancel(written)
     world.turns.cancel(scored)
     world.turns.cancel(999)

@@ -1,9 +1,9 @@
 """How the texts of many requests share one model: turns, each of which ends soon.
 
-A turn scores a few answers at once, if any are wanted, then either writes one step of all reasonings or scores what
-reasonings and evidence need; these two alternate. So an answer at once waits for one of them at most, never for a
-whole reasoning, and reasonings go on beside any stream of answers at once. Requests take turns, so that a large one
-does not hold up small ones.
+A turn scores a few answers at once, or writes one step of all reasonings, or scores what reasonings and evidence
+need. After answers at once the turn is that of one of the others, which alternate. So an answer at once waits for one
+of them at most, never for a whole reasoning, and reasonings go on beside any stream of answers at once. Requests take
+turns, so that a large one does not hold up small ones.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Turns:
         self._jobs: dict[int, Job] = {}
         self._writing: dict[Row, Job] = {}
         self._at_once, self._others = _Lane(), _Lane()
-        self._writes_next = True
+        self._was_at_once = self._wrote = False
         self.step_seconds: list[float] = []
         """How long steps of writing took; whoever reads it empties it."""
 
@@ -192,19 +192,22 @@ class Turns:
         job.steps.close()
 
     def turn(self) -> None:
-        """Score answers at once; then write one step, or score what reasonings and evidence need.
+        """Score answers at once, or write one step, or score what reasonings and evidence need.
 
         Raises `EngineError` if nothing more can be written.
         """
         shares = self._shares
-        wants_more = bool(self._writing or self._others)
-        self._score(self._at_once.take(shares.at_once if wants_more else shares.alone))
-        self._writes_next = bool(self._writing) and (self._writes_next or not self._others)
-        if self._writes_next:
+        if self._at_once and not self._was_at_once:
+            self._was_at_once = True
+            wants_more = bool(self._writing or self._others)
+            self._score(self._at_once.take(shares.at_once if wants_more else shares.alone))
+            return
+        self._was_at_once = False
+        self._wrote = bool(self._writing) and not (self._wrote and self._others)
+        if self._wrote:
             self._write()
         else:
             self._score(self._others.take(shares.others if self._writing else shares.at_once))
-        self._writes_next = not self._writes_next
 
     def _score(self, taken: list[tuple[_Wanted, Any]]) -> None:
         if not taken:
