@@ -35,7 +35,7 @@ class Shares:
 
     at_once: int = 8
     """Answers at once, beside anything else."""
-    others: int = 2
+    others: int = 1
     """What is wanted after reasonings and for evidence, beside writing."""
     alone: int = 32
     """Answers at once, if nothing else is wanted."""
