@@ -261,3 +261,23 @@ def test_a_port_that_is_taken_is_said_in_one_line(fake):
     assert raised.value.where == f"127.0.0.1:{fake.port}"
     with socket.create_connection(("127.0.0.1", fake.port)):
         pass
+
+
+def test_a_server_that_is_stopped_while_it_loads_ends_at_once(serve_fake):
+    server = serve_fake({"FAKE_LOAD_SECONDS": "30"}, wait=False, port=18_432)
+    until(lambda: any("Loading" in line for line in server.said))
+    time.sleep(0.5)
+    started = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - started < 6
+
+
+def test_reloads_at_once_leave_one_engine(serve_fake):
+    server = serve_fake({"FAKE_LOAD_SECONDS": "0.5"})
+    for _ in range(3):
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+    until(lambda: len(server.events("engine_ready")) == 4)
+    until(lambda: len(psutil.Process(server.process.pid).children()) == 1)
+    assert server.classify("x").status_code == 200
+    assert not server.events("engine_lost")

@@ -176,6 +176,20 @@ def test_what_reasonings_and_evidence_need_does_not_come_before_answers_at_once(
     assert [len(batch) for batch in world.scorer.batches] == [1, 2, 2]
 
 
+def test_turns_may_be_longer_where_no_answer_at_once_was_wanted_lately():
+    world = World(at_once=8, others=1)
+    world.ask(reasoned("r", tokens=100))
+    world.ask(evidence("e", 12))
+    for _ in range(4):
+        world.turns.turn()
+    assert [len(batch) for batch in world.scorer.batches] == [8, 4]
+    world.ask(fast("f"))
+    world.ask(evidence("e", 2))
+    for _ in range(5):
+        world.turns.turn()
+    assert [len(batch) for batch in world.scorer.batches] == [8, 4, 1, 1, 1]
+
+
 def test_requests_take_turns(world):
     world = World(alone=4)
     many = [world.ask(fast(f"m{number}"), request=100) for number in range(20)]

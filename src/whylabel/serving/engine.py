@@ -25,6 +25,7 @@ from whylabel.serving.turns import Delta, Done, Job, Shares, Turns
 
 _SIGN_SECONDS = 1.0
 """It gives a sign of life about so often, between two turns: it has made progress, or has nothing to do."""
+_LINGER_SECONDS = 0.004
 _TOKENS_PER_STEP = 128
 """Few tokens a step keep steps short, so that answers at once wait less; more would write no faster on a CPU."""
 _GPU_SHARES = Shares(at_once=256, others=128, alone=512)
@@ -89,8 +90,11 @@ class Engine:
         """Take all questions that have come; wait for one if there is nothing to do."""
         try:
             self._read(lines.get(block=self._turns.is_idle, timeout=_SIGN_SECONDS))
+            # Clients that were answered together ask again together: the first of them waits for the others.
+            until = time.monotonic() + (_LINGER_SECONDS if self._turns.at_once_together > 1 else 0)
             while True:
-                self._read(lines.get_nowait())
+                left = until - time.monotonic()
+                self._read(lines.get(block=left > 0, timeout=max(left, 0)))
         except queue.Empty:
             pass
 

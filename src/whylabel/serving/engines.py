@@ -117,14 +117,11 @@ class Engines:
 
         Returns False, and keeps the old engine, if the new one cannot be loaded.
         """
-        old = self.current
         try:
             await self._load()
         except EngineError as error:
             self._log.write("reload_failed", error=error.what)
             return False
-        if old is not None:
-            self._run(self._retire(old))
         return True
 
     async def stop(self, seconds: float) -> None:
@@ -144,7 +141,7 @@ class Engines:
         await asyncio.gather(*(process.stop(1.0) for process in processes))
 
     async def _load(self) -> None:
-        """Start a process, and let it answer as soon as it is loaded."""
+        """Start a process, and let it answer as soon as it is loaded; one that answered until then is to end."""
         started = time.monotonic()
         process = EngineProcess(self._settings, self._command, self._metrics.steps)
         self._processes.add(process)
@@ -156,8 +153,10 @@ class Engines:
             raise
         self._load_seconds = time.monotonic() - started
         self._log.write("engine_ready", pid=process.pid, engine=info.engine, seconds=self._load_seconds)
-        self.current = process
+        old, self.current = self.current, process
         self._run(self._watch(process))
+        if old is not None and not old.ended.is_set():
+            self._run(self._retire(old))
 
     async def _watch(self, process: EngineProcess) -> None:
         """When a process ends by itself, load another, with ever longer pauses where that fails."""

@@ -59,7 +59,7 @@ async def _serve(
     loading = asyncio.create_task(engines.start())
     try:
         await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
-        if loading.done():
+        if loading.done() and not server.should_exit:
             loading.result()
             say(f"Serving {settings.name} at http://{f'[{host}]' if ':' in host else host}:{port}")
             await serving
@@ -67,7 +67,7 @@ async def _serve(
         server.should_exit = True
         loading.cancel()
         await engines.stop(0)
-        await asyncio.gather(serving, return_exceptions=True)
+        await asyncio.gather(serving, loading, return_exceptions=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:

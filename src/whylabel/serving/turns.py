@@ -8,6 +8,7 @@ turns, so that a large one does not hold up small ones.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,9 @@ from whylabel.host.runtime import first_line
 from whylabel.prediction.modes import Answer
 from whylabel.prediction.steps import Score, Steps, Write
 from whylabel.types import Prediction
+
+_QUIET_SECONDS = 5.0
+"""If no answer at once was wanted for so long, other turns may be longer, which writes more a second."""
 
 
 class Scorer(Protocol):
@@ -36,7 +40,7 @@ class Shares:
     at_once: int = 8
     """Answers at once, beside anything else."""
     others: int = 1
-    """What is wanted after reasonings and for evidence, beside writing."""
+    """What is wanted after reasonings and for evidence, where answers at once were wanted lately; else `at_once`."""
     alone: int = 32
     """Answers at once, if nothing else is wanted."""
 
@@ -156,6 +160,9 @@ class Turns:
         self._writing: dict[Row, Job] = {}
         self._at_once, self._others = _Lane(), _Lane()
         self._was_at_once = self._wrote = False
+        self._asked_at_once = -math.inf
+        self.at_once_together = 0
+        """How many answers at once were scored together, the last time."""
         self.step_seconds: list[float] = []
         """How long steps of writing took; whoever reads it empties it."""
 
@@ -200,14 +207,17 @@ class Turns:
         if self._at_once and not self._was_at_once:
             self._was_at_once = True
             wants_more = bool(self._writing or self._others)
-            self._score(self._at_once.take(shares.at_once if wants_more else shares.alone))
+            taken = self._at_once.take(shares.at_once if wants_more else shares.alone)
+            self.at_once_together = len(taken)
+            self._score(taken)
             return
         self._was_at_once = False
         self._wrote = bool(self._writing) and not (self._wrote and self._others)
         if self._wrote:
             self._write()
         else:
-            self._score(self._others.take(shares.others if self._writing else shares.at_once))
+            is_watched = self._writing and time.monotonic() - self._asked_at_once < _QUIET_SECONDS
+            self._score(self._others.take(shares.others if is_watched else shares.at_once))
 
     def _score(self, taken: list[tuple[_Wanted, Any]]) -> None:
         if not taken:
@@ -261,6 +271,8 @@ class Turns:
 
     def _begin(self, job: Job, step: Score | Write) -> None:
         if isinstance(step, Score):
+            if step.is_all:
+                self._asked_at_once = time.monotonic()
             lane = self._at_once if step.is_all else self._others
             lane.add(_Wanted(job, list(step.prompts)))
             return
