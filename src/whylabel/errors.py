@@ -8,6 +8,7 @@
     ├── ModelError                a model that cannot be found, loaded, trusted or trained
     │   ├── AuditError            training examples that would teach something wrong
     │   └── EngineError           an engine that is missing or does not answer
+    ├── ServerError               a server that refuses a request, or does not answer
     └── RunFolderError            a run folder that is in use, not ours, or incomplete
 
 Any other exception that reaches the command line is a bug of ours: exit code 1.
@@ -76,6 +77,22 @@ class AuditError(ModelError):
 
 class EngineError(ModelError):
     """An engine that is missing or does not answer."""
+
+
+class ServerError(WhylabelError):
+    """A server that refuses a request, with its HTTP `status` and the field (`param`), or that does not answer."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        fix: str | None = None,
+        status: int | None = None,
+        param: str | None = None,
+    ) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.status, self.param = status, param
 
 
 class RunFolderError(WhylabelError):

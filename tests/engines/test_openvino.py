@@ -4,7 +4,7 @@ import pytest
 
 from whylabel.engines import Sampling, make_engine, pick_engine
 from whylabel.engines import openvino as engine_module
-from whylabel.engines.openvino import OpenVinoEngine, exported
+from whylabel.engines.openvino import OpenVinoEngine, exported, step_writer
 from whylabel.engines.transformers import TransformersEngine
 from whylabel.errors import EngineError
 from whylabel.models.load import ModelSource, load
@@ -267,3 +267,32 @@ def test_nothing_is_reported_to_anyone(engine):
     import sys
 
     assert sys.modules["openvino_telemetry"] is None
+
+
+def test_rows_that_come_and_go_are_written_as_they_would_be_alone(loaded, prompts):
+    sampling = Sampling(10, ())
+    expected = {}
+    for number, prompt in enumerate(prompts[:6]):
+        writer = step_writer(loaded, tokens_per_step=128)
+        row = writer.submit(number, prompt.ids, sampling)
+        while not writer.is_idle:
+            writer.step()
+        expected[number] = row.generated
+        del writer
+    writer = step_writer(loaded, tokens_per_step=16)
+    rows = []
+    for number, prompt in enumerate(prompts[:6]):
+        rows.append(writer.submit(number, prompt.ids, sampling))
+        writer.step()
+    writer.cancel(rows[5])
+    while not writer.is_idle:
+        writer.step()
+    assert [row.generated for row in rows[:5]] == [expected[number] for number in range(5)]
+    assert len({tuple(row.generated) for row in rows[:5]}) > 1
+    # The same prompt at different times: nothing is shared that both would write to.
+    again = [writer.submit(number, prompts[0].ids, sampling) for number in range(2)]
+    writer.step()
+    again.append(writer.submit(2, prompts[0].ids, sampling))
+    while not writer.is_idle:
+        writer.step()
+    assert [row.generated for row in again] == [expected[0]] * 3

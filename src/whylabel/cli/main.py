@@ -31,6 +31,8 @@ VERBS = {
     "curve": "Run a recipe with more and more labels: would more of them pay?",
     "compare": "Compare any runs on the same test rows.",
     "predict": "Label a file, or lines on stdin.",
+    "serve": "Answer requests over HTTP with a trained model.",
+    "classify": "Label a file, or lines on stdin, by a server.",
     "reasonings": "Look at, export and review the reasonings of a run.",
     "models": "Fetch and list models.",
     "doctor": "Show what this machine and installation can do.",

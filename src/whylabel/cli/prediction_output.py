@@ -20,17 +20,18 @@ _FIX = "name another file: --output FILE"
 _LONGER_NAME = ".partial-1234567"
 
 
-def checked_output(output: Path, model: str, sources: Sequence[Path]) -> Path:
+def checked_output(output: Path, model: str | None, sources: Sequence[Path]) -> Path:
     """Return the file to which a path of predictions leads, with links followed.
 
-    `sources` are the files that the predictions are made from. Raises `UsageError` if the suffix is unknown, no file
-    can be written there, or it would replace anything but earlier predictions; `ModelError` if there is no model.
+    `sources` are the files that the predictions are made from; `model` is None where a server has it. Raises
+    `UsageError` if the suffix is unknown, no file can be written there, or it would replace anything but earlier
+    predictions; `ModelError` if there is no model.
     """
     require_format(output, "Predictions")
     file = Path(os.path.realpath(expanded(output)))
     require_format(file, "Predictions")
     _require_writable(file, output)
-    for folder in _own_folders(model_folder(model)):
+    for folder in [] if model is None else _own_folders(model_folder(model)):
         if file.is_relative_to(folder.resolve()):
             raise UsageError(
                 "Predictions cannot be written into a folder of the model or its run.",

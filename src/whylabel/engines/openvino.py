@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from whylabel.engines.base import Completion, Sampling
 from whylabel.engines.openvino_export import EXPORT_VERSION, USE_TRANSFORMERS, export
-from whylabel.engines.openvino_pipeline import PagedPipeline, Row
+from whylabel.engines.openvino_pipeline import PagedPipeline
+from whylabel.engines.writer import Row
 from whylabel.errors import EngineError
 from whylabel.host.atomic import whole_folder
 from whylabel.host.locks import one_at_a_time
@@ -52,17 +53,7 @@ class OpenVinoEngine:
     def __init__(
         self, loaded: LoadedModel, *, tokens_in_flight: int = 32768, threads: int | None = None
     ) -> None:
-        missing = missing_packages()
-        if missing:
-            raise EngineError(
-                f"The engine openvino needs {', '.join(missing)}.", fix="pip install 'whylabel[openvino]'"
-            )
-        if loaded.device.type != "cpu" or str(loaded.model.dtype) != "torch.float32":
-            raise EngineError(
-                f"The engine openvino computes in float32 on the CPU; the model is in {loaded.model.dtype} on "
-                f"{loaded.device}.",
-                fix=f"set device: cpu, or {USE_TRANSFORMERS}",
-            )
+        _check(loaded)
         self._tokenizer = loaded.tokenizer
         self._pipeline: PagedPipeline | None = PagedPipeline(
             exported(loaded.model),
@@ -77,27 +68,43 @@ class OpenVinoEngine:
             raise EngineError("This engine was closed.")
         with closing(self._pipeline.run([prompt.ids for prompt in prompts], sampling)) as rows:
             for row in rows:
-                yield self._completion(row, sampling)
+                yield row.completion(self._tokenizer)
 
     def close(self) -> None:
         """Free the model and its cache."""
         self._pipeline = None
 
-    def _completion(self, row: Row, sampling: Sampling) -> Completion:
-        if row.error is not None:
-            return Completion(
-                row.index, "", len(row.prompt), 0, "error", seconds=row.seconds, error=row.error
-            )
-        stopped = row.generated[-1] in sampling.stop_ids
-        ids = row.generated[:-1] if stopped else row.generated
-        return Completion(
-            row.index,
-            str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip(),
-            len(row.prompt),
-            len(row.generated),
-            finish="stop" if stopped else "length",
-            seconds=row.seconds,
-            stop_id=row.generated[-1] if stopped else None,
+
+def step_writer(
+    loaded: LoadedModel, *, tokens_per_step: int, tokens_in_flight: int = 32768, threads: int | None = None
+) -> PagedPipeline:
+    """Return what writes step by step; rows that come and go never share a block of the cache.
+
+    Raises `EngineError` as the engine does.
+    """
+    _check(loaded)
+    return PagedPipeline(
+        exported(loaded.model),
+        vocab_size=loaded.model.config.vocab_size,
+        tokens_in_flight=tokens_in_flight,
+        threads=threads or usable_cores(),
+        tokens_per_step=tokens_per_step,
+        prefix_caching=False,
+    )
+
+
+def _check(loaded: LoadedModel) -> None:
+    """Raise `EngineError` if OpenVINO is not installed, or cannot compute what the model computes."""
+    missing = missing_packages()
+    if missing:
+        raise EngineError(
+            f"The engine openvino needs {', '.join(missing)}.", fix="pip install 'whylabel[openvino]'"
+        )
+    if loaded.device.type != "cpu" or str(loaded.model.dtype) != "torch.float32":
+        raise EngineError(
+            f"The engine openvino computes in float32 on the CPU; the model is in {loaded.model.dtype} on "
+            f"{loaded.device}.",
+            fix=f"set device: cpu, or {USE_TRANSFORMERS}",
         )
 
 

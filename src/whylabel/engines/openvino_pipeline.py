@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from whylabel.engines.base import UNUSABLE_PROMPT, Sampling
 from whylabel.engines.loops import is_in_loop
+from whylabel.engines.writer import Ids, Row
 from whylabel.errors import EngineError
 from whylabel.host.runtime import last_line, prepare_process
 
@@ -24,29 +25,25 @@ _TOKENS_PER_STEP = 1024
 """Enough for matrix products at full speed. A step cannot be interrupted, so it must stay below a few seconds."""
 
 
-Ids = Sequence[int]
-
-
-@dataclass(slots=True, eq=False)
-class Row:
-    """A prompt and its state. When it is yielded, it has `generated` ids (with the stop token) or an `error`."""
-
-    index: int
-    prompt: Ids
-    generated: list[int] = field(default_factory=list)
-    error: str | None = None
-    seconds: float = 0.0
-    handle: Any = None
-
-
 class PagedPipeline:
     """An exported model that generates in fp32 with `threads` threads.
 
     `tokens_in_flight` limits the prompt and new tokens of the rows that are computed together, and so the memory of
-    their keys and values.
+    their keys and values; `tokens_per_step` limits the tokens of a step, and so its duration. Rows are submitted at
+    any time (`submit`, `step`, `cancel`), or all at once (`run`). With `prefix_caching`, equal beginnings of prompts
+    are computed once; equal rows that run at different times would then share blocks that are not full.
     """
 
-    def __init__(self, folder: Path, *, vocab_size: int, tokens_in_flight: int, threads: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        vocab_size: int,
+        tokens_in_flight: int,
+        threads: int,
+        tokens_per_step: int = _TOKENS_PER_STEP,
+        prefix_caching: bool = True,
+    ) -> None:
         prepare_process()
         import openvino_genai
 
@@ -54,9 +51,9 @@ class PagedPipeline:
         # 0: the cache grows as needed. With a fixed size, a prompt that does not fit makes every row come back empty,
         # without an error.
         scheduler.cache_size = 0
-        scheduler.enable_prefix_caching = True
+        scheduler.enable_prefix_caching = prefix_caching
         scheduler.max_num_seqs = _ROWS_PER_STEP
-        scheduler.max_num_batched_tokens = _TOKENS_PER_STEP
+        scheduler.max_num_batched_tokens = tokens_per_step
         # By default keys and values have 8 bits and some CPUs compute in bf16: both change the generated tokens.
         properties = {
             "KV_CACHE_PRECISION": "f32",
@@ -74,48 +71,81 @@ class PagedPipeline:
         self._vocab_size = vocab_size
         self._tokens_in_flight = tokens_in_flight
         self._request_ids = count()
+        self._waiting: deque[Row] = deque()
+        self._running: list[Row] = []
+
+    def submit(self, index: int, prompt: Ids, sampling: Sampling) -> Row:
+        """Add a row, which is computed in the next steps in which it fits; its seed is that of `sampling`."""
+        row = Row(index, prompt, sampling)
+        self._waiting.append(row)
+        return row
+
+    def cancel(self, row: Row) -> None:
+        """Drop a row; the others' outputs stay what they were. A row that has ended stays as it is."""
+        if row in self._running:
+            self._running.remove(row)
+            row.handle.cancel()
+        elif row in self._waiting:
+            self._waiting.remove(row)
+
+    def step(self) -> list[Row]:
+        """Compute one step of all rows that fit; return those that have ended.
+
+        Raises `EngineError` if the pipeline itself fails.
+        """
+        ended = list(self._start_waiting())
+        if not self._running:
+            return ended
+        seconds = self._step()
+        for row in self._running[:]:
+            row.seconds += seconds / len(self._running)
+        for row in self._running[:]:
+            if _is_done(row):
+                self._running.remove(row)
+                ended.append(row)
+        return ended
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no row waits or runs."""
+        return not self._waiting and not self._running
 
     def run(self, prompts: Sequence[Ids], sampling: Sampling) -> Generator[Row]:
         """Yield every row when it is done, in any order. Closing the iterator cancels the remaining rows.
 
         Raises `EngineError` if the pipeline itself fails.
         """
-        waiting = deque(Row(index, prompt) for index, prompt in enumerate(prompts))
-        running: list[Row] = []
+        seconds = self._cache_prefix(prompts)
+        # Each row has its own seed, or equal prompts would give equal outputs.
+        rows = [
+            self.submit(index, prompt, replace(sampling, seed=sampling.seed + index))
+            for index, prompt in enumerate(prompts)
+        ]
+        for row in rows:
+            row.seconds = seconds / len(rows)
         try:
-            seconds = self._cache_prefix(prompts)
-            while waiting or running:
-                yield from self._start_waiting(waiting, running, sampling)
-                if not running:
-                    break
-                seconds += self._step()
-                for row in running:
-                    row.seconds += seconds / len(running)
-                seconds = 0.0
-                for row in running[:]:
-                    if _is_done(row):
-                        running.remove(row)
-                        yield row
+            while not self.is_idle:
+                yield from self.step()
         finally:
-            for row in running:
-                row.handle.cancel()
+            for row in rows:
+                self.cancel(row)
 
-    def _start_waiting(self, waiting: deque[Row], running: list[Row], sampling: Sampling) -> Iterator[Row]:
-        """Move rows from `waiting` to `running` while they fit; yield the rows that OpenVINO rejects."""
-        room = self._tokens_in_flight - sum(len(row.prompt) + sampling.max_new_tokens for row in running)
-        while waiting:
-            row = waiting[0]
-            room -= len(row.prompt) + sampling.max_new_tokens
-            if running and room < 0:
+    def _start_waiting(self) -> Iterator[Row]:
+        """Move rows from waiting to running while they fit; yield the rows that OpenVINO rejects."""
+        room = self._tokens_in_flight - sum(_tokens(row) for row in self._running)
+        while self._waiting:
+            row = self._waiting[0]
+            room -= _tokens(row)
+            if self._running and room < 0:
                 return
-            waiting.popleft()
+            self._waiting.popleft()
             try:
-                row.handle = self._request(row.prompt, _config(sampling, row.index))
+                row.handle = self._request(row.prompt, _config(row.sampling))
             except (RuntimeError, ValueError) as error:
                 row.error = last_line(error)
                 yield row
             else:
-                running.append(row)
+                self._running.append(row)
 
     def _request(self, prompt: Ids, config: Any) -> Any:
         import numpy as np
@@ -138,7 +168,7 @@ class PagedPipeline:
             return 0.0
         seconds = 0.0
         try:
-            handle = self._request(prefix, _config(Sampling(1, ()), 0))
+            handle = self._request(prefix, _config(Sampling(1, ())))
         except (RuntimeError, ValueError):
             return seconds  # every row will report this error itself
         while _is_running(handle):
@@ -157,7 +187,7 @@ class PagedPipeline:
         return time.monotonic() - started
 
 
-def _config(sampling: Sampling, index: int) -> Any:
+def _config(sampling: Sampling) -> Any:
     from openvino_genai import GenerationConfig
 
     config = GenerationConfig(max_new_tokens=sampling.max_new_tokens, ignore_eos=not sampling.stop_ids)
@@ -168,9 +198,12 @@ def _config(sampling: Sampling, index: int) -> Any:
     if config.do_sample:
         config.temperature = sampling.temperature
         config.top_p = sampling.top_p
-        # Each row has its own seed, or equal prompts would give equal outputs.
-        config.rng_seed = (sampling.seed + index) % 2**32
+        config.rng_seed = sampling.seed % 2**32
     return config
+
+
+def _tokens(row: Row) -> int:
+    return len(row.prompt) + row.sampling.max_new_tokens
 
 
 def _is_running(handle: Any) -> bool:

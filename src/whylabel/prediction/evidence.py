@@ -53,30 +53,40 @@ def find_evidence(texts: Sequence[str], log_p: LogP) -> list[tuple[Evidence, ...
 
     A text whose label rests on no stretch alone has none.
     """
-    full = log_p(range(len(texts)), texts)
-    searches = [_search(text) for text in texts]
-    effects: dict[int, list[float]] = {row: [] for row in range(len(texts))}
-    found: dict[int, list[_Node]] = {}
+    searches = [search_evidence(text) for text in texts]
+    wanted = {row: next(search) for row, search in enumerate(searches)}
+    found: dict[int, tuple[Evidence, ...]] = {}
     # All texts take their next step together, so that their shortened texts are scored in one batch.
-    while effects:
-        wanted: list[tuple[int, Stretch]] = []
-        for row, given in effects.items():
+    while wanted:
+        rows = [row for row, shortened in wanted.items() for _ in shortened]
+        scores = iter(log_p(rows, [text for shortened in wanted.values() for text in shortened]))
+        given = {row: [next(scores) for _ in shortened] for row, shortened in wanted.items()}
+        wanted = {}
+        for row, log_ps in given.items():
             try:
-                asked = searches[row].send(given) if given else next(searches[row])
-                wanted += [(row, stretch) for stretch in asked]
+                wanted[row] = searches[row].send(log_ps)
             except StopIteration as end:
                 found[row] = end.value
-        if not wanted:
-            break
-        scores = log_p([row for row, _ in wanted], [without(texts[row], stretch) for row, stretch in wanted])
-        effects = {row: [] for row, _ in wanted}
-        for (row, _), score in zip(wanted, scores, strict=True):
-            effect = full[row] - score
-            effects[row].append(0.0 if math.isnan(effect) else effect)
-    return [
-        tuple(Evidence(*node.stretch, text[slice(*node.stretch)], node.effect) for node in found[row])
-        for row, text in enumerate(texts)
-    ]
+    return [found[row] for row in range(len(texts))]
+
+
+def search_evidence(text: str) -> Generator[list[str], list[float], tuple[Evidence, ...]]:
+    """Return the evidence of one text; yields texts to score, and takes log p of its label given each of them.
+
+    The first is the text itself. A log p that could not be computed is NaN.
+    """
+    (full,) = yield [text]
+    search = _search(text)
+    stretches: list[Stretch] | None = None
+    effects: list[float] = []
+    while True:
+        try:
+            stretches = next(search) if stretches is None else search.send(effects)
+        except StopIteration as end:
+            found: list[_Node] = end.value
+            return tuple(Evidence(*node.stretch, text[slice(*node.stretch)], node.effect) for node in found)
+        log_ps = yield [without(text, stretch) for stretch in stretches]
+        effects = [0.0 if math.isnan(full - log_p) else full - log_p for log_p in log_ps]
 
 
 def _search(text: str) -> _Steps[list[_Node]]:

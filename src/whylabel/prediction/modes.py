@@ -91,9 +91,9 @@ class Reader:
     ) -> None:
         self._card, self._prompts, self._engine = card, prompts, engine
         self._scored_rows = _GPU_SCORED_ROWS if loaded.device.type == "cuda" else _CPU_SCORED_ROWS
-        self._scorer, self._prompt = _scoring(loaded, card, prompts)
+        self._scorer, self.prompt = _scoring(loaded, card, prompts)
         # A model that can answer at once does so beside its reasonings, too: to see whether the two agree.
-        self._answers_at_once = "fast" in card.modes
+        self.answers_at_once = "fast" in card.modes
         self._withholding = withholding or Withholding(card)
         self._continued = (
             ContinuedScorer(loaded, self._scorer)
@@ -122,7 +122,7 @@ class Reader:
         if requested & {"reasoned", "blend"}:
             reasoned = every
         elif "adaptive" in requested:
-            reasoned = [place for place in every if self._is_close(at_once[place])]
+            reasoned = [place for place in every if self.is_close(at_once[place])]
         streams = {"reasoned": self._reasoned(at_once, list(reasoned))}
         if "vote" in requested:
             # An engine does one thing at a time.
@@ -138,23 +138,23 @@ class Reader:
             if requested & {"fast", "blend", "adaptive"}:
                 found["fast"] = at_once[place]
             if "blend" in requested:
-                found["blend"] = self._blend(found["fast"], found["reasoned"])
+                found["blend"] = self.blend(found["fast"], found["reasoned"])
             if "adaptive" in requested:
-                found["adaptive"] = self._adaptive(found["fast"], found.get("reasoned"))
+                found["adaptive"] = self.adaptive(found["fast"], found.get("reasoned"))
             yield {mode: found[mode] for mode in modes}
 
     def read_after(self, mode: Mode, texts: Sequence[str], reasonings: Sequence[str]) -> list[Answer]:
         """Return the answer to each text after a reasoning that is given, or without it in mode `fast`."""
         if mode == "fast":
             return self._fast(texts)
-        return self._score(
+        return self.score(
             [self._prompts.after_reasoning(*pair) for pair in zip(texts, reasonings, strict=True)]
         )
 
     # -- the modes ---------------------------------------------------------------------------------------
 
     def _fast(self, texts: Sequence[str]) -> list[Answer]:
-        return self._score([self._prompt(text) for text in texts])
+        return self.score([self.prompt(text) for text in texts])
 
     def _reasoned(self, at_once: _AtOnce, places: Sequence[int]) -> Iterator[Answer]:
         """Yield the answers after a reasoning about the texts at these places."""
@@ -168,15 +168,15 @@ class Reader:
         """Yield the answers; where a reasoning would be withheld, another one that may be shown takes its place."""
         first_of = dict(zip(places, first, strict=True))
         again = [
-            place for place, answer in first_of.items() if self._is_worth_more(at_once.texts[place], answer)
+            place for place, answer in first_of.items() if self.is_worth_more(at_once.texts[place], answer)
         ]
         drawn = self._drawn(at_once, again, more)
         chosen = {}
         for place in again:
             found = [first_of[place], *islice(drawn, more)]
-            may_be_shown = [other for other in found if self._may_be_shown(at_once.texts[place], other)]
-            best = max(may_be_shown, key=_highest_probability, default=first_of[place])
-            chosen[place] = _with_cost(best, found)
+            may_be_shown = [other for other in found if self.may_be_shown(at_once.texts[place], other)]
+            best = max(may_be_shown, key=highest_probability, default=first_of[place])
+            chosen[place] = with_cost(best, found)
         return (chosen.get(place, answer) for place, answer in first_of.items())
 
     def _vote(self, at_once: _AtOnce) -> Iterator[Answer]:
@@ -184,7 +184,7 @@ class Reader:
         drawn = self._drawn(at_once, range(len(at_once.texts)), count)
         for text in at_once.texts:
             votes = list(islice(drawn, count))
-            yield averaged(votes, [self._may_be_shown(text, vote) for vote in votes])
+            yield averaged(votes, [self.may_be_shown(text, vote) for vote in votes])
 
     def _drawn(self, at_once: _AtOnce, places: Sequence[int], count: int) -> Iterator[Answer]:
         """Yield answers after `count` reasonings of each text, sampled at the temperature of `vote`."""
@@ -192,15 +192,15 @@ class Reader:
         repeated = [place for place in places for _ in range(count)]
         return self._after_reasonings(at_once, repeated, vote.temperature, vote.seed)
 
-    def _is_worth_more(self, text: str, answer: Answer) -> bool:
+    def is_worth_more(self, text: str, answer: Answer) -> bool:
         """Return whether another reasoning may be shown where this one may not: none is if the label is unsure."""
         if answer.at_once is not None:
             best = int(answer.at_once.argmax())
             if self._probability("fast", answer.at_once, best) < self._card.filters.min_probability:
                 return False
-        return not self._may_be_shown(text, answer)
+        return not self.may_be_shown(text, answer)
 
-    def _may_be_shown(self, text: str, answer: Answer) -> bool:
+    def may_be_shown(self, text: str, answer: Answer) -> bool:
         """Return whether a reasoning may be shown beside the label that it leads to."""
         if answer.reasoning is None or answer.leads_to is None:
             return False
@@ -220,18 +220,21 @@ class Reader:
             return 0.0
         return float(np.exp(self._card.calibration.log_probabilities(mode, log_scores)[label]))
 
-    def _blend(self, fast: Answer, reasoned: Answer) -> Answer:
+    def blend(self, fast: Answer, reasoned: Answer) -> Answer:
+        """Return the answer of mode `blend` from those of fast and reasoned."""
         both = replace(reasoned, seconds=fast.seconds + reasoned.seconds)
         if fast.log_scores is None or reasoned.log_scores is None:
             return replace(both, log_scores=None, error=fast.error or reasoned.error)
         return replace(both, log_scores=self._card.calibration.blended(fast.log_scores, reasoned.log_scores))
 
-    def _is_close(self, fast: Answer) -> bool:
+    def is_close(self, fast: Answer) -> bool:
+        """Return whether mode `adaptive` asks for a reasoning after this answer at once."""
         return fast.log_scores is not None and bool(self._card.calibration.is_close(fast.log_scores))
 
-    def _adaptive(self, fast: Answer, reasoned: Answer | None) -> Answer:
+    def adaptive(self, fast: Answer, reasoned: Answer | None) -> Answer:
+        """Return the answer of mode `adaptive` from that of fast, and that of reasoned where it was asked for."""
         # The mode mixes rows of two modes, so all of them use calibrated probabilities.
-        if reasoned is None or not self._is_close(fast):
+        if reasoned is None or not self.is_close(fast):
             return self._calibrated("fast", fast)
         spent = fast.seconds + reasoned.seconds
         if reasoned.log_scores is None:
@@ -275,11 +278,11 @@ class Reader:
     ) -> dict[int, Answer]:
         """Return the answers after reasonings; those without one, if they are wanted, come from the same pass."""
         usable = [item for item in written if item.finish != "error"]
-        missing = at_once.missing(places[item.index] for item in written) if self._answers_at_once else []
+        missing = at_once.missing(places[item.index] for item in written) if self.answers_at_once else []
         scored = iter(
-            self._score(
+            self.score(
                 [
-                    *(self._prompt(at_once.texts[place]) for place in missing),
+                    *(self.prompt(at_once.texts[place]) for place in missing),
                     *(
                         self._prompts.after_reasoning(at_once.texts[places[item.index]], item.text)
                         for item in usable
@@ -289,7 +292,7 @@ class Reader:
         )
         at_once.found |= dict(zip(missing, islice(scored, len(missing)), strict=True))
         answers = {
-            item.index: self._reasoned_answer(item, answer)
+            item.index: self.reasoned_answer(item, answer)
             for item, answer in zip(usable, scored, strict=True)
         }
         failed = {item.index: Answer(None, error=item.error) for item in written if item.finish == "error"}
@@ -300,9 +303,10 @@ class Reader:
 
     def _beside(self, at_once: _AtOnce, place: int, answer: Answer) -> Answer:
         """Return an answer after a reasoning with the scores without, if the model can answer at once."""
-        return replace(answer, at_once=at_once[place].log_scores) if self._answers_at_once else answer
+        return replace(answer, at_once=at_once[place].log_scores) if self.answers_at_once else answer
 
-    def _reasoned_answer(self, written: Completion, scored: Answer) -> Answer:
+    def reasoned_answer(self, written: Completion, scored: Answer) -> Answer:
+        """Return the answer after a reasoning, given the scores after it."""
         if scored.log_scores is None:
             return Answer(None, error=scored.error)
         return Answer(
@@ -343,9 +347,9 @@ class Reader:
         started = time.monotonic()
         items = batch.completions
         row_of = {places[item.index]: row for row, item in reversed(list(enumerate(items)))}
-        missing = at_once.missing(row_of) if self._answers_at_once else []
+        missing = at_once.missing(row_of) if self.answers_at_once else []
         prompts = [
-            *((row_of[place], self._prompt(at_once.texts[place])) for place in missing),
+            *((row_of[place], self.prompt(at_once.texts[place])) for place in missing),
             *(
                 (row, self._prompts.after_reasoning(at_once.texts[places[item.index]], item.text))
                 for row, item in enumerate(items)
@@ -359,18 +363,19 @@ class Reader:
             if row is not None
         }
         known = [(item, row) for item, row in zip(items, scores, strict=True) if row is not None]
-        if self._answers_at_once:
+        if self.answers_at_once:
             at_once.find(places[item.index] for item, _ in known)
         return {
             item.index: self._beside(
                 at_once,
                 places[item.index],
-                self._reasoned_answer(item, Answer(row, seconds=seconds)),
+                self.reasoned_answer(item, Answer(row, seconds=seconds)),
             )
             for item, row in known
         }
 
-    def _score(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
+    def score(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
+        """Return an answer without a reasoning for every prompt; one that cannot be scored says why."""
         started = time.monotonic()
         rows = self._rows(prompts)
         seconds = (time.monotonic() - started) / max(1, len(prompts))
@@ -419,25 +424,26 @@ def averaged(votes: Sequence[Answer], may_be_shown: Sequence[bool]) -> Answer:
         if vote.log_scores is not None
     ]
     if not counted:
-        return _with_cost(votes[0], votes)
+        return with_cost(votes[0], votes)
     mean = np.mean([row for _, row, _ in counted], axis=0)
     winner = int(mean.argmax())
     representative, _, _ = max(
         counted, key=lambda item: (item[2] and item[0].leads_to == winner, float(item[1][winner]))
     )
     log_scores = np.log(np.maximum(mean, _SMALLEST_PROBABILITY))
-    return _with_cost(replace(representative, log_scores=log_scores), votes)
+    return with_cost(replace(representative, log_scores=log_scores), votes)
 
 
 def _best_label(answer: Answer) -> int | None:
     return None if answer.log_scores is None else int(answer.log_scores.argmax())
 
 
-def _highest_probability(answer: Answer) -> float:
+def highest_probability(answer: Answer) -> float:
+    """Return the probability of an answer's best label before any temperature; 0 if it has none."""
     return 0.0 if answer.log_scores is None else float(probabilities(answer.log_scores).max())
 
 
-def _with_cost(answer: Answer, drawn: Sequence[Answer]) -> Answer:
+def with_cost(answer: Answer, drawn: Sequence[Answer]) -> Answer:
     """Return an answer with the cost of all that were drawn for its text."""
     seconds, tokens = sum(one.seconds for one in drawn), sum(one.tokens for one in drawn)
     return replace(answer, seconds=seconds, tokens=tokens)

@@ -23,10 +23,11 @@ from whylabel.models.capabilities import positions_of
 from whylabel.models.load import LoadedModel, load, read_card
 from whylabel.prediction.card import WRITING, ModelCard
 from whylabel.prediction.engine import PredictionEngine
-from whylabel.prediction.evidence import find_evidence
+from whylabel.prediction.evidence import find_evidence, search_evidence
 from whylabel.prediction.fluency import Fluency
 from whylabel.prediction.modes import Answer, Reader
 from whylabel.prediction.room import text_limit
+from whylabel.prediction.steps import ModeSteps, Steps
 from whylabel.prediction.withheld import Withholding, shown
 from whylabel.recipe import PredictionEngineConfig
 from whylabel.run_folder import RunFolder
@@ -63,6 +64,7 @@ class TrainedClassifier:
         self._engine = engine or TransformersEngine(loaded)
         self._withholding = Withholding(card, lambda text, reasoning: self._fluency.of(text, reasoning))
         self._reader = Reader(loaded, card, self.prompts, self._engine, self._withholding)
+        self._mode_steps = ModeSteps(self._reader, card, self.prompts)
 
     @cached_property
     def _fluency(self) -> Fluency:
@@ -146,6 +148,35 @@ class TrainedClassifier:
             return found
         return ({mode: shown(row) for mode, row in predictions.items()} for predictions in found)
 
+    def steps(
+        self,
+        row_id: str,
+        text: str | None,
+        mode: Mode,
+        *,
+        abstain_below: float = 0.0,
+        evidence: bool = False,
+        show_all: bool = False,
+    ) -> Steps[Prediction]:
+        """Return the way to the prediction of one text, as `predict` makes it, one step at a time.
+
+        What is sampled depends on the text alone, not on the texts beside it as in `predict`.
+        """
+        answer, trimmed = _refusal(text), text or ""
+        if answer is None:
+            trimmed = self.prompts.trim(trimmed, self._text_limit)
+            answer = yield from self._mode_steps.answer(trimmed, mode)
+        prediction = self._prediction(row_id, text or "", mode, answer, trimmed != text, abstain_below)
+        if evidence and prediction.status != "failed":
+            found = yield from self._evidence_steps(trimmed, prediction)
+            prediction = replace(prediction, evidence=found)
+        return prediction if show_all else shown(prediction)
+
+    def score(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
+        """Return what a step `Score` asks for."""
+        with as_found():
+            return self._reader.score(prompts)
+
     def with_evidence(self, rows: Rows, predictions: Sequence[Prediction]) -> Iterator[Prediction]:
         """Yield the predictions of the rows, all in one mode, with the evidence for their labels."""
         for start in range(0, len(rows), self._chunk_rows):
@@ -214,16 +245,13 @@ class TrainedClassifier:
         texts = [self.prompts.trim(rows[place][1] or "", self._text_limit) for place in places]
         labels = [predictions[place].label for place in places]
 
-        # A reasoning that names its label holds it fast, whatever the text: what the label rests on shows without it.
-        scored: Mode = "fast" if "fast" in self.card.modes else mode
+        scored = self._mode_of_evidence(mode)
 
         def log_p(numbers: Sequence[int], shortened: Sequence[str]) -> list[float]:
             reasonings = [predictions[places[number]].reasoning or "" for number in numbers]
             answers = self._reader.read_after(scored, shortened, reasonings)
             return [
-                math.nan
-                if answer.log_scores is None
-                else self.card.log_probability(scored, answer.log_scores, labels[number])
+                self._log_p(scored, answer, labels[number])
                 for number, answer in zip(numbers, answers, strict=True)
             ]
 
@@ -238,6 +266,28 @@ class TrainedClassifier:
             else prediction
             for place, prediction in enumerate(predictions)
         ]
+
+    def _evidence_steps(self, text: str, prediction: Prediction) -> Steps[tuple[Evidence, ...]]:
+        """Return the evidence for the label of a prediction, given its text as the model reads it."""
+        mode, reasoning = self._mode_of_evidence(prediction.mode), prediction.reasoning or ""
+        search = search_evidence(text)
+        shortened = next(search)
+        while True:
+            answers = yield from self._mode_steps.after(shortened, reasoning, mode)
+            try:
+                shortened = search.send([self._log_p(mode, answer, prediction.label) for answer in answers])
+            except StopIteration as end:
+                found: tuple[Evidence, ...] = end.value
+                return found
+
+    def _mode_of_evidence(self, mode: Mode) -> Mode:
+        # A reasoning that names its label holds it fast, whatever the text: what the label rests on shows without it.
+        return "fast" if "fast" in self.card.modes else mode
+
+    def _log_p(self, mode: Mode, answer: Answer, label: str) -> float:
+        if answer.log_scores is None:
+            return math.nan
+        return self.card.log_probability(mode, answer.log_scores, label)
 
     def _answers(self, rows: Rows, modes: Sequence[Mode]) -> Iterator[tuple[str, dict[Mode, Answer], bool]]:
         """Yield (id, its answer in every mode, whether its text was trimmed) of every row, in order."""

@@ -1,0 +1,145 @@
+"""The requests and answers of `/v1/classify`, of the model and of its health."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from whylabel.types import Mode, Status
+
+Include = Literal["reasoning", "probabilities", "evidence"]
+
+
+def _whole(value: object) -> object:
+    """Return 2 for 2.0, which JSON does not tell apart."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=2**31)]
+"""A whole number from 1 on."""
+
+
+class Request(BaseModel):
+    """A request of exactly the documented fields and types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ClassifyRequest(Request):
+    """Texts to be labelled."""
+
+    input: Annotated[
+        str | Annotated[list[str], Field(min_length=1)], Field(examples=["I could not stop smiling."])
+    ]
+    """One text, or several."""
+    model: str | None = None
+    """The name of the model, as `/v1/models` gives it; it may be left out."""
+    mode: Mode | None = None
+    """How the model answers; by default as it was trained to."""
+    top_k: Count | None = None
+    """How many of the most probable labels `probabilities` has; all if left out."""
+    include: list[Include] = Field(default=["reasoning", "probabilities"])
+    """What is wanted beside the label. `evidence` takes up to 13 passes of the model for a text."""
+    abstain_below: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """A text whose best probability is below this gets the status `abstained`; it keeps its label."""
+    show_all: bool = False
+    """Show every reasoning, also those that are to be withheld: `reasoning_status` says why."""
+    stream: bool = False
+    """Answer with server-sent events: reasonings as they are written, and each result when it is there."""
+
+
+class EvidenceStretch(BaseModel):
+    """A stretch of the text, `start` and `end` in characters, and how much the label rests on it, in nats."""
+
+    start: int
+    end: int
+    text: str
+    effect: float
+
+
+class Classified(BaseModel):
+    """The answer to one text."""
+
+    index: int
+    label: str | None
+    """None if the text could not be labelled; `error` says why."""
+    probs: list[float]
+    """The probability of each label, in the order of `/v1/labels`; empty if `probabilities` are not included."""
+    num_classes: int
+    probabilities: dict[str, float] | None
+    """The same by label, the most probable first, at most `top_k`."""
+    reasoning: str | None
+    reasoning_status: str | None
+    """`ok`, `afterthought`, or why the reasoning is withheld."""
+    disagrees: bool | None
+    """Whether the model would give another label without the reasoning."""
+    evidence: list[EvidenceStretch] | None
+    status: Status
+    mode: Mode
+    error: str | None
+    seconds: float
+    """The share of this text of the model's time."""
+
+
+class Usage(BaseModel):
+    """What was computed for a request."""
+
+    texts: int
+    prompt_tokens: int
+    """Tokens of the texts."""
+    completion_tokens: int
+    """Tokens of the reasonings."""
+    total_tokens: int
+
+
+class ClassifyResponse(BaseModel):
+    """The answers in the order of the texts."""
+
+    id: str
+    object: Literal["list"] = "list"
+    created: int
+    model: str
+    data: list[Classified]
+    usage: Usage
+
+
+class Model(BaseModel):
+    """The model that is served."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: Literal["whylabel"] = "whylabel"
+    task: Literal["single_label", "multi_label"]
+    target: str
+    question: str
+    modes: list[Mode]
+    """The default first."""
+    labels: int
+    max_text_tokens: int
+    """Longer texts are trimmed, which `status` says."""
+    engine: str
+    device: str
+
+
+class Models(BaseModel):
+    """All models that are served."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class Labels(BaseModel):
+    """The labels in their order."""
+
+    labels: list[str]
+    multi_label: bool
+    label_separator: str | None
+    """What stands between labels where a text may have several."""
+
+
+class Health(BaseModel):
+    """Whether a process works."""
+
+    status: str

@@ -1,0 +1,109 @@
+"""The typed client, and every way in which a server may be out of reach."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from whylabel.errors import ServerError
+from whylabel.serving.client import Classification, Client, Draft, Options
+
+TEXTS = ["It was a bright day, number 0", "It was a grey day, number 4"]
+
+
+@pytest.fixture
+def client(served):
+    with Client(served.url) as client:
+        yield client
+
+
+def test_an_answer_is_that_of_predict(client, dual_model):
+    options = Options("reasoned", evidence=True, show_all=True)
+    found = client.classify(TEXTS[1], options)
+    (wanted,) = dual_model[0].predict([("1", TEXTS[1])], "reasoned", evidence=True, show_all=True)
+    assert (found.label, found.mode, found.reasoning) == (wanted.label, "reasoned", wanted.reasoning)
+    assert found.probabilities == pytest.approx(
+        dict(zip(dual_model[0].labels.names, wanted.probabilities, strict=True)), abs=1e-5
+    )
+    assert [(one.start, one.end) for one in found.evidence] == [
+        (one.start, one.end) for one in wanted.evidence
+    ]
+
+
+def test_every_text_gets_an_answer_in_order(client):
+    texts = [*TEXTS * 20, None, " ", "\ud800", "x" * 30_000, TEXTS[0]]
+    found = list(client.classify_all(iter(texts), texts_per_request=3))
+    assert [one.label for one in found[:40]] == [one.label for one in found[:2]] * 20
+    none, blank, broken, long, last = found[40:]
+    assert {one.status for one in (none, blank, broken, long)} == {"failed"}
+    assert (none.error, broken.error) == (broken.error, "the text is not readable as text (broken Unicode)")
+    assert "20000 are allowed" in long.error
+    assert last.label == found[0].label
+
+
+def test_a_stream_has_drafts_and_then_the_answer(client):
+    *drafts, answer = client.stream(TEXTS[1], Options("reasoned", show_all=True))
+    assert isinstance(answer, Classification)
+    assert all(isinstance(one, Draft) for one in drafts)
+    assert "".join(one.text for one in drafts) == answer.reasoning
+
+
+def test_the_model(client, dual_model):
+    model = client.model()
+    assert (model.id, model.labels) == ("tiny", dual_model[0].labels.names)
+    assert (model.modes[0], model.label_separator) == (dual_model[0].mode, None)
+
+
+def test_a_refusal_names_the_field(client):
+    with pytest.raises(ServerError) as raised:
+        client.classify("x", Options("nonsense"))
+    assert (raised.value.status, raised.value.param) == (422, "mode")
+
+
+def test_a_busy_server_is_asked_again(serve_fake):
+    server = serve_fake(max_queue=1)
+    with ThreadPoolExecutor(1) as pool, Client(server.url) as client:
+        held = pool.submit(server.classify, "sleep 1.2")
+        time.sleep(0.4)
+        assert client.classify("x").reasoning == "x"
+        held.result()
+    assert [line["status"] for line in server.events("request")].count(429) >= 1
+    with Client(server.url, retries=0) as client, ThreadPoolExecutor(1) as pool:
+        held = pool.submit(server.classify, "sleep 1")
+        time.sleep(0.4)
+        with pytest.raises(ServerError, match="waiting") as raised:
+            client.classify("x")
+        assert raised.value.status == 429
+        held.result()
+
+
+def test_a_killed_engine_costs_time_but_no_answer(serve_fake):
+    import os
+    import signal
+
+    server = serve_fake()
+    with Client(server.url) as client, ThreadPoolExecutor(1) as pool:
+        texts = [f"sleep 1.5 {number}" for number in range(100)]
+        found = pool.submit(lambda: [one.reasoning for one in client.classify_all(texts)])
+        time.sleep(0.4)
+        os.kill(server.engine_pid(), signal.SIGKILL)
+        assert found.result(60) == texts
+    assert len(server.events("engine_lost")) == 1
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://", "nonsense", "ftp://x", "http://[::1"])
+def test_no_server(url):
+    with pytest.raises(ServerError), Client(url, retries=0) as client:
+        client.classify("x")
+
+
+def test_a_key_is_taken_from_the_environment(serve_fake, monkeypatch):
+    key = "a-key-of-the-tests-0123456789"
+    server = serve_fake(keys=[key])
+    monkeypatch.delenv("WHYLABEL_API_KEY", raising=False)
+    with Client(server.url) as client, pytest.raises(ServerError, match="needs an API key") as raised:
+        client.model()
+    assert "WHYLABEL_API_KEY" in raised.value.fix
+    monkeypatch.setenv("WHYLABEL_API_KEY", key)
+    with Client(server.url) as client:
+        assert client.model().id == "fake"

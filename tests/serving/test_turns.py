@@ -1,0 +1,282 @@
+"""How texts share a model, over a scorer and a writer that only count."""
+
+from dataclasses import replace
+
+import pytest
+
+from whylabel.engines.base import Sampling
+from whylabel.engines.writer import Row
+from whylabel.errors import EngineError
+from whylabel.prediction.modes import Answer
+from whylabel.prediction.steps import Score, Write
+from whylabel.serving.turns import Delta, Done, Job, Shares, Turns
+from whylabel.types import Prediction
+
+GREEDY = Sampling(4, ())
+
+
+class Scorer:
+    def __init__(self):
+        self.batches = []
+
+    def score(self, prompts):
+        self.batches.append(list(prompts))
+        return [Answer(None, error=prompt) for prompt in prompts]
+
+
+class Tokenizer:
+    def decode(self, ids, skip_special_tokens=True):
+        return "".join(f"w{token} " for token in ids)
+
+
+class Writer:
+    """Writes a token of every row in each step."""
+
+    def __init__(self):
+        self.rows, self.cancelled, self.steps = [], [], 0
+        self.fails = False
+
+    def submit(self, index, prompt, sampling):
+        self.rows.append(Row(index, prompt, sampling))
+        return self.rows[-1]
+
+    def step(self):
+        if self.fails:
+            raise EngineError("it broke off")
+        self.steps += 1
+        ended = []
+        for row in self.rows:
+            row.generated.append(len(row.generated))
+            if len(row.generated) == row.sampling.max_new_tokens:
+                ended.append(row)
+        self.rows = [row for row in self.rows if row not in ended]
+        return ended
+
+    def cancel(self, row):
+        if row in self.rows:
+            self.rows.remove(row)
+            self.cancelled.append(row.index)
+
+    @property
+    def is_idle(self):
+        return not self.rows
+
+
+class World:
+    def __init__(self, **shares):
+        self.scorer, self.writer, self.told = Scorer(), Writer(), []
+        self.turns = Turns(self.scorer, self.writer, Tokenizer(), self.told.append, Shares(**shares))
+        self.numbers = 0
+
+    def ask(self, steps, request=None, streams=False):
+        self.numbers += 1
+        self.turns.ask(Job(self.numbers, request or self.numbers, steps, streams))
+        return self.numbers
+
+    def done(self):
+        return [event.job for event in self.told if isinstance(event, Done)]
+
+    def finish(self):
+        for _ in range(200):
+            if self.turns.is_idle:
+                return
+            self.turns.turn()
+        raise AssertionError("it does not end")
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def prediction(label):
+    return Prediction("1", label, ())
+
+
+def fast(name):
+    (answer,) = yield Score([name], True)
+    return prediction(answer.error)
+
+
+def reasoned(name, tokens=4, samplings=1):
+    completions = yield Write([name], [replace(GREEDY, max_new_tokens=tokens)] * samplings)
+    answers = yield Score([name] * len(completions))
+    return prediction(f"{answers[-1].error} {completions[0].text}")
+
+
+def evidence(name, count):
+    answers = yield Score([f"{name}{number}" for number in range(count)])
+    return prediction(" ".join(answer.error for answer in answers))
+
+
+def at_once(name):
+    return prediction(name)
+    yield
+
+
+def test_every_job_gets_its_own_answer(world):
+    for number in range(1, 30):
+        world.ask((fast, reasoned)[number % 2](f"text{number}"))
+    world.finish()
+    assert sorted(world.done()) == list(range(1, 30))
+    for event in world.told:
+        assert event.prediction.label.split()[0] == f"text{event.job}"
+
+
+def test_what_needs_nothing_is_told_at_once(world):
+    world.ask(at_once("x"))
+    assert world.done() == [1]
+    assert world.turns.is_idle
+
+
+def test_an_answer_at_once_waits_for_one_step_of_writing_at_most():
+    world = World(at_once=8, others=2)
+    for number in range(32):
+        world.ask(reasoned(f"r{number}", tokens=50))
+    world.turns.turn()
+    steps = world.writer.steps
+    number = world.ask(fast("f"))
+    world.turns.turn()
+    assert (world.done(), world.writer.steps) == ([number], steps)
+    # One that comes now waits for one step.
+    number = world.ask(fast("g"))
+    world.turns.turn()
+    world.turns.turn()
+    assert world.done()[1:] == [number]
+    assert world.writer.steps == steps + 1
+
+
+def test_reasonings_go_on_beside_any_number_of_answers_at_once():
+    world = World(at_once=4, others=1, alone=4)
+    number = world.ask(reasoned("r", tokens=4))
+    for turn in range(8):
+        for _ in range(10):
+            world.ask(fast(f"f{turn}"))
+        world.turns.turn()
+        world.turns.turn()
+    assert number in world.done()
+    assert max(map(len, world.scorer.batches)) <= 4
+
+
+def test_what_reasonings_and_evidence_need_does_not_come_before_answers_at_once():
+    world = World(at_once=8, others=2)
+    world.ask(reasoned("r", tokens=100))
+    world.turns.turn()
+    for _ in range(10):
+        world.ask(evidence("e", 12))
+    number = world.ask(fast("f"))
+    world.turns.turn()
+    assert world.done() == [number]
+    # Evidence and writing alternate, and each is soon done.
+    seen = []
+    for _ in range(4):
+        world.turns.turn()
+        seen.append((len(world.scorer.batches), world.writer.steps))
+    assert seen == [(2, 1), (2, 2), (3, 2), (3, 3)]
+    assert [len(batch) for batch in world.scorer.batches] == [1, 2, 2]
+
+
+def test_turns_may_be_longer_where_no_answer_at_once_was_wanted_lately():
+    world = World(at_once=8, others=1)
+    world.ask(reasoned("r", tokens=100))
+    world.ask(evidence("e", 12))
+    for _ in range(4):
+        world.turns.turn()
+    assert [len(batch) for batch in world.scorer.batches] == [8, 4]
+    world.ask(fast("f"))
+    world.ask(evidence("e", 2))
+    for _ in range(5):
+        world.turns.turn()
+    assert [len(batch) for batch in world.scorer.batches] == [8, 4, 1, 1, 1]
+
+
+def test_requests_take_turns(world):
+    world = World(alone=4)
+    many = [world.ask(fast(f"m{number}"), request=100) for number in range(20)]
+    one = world.ask(fast("o"), request=200)
+    world.turns.turn()
+    assert one in world.done()
+    world.finish()
+    assert set(world.done()) == {*many, one}
+
+
+def test_the_prompts_of_one_text_are_scored_together():
+    world = World(at_once=2, others=2)
+    for name in "ab":
+        world.ask(reasoned(name, tokens=1, samplings=2))
+    world.finish()
+    assert world.scorer.batches == [["a", "a"], ["b", "b"]]
+
+
+def test_a_step_of_many_prompts_is_scored_over_several_turns_in_order():
+    world = World(at_once=5, others=2)
+    world.ask(evidence("a", 12))
+    world.ask(evidence("b", 3))
+    world.finish()
+    labels = {event.job: event.prediction.label for event in world.told}
+    assert labels == {1: " ".join(f"a{n}" for n in range(12)), 2: "b0 b1 b2"}
+    assert max(map(len, world.scorer.batches)) == 5
+
+
+def test_a_cancelled_job_frees_its_rows_and_prompts_and_no_others():
+    world = World(at_once=1, others=1)
+    written = world.ask(reasoned("w", tokens=50, samplings=3))
+    scored = world.ask(evidence("s", 12))
+    other = world.ask(reasoned("o", tokens=6))
+    for _ in range(3):
+        world.turns.turn()
+    world.turns.cancel(written)
+    world.turns.cancel(scored)
+    world.turns.cancel(999)
+    assert world.writer.cancelled == [written] * 3
+    assert (world.turns.waiting, world.turns.writing) == (0, 1)
+    world.finish()
+    assert world.done() == [other]
+    assert world.told[0].prediction.label == "o w0 w1 w2 w3 w4 w5"
+
+
+def test_new_text_is_told_after_every_step(world):
+    number = world.ask(reasoned("r", tokens=4), streams=True)
+    world.ask(reasoned("quiet", tokens=4))
+    world.finish()
+    deltas = [event for event in world.told if isinstance(event, Delta)]
+    assert {event.job for event in deltas} == {number}
+    assert [event.text for event in deltas] == ["w0", " w1", " w2", " w3"]
+    assert {event.draft for event in deltas} == {1}
+
+
+def test_a_second_reasoning_is_another_draft(world):
+    def twice():
+        yield from reasoned("a", 2)
+        return (yield from reasoned("b", 2))
+
+    world.ask(twice(), streams=True)
+    world.finish()
+    told = [(event.draft, event.text) for event in world.told if isinstance(event, Delta)]
+    assert told == [(1, "w0"), (1, " w1"), (2, "w0"), (2, " w1")]
+
+
+def test_of_reasonings_that_are_written_together_none_is_told(world):
+    world.ask(reasoned("r", samplings=3), streams=True)
+    world.finish()
+    assert not [event for event in world.told if isinstance(event, Delta)]
+
+
+def test_a_job_that_fails_fails_alone(world):
+    def broken():
+        yield Score(["x"])
+        raise ValueError("no such\nthing")
+
+    bad, good = world.ask(broken()), world.ask(fast("g"))
+    world.finish()
+    outcomes = {event.job: event for event in world.told}
+    assert outcomes[bad].prediction is None
+    assert outcomes[bad].error == "ValueError: no such"
+    assert outcomes[good].prediction.label == "g"
+
+
+def test_an_engine_that_breaks_off_ends_the_loop(world):
+    world.ask(reasoned("r"))
+    world.writer.fails = True
+    with pytest.raises(EngineError):
+        world.turns.turn()
