@@ -24,7 +24,10 @@ class Log:
             if value is not None
         }
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **shown}
-        print(json.dumps(line), file=self._stream or sys.stderr, flush=True)
+        stream = self._stream or sys.stderr
+        # In one piece: other threads write lines, too.
+        stream.write(f"{json.dumps(line)}\n")
+        stream.flush()
 
     def take_over(self, name: str) -> None:
         """Write what a library logs, from warnings on, in this form."""
