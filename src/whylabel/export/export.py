@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from whylabel.errors import ParityError, UsageError
-from whylabel.export import merged, openvino
+from whylabel.export import gguf, llama_cpp, merged, openvino
 from whylabel.export.card import EXPORT, exported_card
 from whylabel.export.formats import FORMATS, FormatName
 from whylabel.export.parity import CLEAR_MARGIN, Parity, compare
@@ -33,6 +33,7 @@ class _Maker:
 
 _MAKERS: dict[FormatName, _Maker] = {
     "merged": _Maker(merged.write, merged.MergedRuntime),
+    "gguf": _Maker(gguf.write, llama_cpp.LlamaCppRuntime),
     "openvino": _Maker(openvino.write, openvino.OpenVinoRuntime),
 }
 

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from whylabel.errors import EngineError, UsageError
 from whylabel.host.machine import installed_version
 
-FormatName = Literal["merged", "openvino"]
+FormatName = Literal["merged", "gguf", "openvino"]
 FORMAT_NAMES: tuple[FormatName, ...] = get_args(FormatName)
 
 _FREE_TEXT = (
@@ -16,6 +16,11 @@ _FREE_TEXT = (
     "log-probabilities of their tokens (export.tokens.labels in whylabel.json).",
     "No calibration: probabilities are those of the model. Temperatures and thresholds are in whylabel.json.",
     "A prompt given as text may read as control tokens what a user has typed. Send token ids.",
+)
+
+_GGUF = (
+    'The label marker is the ordinary piece "\\nLabel:": it is seen between reasoning and label, and whylabel cannot '
+    "read the file back as a model that reasons.",
 )
 
 
@@ -53,6 +58,7 @@ class Format:
 
 FORMATS: dict[FormatName, Format] = {
     "merged": Format("transformers", ("float32", "bfloat16", "float16")),
+    "gguf": Format("llama.cpp", ("f16", "f32", "bf16", "q8_0"), ("gguf", "xllamacpp"), _FREE_TEXT + _GGUF),
     "openvino": Format(
         "OpenVINO", ("fp32", "fp16"), ("openvino", "openvino-genai", "openvino-tokenizers"), _FREE_TEXT
     ),

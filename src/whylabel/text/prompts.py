@@ -193,6 +193,11 @@ class Prompts:
         return f"{text}\n\n{self.question} {_REQUESTS[form]}"
 
     @property
+    def adds_bos(self) -> bool:
+        """Whether a prompt starts with the BOS."""
+        return bool(self._bos)
+
+    @property
     def frame(self) -> tuple[list[int], list[int]]:
         """The tokens before and after the content of a classifier's prompt."""
         return self._frame if self.style == "chat" else (self._bos, [])
