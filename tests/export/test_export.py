@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from families import build
 
+from finished_run import write_run
 from trained_models import LABELS, RECIPE, labelled, train_tiny
 from whylabel.cli.main import main
-from whylabel.errors import ParityError, UsageError
+from whylabel.errors import ModelError, ParityError, UsageError
 from whylabel.export import export as exporting
 from whylabel.export.export import export
+from whylabel.export.gguf import _check
+from whylabel.export.rows import parity_rows
 from whylabel.models.load import read_card
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import override_recipe
@@ -154,6 +158,48 @@ def test_unknown_quantisations_and_missing_rows_are_named(dual, tmp_path):
         export(dual, "merged", tmp_path / "out", quantisation="q9")
     with pytest.raises(UsageError, match="--rows FILE"):
         export(dual, "merged", tmp_path / "out")
+
+
+def test_rows_come_from_the_run_and_each_text_counts_once(dual, tmp_path):
+    run = write_run(tmp_path / "run", labels=LABELS.names)
+    shutil.copytree(dual, run.classifier_model)
+    model = TrainedClassifier.from_folder(run.path, device="cpu")
+    found = parity_rows(model, run.classifier_model, None, 1000)
+    # 30 texts of each label, those of joy and joyful alike.
+    assert len({text for _, text in found}) == len(found) == 90
+    assert all(row_id.startswith("test-") for row_id, _ in found)
+    assert parity_rows(model, run.classifier_model, None, 5) == parity_rows(
+        model, run.classifier_model, None, 5
+    )
+    run.predictions.unlink()
+    found = parity_rows(model, run.classifier_model, None, 1000)
+    assert found and all(row_id.startswith("train-") for row_id, _ in found)
+
+
+def test_the_file_says_what_it_is_to_other_programs(dual, rows, tmp_path):
+    from gguf import GGUFReader
+
+    export(dual, "gguf", tmp_path / "out", rows=rows, count=2)
+    fields = GGUFReader(tmp_path / "out" / "model.gguf").fields
+    assert json.loads(fields["whylabel.card"].contents()) == read_card(tmp_path / "out")
+    model = TrainedClassifier.from_folder(dual, device="cpu")
+    marker, end = model.prompts.marker_id, model.prompts.eos_id
+    assert fields["tokenizer.ggml.tokens"].contents(marker) == "ĊLabel:"
+    assert fields["tokenizer.ggml.token_type"].contents(marker) == 1
+    assert fields["tokenizer.ggml.token_type"].contents(end) == 3
+    assert fields["tokenizer.ggml.eos_token_id"].contents() == end
+    assert "<|im_start|>" in fields["tokenizer.chat_template"].contents()
+    assert "FROM ./model.gguf" in (tmp_path / "out" / "Modelfile").read_text()
+
+
+@pytest.mark.parametrize(
+    ("family", "reason"),
+    [("GPT-2", "type 'gpt2'"), ("Gemma 3", "every 6th layer"), ("SmolLM 3", "every 4th layer")],
+)
+def test_what_llama_cpp_would_compute_otherwise_is_refused(tokenizer, family, reason):
+    changes = {"no_rope_layers": [1, 0]} if family == "SmolLM 3" else {}
+    with pytest.raises(ModelError, match=reason):
+        _check(build(family, len(tokenizer), **changes).config)
 
 
 def test_the_verb_prints_the_comparison(dual, rows, tmp_path, capsys):
