@@ -80,7 +80,7 @@ class LlamaCppRuntime:
             raise EngineError(f"llama.cpp tells the probability of token {told['id']}, not of {token}.")
         return float(told["logprob"])
 
-    def write(self, prompts: Sequence[Ids], sampling: Sampling) -> list[list[int]] | None:
+    def write(self, prompts: Sequence[Ids], sampling: Sampling) -> list[list[int]]:
         """Return what is written after each prompt, up to the first stop token."""
         return [
             until_stop(

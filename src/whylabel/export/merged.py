@@ -40,7 +40,7 @@ class MergedRuntime:
         """Return log p(continuation | prompt), shape (prompts, continuations)."""
         return score_one_by_one(self._loaded, prompts, continuations)
 
-    def write(self, prompts: Sequence[Ids], sampling: Sampling) -> list[list[int]] | None:
+    def write(self, prompts: Sequence[Ids], sampling: Sampling) -> list[list[int]]:
         """Return what is written after each prompt, greedily and by itself."""
         import torch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,18 +107,21 @@ class OpenVinoRuntime:
         )
         return np.asarray(found["logits"])
 
-    def write(self, prompts: Sequence[Ids], sampling: Sampling) -> list[list[int]] | None:
+    def write(self, prompts: Sequence[Ids], sampling: Sampling) -> list[list[int]]:
         """Return what OpenVINO GenAI writes after each prompt; nothing where it fails."""
-        pipeline = PagedPipeline(
+        found: list[list[int]] = [[] for _ in prompts]
+        for row in self._pipeline.run(prompts, sampling):
+            found[row.index] = until_stop(row.generated, sampling)
+        return found
+
+    @cached_property
+    def _pipeline(self) -> PagedPipeline:
+        return PagedPipeline(
             self._folder,
             vocab_size=self._vocab_size,
             tokens_in_flight=_TOKENS_IN_FLIGHT,
             threads=usable_cores(),
         )
-        found: list[list[int]] = [[] for _ in prompts]
-        for row in pipeline.run(prompts, sampling):
-            found[row.index] = until_stop(row.generated, sampling)
-        return found
 
     def tokenized(self, text: str) -> list[int] | None:
         """Return the tokens of a text in OpenVINO's tokenizer."""
@@ -126,7 +130,7 @@ class OpenVinoRuntime:
 
     def close(self) -> None:
         """Free the model."""
-        del self._request, self._tokenizer
+        vars(self).clear()
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -156,9 +156,13 @@ def _asked(
     usable = [place for place, reasoning in enumerate(written) if reasoning is not None]
     if usable:
         asked["reasoned"] = [prompts.after_reasoning(texts[place], written[place] or "") for place in usable]
-    found = runtime.write([prompt.ids for prompt in before], sampling)
-    if found is None:
-        return asked, None
+    found: list[list[int]] = []
+    with progress("write them there", total=len(before)) as bar:
+        for start in range(0, len(before), _ROWS_AT_ONCE):
+            chunk = [prompt.ids for prompt in before[start : start + _ROWS_AT_ONCE]]
+            more = runtime.write(chunk, sampling)
+            found += more
+            bar.advance(len(chunk), sum(map(len, more)))
     decoded = [str(prompts.tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in found]
     return asked, (sum(one == other for one, other in zip(written, decoded, strict=True)), len(texts))
 

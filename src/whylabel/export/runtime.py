@@ -19,8 +19,8 @@ class Runtime(Protocol):
     def log_scores(self, prompts: Sequence[Ids], continuations: Sequence[Ids]) -> NDArray[float64]:
         """Return log p(continuation | prompt), shape (prompts, continuations), natural log."""
 
-    def write(self, prompts: Sequence[Ids], sampling: Sampling) -> list[list[int]] | None:
-        """Return the tokens that are written after each prompt, without the stop token; None if it cannot write."""
+    def write(self, prompts: Sequence[Ids], sampling: Sampling) -> list[list[int]]:
+        """Return the tokens that are written after each prompt, greedily, up to the first stop token."""
 
     def tokenized(self, text: str) -> list[int] | None:
         """Return the tokens of a text, without BOS; None if the runtime has no tokenizer of its own."""
