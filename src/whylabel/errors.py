@@ -7,7 +7,8 @@
     │   └── LabelError            a label that is not in the label set, or an unusable label set
     ├── ModelError                a model that cannot be found, loaded, trusted or trained
     │   ├── AuditError            training examples that would teach something wrong
-    │   └── EngineError           an engine that is missing or does not answer
+    │   ├── EngineError           an engine that is missing or does not answer
+    │   └── ParityError           exit code 1: an exported model that answers otherwise
     ├── ServerError               a server that refuses a request, or does not answer
     └── RunFolderError            a run folder that is in use, not ours, or incomplete
 
@@ -93,6 +94,12 @@ class ServerError(WhylabelError):
     ) -> None:
         super().__init__(what, where=where, fix=fix)
         self.status, self.param = status, param
+
+
+class ParityError(ModelError):
+    """An exported model whose answers differ from those of the model that it was made from."""
+
+    exit_code = 1
 
 
 class RunFolderError(WhylabelError):

@@ -1,6 +1,7 @@
 """The command line: one group, one module per verb, one place where errors become exit codes.
 
-Exit codes: 0 ok, 1 a bug of ours, 2 usage, recipe or data error, 4 finished with failed rows, 130 interrupted.
+Exit codes: 0 ok, 1 a bug of ours (or an export that answers otherwise), 2 usage, recipe or data error,
+4 finished with failed rows, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ VERBS = {
     "predict": "Label a file, or lines on stdin.",
     "serve": "Answer requests over HTTP with a trained model.",
     "classify": "Label a file, or lines on stdin, by a server.",
+    "export": "Write a trained model for other runtimes, and check it there.",
     "reasonings": "Look at, export and review the reasonings of a run.",
     "models": "Fetch and list models.",
     "doctor": "Show what this machine and installation can do.",

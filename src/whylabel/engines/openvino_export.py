@@ -1,4 +1,4 @@
-"""Export a transformers model in memory to an OpenVINO model on disk, in fp32, without optimum-intel.
+"""Export a transformers model in memory to an OpenVINO model on disk, without optimum-intel.
 
 OpenVINO GenAI needs one stateful model: `input_ids`, `attention_mask`, `position_ids` and `beam_idx` in, `logits`
 out, keys and values as state. When it loads the model, it recognises attention by the shape of the graph and
@@ -47,8 +47,10 @@ def unsupported_reason(config: PreTrainedConfig) -> str | None:
     return None
 
 
-def export(model: PreTrainedModel, folder: Path) -> None:
-    """Write the model to `folder`. Raises `EngineError` if OpenVINO would not compute the same as the model.
+def export(model: PreTrainedModel, folder: Path, *, compress_to_fp16: bool = False) -> None:
+    """Write the model to `folder`, its weights in fp32 or fp16.
+
+    Raises `EngineError` if OpenVINO would not compute the same as the model.
 
     The model must be in fp32 on the CPU. The export shares its weights, without a copy, until it is written.
     """
@@ -61,7 +63,7 @@ def export(model: PreTrainedModel, folder: Path) -> None:
     try:
         exported = _stateful(_traced(model), model.config)
         _check_attention(exported.clone(), model.config)
-        openvino.save_model(exported, folder / MODEL_FILE, compress_to_fp16=False)
+        openvino.save_model(exported, folder / MODEL_FILE, compress_to_fp16=compress_to_fp16)
     except EngineError:
         raise
     except Exception as error:  # the tracer and the converter raise whatever their parts raise

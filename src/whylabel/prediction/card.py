@@ -16,7 +16,7 @@ from whylabel.prediction.multi_label import MultiLabel
 from whylabel.recipe import ShownConfig
 from whylabel.text.labels import LabelSet
 from whylabel.text.prompts import FORMAT_VERSION, PromptStyle
-from whylabel.types import Mode, Target
+from whylabel.types import Form, Mode, Target
 from whylabel.version import __version__
 
 MODES: dict[Target, tuple[Mode, ...]] = {
@@ -105,6 +105,11 @@ class ModelCard:
     def explaining_mode(self) -> Mode:
         """The first mode that writes a reasoning, else the default mode."""
         return next((mode for mode in self.modes if mode in REASONS), self.mode)
+
+    @property
+    def label_form(self) -> Form:
+        """The format in which it is asked for a label at once."""
+        return "label_reasoning" if self.target == "label_reasoning" else "label"
 
     def compares(self, mode: Mode) -> bool:
         """Return whether predictions in a mode say if the model would label otherwise without a reasoning."""

@@ -27,7 +27,7 @@ from whylabel.prediction.engine import PredictionEngine
 from whylabel.prediction.scoring import DecisionScorer, LabelScorer, probabilities
 from whylabel.prediction.withheld import Withholding
 from whylabel.text.prompts import Prompt, Prompts
-from whylabel.types import Form, Mode, Status
+from whylabel.types import Mode, Status
 
 _SMALLEST_PROBABILITY = 1e-300
 # Reasonings after which labels are scored together: among many, those of a batch are of similar length.
@@ -407,7 +407,7 @@ def _scoring(
         questions = [prompts.decision_question(name) for name in names]
         yes, no = prompts.decision_answer(True), prompts.decision_answer(False)
         return DecisionScorer(loaded, questions, yes, no), prompts.decision_prefix
-    form: Form = "label_reasoning" if card.target == "label_reasoning" else "label"
+    form = card.label_form
     scorer = LabelScorer(loaded, [prompts.label_ids(name, form) for name in names])
     return scorer, lambda text: prompts.classifier(text, form)
 

@@ -212,6 +212,10 @@ class TrainedClassifier:
                     found[place] = self.card.calibration.log_probabilities("reasoned", answer.log_scores)
         return found
 
+    def trimmed(self, text: str) -> str:
+        """Return the text as the model reads it: cut where it would be too long."""
+        return self.prompts.trim(text, self._text_limit)
+
     def close(self) -> None:
         """Free the engine that wrote reasonings; the model can still be used."""
         self._engine.close()

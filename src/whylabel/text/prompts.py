@@ -184,9 +184,29 @@ class Prompts:
 
     def classifier(self, text: str, form: Form) -> list[int]:
         """Return the prompt that asks for a text's label, reasoning, or both, in the order of the form."""
+        return self._prompt(self.content(text, form))
+
+    def content(self, text: str, form: Form) -> str:
+        """Return that prompt as text, without control tokens and template."""
         if self.style == "compact":
-            return self._prompt(f"{text}\n{self.name if form.startswith('label') else 'Reasoning'}:")
-        return self._prompt(f"{text}\n\n{self.question} {_REQUESTS[form]}")
+            return f"{text}\n{self.name if form.startswith('label') else 'Reasoning'}:"
+        return f"{text}\n\n{self.question} {_REQUESTS[form]}"
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether a prompt starts with the BOS."""
+        return bool(self._bos)
+
+    @property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The tokens before and after the content of a classifier's prompt."""
+        return self._frame if self.style == "chat" else (self._bos, [])
+
+    @property
+    def frame_text(self) -> tuple[str, str]:
+        """The same as text, without the BOS that the tokenizer adds by itself."""
+        before, _, after = self._rendered(_SLOT).partition(_SLOT)
+        return before, after
 
     def decision_prefix(self, text: str) -> list[int]:
         """Return the common prefix of the prompts of all decisions about a text."""
@@ -287,6 +307,10 @@ class Prompts:
         """
         found = (self.eos_id, self.marker_id, self._turn_end_id)
         return self.end_ids.union(token for token in found if token is not None)
+
+    def tokens(self, text: str) -> list[int]:
+        """Return the tokens of a user's text, none of which is a control token."""
+        return self._plain(text)
 
     def count(self, text: str) -> int:
         """Return the length of a user's text in tokens."""
