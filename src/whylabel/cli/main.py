@@ -30,6 +30,7 @@ VERBS = {
     "evaluate": "Compare classifier and baseline on the test split.",
     "predict": "Label a file, or lines on stdin.",
     "reasonings": "Look at, export and review the reasonings of a run.",
+    "push": "Publish a model on the Hugging Face hub.",
     "models": "Fetch and list models.",
     "doctor": "Show what this machine and installation can do.",
     "recipe": "Explain every field of the recipe.",

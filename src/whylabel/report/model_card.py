@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from whylabel.host.atomic import write_text
 from whylabel.models.packaged import PACKAGED_MODELS
+from whylabel.prediction.card import MODES
 from whylabel.report.charts import models_of, modes_of
 from whylabel.report.contents import RunContents, read_run
 from whylabel.report.front_matter import base_model, data_source, front_matter, known_licence
@@ -29,14 +30,20 @@ def write_model_card(run: RunFolder) -> Path:
     return run.model_card
 
 
-def render_model_card(contents: RunContents) -> str:
-    """Return the card: Hugging Face's YAML front matter, then Markdown."""
+def render_model_card(contents: RunContents, *, repository: str | None = None) -> str:
+    """Return the card: Hugging Face's YAML front matter, then Markdown.
+
+    `repository` is the model's name on the hub, if it is published there.
+    """
     task = contents.recipe.get("task") or {}
     return render_markdown(
         "model_card.md.j2",
         front_matter=Markup(front_matter(contents)),
         run=contents,
+        repository=repository and Markup(repository),
+        place=Markup(repository.rpartition("/")[2] if repository else "PATH_TO_THIS_MODEL"),
         question=task.get("question"),
+        reasons=_default_mode(contents) != "fast",
         base_model=base_model(contents.recipe),
         licence=known_licence(contents.recipe),
         quantisation=_quantisation(contents),
@@ -55,6 +62,13 @@ def render_model_card(contents: RunContents) -> str:
         splits=_splits(contents.manifest),
         stages=contents.stages,
     )
+
+
+def _default_mode(contents: RunContents) -> str | None:
+    """Return the mode in which the model answers: as it was evaluated, else the first of its target."""
+    mode = (contents.evaluation.get("classifier") or {}).get("mode")
+    modes: Mapping[str, tuple[str, ...]] = {**MODES}
+    return mode or modes.get((contents.recipe.get("classifier") or {}).get("target"), (None,))[0]
 
 
 def _quantisation(contents: RunContents) -> str | None:
