@@ -124,7 +124,7 @@ def _upload(files: dict[str, Path | bytes], repository: str, token: str, *, publ
 
     hub = HfApi(endpoint=hub_endpoint(), token=token)
     url = hub.create_repo(repository, private=not public, exist_ok=True)
-    there = hub.repo_info(repository)
+    there = hub.model_info(repository)
     if not there.private and not public:
         raise UsageError(
             "The repository is public: everybody would see this model.",
@@ -153,20 +153,17 @@ def _upload(files: dict[str, Path | bytes], repository: str, token: str, *, publ
 @contextmanager
 def _progress() -> Iterator[None]:
     """Show the hub's own bars while files are sent."""
-    from huggingface_hub.utils import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
+    import huggingface_hub.utils
 
-    hidden = are_progress_bars_disabled()
+    hub: Any = huggingface_hub.utils
+    hidden = hub.are_progress_bars_disabled()
     if hidden and not os.environ.get("TQDM_DISABLE"):
-        enable_progress_bars()
+        hub.enable_progress_bars()
     try:
         yield
     finally:
         if hidden:
-            disable_progress_bars()
+            hub.disable_progress_bars()
 
 
 @contextmanager

@@ -67,8 +67,9 @@ def render_model_card(contents: RunContents, *, repository: str | None = None) -
 def _default_mode(contents: RunContents) -> str | None:
     """Return the mode in which the model answers: as it was evaluated, else the first of its target."""
     mode = (contents.evaluation.get("classifier") or {}).get("mode")
-    modes: Mapping[str, tuple[str, ...]] = {**MODES}
-    return mode or modes.get((contents.recipe.get("classifier") or {}).get("target"), (None,))[0]
+    target = (contents.recipe.get("classifier") or {}).get("target")
+    first = next((modes[0] for name, modes in MODES.items() if name == target), None)
+    return mode or first
 
 
 def _quantisation(contents: RunContents) -> str | None:
