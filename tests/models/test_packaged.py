@@ -56,6 +56,7 @@ def index(tmp_path, cache, monkeypatch):
         gguf="tiny_model/tiny.gguf",
         gguf_sha256=hashlib.sha256(GGUF).hexdigest(),
         quantisation="Q4_1",
+        hub_id="owner/tiny",
         description="a tiny model",
     )
     monkeypatch.setitem(PACKAGED_MODELS, "tiny", model)

@@ -75,6 +75,7 @@ OTHERS = {
     "training.gradient_checkpointing": True,
     "training.dtype": "float32",
     "training.save_steps": 3,
+    "training.report_to": "trackio",
     "training.lora.r": 3,
     "training.lora.lora_alpha": 3,
     "training.lora.lora_dropout": 0.5,

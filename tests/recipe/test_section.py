@@ -52,7 +52,7 @@ def test_what_is_only_about_speed_memory_and_place():
         *(
             f"{section}.{name}"
             for section in ("training", "reasoner.training")
-            for name in ("tokens_per_batch", "gradient_checkpointing", "save_steps")
+            for name in ("tokens_per_batch", "gradient_checkpointing", "save_steps", "report_to")
         ),
     }
     assert set(Recipe().deciding("presentation")) == {

@@ -23,7 +23,7 @@ def card_of(run: RunFolder) -> tuple[dict[str, Any], str]:
 def test_front_matter(make_run: MakeRun) -> None:
     run = make_run()
     front, _ = card_of(run)
-    assert front["library_name"] == "transformers"
+    assert front["library_name"] == "whylabel"
     assert front["pipeline_tag"] == "text-classification"
     assert front["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert "whylabel" in front["tags"]

@@ -96,7 +96,25 @@ def test_everything_from_data_is_escaped(make_run: MakeRun) -> None:
         "href",
         "dir",
     }
-    known |= {"role", "tabindex", "scope", "colspan", "rx", "x", "x1", "x2", "y1", "y2", "width", "height"}
+    known |= {
+        "role",
+        "tabindex",
+        "scope",
+        "colspan",
+        "rx",
+        "x",
+        "cx",
+        "cy",
+        "r",
+        "dy",
+        "text-anchor",
+        "x1",
+        "x2",
+        "y1",
+        "y2",
+        "width",
+        "height",
+    }
     for _, attributes in page.tags:
         assert not {name for name in attributes if name not in known and not name.startswith("aria-")}
 

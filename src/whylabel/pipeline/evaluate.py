@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from whylabel.host.atomic import write_json
+from whylabel.evaluation.cost import StageCost, stage_costs
+from whylabel.host.atomic import read_json, write_json
 from whylabel.host.machine import hardware
 from whylabel.host.progress import say
 from whylabel.pipeline.answers import answer_all, answers_file
@@ -66,11 +67,22 @@ def evaluate_stage(job: Job) -> StageResult:
         "review": [asdict(each) for each in reviewed],
         "reasoning_effect": effect and asdict(effect),
         "reasonings_judged": judged and asdict(judged),
+        "cost": {"stages": {name: asdict(each) for name, each in _stage_costs(job).items()}},
     }
     write_json(run.evaluation_metrics, {**metrics, **added})
     every = [row for found in (*baseline.values(), *classifier.values()) for row in found]
     failed = sum(prediction.status == "failed" for prediction in every)
     return StageResult(len(dataset.test), generated_tokens(classifier), {}, failed)
+
+
+def _stage_costs(job: Job) -> dict[str, StageCost]:
+    """Return what the stages took that this recipe has, by their metrics."""
+    run = job.run
+    files = {"train-baseline": run.baseline_metrics, "train-classifier": run.classifier_metrics}
+    if job.inputs.recipe.classifier.target != "label":
+        own = {"train-reasoner": run.reasoner_metrics} if job.inputs.trains_reasoner else {}
+        files = {**own, "augment": run.augment_metrics, **files}
+    return stage_costs({name: read_json(path, dict) for name, path in files.items() if path.exists()})
 
 
 def _predict(

@@ -83,6 +83,8 @@ def _check_engine(recipe: Recipe) -> None:
 
 
 def _check_packages(recipe: Recipe) -> None:
+    from whylabel.training.tracking import check_tracker
+
     reasoned = recipe.classifier.target != "label"
     methods = {recipe.training.method, *([recipe.reasoner.training.method] if reasoned else [])}
     needed = {
@@ -93,6 +95,9 @@ def _check_packages(recipe: Recipe) -> None:
         ),
         "bitsandbytes": ("qlora" in methods, "method: qlora", "qlora"),
     }
+    check_tracker(recipe.training, "training")
+    if reasoned:
+        check_tracker(recipe.reasoner.training, "reasoner.training")
     for package, (wanted, setting, extra) in needed.items():
         if wanted and find_spec(package) is None:
             raise RecipeError(

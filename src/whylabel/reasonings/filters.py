@@ -11,13 +11,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
-from typing import Any
 
 from whylabel.errors import RecipeError, unknown_name
 from whylabel.reasonings.conclusion import conclusion
 from whylabel.reasonings.leak import leaks
 from whylabel.reasonings.near_duplicates import NearDuplicates
 from whylabel.recipe import FilterConfig
+from whylabel.text.language import language_detector
 from whylabel.text.quotes import find, quotations
 from whylabel.text.words import count_words, tokens, tokens_a_word
 from whylabel.types import Dropped, FilterResult, ReasonedExample
@@ -26,10 +26,6 @@ Filter = Callable[[ReasonedExample], str | None]
 Factory = Callable[[FilterConfig], Filter]
 
 _REPEATED_WORDS = 4
-# Below these a language is a guess: a short text has too few letters, and close languages share most of theirs.
-_LANGUAGE_WORDS = 5
-_LANGUAGE_CONFIDENCE = 0.9
-_NO_LANGUAGE = ("und", "zxx")
 
 
 def check_filters(config: FilterConfig) -> None:
@@ -173,18 +169,7 @@ def leak(config: FilterConfig) -> Filter:
 
 def language(_config: FilterConfig) -> Filter:
     """Drop a reasoning in another language than its text, where both languages are detected with confidence."""
-    # 0.6 seconds to load, 15 MB in memory: only for those who want it.
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    model: Any = LanguageIdentifier.from_model_file(
-        MODEL_FILE, norm_probs=True, min_confidence=_LANGUAGE_CONFIDENCE
-    )
-
-    def detected(text: str) -> str | None:
-        if count_words(text) < _LANGUAGE_WORDS:
-            return None
-        code = str(model.classify(text)[0])
-        return None if code in _NO_LANGUAGE else code
+    detected = language_detector()
 
     def check(row: ReasonedExample) -> str | None:
         wanted = detected(row.text)

@@ -91,6 +91,9 @@ class TrainingConfig(Section):
     float32."""
     save_steps: Execution[int | None] = Field(None, ge=1)
     """Optimizer steps between checkpoints; default: one every five minutes."""
+    report_to: Execution[Literal["trackio", "mlflow", "wandb", "tensorboard"] | None] = None
+    """The experiment tracker that gets settings, loss and learning rate; its own environment variables set it up.
+    Default: none. `wandb` sends them to its makers' servers; no text is sent to any."""
 
 
 class SelectionConfig(Section):

@@ -45,6 +45,11 @@ class RunContents:
     readers: tuple[ReaderRate, ...]
     """What people think of the reasonings that are shown now."""
 
+    @classmethod
+    def of_model(cls, name: str, recipe: dict[str, Any], manifest: dict[str, Any]) -> RunContents:
+        """Return what is known of a model outside a run."""
+        return cls(name, recipe, "", manifest, {}, {}, {}, {}, {}, {}, (), (), (), {}, ())
+
     @property
     def stages(self) -> dict[str, dict[str, Any]]:
         """The entry of each stage in `run.json`, in the order in which the stages run."""

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from markupsafe import Markup
 
 from whylabel.host.atomic import write_text
 from whylabel.models.packaged import PACKAGED_MODELS
+from whylabel.prediction.card import MODES
 from whylabel.report.charts import models_of, modes_of
 from whylabel.report.contents import RunContents, read_run
-from whylabel.report.formats import is_number
+from whylabel.report.front_matter import base_model, data_source, front_matter, known_licence
 from whylabel.report.multi_label import verdict_of
 from whylabel.report.quality import judged_of, quality_of, readers_sentences
 from whylabel.report.rendering import render_markdown
 from whylabel.report.verdict import MODE_NAMES, model_name
 from whylabel.run_folder import RunFolder
-
-_METRICS = (
-    ("accuracy", "Accuracy", "accuracy"),
-    ("f1", "Micro-F1", "micro_f1"),
-    ("f1", "Macro-F1", "macro_f1"),
-)
-_HUB_IDS = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def write_model_card(run: RunFolder) -> Path:
@@ -39,17 +30,24 @@ def write_model_card(run: RunFolder) -> Path:
     return run.model_card
 
 
-def render_model_card(contents: RunContents) -> str:
-    """Return the card: Hugging Face's YAML front matter, then Markdown."""
+def render_model_card(contents: RunContents, *, repository: str | None = None) -> str:
+    """Return the card: Hugging Face's YAML front matter, then Markdown.
+
+    `repository` is the model's name on the hub, if it is published there.
+    """
     task = contents.recipe.get("task") or {}
     return render_markdown(
         "model_card.md.j2",
-        front_matter=Markup(_front_matter(contents)),
+        front_matter=Markup(front_matter(contents)),
         run=contents,
+        repository=repository and Markup(repository),
+        place=Markup(repository.rpartition("/")[2] if repository else "PATH_TO_THIS_MODEL"),
         question=task.get("question"),
-        base_model=_base_model(contents.recipe),
+        reasons=_default_mode(contents) != "fast",
+        base_model=base_model(contents.recipe),
+        licence=known_licence(contents.recipe),
         quantisation=_quantisation(contents),
-        source=_source(contents.recipe),
+        source=data_source(contents.recipe),
         labels=_labels(contents),
         verdict=verdict_of(contents.evaluation),
         by_label=task.get("type") == "multi_label",
@@ -66,44 +64,12 @@ def render_model_card(contents: RunContents) -> str:
     )
 
 
-def _front_matter(contents: RunContents) -> str:
-    values: dict[str, Any] = {
-        "library_name": "transformers",
-        "pipeline_tag": "text-classification",
-        "tags": ["whylabel", "text-classification", "reasoning", "generated_from_trainer"],
-    }
-    base_model = _base_model(contents.recipe)
-    if _HUB_ID.fullmatch(base_model):
-        values["base_model"] = base_model
-    results = _results(contents)
-    if results:
-        values["model-index"] = [{"name": contents.name, "results": [results]}]
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-
-
-def _results(contents: RunContents) -> dict[str, Any] | None:
-    classifier = contents.evaluation.get("classifier") or {}
-    metrics = [
-        {"type": kind, "name": name, "value": round(classifier[key], 4)}
-        for kind, name, key in _METRICS
-        if is_number(classifier.get(key))
-    ]
-    if not metrics:
-        return None
-    source = _source(contents.recipe)
-    return {
-        "task": {"type": "text-classification"},
-        "dataset": {"type": source.removeprefix("hub:"), "name": source, "split": "test"},
-        "metrics": metrics,
-    }
-
-
-def _base_model(recipe: Mapping[str, Any]) -> str:
-    name = str(recipe.get("base_model") or "unknown")
-    name = _HUB_IDS.get(name, name)
-    # Only the name of a local file: the card must not reveal paths on the disk of whoever trained the model.
-    local = name.startswith((".", "/", "~")) or name.lower().endswith(".gguf") or Path(name).exists()
-    return Path(name).name if local else name
+def _default_mode(contents: RunContents) -> str | None:
+    """Return the mode in which the model answers: as it was evaluated, else the first of its target."""
+    mode = (contents.evaluation.get("classifier") or {}).get("mode")
+    target = (contents.recipe.get("classifier") or {}).get("target")
+    first = next((modes[0] for name, modes in MODES.items() if name == target), None)
+    return mode or first
 
 
 def _quantisation(contents: RunContents) -> str | None:
@@ -112,11 +78,6 @@ def _quantisation(contents: RunContents) -> str | None:
     packaged = PACKAGED_MODELS.get(str(contents.recipe.get("base_model")))
     # Earlier versions did not record it.
     return recorded or (packaged.quantisation if packaged else None)
-
-
-def _source(recipe: Mapping[str, Any]) -> str:
-    source = str((recipe.get("data") or {}).get("source") or "unknown")
-    return source if source.startswith(("hub:", "builtin:")) else Path(source).name
 
 
 def _labels(contents: RunContents) -> list[str]:

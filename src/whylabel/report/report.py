@@ -18,6 +18,7 @@ from whylabel.report.charts import (
 )
 from whylabel.report.confusion import confusions
 from whylabel.report.contents import RunContents, read_run
+from whylabel.report.cost import costs_of
 from whylabel.report.examples import shown_predictions
 from whylabel.report.faithfulness import faithfulness_of
 from whylabel.report.formats import MISSING, is_number
@@ -62,6 +63,7 @@ def render_report(contents: RunContents) -> str:
         slices=slices_of(evaluation),
         mended=mended_of(evaluation, contents.predictions, _shown(contents.recipe)),
         review=review_of(evaluation),
+        costs=costs_of(evaluation),
         used=faithfulness_of(contents.faithfulness, evaluation),
         readers=readers_sentences(contents.readers),
         judged=judged_of(evaluation),

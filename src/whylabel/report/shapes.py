@@ -41,6 +41,8 @@ class Cost(_Shape):
 
     seconds_per_row: Amount | None = None
     tokens_per_row: Amount | None = None
+    seconds_p50: Amount | None = None
+    seconds_p95: Amount | None = None
 
 
 class Coverage(_Shape):
@@ -235,6 +237,20 @@ class ReasoningEffect(_Shape):
     mcnemar_p: Share | None = None
 
 
+class StageCost(_Shape):
+    """What a stage took."""
+
+    flops: Amount | None = None
+    tokens: Count | None = None
+    seconds: Amount | None = None
+
+
+class RunCost(_Shape):
+    """What the stages of a run took."""
+
+    stages: dict[str, StageCost | None] | None = None
+
+
 class Evaluation(_Shape):
     """`evaluation/metrics.json`."""
 
@@ -251,6 +267,7 @@ class Evaluation(_Shape):
     slices: list[SliceScores] | None = None
     reasoning_effect: ReasoningEffect | None = None
     review: list[Review] | None = None
+    cost: RunCost | None = None
 
     @model_validator(mode="after")
     def _square(self) -> Evaluation:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ from whylabel.training.plan import Batch, Epochs, Plan, Step, Ways
 from whylabel.training.processes import accelerator, from_first, shared
 from whylabel.training.ragged import ragged, ragged_pays
 from whylabel.training.selection import Selection
+from whylabel.training.tracking import Report, tracked
 
 if TYPE_CHECKING:
     import torch
@@ -189,26 +190,38 @@ class _Loop:
         label_only_from = total * (1 - self._config.loss.label_only_share)
         saved_at = started = time.monotonic()
         before = self._state.seconds
-        with progress(self._title, total=total, unit="steps", done=self.first_step) as bar, self._training():
+        with (
+            self._tracked() as report,
+            progress(self._title, total=total, unit="steps", done=self.first_step) as bar,
+            self._training(),
+        ):
             for step in self._plan.steps(self.first_step):
                 if self._selection and self._selection.is_over(self._state):
                     say(
                         f"  {self._title}: stopped early, validation {self._selection.metric} has stopped rising"
                     )
                     break
-                loss = self._step(step, factor(self._state.step), self._state.step >= label_only_from)
+                rate = factor(self._state.step)
+                loss = self._step(step, rate, self._state.step >= label_only_from)
                 self._state.seconds = before + time.monotonic() - started
                 tokens = sum(len(row) for row in step.rows)
+                figures = {"loss": loss, "learning_rate": self._config.learning_rate * rate}
+                report(self._state.step, {**figures, "tokens": self._state.tokens, "epoch": step.epoch})
                 note_due = self._state.step % _STEPS_BETWEEN_NOTES == 0
                 bar.advance(1, tokens, note=f"loss {loss:.3f}" if note_due else "")
                 if self._selection and self._selection.is_due(self._state.step, total):
-                    self._evaluate()
+                    report(self._state.step, {self._selection.metric: self._evaluate()})
                 by_time = time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS
                 steps = self._config.save_steps
                 if (self._state.step % steps == 0) if steps else self._from_main(by_time):
                     self._save()
                     saved_at = time.monotonic()
         return self._state
+
+    def _tracked(self) -> AbstractContextManager[Report]:
+        # The other processes report nothing.
+        config = self._config if self._is_main else self._config.model_copy(update={"report_to": None})
+        return tracked(config, self._title)
 
     def _check_processes(self, checkpoint: Path) -> None:
         started, now = self._state.processes, self._accelerator.num_processes
@@ -314,7 +327,7 @@ class _Loop:
                 fix=f"{smaller if len(batch) > 1 else recomputed}, or end other programs there",
             ) from error
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> float:
         assert self._selection is not None
         with self._labelling():
             found = self._selection.measure()
@@ -322,6 +335,7 @@ class _Loop:
         if self._is_main and self._selection.is_best(self._state):
             with whole_file(self._folder / _BEST) as aside:
                 save_parameters(self.model, aside)
+        return found
 
     def _save(self) -> None:
         if self._is_main:
