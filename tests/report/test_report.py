@@ -103,6 +103,7 @@ def test_everything_from_data_is_escaped(make_run: MakeRun) -> None:
         "colspan",
         "rx",
         "x",
+        "y",
         "cx",
         "cy",
         "r",
