@@ -11,7 +11,8 @@ from whylabel.types import Prediction
 def test_each_stage_has_its_own_cost_and_self_training_counts():
     found = stage_costs(
         {
-            "train-reasoner": {},
+            "train-reasoner": {"held_out_loss": 2.0, "training": {"flops": 7.0, "tokens": 5, "seconds": 0.5}},
+            "train-folds": {},
             "augment": {"tokens": 70, "seconds": 3.5, "rows": 9},
             "train-baseline": {"flops": 2e9, "tokens": 10, "seconds": 1.0},
             "train-classifier": {
@@ -23,11 +24,12 @@ def test_each_stage_has_its_own_cost_and_self_training_counts():
         }
     )
     assert found == {
+        "train-reasoner": StageCost(7.0, 5, 0.5),
         "augment": StageCost(None, 70, 3.5),
         "train-baseline": StageCost(2e9, 10, 1.0),
         "train-classifier": StageCost(4.5e9, 20, 3.0),
     }
-    assert list(found) == ["augment", "train-baseline", "train-classifier"]
+    assert list(found) == ["train-reasoner", "augment", "train-baseline", "train-classifier"]
 
 
 def test_quantiles_of_the_time_are_those_of_numpy():

@@ -38,6 +38,7 @@ def test_the_card_says_what_matters(make_run: MakeRun) -> None:
     metrics = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
     assert f"{100 * metrics['classifier']['accuracy']:.1f}\u00a0%" in body
     assert "whylabel predict --model" in body
+    assert "\n\nTrained with whylabel" in body
     assert "not proven to be faithful" in body
     assert "of 480, 431 were kept" in body
     assert "Labels: sadness, joy, love, anger, fear, surprise." in body

@@ -107,6 +107,7 @@ def test_everything_from_data_is_escaped(make_run: MakeRun) -> None:
         "cx",
         "cy",
         "r",
+        "y",
         "dy",
         "text-anchor",
         "x1",

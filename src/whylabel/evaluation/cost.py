@@ -23,12 +23,14 @@ class StageCost:
 def stage_costs(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, StageCost]:
     """Return the cost of each stage from its metrics, in their order; those without any have no entry.
 
-    Rounds of self-training count as part of the classifier's training where their figures were kept.
+    Metrics of stage 1 have the figures of its training in an entry of its own. Rounds of self-training count as part
+    of the classifier's training where their figures were kept.
     """
     return {stage: _cost(found) for stage, found in metrics.items() if found}
 
 
 def _cost(metrics: Mapping[str, Any]) -> StageCost:
+    metrics = metrics.get("training") or metrics
     rounds = metrics.get("self_training") or []
 
     def total(key: str) -> Any:
