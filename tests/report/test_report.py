@@ -107,7 +107,6 @@ def test_everything_from_data_is_escaped(make_run: MakeRun) -> None:
         "cx",
         "cy",
         "r",
-        "y",
         "dy",
         "text-anchor",
         "x1",
