@@ -31,7 +31,9 @@ def test_it_measures_both_verbs_of_a_run(tiny_model_folder, tmp_path):
     outcome = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
     assert outcome.returncode == 0, outcome.stderr
     found = json.loads(output.read_text())
-    assert found["work"] == {"rows": 5, "engine": "transformers", "labels": 4}
+    assert found["work"] == {
+        "rows": 5, "engine": "transformers", "predict_engine": "transformers", "labels": 4,
+    }  # fmt: skip
     for verb in ("augment", "predict"):
         assert found[verb]["tokens_per_second"] > 0 and found[verb]["tokens_per_row"] >= 1
     assert found["ratio"] > 0 and 0 < found["predict"]["scoring_share"] < 1
