@@ -77,7 +77,7 @@ def test_the_limit_is_heeded_by_every_split_and_the_reasoner(finished):
 def test_an_evaluation_with_failed_rows_exits_with_4(recipe, finished, monkeypatch, capsys):
     from whylabel.pipeline import Pipeline
 
-    def failing(self):
+    def failing(self, **_):
         self.failed_rows += 2
 
     monkeypatch.setattr(Pipeline, "evaluate", failing)

@@ -32,6 +32,8 @@ def test_every_stage_with_the_default_model(tmp_path):
     arguments = [
         *("run", str(ROOT / "recipes" / "quickstart.yaml"), "--output", str(run.path), "--limit", "12"),
         *("reasoner.validation_rows=4", "reasoner.training.max_steps=2", "training.max_steps=3"),
+        # A reasoner is only trained where rows lack a reasoning.
+        *("data.reasoning_column=null", "reasoner.data=builtin:cues"),
         *("classifier.reasoning_attempts=1", "evaluation.quality_rows=4"),
         *("augment.sampling.max_new_tokens=24", "augment.filters.names=[empty]"),
         # The other engine is compared with this one in test_openvino_real_model.py.
