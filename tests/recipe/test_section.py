@@ -13,13 +13,15 @@ def test_every_field_decides_exactly_one_thing():
     filters = {"quotation_required": True, "labels": ["joy"], "min_fluency": -3}
     augment = {"filters": filters, "verification": {"folds": 4}}
     data = {"reasoning_column": "reasoning", "split_seed": 7}
-    reasoner = {"without_answer_share": 0.5}
+    training = {"report_to": "trackio"}
+    reasoner = {"without_answer_share": 0.5, "training": training}
     classifier = {"filters": filters, "reasoning_attempts": 2}
     recipe = Recipe.model_validate(
         {
             **{"augment": augment, "data": data, "reasoner": reasoner, "classifier": classifier},
+            "training": training,
             "evaluation": {
-                **{"quality_rows": 3, "rivals": [], "encoder": "e"},
+                **{"quality_rows": 3, "faithfulness_rows": 3, "rivals": [], "encoder": "e"},
                 **{"slices": ["topic"], "error_rates": [0.3]},
             },
         }
@@ -52,7 +54,7 @@ def test_what_is_only_about_speed_memory_and_place():
         *(
             f"{section}.{name}"
             for section in ("training", "reasoner.training")
-            for name in ("tokens_per_batch", "gradient_checkpointing", "save_steps", "report_to")
+            for name in ("tokens_per_batch", "gradient_checkpointing", "save_steps")
         ),
     }
     assert set(Recipe().deciding("presentation")) == {

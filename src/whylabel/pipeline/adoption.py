@@ -123,7 +123,8 @@ class _OldKeys:
         train, held_out = self.inputs.reasoning_rows
         rows = rows_fingerprint([*train, *held_out])
         return fingerprint(
-            _old_model_fingerprint(config.base_model or recipe.base_model), rows, config.training.model_dump(),
+            _old_model_fingerprint(config.base_model or recipe.base_model), rows,
+            config.training.without_later_fields(),
             recipe.prompt_style, FORMAT_VERSION, recipe.seed, recipe.augment.sampling.max_new_tokens,
         )  # fmt: skip
 
@@ -208,7 +209,8 @@ class _OldKeys:
     def _stage_two(self) -> list[object]:
         inputs, recipe = self.inputs, self.recipe
         return [
-            _old_model_fingerprint(recipe.base_model), recipe.training.model_dump(), recipe.task.model_dump(),
+            _old_model_fingerprint(recipe.base_model), recipe.training.without_later_fields(),
+            recipe.task.model_dump(),
             inputs.labels.names, recipe.prompt_style, recipe.data.max_text_tokens, FORMAT_VERSION, recipe.seed,
             inputs.data_fingerprints["validation"], recipe.classifier.calibration_rows,
             None if inputs.multi_label is None else recipe.classifier.negatives,

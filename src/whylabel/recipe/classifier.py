@@ -122,7 +122,7 @@ class EvaluationConfig(Section):
     error_rates: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Later()] = [0.1, 0.05, 0.02, 0.01]
     """Shares of wrong labels that are wanted: for each, the evaluation says which share of the rows a person has to
     review, the most doubtful first."""
-    faithfulness_rows: Presentation[int] = Field(50, ge=1)
+    faithfulness_rows: Annotated[int, Decides("presentation"), Later()] = Field(50, ge=1)
     """How many reasonings on test texts `whylabel evaluate --faithfulness` cuts, spoils and exchanges, to see whether
     the label changes. Drawn with the seed; each text is read some 15 times, and up to 5 reasonings are written for
     it."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from whylabel.recipe.section import Execution, Section
+from whylabel.recipe.section import Decides, Execution, Later, Section
 
 
 class LoraSettings(Section):
@@ -91,7 +91,9 @@ class TrainingConfig(Section):
     float32."""
     save_steps: Execution[int | None] = Field(None, ge=1)
     """Optimizer steps between checkpoints; default: one every five minutes."""
-    report_to: Execution[Literal["trackio", "mlflow", "wandb", "tensorboard"] | None] = None
+    report_to: Annotated[
+        Literal["trackio", "mlflow", "wandb", "tensorboard"] | None, Decides("execution"), Later()
+    ] = None
     """The experiment tracker that gets settings, loss and learning rate; its own environment variables set it up.
     Default: none. `wandb` sends them to its makers' servers; no text is sent to any."""
 
