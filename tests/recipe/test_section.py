@@ -57,11 +57,7 @@ def test_what_is_only_about_speed_memory_and_place():
             for name in ("tokens_per_batch", "gradient_checkpointing", "save_steps")
         ),
     }
-    assert set(Recipe().deciding("presentation")) == {
-        "name",
-        "evaluation.shown",
-        "evaluation.faithfulness_rows",
-    }
+    assert set(Recipe().deciding("presentation")) == {"name", "evaluation.shown"}
 
 
 def test_values_are_plain_and_keys_dotted():
