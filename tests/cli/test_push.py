@@ -45,7 +45,11 @@ def trained(tiny_model_folder, tmp_path_factory) -> Path:
         max_reasoning_tokens=16,
         lineage={
             "base_model": f"{SECRET_PLACE}/llama",
-            "data": {"source": f"{SECRET_PLACE}/tickets.csv", "rows": {"train": 24}},
+            "data": {
+                "source": f"{SECRET_PLACE}/tickets.csv",
+                "rows": {"train": 24},
+                "inferred": {"splits_replaced": f"test by data.test: {SECRET_PLACE}/secret.csv"},
+            },
             "seed": 1,
         },
         modes=("fast", "reasoned"),

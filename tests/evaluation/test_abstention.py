@@ -52,6 +52,14 @@ def test_too_few_rows_guarantee_nothing():
     assert (outcome.threshold, outcome.coverage, outcome.errors) == (None, None, None)
 
 
+def test_a_failed_row_takes_no_guarantee_away():
+    confidence, right = np.full(1000, 0.9), np.arange(1000) % 20 > 0
+    alone = guarantee(confidence, right, 0.2)
+    beside = guarantee(np.append(confidence, -1.0), np.append(right, False), 0.2)
+    assert alone.threshold == beside.threshold == 0.9
+    assert beside.coverage == pytest.approx(1000 / 1001)
+
+
 def test_equal_probabilities_are_kept_together_and_failed_rows_never():
     confidence = np.array([0.9] * 200 + [0.6] * 100 + [-1.0] * 50)
     right = np.array([True] * 200 + [True, False] * 50 + [False] * 50)

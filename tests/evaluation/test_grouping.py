@@ -60,14 +60,14 @@ def test_close_values_get_as_many_digits_as_tell_their_groups_apart():
     assert [place for places in by_thirds([0.1, 0.1 + 1e-12]).values() for place in places] == [0, 1]
 
 
-def test_margins_are_of_the_classifier_at_once_else_of_the_baseline():
+def test_margins_are_of_the_mean_of_classifier_and_baseline_at_once():
     ours = [row(0, (0.9, 0.06, 0.04)), row(1, (0.5, 0.4, 0.1)), row(2, (0.4, 0.35, 0.25))]
+    theirs = [row(0, (0.1, 0.8, 0.1)), row(1, (0.5, 0.4, 0.1)), row(2, (0.8, 0.1, 0.1))]
+    both = {("classifier", "fast"): ours, ("baseline", "fast"): theirs}
+    # The means are 0.5, 0.43, 0.07; 0.5, 0.4, 0.1; 0.6, 0.225, 0.175.
+    assert by_margin(both, 3) == {"0.07": [0], "0.10": [1], "0.38": [2]}
+    assert by_margin({name: list(reversed(rows)) for name, rows in both.items()}, 3)["0.38"] == [0]
     theirs = list(reversed(ours))
-    assert list(by_margin({("classifier", "fast"): ours, ("baseline", "fast"): theirs}, 3).values()) == [
-        [2],
-        [1],
-        [0],
-    ]
     assert list(by_margin({("baseline", "fast"): theirs}, 3)) == ["0.05", "0.10", "0.84"]
     assert by_margin({}, 3) == {}
     failed = row(3, (), status="failed")

@@ -50,6 +50,8 @@ def guarantee(
     ordered, wrong = confidence[order], np.cumsum(~right[order])
     # Rows with the same probability are kept or left out together.
     ends = np.flatnonzero(np.append(ordered[1:] < ordered[:-1], True))
+    # A failed row has no probability: no threshold lets it in.
+    ends = ends[ordered[ends] >= 0]
     tries = max(1, math.ceil(math.log2(len(ends) + 1)))
     best: int | None = None
     low, high = 0, len(ends) - 1
@@ -60,7 +62,7 @@ def guarantee(
             best, low = kept, middle + 1
         else:
             high = middle - 1
-    if best is None or ordered[best - 1] < 0:
+    if best is None:
         return Guarantee(error_rate)
     return Guarantee(error_rate, float(ordered[best - 1]), best / len(ordered), float(wrong[best - 1] / best))
 

@@ -230,10 +230,13 @@ def _swapped(
         same = [other for other in by_label.get(own, ()) if other.text != row.text]
         if same:
             found["another_text"].append(_Changed(place, _reasoning(draw.choice(same)), own))
-        different = sorted(by_label.keys() - {own})
+        others_of = {
+            label: [other for other in rows if other.text != row.text] for label, rows in by_label.items()
+        }
+        different = sorted(label for label, rows in others_of.items() if rows and label != own)
         if different:
             label = draw.choice(different)
-            found["another_label"].append(_Changed(place, _reasoning(draw.choice(by_label[label])), label))
+            found["another_label"].append(_Changed(place, _reasoning(draw.choice(others_of[label])), label))
     return found
 
 

@@ -26,6 +26,7 @@ MISSING, OTHERS = "(missing)", "(all others)"
 MOST_VALUES = 20
 """Values of a column that get a group of their own; the rarer ones are one group."""
 
+_AT_ONCE: tuple[tuple[str, Mode], ...] = (("classifier", "fast"), ("baseline", "fast"))
 _MOST_NUMBERS = 8
 _MOST_STEPS = 4
 _MOST_DIGITS = 6
@@ -100,19 +101,19 @@ def by_thirds(values: Sequence[float], unit: str = "", digits: int = 0) -> Group
 
 
 def by_margin(predictions: Predictions, labels: int) -> Groups:
-    """Return the rows by the margin at once, best minus second best, of the classifier, else the baseline.
+    """Return the rows by the margin at once, best minus second best, of the mean of classifier and baseline.
 
-    A failed row has no margin.
+    The margin of one of the two would favour it where it is sure, even if both were equally good. A row that has
+    failed in one of them has no margin.
     """
-    known = [key for key in (("classifier", "fast"), ("baseline", "fast")) if key in predictions]
-    if not known:
-        return {}
-    rows = predictions[known[0]]  # type: ignore[index]
+    sides = [predictions[key] for key in _AT_ONCE if key in predictions]
     found = [
-        float(margins(np.log(_positive(row)))) if len(row.prediction.probabilities) == labels else np.nan
-        for row in rows
+        float(margins(np.log(np.mean([_positive(row) for row in rows], axis=0))))
+        if all(len(row.prediction.probabilities) == labels for row in rows)
+        else np.nan
+        for rows in zip(*sides, strict=True)
     ]
-    return by_thirds(found, digits=2)
+    return by_thirds(found, digits=2) if found else {}
 
 
 def by_suspicion(predictions: Predictions, default: Mode, labels: LabelSet) -> Groups:

@@ -115,7 +115,9 @@ def _public(lineage: dict[str, Any]) -> dict[str, Any]:
     if "base_model" in lineage:
         public["base_model"] = base_model(lineage)
     if isinstance(data := lineage.get("data"), dict):
-        public["data"] = {**data, "source": data_source({"data": data})}
+        # What was inferred of the data may name other files.
+        known = {key: value for key, value in data.items() if key != "inferred"}
+        public["data"] = {**known, "source": data_source({"data": data})}
     return public
 
 
