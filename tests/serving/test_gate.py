@@ -73,8 +73,9 @@ def test_only_own_host_names_are_served(fake, host, status):
 
 
 def test_a_host_name_can_be_allowed(serve_fake):
-    server = serve_fake(allowed_hosts=["api.example"])
-    assert server.client.get("/healthz", headers={"host": "api.example:443"}).status_code == 200
+    server = serve_fake(allowed_hosts=["API.example:8443", "fe80::1"])
+    for host in ("api.example:443", "[fe80::1]:80"):
+        assert server.client.get("/healthz", headers={"host": host}).status_code == 200
     assert server.client.get("/healthz", headers={"host": "other.example"}).status_code == 400
 
 

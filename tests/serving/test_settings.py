@@ -1,7 +1,7 @@
 import pytest
 
 from whylabel.errors import UsageError
-from whylabel.serving.settings import ServeSettings, is_local, read_keys
+from whylabel.serving.settings import ServeSettings, host_name, is_local, read_keys
 
 KEY = "0123456789abcdef"
 
@@ -16,7 +16,7 @@ def test_another_address_needs_a_key(host):
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
 def test_this_machine_needs_none(host):
     assert is_local(host)
-    assert host in ServeSettings("m", host=host).host_names
+    assert host_name(host) in ServeSettings("m", host=host).host_names
 
 
 @pytest.mark.parametrize("key", ["short", "ä" * 20])

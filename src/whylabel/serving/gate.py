@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whylabel.serving.errors import error_response
 from whylabel.serving.log import Log
-from whylabel.serving.settings import ServeSettings
+from whylabel.serving.settings import ServeSettings, host_name
 
 OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")
 """What needs no key: it says nothing of the model. A path below one of these needs none either."""
@@ -95,7 +95,7 @@ class Gate:
 
     def _refusal(self, path: str, headers: Headers) -> ASGIApp | None:
         names = self._settings.host_names
-        if names is not None and _host(headers.get("host", "")) not in names:
+        if names is not None and host_name(headers.get("host", "")) not in names:
             return error_response(400, "The server does not serve the host that is named in this request.")
         if self._keys and not _is_open(path) and not self._has_key(headers):
             return error_response(
@@ -111,12 +111,6 @@ class Gate:
         # All keys are compared, so that the time says nothing.
         same = [hmac.compare_digest(sent, key) for key in self._keys]
         return scheme.lower() == "bearer" and any(same)
-
-
-def _host(header: str) -> str:
-    """Return the name in a Host header, without the port."""
-    name, colon, port = header.rpartition(":")
-    return (name if colon and (port.isdigit() or not port) else header).lower()
 
 
 def _is_open(path: str) -> bool:

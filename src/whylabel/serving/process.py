@@ -23,7 +23,8 @@ _ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """torch's threads sleep while they wait for each other. By default they spin, which takes the cores from the threads
 that write reasonings: on cores that others use, too, to score one text took 4.2 s in place of 0.2 s."""
 
-COMMAND = (sys.executable, "-m", "whylabel.serving.engine")
+COMMAND = (sys.executable, "-P", "-m", "whylabel.serving.engine")
+"""`-P`: modules are never taken from the folder in which the server was started."""
 
 
 class EngineLostError(Exception):

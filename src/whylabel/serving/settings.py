@@ -59,7 +59,18 @@ class ServeSettings:
         """The host names that a request may be addressed to; None: any, as it must have a key all the same."""
         if not is_local(self.host) and not self.allowed_hosts:
             return None
-        return frozenset({"localhost", "127.0.0.1", "[::1]", self.host, *self.allowed_hosts})
+        return frozenset(
+            {"localhost", "127.0.0.1", "[::1]", *map(host_name, (self.host, *self.allowed_hosts))}
+        )
+
+
+def host_name(address: str) -> str:
+    """Return the name in a Host header or an option in the form in which names are compared, without a port."""
+    try:
+        return f"[{ipaddress.IPv6Address(address)}]"
+    except ValueError:
+        name, colon, port = address.rpartition(":")
+        return (name if colon and (port.isdigit() or not port) else address).lower()
 
 
 def is_local(host: str) -> bool:
