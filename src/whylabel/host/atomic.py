@@ -145,3 +145,17 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file that grows line by line; one that does not exist has none.
+
+    An incomplete last line, left by a killed process, is cut off.
+    """
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+    return content[:whole].splitlines()

@@ -6,7 +6,6 @@ So a killed evaluation continues where it stopped, and a change of one model doe
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import RunFolderError
+from whylabel.host.atomic import whole_lines
 from whylabel.host.progress import progress, say
 from whylabel.types import Mode, Prediction
 
@@ -59,14 +59,8 @@ def read_answers(path: Path) -> dict[str, Answer]:
 
     Raises `RunFolderError` if another line is not what `ask` writes.
     """
-    if not path.exists():
-        return {}
-    lines = path.read_bytes()
-    whole = lines.rfind(b"\n") + 1
-    if whole < len(lines):
-        os.truncate(path, whole)
     try:
-        return dict(map(_parsed, lines[:whole].splitlines()))
+        return dict(map(_parsed, whole_lines(path)))
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
             f"The kept answers of a model cannot be read: {error}.",

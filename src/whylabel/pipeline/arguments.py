@@ -6,12 +6,12 @@ So a killed measurement of faithfulness continues where it stopped.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whylabel.errors import RunFolderError
+from whylabel.host.atomic import whole_lines
 from whylabel.host.progress import Progress
 from whylabel.text.hashes import fingerprint
 
@@ -54,14 +54,8 @@ def _place(text: str, label: str) -> str:
 
 def _read(path: Path) -> Mapping[str, str]:
     """Return the kept reasonings; an incomplete last line, left by a killed process, is cut off."""
-    if not path.exists():
-        return {}
-    lines = path.read_bytes()
-    whole = lines.rfind(b"\n") + 1
-    if whole < len(lines):
-        os.truncate(path, whole)
     try:
-        records = [json.loads(line) for line in lines[:whole].splitlines()]
+        records = [json.loads(line) for line in whole_lines(path)]
         return {str(record["of"]): str(record["reasoning"]) for record in records}
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
