@@ -80,6 +80,14 @@ def test_reasonings_can_be_watched(server, give, capsys):
     ]
 
 
+def test_a_text_that_the_server_refuses_does_not_end_the_others(server, give, capsys):
+    give(b"stream 2\n" + b"x" * 20_001 + b"\nstream 3\n")
+    assert main(["classify", "--url", server.url, "--stream"]) == 4
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
+    assert "20,000" in rows[1]["error"] or "20000" in rows[1]["error"]
+
+
 def test_several_labels(give, capsys):
     several = start_fake({"FAKE_SEVERAL": ", "})
     try:

@@ -166,22 +166,28 @@ def _predictions(
 
 def _streamed(client: Client, text: str | None, options: Options) -> Classification:
     """Return the answer to a text; its reasoning is shown as it is written."""
+    from whylabel.errors import ServerError
     from whylabel.host.terminal import printable
-    from whylabel.serving.client import Draft, refused
+    from whylabel.serving.client import Draft, concerns_texts, refused
     from whylabel.text.words import is_broken
 
     if text is None or is_broken(text):
         return refused()
     draft = 0
-    for event in client.stream(text, options):
-        if not isinstance(event, Draft):
-            if draft:
+    try:
+        for event in client.stream(text, options):
+            if not isinstance(event, Draft):
+                if draft:
+                    click.echo(err=True)
+                return event
+            if event.draft != draft and draft:
                 click.echo(err=True)
-            return event
-        if event.draft != draft and draft:
-            click.echo(err=True)
-        draft = event.draft
-        click.echo(printable(event.text), err=True, nl=False)
+            draft = event.draft
+            click.echo(printable(event.text), err=True, nl=False)
+    except ServerError as error:
+        if not concerns_texts(error):
+            raise
+        return refused(error.what)
     raise AssertionError("a stream ends with an answer or an error")
 
 

@@ -197,7 +197,7 @@ class Client:
         try:
             answer = self._json("POST", "/v1/classify", options.body(texts))
         except ServerError as error:
-            if error.status not in (413, 422) or error.param not in ("input", None):
+            if not concerns_texts(error):
                 raise
             if len(texts) == 1:
                 return [refused(error.what)]
@@ -271,6 +271,11 @@ def _classification(row: Mapping[str, Any]) -> Classification:
         error=row["error"],
         seconds=row["seconds"],
     )
+
+
+def concerns_texts(error: ServerError) -> bool:
+    """Return whether the server refuses the texts that it was sent; with others the request would be right."""
+    return error.status in (413, 422) and error.param in ("input", None)
 
 
 def refused(error: str = _UNREADABLE) -> Classification:
