@@ -116,6 +116,12 @@ def _paired_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
         yield seed_note()
 
 
+_CHOSEN_HERE = (
+    "It was chosen on these same texts, so its figure is a little too high, and interval and p-value do not allow "
+    "for the choice."
+)
+
+
 def seed_note() -> str:
     """Return the note that one training per model does not show the effect of the seed."""
     return (
@@ -144,7 +150,10 @@ def best_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     distance = (
         f"{points(best['difference']).lstrip('+')} points above" if best["difference"] else "as much as"
     )
-    yield f"{lead}, {distance} the {best.get('minus')} (95\u00a0% CI {points(low)} to {points(high)}{test})."
+    yield (
+        f"{lead}, {distance} the {best.get('minus')} (95\u00a0% CI {points(low)} to {points(high)}{test}). "
+        f"{_CHOSEN_HERE}"
+    )
 
 
 def _floor_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
