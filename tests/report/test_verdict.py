@@ -93,8 +93,8 @@ def test_no_evaluation() -> None:
                 "mcnemar_p": 0.002,
             },
             "Best of all 6 models and modes: Embeddings + logistic regression, 70.0\u00a0% right, 12.3 points above"
-            " the classifier (95\u00a0% CI +5.0 to +20.0, p = 0.002). It was chosen on these same texts, so its figure is a little too"
-            " high, and interval and p-value do not allow for the choice.",
+            " the classifier (95\u00a0% CI +5.0 to +20.0, p = 0.002). It was chosen on these same"
+            " texts, so its figure is a little too high, and interval and p-value do not allow for the choice.",
         ),
         (
             {"model": "classifier", "mode": "reasoned"},
