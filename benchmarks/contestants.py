@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from whylabel.engines import Engine, Sampling, make_engine
+from whylabel.engines import Engine, Sampling, loops, make_engine
 from whylabel.models.load import ModelSource
 from whylabel.reasonings.store import open_store
 from whylabel.recipe import AugmentConfig
@@ -66,6 +66,11 @@ class Work:
         return [Row(Example(f"unrelated-{at}", "", ""), Prompt(tuple(row))) for at, row in enumerate(ids)]
 
 
+def let_loops_run() -> None:
+    """Let our engines write on where a row repeats itself, as the peers do: all are to write as many tokens."""
+    loops._LOOPS.clear()
+
+
 class Contestant(Protocol):
     """Something that generates."""
 
@@ -88,18 +93,18 @@ class Contestant(Protocol):
 class Ours:
     """An engine of whylabel, opened anew for every measurement, so that its prefix cache is empty."""
 
-    def __init__(self, work: Work, name: str, engine: str) -> None:
+    def __init__(self, work: Work, name: str, engine: str, **options: Any) -> None:
         self.name = name
         self.note = ""
         self._work = work
-        self._engine_name = engine
+        self._engine_name, self._options = engine, options
         self._engine: Engine | None = None
         self._sampling = Sampling(work.new_tokens, stop_ids=())
 
     def prepare(self) -> None:
         """Open the engine."""
-        self._engine = make_engine(self._engine_name, self._work.model, {})
-        self.note = self._engine.name
+        self._engine = make_engine(self._engine_name, self._work.model, self._options)
+        self.note = ", ".join([self._engine.name, *map(str, self._options.values())])
         Ours.run(self, self._work.unrelated())
 
     def run(self, rows: Sequence[Row]) -> list[str]:

@@ -4,10 +4,10 @@
     python benchmarks/generation.py --table benchmarks/generation.json
 
 One run, the same weights, distinct prompts as the same token ids, the same number of new tokens (no end comes early),
-greedy, fp32, all cores that this process may use. Rounds are interleaved (A B C, A B C); of each contestant the best
-round counts, all are kept. Nothing of a prompt is cached when a measurement starts. The matrix product that the limit
-rests on is timed in every round, and again the best counts. `by_rows` has a record of every row count, and the keys
-beside it are those of the largest. What was measured is written after every round.
+greedy, fp32 where a name says nothing else, all cores that this process may use. Rounds are interleaved (A B C, A B
+C); of each contestant the best round counts, all are kept. Nothing of a prompt is cached when a measurement starts.
+The matrix product that the limit rests on is timed in every round, and again the best counts. `by_rows` has a record
+of every row count, and the keys beside it are those of the largest. What was measured is written after every round.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 from arithmetic import batch_flops, sgemm_rate
-from contestants import Contestant, Ours, Row, Verb, Work
+from contestants import Contestant, Ours, Row, Verb, Work, let_loops_run
 from peers import PEERS, AbsentError
 
 from whylabel.data.load import load_dataset
@@ -107,6 +107,7 @@ class Benchmark:
         import torch
 
         torch.set_num_threads(self._work.threads)
+        let_loops_run()
         load_before = [round(load, 2) for load in os.getloadavg()]
         contestants, absent = self._contestants()
         by_rows = {}
@@ -130,7 +131,8 @@ class Benchmark:
 
     def _contestants(self) -> tuple[list[Contestant], dict[str, str]]:
         found: list[Contestant] = [
-            Ours(self._work, "whylabel", "auto"),
+            Ours(self._work, "whylabel", "auto", precision="float32"),
+            Ours(self._work, "whylabel bfloat16", "auto", precision="bfloat16"),
             Ours(self._work, "whylabel-transformers", "transformers"),
             Verb(self._work, VERB, "auto"),
         ]

@@ -20,6 +20,7 @@ from contestants import Contestant, Row, Work
 from whylabel.engines.transformers import shared_prefix
 from whylabel.host.machine import installed_version
 from whylabel.host.progress import say
+from whylabel.models.load import load
 
 BATCH_SIZES = (16, 32, 64)
 """Rows of a static batch that are tried, with a third of the new tokens."""
@@ -80,10 +81,11 @@ class StaticBatches:
 
 
 class Transformers(StaticBatches):
-    """`generate` of transformers as its users call it: left-padded, in fp32."""
+    """`generate` of transformers as its users call it: left-padded, in the dtype that its name says, or fp32."""
 
     def _load(self) -> None:
-        self._model = self._work.model.load().model
+        dtype = self.name.partition(" ")[2] or "float32"
+        self._model = load(self._work.model.source, device="cpu", dtype=dtype).model
 
     def _generate(self, prompts: list[list[int]], new_tokens: int) -> list[list[int]]:
         import torch
@@ -109,9 +111,11 @@ class Transformers(StaticBatches):
 class CTranslate2(StaticBatches):
     """CTranslate2 on a float32 conversion, the prompts' shared prefix as its cached static prompt or not."""
 
-    def __init__(self, work: Work, name: str, *, static_prompt: bool) -> None:
+    def __init__(
+        self, work: Work, name: str, *, static_prompt: bool = False, compute_type: str = "float32"
+    ) -> None:
         super().__init__(work, name)
-        self._static_prompt = static_prompt
+        self._static_prompt, self._compute_type = static_prompt, compute_type
         self._shared = 0
 
     def _load(self) -> None:
@@ -125,7 +129,7 @@ class CTranslate2(StaticBatches):
         self._generator = ctranslate2.Generator(
             str(folder),
             device="cpu",
-            compute_type="float32",
+            compute_type=self._compute_type,
             inter_threads=1,
             intra_threads=self._work.threads,
         )
@@ -233,15 +237,16 @@ class Vllm:
 
 
 def _transformers(work: Work) -> list[Contestant]:
-    return [Transformers(work, "transformers")]
+    return [Transformers(work, "transformers"), Transformers(work, "transformers bfloat16")]
 
 
 def _ctranslate2(work: Work) -> list[Contestant]:
     if find_spec("ctranslate2") is None:
         raise AbsentError("pip install ctranslate2==4.8.5")
     return [
-        CTranslate2(work, "ctranslate2", static_prompt=False),
+        CTranslate2(work, "ctranslate2"),
         CTranslate2(work, "ctranslate2 static prompt", static_prompt=True),
+        CTranslate2(work, "ctranslate2 bfloat16", compute_type="bfloat16"),
     ]
 
 

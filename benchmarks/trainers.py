@@ -126,7 +126,7 @@ class Trl:
 
 def our_trainers(loaded: LoadedModel) -> list[Trainer]:
     """Return whylabel in float32, and in the arithmetic that it chooses by itself where that is another one."""
-    dtype = str(pick_dtype("auto", loaded.device, training=True)[0]).removeprefix("torch.")
+    dtype = str(pick_dtype("auto", loaded.device, fastest=True)[0]).removeprefix("torch.")
     chosen: list[Trainer] = [Ours("whylabel-auto", dtype)] if dtype != "float32" else []
     packed: list[Trainer] = [Ours("whylabel-packed", dtype, True)] if loaded.device.type == "cuda" else []
     return [Ours(), *chosen, *packed]

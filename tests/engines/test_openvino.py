@@ -4,6 +4,7 @@ import pytest
 
 from whylabel.engines import Sampling, make_engine, pick_engine
 from whylabel.engines import openvino as engine_module
+from whylabel.engines.check import check_engine
 from whylabel.engines.openvino import OpenVinoEngine, exported, step_writer
 from whylabel.engines.transformers import TransformersEngine
 from whylabel.errors import EngineError
@@ -48,7 +49,7 @@ def loaded(model_folder):
 
 @pytest.fixture(scope="module")
 def engine(loaded, own_cache):
-    return OpenVinoEngine(loaded)
+    return OpenVinoEngine(loaded, precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +243,54 @@ def test_what_is_missing_is_named_with_its_cure(loaded, monkeypatch):
 def test_a_model_in_other_arithmetic_is_refused(model_folder):
     with pytest.raises(EngineError, match="float32 on the CPU"):
         OpenVinoEngine(load(str(model_folder), device="cpu", dtype="bfloat16"))
+
+
+@pytest.mark.parametrize(
+    ("named", "fast", "expected"),
+    [
+        ("auto", True, "bfloat16"),
+        ("auto", False, "float32"),
+        ("float32", True, "float32"),
+        ("bfloat16", False, "bfloat16"),
+    ],
+)
+def test_auto_computes_in_bf16_where_that_is_faster(named, fast, expected, monkeypatch):
+    monkeypatch.setattr("whylabel.models.arithmetic._cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("whylabel.models.arithmetic._bf16_speed", lambda: 4.0 if fast else 0.5)
+    assert engine_module.pick_precision(named, 2) == expected
+
+
+def test_openvino_never_computes_bf16_in_one_thread(monkeypatch):
+    monkeypatch.setattr("whylabel.models.arithmetic._cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("whylabel.models.arithmetic._bf16_speed", lambda: 4.0)
+    assert engine_module.pick_precision("auto", 1) == "float32"
+    with pytest.raises(EngineError, match="2 threads or more"):
+        engine_module.pick_precision("bfloat16", 1)
+
+
+def test_the_precision_reaches_openvino(loaded, monkeypatch):
+    given = {}
+
+    class Pipeline:
+        def __init__(self, _folder, **settings):
+            given.update(settings)
+
+    monkeypatch.setattr(engine_module, "PagedPipeline", Pipeline)
+    monkeypatch.setattr(engine_module, "exported", lambda _model: "folder")
+    OpenVinoEngine(loaded, precision="bfloat16", threads=3)
+    assert given["precision"] == "bfloat16"
+
+
+def test_an_unknown_precision_is_refused_before_anything_is_computed():
+    with pytest.raises(EngineError, match="Unknown precision 'int3'") as raised:
+        check_engine("openvino", {"precision": "int3"}, distributed=False)
+    assert "augment.engine_options.precision" in str(raised.value)
+
+
+def test_rows_are_written_in_bf16(loaded, prompts, sampling):
+    written = list(OpenVinoEngine(loaded, precision="bfloat16", threads=2).generate(prompts, sampling))
+    assert len(written) == len(prompts)
+    assert not any(row.error for row in written)
 
 
 def test_auto_is_openvino_where_it_can_run_the_model(model_folder, monkeypatch, capsys):

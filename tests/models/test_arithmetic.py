@@ -25,7 +25,7 @@ def test_a_cpu_predicts_in_fp32_and_trains_in_bf16_only_where_that_is_faster(
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(arithmetic, "_bf16_speed", lambda: speed)
-    dtype, reason = pick_dtype("auto", CPU, training=True)
+    dtype, reason = pick_dtype("auto", CPU, fastest=True)
     assert dtype == trained_in
     assert "bf16" in reason
     assert pick_dtype("auto", CPU)[0] == torch.float32

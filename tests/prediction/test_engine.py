@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from trained_models import labelled, train_tiny
+from whylabel.engines import make_engine
 from whylabel.engines.base import Completion
 from whylabel.errors import EngineError, RecipeError
-from whylabel.models.load import ModelSource
+from whylabel.models.load import ModelSource, load
 from whylabel.prediction import modes
 from whylabel.prediction.engine import PredictionEngine
 from whylabel.prediction.trained import TrainedClassifier
@@ -123,6 +124,35 @@ def test_an_error_names_the_setting_that_its_user_knows(folder):
 def test_an_engine_that_does_not_run_the_model_is_refused(name):
     with pytest.raises(RecipeError, match="a trained model answers by its own weights"):
         override_recipe(Recipe(name="t"), classifier__engine=name)
+
+
+def precision_of(folder, monkeypatch, **settings):
+    """Return the precision in which a trained model writes with openvino."""
+    given = {}
+
+    class Engine:
+        name = "openvino"
+
+        def __init__(self, _loaded, *, precision="auto"):
+            given["precision"] = precision
+
+    monkeypatch.setattr("whylabel.engines.openvino.OpenVinoEngine", Engine)
+    PredictionEngine(load(str(folder)), **settings).open(10)
+    return given["precision"]
+
+
+def test_a_trained_model_writes_in_float32_unless_told_otherwise(folder, monkeypatch):
+    named = PredictionEngineConfig(name="openvino")
+    assert precision_of(folder, monkeypatch, config=named) == "float32"
+    assert precision_of(folder, monkeypatch, config=named, options={"precision": "bfloat16"}) == "bfloat16"
+
+
+def test_where_auto_is_transformers_the_precision_of_openvino_is_no_option(folder):
+    engine = PredictionEngine(load(str(folder)), options={"precision": "bfloat16"})
+    engine.open(1)
+    assert engine.name == "transformers"
+    made = make_engine("auto", ModelSource(str(folder), "cpu"), {"precision": "float32"})
+    assert made.name in ("transformers", "openvino")
 
 
 class Slow:

@@ -284,6 +284,17 @@ def test_the_distribution_is_no_part_of_what_is_written(load):
     assert chosen_engine(alone) == chosen_engine(over_ray)
 
 
+@pytest.mark.parametrize("name", ["auto", "openvino"])
+def test_a_precision_that_is_named_is_part_of_what_is_written(name):
+    def told(**options):
+        return output_settings(
+            override_recipe(Recipe(), augment__engine=name, augment__engine_options=options)
+        )
+
+    assert told() == told(precision="auto") == told(threads=3) == {}
+    assert told(precision="bfloat16") == {"precision": "bfloat16"}
+
+
 def test_whether_ids_are_sent_tells_outputs_apart_where_any_could_be():
     def told(**options):
         options = {"base_url": "http://127.0.0.1:1/v1", "model": "m", **options}

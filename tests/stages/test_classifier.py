@@ -69,8 +69,8 @@ def test_a_trained_model_is_checked_and_selected_in_the_arithmetic_that_is_deplo
     """As on a GPU, where weights are trained in float32 and predict in bf16."""
     from whylabel.prediction.scoring import LabelScorer
 
-    def pick(dtype, device, *, training=False):
-        return (torch.float32 if dtype == "float32" or training else torch.bfloat16), "as a GPU does"
+    def pick(dtype, device, *, fastest=False):
+        return (torch.float32 if dtype == "float32" or fastest else torch.bfloat16), "as a GPU does"
 
     monkeypatch.setattr("whylabel.models.load.pick_dtype", pick)
     monkeypatch.setattr("whylabel.training.loop.pick_dtype", pick)

@@ -77,7 +77,7 @@ def diagnose_model(name: str) -> dict[str, object]:
 def _arithmetic(device: torch.device, *, training: bool) -> str:
     from whylabel.models.arithmetic import pick_dtype
 
-    dtype, reason = pick_dtype("auto", device, training=training)
+    dtype, reason = pick_dtype("auto", device, fastest=training)
     return f"{str(dtype).removeprefix('torch.')} ({reason})"
 
 

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from whylabel.models.load import ModelSource
     from whylabel.recipe import EngineConfig
 
-__all__ = ["ENGINES", "Completion", "Engine", "Sampling", "make_engine", "pick_engine", "spread"]
+__all__ = [
+    "ENGINES",
+    "Completion",
+    "Engine",
+    "Sampling",
+    "make_engine",
+    "options_of",
+    "pick_engine",
+    "spread",
+]
 
 # How many rows openvino has to save time on before it has paid for its start.
 _ROWS_WORTH_AN_EXPORT, _ROWS_WORTH_LOADING = 384, 48
@@ -113,6 +122,7 @@ def make_engine(name: str, model: ModelSource, options: Mapping[str, Any]) -> En
     if name == "auto":
         name, reason = pick_engine(model)
         say(f"  engine auto is {name}: {reason}")
+        options = options_of(name, options)
     factory = find_factory(name)
     try:
         return factory(model, options)
@@ -120,6 +130,13 @@ def make_engine(name: str, model: ModelSource, options: Mapping[str, Any]) -> En
         raise EngineError(
             f"Engine {name!r} does not take these options: {error}.", where="augment.engine_options"
         ) from error
+
+
+def options_of(picked: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options of the engine that `auto` has picked: transformers computes in the model's own precision."""
+    if picked != "transformers":
+        return options
+    return {key: value for key, value in options.items() if key != "precision"}
 
 
 def find_factory(name: str) -> Factory:

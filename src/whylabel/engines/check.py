@@ -10,6 +10,7 @@ from typing import Any
 
 from whylabel.engines import ENGINES, find_factory
 from whylabel.errors import EngineError, unknown_name
+from whylabel.host.machine import usable_cores
 
 
 def check_engine(name: str, options: Mapping[str, Any], *, distributed: bool) -> None:
@@ -57,9 +58,10 @@ def _check_auto(options: Mapping[str, Any]) -> None:
     try:
         _check_transformers(options)
     except EngineError:
-        from whylabel.engines.openvino import OpenVinoEngine
+        from whylabel.engines.openvino import OpenVinoEngine, pick_precision
 
         _check_keywords(OpenVinoEngine, options)
+        pick_precision(options.get("precision", "float32"), options.get("threads") or usable_cores())
 
 
 def _check_transformers(options: Mapping[str, Any]) -> None:
@@ -69,7 +71,7 @@ def _check_transformers(options: Mapping[str, Any]) -> None:
 
 
 def _check_openvino(options: Mapping[str, Any]) -> None:
-    from whylabel.engines.openvino import OpenVinoEngine, missing_packages
+    from whylabel.engines.openvino import OpenVinoEngine, missing_packages, pick_precision
 
     if missing := missing_packages():
         raise EngineError(
@@ -78,6 +80,7 @@ def _check_openvino(options: Mapping[str, Any]) -> None:
             fix="pip install 'whylabel[openvino]'",
         )
     _check_keywords(OpenVinoEngine, options)
+    pick_precision(options.get("precision", "float32"), options.get("threads") or usable_cores())
 
 
 def _check_scripted(options: Mapping[str, Any]) -> None:

@@ -7,7 +7,8 @@ from typing import Any, get_args
 from whylabel.recipe import Recipe
 from whylabel.types import PredictionEngine
 
-# These engines run the same weights and differ only by rounding; their options change the speed, not the output.
+# These engines run the same weights and differ only by rounding; their options change the speed, not the output, but
+# for the precision that a recipe names.
 _EQUIVALENT_ENGINES = get_args(PredictionEngine)
 # Options that change the output. For an engine of another package, every option counts.
 _OUTPUT_OPTIONS = {"openai": ("model", "api", "extra_body", "send_token_ids"), "scripted": ("answers",)}
@@ -28,7 +29,8 @@ def output_settings(recipe: Recipe) -> dict[str, Any]:
     """Return the engine and the options that change a reasoning: they are part of the settings in the row store."""
     name, options = chosen_engine(recipe)
     if name in _EQUIVALENT_ENGINES:
-        return {}
+        precision = options.get("precision", "auto")
+        return {} if precision == "auto" else {"precision": precision}
     output_options = _OUTPUT_OPTIONS.get(name, tuple(options))
     settings = {key: options[key] for key in output_options if key in options}
     if name == "openai" and settings.get("api") == "chat":

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from whylabel.engines.base import UNUSABLE_PROMPT, Sampling
 from whylabel.engines.loops import is_in_loop
@@ -25,8 +25,12 @@ _TOKENS_PER_STEP = 1024
 """Enough for matrix products at full speed. A step cannot be interrupted, so it must stay below a few seconds."""
 
 
+Precision = Literal["float32", "bfloat16"]
+_PRECISION_HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
+
+
 class PagedPipeline:
-    """An exported model that generates in fp32 with `threads` threads.
+    """An exported model that generates with `threads` threads; `precision` is that of its products, keys and values.
 
     `tokens_in_flight` limits the prompt and new tokens of the rows that are computed together, and so the memory of
     their keys and values; `tokens_per_step` limits the tokens of a step, and so its duration. Rows are submitted at
@@ -41,6 +45,7 @@ class PagedPipeline:
         vocab_size: int,
         tokens_in_flight: int,
         threads: int,
+        precision: Precision = "float32",
         tokens_per_step: int = _TOKENS_PER_STEP,
         prefix_caching: bool = True,
     ) -> None:
@@ -54,10 +59,11 @@ class PagedPipeline:
         scheduler.enable_prefix_caching = prefix_caching
         scheduler.max_num_seqs = _ROWS_PER_STEP
         scheduler.max_num_batched_tokens = tokens_per_step
-        # By default keys and values have 8 bits and some CPUs compute in bf16: both change the generated tokens.
+        # By default keys and values have 8 bits, and the precision of products depends on the CPU: both change the
+        # generated tokens.
         properties = {
-            "KV_CACHE_PRECISION": "f32",
-            "INFERENCE_PRECISION_HINT": "f32",
+            "KV_CACHE_PRECISION": _PRECISION_HINTS[precision],
+            "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,
         }
         try:

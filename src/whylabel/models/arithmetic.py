@@ -50,12 +50,12 @@ def _require_device(place: torch.device) -> None:
         )
 
 
-def pick_dtype(dtype: str, device: torch.device, *, training: bool = False) -> tuple[torch.dtype, str]:
+def pick_dtype(dtype: str, device: torch.device, *, fastest: bool = False) -> tuple[torch.dtype, str]:
     """Return the arithmetic to use and the reason in words.
 
-    A GPU with bf16 uses it. A CPU predicts and generates in fp32, so that the other rows of a batch do not change a
-    label. It trains in bf16 if that is clearly faster here: emulated bf16 is a hundred times slower, and on some
-    CPUs the instructions for it are half as fast as those for fp32.
+    A GPU with bf16 uses it. A CPU predicts in fp32, so that the other rows of a batch do not change a label. With
+    `fastest`, as for training, it computes in bf16 if that is clearly faster here: emulated bf16 is a hundred times
+    slower, and on some CPUs the instructions for it are half as fast as those for fp32.
     """
     import torch
 
@@ -63,7 +63,7 @@ def pick_dtype(dtype: str, device: torch.device, *, training: bool = False) -> t
         return getattr(torch, dtype), "named in the recipe"
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16, "this GPU computes bf16"
-    if device.type == "cpu" and not training:
+    if device.type == "cpu" and not fastest:
         return torch.float32, "on a CPU a row gets the same label in every batch"
     if device.type == "cpu" and _cpu_has_bf16() and (times := _bf16_speed()) > _CLEARLY_FASTER:
         return torch.bfloat16, f"this CPU computes bf16 {times:.1f} times as fast; the weights stay float32"

@@ -57,6 +57,7 @@ def _attend(
 ) -> tuple[torch.Tensor, None]:
     """Return attention within each example: queries, keys and values are (1, heads, tokens, size).
 
+    On a CPU it is computed in float32: in bf16, the backward pass of torch's attention takes four times as long.
     Raises `NotImplementedError` for what it does not compute.
     """
     import torch
@@ -67,6 +68,9 @@ def _attend(
         unknown.append("sliding_window")
     if unknown:
         raise NotImplementedError(f"attention with {', '.join(unknown)}")
+    kind = query.dtype
+    if query.device.type == "cpu":
+        query, key, value = query.float(), key.float(), value.float()
     sizes = [count * length for count, length in example_groups]
     # The backward pass of `split` copies everything once; slices would copy it once per group.
     split = (torch.functional.split(states[0], sizes, dim=1) for states in (query, key, value))
@@ -75,8 +79,9 @@ def _attend(
     found = []
     for (count, length), *states in parts:
         q, k, v = (part.unflatten(1, (count, length)).transpose(0, 1) for part in states)
-        attended = scaled_dot_product_attention(
-            q, k, v, is_causal=True, dropout_p=dropout, scale=scaling, enable_gqa=grouped
-        )
+        with torch.autocast(query.device.type, enabled=False):
+            attended = scaled_dot_product_attention(
+                q, k, v, is_causal=True, dropout_p=dropout, scale=scaling, enable_gqa=grouped
+            )
         found.append(attended.transpose(1, 2).reshape(count * length, query.shape[1], -1))
-    return torch.cat(found)[None], None
+    return torch.cat(found)[None].to(kind), None

@@ -100,7 +100,7 @@ def _rates(device: str, dtype: str) -> tuple[float, float]:
     import torch
 
     place = pick_device(device)
-    predicting, training = pick_dtype("auto", place)[0], pick_dtype(dtype, place, training=True)[0]
+    predicting, training = pick_dtype("auto", place)[0], pick_dtype(dtype, place, fastest=True)[0]
     rate = _matmul_rate(place, predicting)
     if place.type != "cpu":
         return rate, _matmul_rate(place, training)

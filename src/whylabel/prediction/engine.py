@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from whylabel.engines import make_engine, pick_engine, spread
+from whylabel.engines import make_engine, options_of, pick_engine, spread
 from whylabel.engines.base import Completion, Engine, Sampling
 from whylabel.engines.check import named_after
 from whylabel.engines.transformers import TransformersEngine, WrittenBatch
@@ -35,6 +35,9 @@ class PredictionEngine:
         self._source = ModelSource.of(loaded)
         self._config = config or PredictionEngineConfig()
         self._options = dict(options or {})
+        if self._config.name in ("auto", "openvino"):
+            # In bf16 the other rows of a batch change what is written, and with it a label.
+            self._options.setdefault("precision", "float32")
         self._setting = setting
         self._engine: Engine | None = None
         self.name = self._config.name
@@ -61,7 +64,7 @@ class PredictionEngine:
                 return
             if reason and name != "transformers":
                 say(f"  engine auto is {name}: {reason}")
-            self._engine = make_engine(name, self._source, self._options)
+            self._engine = make_engine(name, self._source, options_of(name, self._options))
             self.name = name
 
     def generate(

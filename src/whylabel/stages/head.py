@@ -161,7 +161,7 @@ def _loss(logits: torch.Tensor, gold: torch.Tensor, several: bool) -> torch.Tens
 def _arithmetic(config: TrainingConfig, device: torch.device) -> Callable[[], Any]:
     import torch
 
-    dtype = pick_dtype(config.dtype, device, training=True)[0]
+    dtype = pick_dtype(config.dtype, device, fastest=True)[0]
     if dtype != torch.bfloat16:
         return nullcontext
     return lambda: torch.autocast(device.type, dtype=dtype)

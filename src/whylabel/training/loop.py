@@ -133,7 +133,7 @@ class _Loop:
         # The optimizer's class comes first: looking it up resets what an accelerator knows about the processes.
         kind = optimizer_class(loaded.model, config, folder)
         self._accelerator = accelerator(loaded.device)
-        dtype, reason = pick_dtype(config.dtype, loaded.device, training=True)
+        dtype, reason = pick_dtype(config.dtype, loaded.device, fastest=True)
         say(f"  arithmetic: {str(dtype).removeprefix('torch.')} ({reason})")
         self._autocast = dtype if dtype == torch.bfloat16 else None
         self._given = loaded
