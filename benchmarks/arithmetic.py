@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from whylabel.engines.transformers import shared_prefix
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 
@@ -42,7 +43,14 @@ def sgemm_rate(size: int = 2048, tries: int = 5) -> float:
     """Return the FLOP/s of a square matrix product in fp32 on all threads that torch may use, the best of a few."""
     import torch
 
-    one, other = torch.randn(size, size), torch.randn(size, size)
+    return product_rate(torch.float32, size, tries)
+
+
+def product_rate(dtype: torch.dtype, size: int = 2048, tries: int = 5) -> float:
+    """Return the FLOP/s of a square matrix product on all threads that torch may use, the best of a few."""
+    import torch
+
+    one, other = torch.randn(size, size, dtype=dtype), torch.randn(size, size, dtype=dtype)
     best = float("inf")
     for _ in range(tries):
         started = time.perf_counter()
