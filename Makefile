@@ -13,8 +13,7 @@ setup: .venv/.installed
 	@touch $@
 
 demo: setup
-	$(BIN)/whylabel models pull smollm2-135m-instruct
-	$(BIN)/whylabel run recipes/quickstart.yaml
+	$(BIN)/whylabel demo
 
 test: setup
 	$(BIN)/python -m pytest

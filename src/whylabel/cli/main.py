@@ -22,6 +22,7 @@ from whylabel.host.runtime import own_process
 from whylabel.host.terminal import prepare_streams, printable_lines
 
 VERBS = {
+    "demo": "Run the whole method on builtin data: the quickest way to see it.",
     "init": "Write a commented recipe for your own data.",
     "inspect": "Show what is in the data, and what is wrong with it.",
     "run": "Run all stages of a recipe; finished ones are skipped.",

@@ -20,7 +20,13 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def recipe_arguments(command: _Command) -> _Command:
-    """Add RECIPE [KEY=VALUE ...] and the options of every verb that takes a recipe.
+    """Add RECIPE [KEY=VALUE ...] and the options of every verb that takes a recipe."""
+    recipe = click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
+    return recipe(recipe_options(command))
+
+
+def recipe_options(command: _Command) -> _Command:
+    """Add [KEY=VALUE ...] and the options of every verb that runs a recipe.
 
     Such a verb can be interrupted: the same command continues.
     """
@@ -38,7 +44,6 @@ def recipe_arguments(command: _Command) -> _Command:
             help="The run folder. [default: runs/NAME]",
         ),
         click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
-        click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path)),
         _resumable,
     ):
         command = decorate(command)

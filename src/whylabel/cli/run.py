@@ -37,28 +37,44 @@ def command(
     """
     if seeds is not None:
         return _run_seeds(recipe_path, overrides, output, limit, as_json, dry_run, seeds)
+    if dry_run:
+        return _rehearse(recipe_path, overrides, output, limit, as_json)
+    return run_recipe(recipe_path, overrides, output, limit, as_json)
+
+
+def run_recipe(
+    recipe_path: Path, overrides: tuple[str, ...], output: Path | None, limit: int | None, as_json: bool
+) -> int:
+    """Run all stages, print the results, and return the exit code."""
     from whylabel.cli.results import print_results
-    from whylabel.host.terminal import print_json
     from whylabel.pipeline import Pipeline
 
     recipe, run = open_run(recipe_path, overrides, output, limit)
     pipeline = Pipeline(recipe, run)
-    if dry_run:
-        pipeline.check(evaluated=True)
-        if as_json:
-            stages = [
-                {"stage": stage, "would_run": reason is not None, "reason": reason}
-                for stage, reason in pipeline.would_run().items()
-            ]
-            print_json(stages)
-        else:
-            click.echo("\n".join(pipeline.plan()))
-        pipeline.say_time()
-        return 0
     with run.locked():
         pipeline.run_all()
     print_results(run, as_json=as_json)
     return finish(pipeline)
+
+
+def _rehearse(
+    recipe_path: Path, overrides: tuple[str, ...], output: Path | None, limit: int | None, as_json: bool
+) -> int:
+    from whylabel.host.terminal import print_json
+    from whylabel.pipeline import Pipeline
+
+    pipeline = Pipeline(*open_run(recipe_path, overrides, output, limit))
+    pipeline.check(evaluated=True)
+    if as_json:
+        stages = [
+            {"stage": stage, "would_run": reason is not None, "reason": reason}
+            for stage, reason in pipeline.would_run().items()
+        ]
+        print_json(stages)
+    else:
+        click.echo("\n".join(pipeline.plan()))
+    pipeline.say_time()
+    return 0
 
 
 def _run_seeds(

@@ -16,6 +16,7 @@ from yaml.error import MarkedYAMLError
 from whylabel.errors import RecipeError, unknown_name
 from whylabel.recipe.recipe import Recipe
 from whylabel.recipe.section import Section, is_section
+from whylabel.recipe.shipped import shipped_recipes
 from whylabel.recipe.values import MOST_LEVELS, check_values
 
 _LARGEST_FILE = 2**20
@@ -56,11 +57,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe file and apply `key=value` overrides with dots (`training.learning_rate=1e-5`).
+    """Read a recipe and apply `key=value` overrides with dots (`training.learning_rate=1e-5`).
 
-    Raises `RecipeError` if the file cannot be read, a key is unknown or a value does not fit.
+    `path` is a file, or the name of a recipe that comes with whylabel (`quickstart`). Raises `RecipeError` if the
+    file cannot be read, a key is unknown or a value does not fit.
     """
     path = Path(path)
+    if not path.exists():
+        path = shipped_recipes().get(str(path), path)
     values = _parsed(_text(path), path)
     if values is None:
         values = {}
@@ -95,7 +99,8 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise RecipeError(
             f"There is no recipe at {str(path)!r}.",
-            fix="check the path, or write one with: whylabel init DATA",
+            fix=f"check the path, name one that comes with whylabel ({', '.join(shipped_recipes())}), or write one "
+            "with: whylabel init DATA",
         ) from None
     except IsADirectoryError:
         raise RecipeError("This is a folder, but a recipe is a YAML file.", where=str(path)) from None
