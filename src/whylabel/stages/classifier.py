@@ -209,13 +209,15 @@ def calibrate_classifier(
     random.Random(recipe.seed).shuffle(rows)
     if card.multi_label is not None:
         return _with_thresholds(loaded, card, rows)
-    say(f"  calibration: {', '.join(card.modes)} on {size:,} validation rows")
+    voted = size // card.vote.reasonings
+    modes = [mode for mode in card.modes if mode != "vote" or voted >= LEAST_ROWS]
+    say(f"  calibration: {', '.join(modes)} on {size:,} validation rows")
     texts = [(row.id, row.text) for row in rows]
     gold = np.array([card.labels.index(row.label) for row in rows], dtype=np.int64)
     model = TrainedClassifier(loaded, card, engine)
-    scores = model.log_scores(texts, [mode for mode in card.modes if mode != "vote"])
-    if "vote" in card.modes and size // card.vote.reasonings >= LEAST_ROWS:
-        scores |= model.log_scores(texts[: size // card.vote.reasonings], ["vote"])
+    scores = model.log_scores(texts, [mode for mode in modes if mode != "vote"])
+    if "vote" in modes:
+        scores |= model.log_scores(texts[:voted], ["vote"])
     found = calibrate(scores, gold, config.adaptive_share)
     mode = card.mode if found.blend_weight is None else default_mode(found, scores, gold)
     _say_calibration(found, mode)
