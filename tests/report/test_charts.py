@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from whylabel.evaluation.outcomes import Predictions
 from whylabel.evaluation.predictions import PredictionRow
 from whylabel.report.charts import axis_over, difference_plot, score_plots
 from whylabel.report.examples import round_robin, shown_predictions
@@ -43,7 +44,9 @@ def rows(model: str, labels: str, gold: str) -> list[PredictionRow]:
 
 
 def test_disagreements_come_first() -> None:
-    shown = shown_predictions(rows("baseline", "ab", "aa") + rows("classifier", "aa", "aa"), 1)
+    shown = shown_predictions(
+        Predictions.of_rows(rows("baseline", "ab", "aa") + rows("classifier", "aa", "aa")), 1
+    )
     assert shown is not None
     (first,) = shown.right
     assert first.row.prediction.id == "1"
@@ -53,11 +56,11 @@ def test_disagreements_come_first() -> None:
 
 
 def test_without_a_classifier_the_baseline_is_shown() -> None:
-    shown = shown_predictions(rows("baseline", "ab", "aa"), 5)
+    shown = shown_predictions(Predictions.of_rows(rows("baseline", "ab", "aa")), 5)
     assert shown is not None
     assert shown.model == "baseline"
     assert (len(shown.right), len(shown.wrong)) == (1, 1)
-    assert shown_predictions(rows("tfidf", "a", "a"), 5) is None
+    assert shown_predictions(Predictions.of_rows(rows("tfidf", "a", "a")), 5) is None
 
 
 def test_groups_take_turns() -> None:

@@ -46,7 +46,7 @@ def _environment(finalize: Callable[[Any], Any], *, autoescape: bool) -> Environ
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for name in ("count", "decimal", "percent", "points", "p_value", "duration", "shortened"):
+    for name in ("count", "decimal", "percent", "points", "p_value", "duration", "shortened", "clipped"):
         environment.filters[name] = getattr(formats, name)
     environment.filters["pieces"] = pieces
     environment.tests["numeric"] = formats.is_number
