@@ -40,14 +40,14 @@ def test_the_modes_of_a_classifier_stand_side_by_side_and_say_what_abstaining_do
     text = page_of(run).text
     metrics = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
     assert list(metrics["modes"]) == ["blend", "fast", "reasoned"]
-    assert "The classifier in each of its modes, the default first" in text
+    assert "The classifier in each mode that was evaluated, the default first" in text
     assert text.index("reasoned reasoning, then label") < text.index("fast label at once")
     for mode, model in metrics["modes"].items():
         assert f"{100 * model['accuracy']:.1f} %" in text
         assert f"abstains where it is unsure, mode {mode}" in text
     assert "Predictions of the classifier, mode reasoned" in text
     alone = page_of(make_run()).text
-    assert "in each of its modes" not in alone
+    assert "in each mode that was evaluated" not in alone
     assert "If the classifier abstains where it is unsure Abstain below" in alone
     assert "0.60 100.0 %" in alone
     assert "0.70 0.0 % –" in alone
