@@ -52,8 +52,10 @@ import resource, sys, time
 from pathlib import Path
 started = time.perf_counter()
 {work}
+used = resource.getrusage(resource.RUSAGE_SELF)
 print("seconds", time.perf_counter() - started, file=sys.stderr)
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+print("cpu", used.ru_utime + used.ru_stime, file=sys.stderr)
+print("peak", used.ru_maxrss, file=sys.stderr)
 """
 WORK = {
     "report": """
@@ -115,18 +117,22 @@ def measured(rows: int, work: list[str]) -> dict[str, Any]:
 
 
 def in_a_process(work: str, folder: Path) -> dict[str, float]:
-    """Return seconds, imports included, and peak memory of some work on a run folder."""
+    """Return seconds and CPU seconds, imports included, and the peak memory of some work on a run folder."""
     code = MEASURED.format(work=work)
     outcome = subprocess.run(
         [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False
     )
     if outcome.returncode:
         raise SystemExit(outcome.stderr)
-    seconds, peak = (
-        float(re.search(rf"^{name} ([\d.]+)", outcome.stderr, re.MULTILINE)[1])
-        for name in ("seconds", "peak")
-    )
-    return {"seconds": round(seconds, 1), "peak_mib": round(peak / 1024, 1)}
+    found = {
+        name: float(re.search(rf"^{name} ([\d.]+)", outcome.stderr, re.MULTILINE)[1])
+        for name in ("seconds", "cpu", "peak")
+    }
+    return {
+        "seconds": round(found["seconds"], 1),
+        "cpu_seconds": round(found["cpu"], 1),
+        "peak_mib": round(found["peak"] / 1024, 1),
+    }
 
 
 def examples(rows: int) -> Iterator[Example]:

@@ -59,6 +59,7 @@ def test_texts_that_came_with_their_reasoning_need_no_reasoner(make_run: MakeRun
     spoil(run.augment_metrics, kept_by_condition={"own": 480}, kept=480, dropped=0, failed=0)
     text = page_of(run).text
     assert "All 480 training texts came with a reasoning, which they keep: no reasoner was asked." in text
+    assert "written with the gold label given" not in render_model_card(read_run(run))
     assert "was asked for" not in text and "Held-out loss" not in text and "train-reasoner" not in text
 
 
@@ -120,7 +121,9 @@ def test_rounds_of_self_training_are_told(make_run: MakeRun) -> None:
     run = make_run()
     rounds = [{"kept": 5, "rows": 9}, {"kept": 7, "rows": 9}]
     spoil(run.classifier_metrics, self_training=rounds)
-    assert "in 2 rounds; 7 of the last led to the label" in page_of(run).text
+    assert "in 2 rounds: 7 of the last led to the label and are learnt first." in page_of(run).text
+    spoil(run.classifier_metrics, self_training=[{"kept": 0}])
+    assert "in one round: none of the last did." in page_of(run).text
 
 
 def test_people_who_decided_are_counted(make_run: MakeRun) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_the_modes_of_a_classifier_stand_side_by_side_and_say_what_abstaining_do
     assert "Predictions of the classifier, mode reasoned" in text
     alone = page_of(make_run()).text
     assert "in each mode that was evaluated" not in alone
-    assert "If the classifier abstains where it is unsure Abstain below" in alone
+    assert "If the classifier abstains where it is unsure Texts that get a label" in alone
     assert "0.60 100.0 %" in alone
     assert "0.70 0.0 % –" in alone
 
@@ -135,6 +136,31 @@ def test_tables_and_drawings_are_accessible(make_run: MakeRun) -> None:
         if tag == "th":
             assert attributes.get("scope") in ("row", "col")
     assert [tag for tag, _ in page.tags].count("h1") == 1
+
+
+def test_headings_regions_and_tables_are_named_for_screen_readers(make_run: MakeRun) -> None:
+    run = make_run(modes=("fast",))
+    write_json(run.inspection, {"rows": {"train": 480}, "columns": ["text"], "text_column": "text"})
+    page = page_of(run)
+    levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4", "h5")]
+    assert levels[0] == 1
+    assert all(later <= level + 1 for level, later in pairwise(levels))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    names = [tag for tag, _ in page.tags]
+    assert [names.count(tag) for tag in ("header", "nav", "main", "footer")] == [1, 1, 1, 1]
+    assert names.count("table") == names.count("caption") > 10
+    assert names.count("figure") == names.count("figcaption")
+    for tag, attributes in page.tags:
+        if (attributes.get("href") or "").startswith("#"):
+            assert (attributes["href"] or "")[1:] in ids
+        if tag == "section":
+            assert attributes["aria-labelledby"] in ids
+        if attributes.get("role") in ("region", "img") or tag == "nav":
+            assert attributes.get("aria-label")
+        if attributes.get("role") == "region":
+            # Whoever has no mouse scrolls it with the keys.
+            assert attributes.get("tabindex") == "0"
 
 
 def test_many_labels_list_the_confusions_instead_of_a_matrix(make_run: MakeRun) -> None:

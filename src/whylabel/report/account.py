@@ -38,7 +38,7 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What was done; a text is empty, and a figure None, where nothing is known of it.
+    """What was done; a text is empty where nothing is known of it.
 
     `reasonings`: how those of the training texts came about. `learnt`: what the classifier was trained on.
     `settings`: whether both models had the same. `budget`: what the baseline's training was given. `control`: how
@@ -52,14 +52,14 @@ class Account:
     budget: str
     control: str
     floors: str
-    saw_labels: bool | None
+    saw_labels: bool
 
 
 def account_of(contents: RunContents) -> Account:
     """Return what was done in a run."""
     trained = made_with(contents, "train-classifier")
     augmented = made_with(contents, "augment")
-    saw = setting(augmented, "augment.condition", "label") == "label" if contents.augment else None
+    saw = setting(augmented, "augment.condition", "label") == "label" and not all_own(contents.augment)
     return Account(
         reasonings=" ".join(_reasonings(contents, augmented)),
         learnt=" ".join(_learnt(contents, trained)),
@@ -67,7 +67,7 @@ def account_of(contents: RunContents) -> Account:
         budget=_budget(contents),
         control=str(setting(trained, "classifier.control", "")) if target_of(trained) != "label" else "",
         floors=_floors(contents.evaluation),
-        saw_labels=saw,
+        saw_labels=bool(contents.augment) and saw,
     )
 
 
@@ -173,9 +173,15 @@ def _learnt(contents: RunContents, recipe: Mapping[str, Any]) -> Iterator[str]:
     rounds = contents.classifier.get("self_training") or []
     if rounds:
         often = "one round" if len(rounds) == 1 else f"{count(len(rounds))} rounds"
+        kept = rounds[-1].get("kept")
+        led = (
+            f"{count(kept)} of the last led to the label and are learnt first"
+            if kept
+            else "none of the last did"
+        )
         yield (
-            f"Before that it wrote reasonings of its own for these texts, without their labels, in {often}; "
-            f"{count(rounds[-1].get('kept'))} of the last led to the label, and were learnt first."
+            "Before that it wrote reasonings of its own for these texts, without their labels, to see whether they "
+            f"lead to it, in {often}: {led}."
         )
 
 
