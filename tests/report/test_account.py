@@ -183,3 +183,10 @@ def test_predictions_without_reasonings_claim_none(make_run: MakeRun) -> None:
 
 def test_the_length_of_reasonings_is_in_words(make_run: MakeRun) -> None:
     assert "Length, quantile 0.5 31 words" in page_of(make_run()).text
+
+
+def test_a_folder_of_other_labelled_texts_trained_no_model(make_run: MakeRun) -> None:
+    run = make_run()
+    run.update_manifest(model={"classifier": "runs/other/classifier/model"})
+    text = page_of(run).text
+    assert "No model was trained here" in text and "The recipe that the models were trained by" in text

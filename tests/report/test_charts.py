@@ -8,7 +8,9 @@ from whylabel.evaluation.outcomes import Predictions
 from whylabel.evaluation.predictions import PredictionRow
 from whylabel.report.charts import axis_over, difference_plot, score_plots
 from whylabel.report.examples import round_robin, shown_predictions
-from whylabel.types import Prediction
+from whylabel.types import Mode, Prediction
+
+MODES: tuple[Mode, ...] = ("fast", "reasoned", "blend", "adaptive")
 
 
 def test_an_axis_has_round_ticks_around_its_values() -> None:
@@ -53,6 +55,20 @@ def test_disagreements_come_first() -> None:
     assert first.disagrees
     assert first.probability == 0.7
     assert shown.wrong == ()
+
+
+def test_a_mode_that_reasons_is_shown() -> None:
+    said = {
+        mode: [PredictionRow("classifier", "t", "a", Prediction("1", "a", (0.7, 0.3), mode=mode))]
+        for mode in MODES
+    }
+    for modes, shown in (
+        (("fast", "reasoned", "blend"), "reasoned"),
+        (("blend", "adaptive"), "blend"),
+        (("adaptive",), "adaptive"),
+    ):
+        found = shown_predictions(Predictions.of_rows([row for mode in modes for row in said[mode]]), 1)
+        assert found is not None and found.mode == shown
 
 
 def test_without_a_classifier_the_baseline_is_shown() -> None:

@@ -12,6 +12,7 @@ from whylabel.evaluation.bootstrap import Ints
 from whylabel.evaluation.evidence import Found, evidence_key
 from whylabel.evaluation.outcomes import NO_OUTCOMES, Bools, Predictions
 from whylabel.evaluation.predictions import PredictionRow
+from whylabel.prediction.card import REASONS
 from whylabel.prediction.withheld import is_withheld
 from whylabel.types import Dropped, Evidence, Mode, ReasonedExample
 
@@ -139,9 +140,10 @@ def _disagreeing_first(candidates: Ints, disagrees: Bools, gold: Ints, shown: in
 
 
 def _shown_key(predictions: Predictions, model: str) -> tuple[str, Mode] | None:
-    """Return model and mode; of several modes the one with reasonings, else the last."""
-    keys = [key for key in predictions.outcomes if key[0] == model]
-    return next((key for key in keys if key[1] == "reasoned"), keys[-1] if keys else None)
+    """Return model and mode; of several modes one that reasons about every text, else the first."""
+    modes = [mode for name, mode in predictions.outcomes if name == model]
+    mode = next((mode for mode in (*REASONS, *modes) if mode in modes), None)
+    return None if mode is None else (model, mode)
 
 
 def _probability(row: PredictionRow) -> float | None:
