@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from whylabel.evaluation.evaluate import evaluate
 from whylabel.evaluation.predictions import write_predictions
 from whylabel.host.atomic import write_json
 from whylabel.reasonings.files import dropped_rows, kept_rows
-from whylabel.recipe import EvaluationConfig, Recipe
+from whylabel.recipe import EvaluationConfig, Recipe, override_recipe
 from whylabel.run_folder import STAGES, RunFolder
 from whylabel.text.labels import LabelSet
 from whylabel.types import Dropped, Example, Mode, Prediction, ReasonedExample
@@ -35,6 +36,18 @@ def write_run(
     write_stage_metrics(run)
     write_reasonings(run, labels, text, reasoning)
     write_evaluation(run, labels, text, reasoning, models, modes)
+    return run
+
+
+def with_recipe(run: RunFolder, **settings: Any) -> RunFolder:
+    """Return the run as one of this recipe, which every stage has recorded."""
+    recipe = override_recipe(Recipe(name="quickstart"), **settings)
+    run.write_recipe(recipe.to_yaml())
+    stages = {
+        name: {**entry, "recipe": recipe.model_dump(mode="json")}
+        for name, entry in run.read_manifest()["stages"].items()
+    }
+    run.update_manifest(stages=stages)
     return run
 
 

@@ -67,6 +67,7 @@ class RunFolder:
         self.evidence = self.path / "evaluation" / "evidence.json"
         self.faithfulness = self.path / "evaluation" / "faithfulness.json"
         self.readings = self.path / "evaluation" / "readings.jsonl"
+        self.inspection = self.path / "inspection.json"
         self.report = self.path / "report.html"
         self.model_card = self.path / "MODEL_CARD.md"
 
@@ -185,6 +186,7 @@ class RunFolder:
                 *outputs,
                 self.evidence,
                 self.faithfulness,
+                self.inspection,
                 self.report,
                 self.model_card,
             ):

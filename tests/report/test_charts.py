@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from whylabel.evaluation.outcomes import Predictions
 from whylabel.evaluation.predictions import PredictionRow
 from whylabel.report.charts import axis_over, difference_plot, score_plots
 from whylabel.report.examples import round_robin, shown_predictions
-from whylabel.types import Prediction
+from whylabel.types import Mode, Prediction
+
+MODES: tuple[Mode, ...] = ("fast", "reasoned", "blend", "adaptive")
 
 
 def test_an_axis_has_round_ticks_around_its_values() -> None:
@@ -43,7 +46,9 @@ def rows(model: str, labels: str, gold: str) -> list[PredictionRow]:
 
 
 def test_disagreements_come_first() -> None:
-    shown = shown_predictions(rows("baseline", "ab", "aa") + rows("classifier", "aa", "aa"), 1)
+    shown = shown_predictions(
+        Predictions.of_rows(rows("baseline", "ab", "aa") + rows("classifier", "aa", "aa")), 1
+    )
     assert shown is not None
     (first,) = shown.right
     assert first.row.prediction.id == "1"
@@ -52,12 +57,26 @@ def test_disagreements_come_first() -> None:
     assert shown.wrong == ()
 
 
+def test_a_mode_that_reasons_is_shown() -> None:
+    said = {
+        mode: [PredictionRow("classifier", "t", "a", Prediction("1", "a", (0.7, 0.3), mode=mode))]
+        for mode in MODES
+    }
+    for modes, shown in (
+        (("fast", "reasoned", "blend"), "reasoned"),
+        (("blend", "adaptive"), "blend"),
+        (("adaptive",), "adaptive"),
+    ):
+        found = shown_predictions(Predictions.of_rows([row for mode in modes for row in said[mode]]), 1)
+        assert found is not None and found.mode == shown
+
+
 def test_without_a_classifier_the_baseline_is_shown() -> None:
-    shown = shown_predictions(rows("baseline", "ab", "aa"), 5)
+    shown = shown_predictions(Predictions.of_rows(rows("baseline", "ab", "aa")), 5)
     assert shown is not None
     assert shown.model == "baseline"
     assert (len(shown.right), len(shown.wrong)) == (1, 1)
-    assert shown_predictions(rows("tfidf", "a", "a"), 5) is None
+    assert shown_predictions(Predictions.of_rows(rows("tfidf", "a", "a")), 5) is None
 
 
 def test_groups_take_turns() -> None:

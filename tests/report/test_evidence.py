@@ -8,7 +8,7 @@ from finished_run import MakeRun
 from report_page import Page, page_of
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.evidence import evidence_key, read_evidence, write_evidence
-from whylabel.evaluation.predictions import read_predictions
+from whylabel.evaluation.outcomes import Predictions
 from whylabel.report.examples import shown_predictions
 from whylabel.report.marks import Piece, pieces
 from whylabel.run_folder import RunFolder
@@ -24,7 +24,7 @@ def stretch(text: str, words: str, effect: float) -> Evidence:
 
 def explain(run: RunFolder, words: str, effect: float = math.log(10)) -> None:
     """Give each prediction that is shown the evidence `words`, where they stand in its text."""
-    shown = shown_predictions(read_predictions(run.predictions), 20)
+    shown = shown_predictions(Predictions.of_file(run.predictions), 20)
     assert shown is not None
     rows = [item.row for item in (*shown.right, *shown.wrong)]
     found = {

@@ -40,7 +40,7 @@ def test_the_card_says_what_matters(make_run: MakeRun) -> None:
     assert "whylabel predict --model" in body
     assert "\n\nTrained with whylabel" in body
     assert "not proven to be faithful" in body
-    assert "of 480, 431 were kept" in body
+    assert "Of 480, 431 were kept" in body
     assert "Labels: sadness, joy, love, anger, fear, surprise." in body
     assert "builtin:emotions (480 train, 60 validation, 180 test texts)" in body
 
@@ -65,7 +65,7 @@ def test_the_card_says_from_which_form_the_base_model_was_de_quantised(make_run,
     _, body = card_of(run)
     assert ("de-quantised from" in body) == (said is not None)
     assert said is None or said in body.replace("\\", "")
-    assert "\n- Reasonings: written" in body
+    assert "\n- Reasonings: The reasoner was asked" in body
 
 
 def test_the_card_lists_the_modes(make_run: MakeRun) -> None:
@@ -76,7 +76,7 @@ def test_the_card_lists_the_modes(make_run: MakeRun) -> None:
         accuracy = f"{100 * metrics['modes'][mode]['accuracy']:.1f}\u00a0%"
         assert f"| {mode}: {words} | {accuracy}" in body
     assert 'classifier.predict(["a text"], mode="adaptive")' in body
-    assert "in each of its modes" not in card_of(make_run())[1]
+    assert "in each mode that was evaluated" not in card_of(make_run())[1]
 
 
 def test_data_starts_no_markup(make_run: MakeRun) -> None:

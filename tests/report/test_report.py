@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -40,15 +41,15 @@ def test_the_modes_of_a_classifier_stand_side_by_side_and_say_what_abstaining_do
     text = page_of(run).text
     metrics = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
     assert list(metrics["modes"]) == ["blend", "fast", "reasoned"]
-    assert "The classifier in each of its modes, the default first" in text
+    assert "The classifier in each mode that was evaluated, the default first" in text
     assert text.index("reasoned reasoning, then label") < text.index("fast label at once")
     for mode, model in metrics["modes"].items():
         assert f"{100 * model['accuracy']:.1f} %" in text
         assert f"abstains where it is unsure, mode {mode}" in text
     assert "Predictions of the classifier, mode reasoned" in text
     alone = page_of(make_run()).text
-    assert "in each of its modes" not in alone
-    assert "If the classifier abstains where it is unsure Abstain below" in alone
+    assert "in each mode that was evaluated" not in alone
+    assert "If the classifier abstains where it is unsure Texts that get a label" in alone
     assert "0.60 100.0 %" in alone
     assert "0.70 0.0 % –" in alone
 
@@ -135,6 +136,31 @@ def test_tables_and_drawings_are_accessible(make_run: MakeRun) -> None:
         if tag == "th":
             assert attributes.get("scope") in ("row", "col")
     assert [tag for tag, _ in page.tags].count("h1") == 1
+
+
+def test_headings_regions_and_tables_are_named_for_screen_readers(make_run: MakeRun) -> None:
+    run = make_run(modes=("fast",))
+    write_json(run.inspection, {"rows": {"train": 480}, "columns": ["text"], "text_column": "text"})
+    page = page_of(run)
+    levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4", "h5")]
+    assert levels[0] == 1
+    assert all(later <= level + 1 for level, later in pairwise(levels))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    names = [tag for tag, _ in page.tags]
+    assert [names.count(tag) for tag in ("header", "nav", "main", "footer")] == [1, 1, 1, 1]
+    assert names.count("table") == names.count("caption") > 10
+    assert names.count("figure") == names.count("figcaption")
+    for tag, attributes in page.tags:
+        if (attributes.get("href") or "").startswith("#"):
+            assert (attributes["href"] or "")[1:] in ids
+        if tag == "section":
+            assert attributes["aria-labelledby"] in ids
+        if attributes.get("role") in ("region", "img") or tag == "nav":
+            assert attributes.get("aria-label")
+        if attributes.get("role") == "region":
+            # Whoever has no mouse scrolls it with the keys.
+            assert attributes.get("tabindex") == "0"
 
 
 def test_many_labels_list_the_confusions_instead_of_a_matrix(make_run: MakeRun) -> None:
@@ -224,10 +250,12 @@ def test_reasonings_that_came_with_the_data_are_not_said_to_be_written_by_the_re
     plain = page_of(run).text, render_model_card(read_run(run))
     write_json(run.augment_metrics, {**metrics, "kept_by_condition": {"own": 123, "label": 308}})
     page, card = page_of(run).text, render_model_card(read_run(run))
-    assert "The reasoner wrote a reasoning for each of 480 training texts" in plain[0]
-    assert "Reasonings: written by a reasoner" in plain[1] and "came with" not in "".join(plain)
-    assert "Of 480 training texts, 123 came with a reasoning, which they keep." in page
-    assert "Reasonings: 123 came with the data; the others were written by a reasoner" in card
+    asked = "The reasoner was asked for a reasoning about each of"
+    for text in plain:
+        assert f"{asked} 480 training texts, given the gold label." in text and "came with" not in text
+    for text in (page, card):
+        assert "Of 480 training texts, 123 came with a reasoning, which they keep." in text
+        assert f"{asked} the others, given the gold label." in text
 
 
 def test_the_report_says_from_where_on_an_error_rate_is_kept(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 from finished_run import MakeRun
 from report_page import page_of
 from whylabel.evaluation.mended import reasoning_effect
-from whylabel.evaluation.predictions import read_predictions
+from whylabel.evaluation.outcomes import NO_PREDICTIONS, Predictions
 from whylabel.report.slices import mended_of, slices_of
 
 
@@ -18,7 +18,7 @@ def sliced(value, difference, holm_p, by="label"):
 def run_with(make_run, modes=("fast",), **figures):
     run = make_run(modes=modes)
     metrics = json.loads(run.evaluation_metrics.read_text())
-    effect = reasoning_effect(read_predictions(run.predictions), "reasoned")
+    effect = reasoning_effect(Predictions.of_file(run.predictions), "reasoned")
     counts = {name: getattr(effect, name) for name in effect.__slots__}
     run.evaluation_metrics.write_text(json.dumps({**metrics, "reasoning_effect": counts, **figures}))
     return run, effect
@@ -50,7 +50,7 @@ def test_of_many_slices_those_are_shown_that_are_the_least_likely_to_be_chance()
 
 def test_mended_and_broken_texts_stand_side_by_side(make_run: MakeRun) -> None:
     run, effect = run_with(make_run)
-    found = mended_of(json.loads(run.evaluation_metrics.read_text()), read_predictions(run.predictions), 3)
+    found = mended_of(json.loads(run.evaluation_metrics.read_text()), Predictions.of_file(run.predictions), 3)
     assert len(found.mended) == len(found.broken) == 3
     assert all(pair.reasoned.right and not pair.without.right for pair in found.mended)
     assert all(pair.without.right and not pair.reasoned.right for pair in found.broken)
@@ -68,4 +68,4 @@ def test_without_an_answer_at_once_the_baseline_is_compared(make_run: MakeRun) -
 def test_a_run_without_these_figures_has_no_such_section(make_run: MakeRun) -> None:
     run, _ = run_with(make_run, slices=None, reasoning_effect=None)
     assert "Where does the reasoning help?" not in page_of(run).text
-    assert slices_of({}) is None and mended_of({}, (), 3) is None
+    assert slices_of({}) is None and mended_of({}, NO_PREDICTIONS, 3) is None

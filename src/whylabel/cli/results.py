@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from whylabel.evaluation.predictions import read_predictions
+from whylabel.evaluation.outcomes import Predictions
+from whylabel.evaluation.predictions import PredictionRow, iterate_predictions
 from whylabel.evaluation.quality import explaining_mode
 from whylabel.host.atomic import as_written, read_json
 from whylabel.host.terminal import print_json, printable
@@ -139,16 +140,9 @@ def _predictions(run: RunFolder, metrics: dict[str, Any]) -> list[str]:
     """Return a few of the classifier's predictions, in a mode with reasonings if one was evaluated."""
     modes = list(metrics.get("modes", {}))
     shown = explaining_mode(metrics)
-    rows = [
-        row
-        for row in read_predictions(run.predictions)
-        if row.model == "classifier" and row.prediction.mode == shown
-    ]
     several_labels = decides_by_label(metrics)
-    # Rows whose reasoning is shown come first; how many there are stands below.
-    rows.sort(key=lambda row: is_withheld(row.prediction))
     lines = [f"in mode {shown}:"] if len(modes) > 1 else []
-    for row in rows[:_SHOWN]:
+    for row in _first_shown(run, shown):
         prediction = row.prediction
         verdict = "right" if row.right else f"wrong, gold is {row.gold or 'nothing'}"
         lines.append(f"• {shortened(' '.join(row.text.split()), 140)}")
@@ -160,3 +154,21 @@ def _predictions(run: RunFolder, metrics: dict[str, Any]) -> list[str]:
         confidence = "" if several_labels else f"{top:.0%}; "
         lines.append(f"    label: {prediction.label or 'nothing'} ({confidence}{verdict})")
     return lines
+
+
+def _first_shown(run: RunFolder, mode: str) -> list[PredictionRow]:
+    """Return the classifier's first rows in a mode, those whose reasoning is shown before those withheld."""
+    found = (
+        out
+        for key, out in Predictions.of_file(run.predictions).outcomes.items()
+        if key == ("classifier", mode)
+    )
+    places: list[int] = next((out.places.tolist() for out in found), [])
+    shown: list[PredictionRow] = []
+    withheld: list[PredictionRow] = []
+    for row in iterate_predictions(run.predictions, places):
+        (withheld if is_withheld(row.prediction) else shown).append(row)
+        if len(shown) == _SHOWN:
+            break
+        del withheld[_SHOWN:]
+    return [*shown, *withheld][:_SHOWN]

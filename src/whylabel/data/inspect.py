@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from whylabel.data.columns import Columns, columns_of_splits, recognise_reasonin
 from whylabel.data.examples import Examples
 from whylabel.data.findings import (
     Finding,
+    Splits,
     bad_rows,
     count_words,
     equal_texts,
@@ -26,6 +27,7 @@ from whylabel.data.findings import (
     rows_inside_texts,
     unlabelled_splits,
 )
+from whylabel.data.labelling import Labelling, labelling
 from whylabel.data.list_cells import holds_lists, lists_of
 from whylabel.data.rows import Rows
 from whylabel.data.sources import Source, read_source
@@ -34,6 +36,7 @@ from whylabel.data.table import Table
 from whylabel.errors import DataError
 from whylabel.recipe import DataConfig, TaskConfig
 from whylabel.text.labels import LabelSet
+from whylabel.types import Dataset
 
 _SEPARATORS = (",", ";", "|", "/")
 _QUANTILES = {"min": 0.0, "median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
@@ -128,6 +131,47 @@ def inspect_dataset(
     return _inspection(source, columns, rows, config, task, seed, count_tokens)
 
 
+def inspect_rows(
+    dataset: Dataset,
+    source: str,
+    config: DataConfig,
+    task: TaskConfig,
+    count_tokens: Callable[[str], int] | None = None,
+) -> Inspection:
+    """Return what is in rows that a program hands over, which have no columns, and what is wrong with them."""
+    splits, kind = dataset.splits(), labelling(task)
+    return Inspection(
+        source,
+        task=task,
+        inferred=dataset.inferred,
+        rows_read=sum(map(len, splits.values())),
+        rows={split: len(part) for split, part in splits.items()},
+        labels=_labels_of(splits, kind),
+        lengths=_lengths(splits, count_tokens),
+        findings=tuple(_findings_of_texts(splits, kind, config, count_tokens)),
+    )
+
+
+def _findings_of_texts(
+    splits: Splits, kind: Labelling, config: DataConfig, count_tokens: Callable[[str], int] | None
+) -> Iterator[Finding]:
+    yield from equal_texts(splits)
+    yield from label_problems(splits, kind)
+    yield from labels_alike(splits, kind)
+    yield from long_texts(splits, config, count_tokens)
+
+
+def _labels_of(splits: Splits, kind: Labelling) -> dict[str, dict[str, int]]:
+    return {split: dict(sorted(label_counts(part, kind).items())) for split, part in splits.items()}
+
+
+def _lengths(splits: Splits, count_tokens: Callable[[str], int] | None) -> dict[str, dict[str, int]]:
+    """Return quantiles of the lengths of all texts, by unit."""
+    units = {"words": count_words} if count_tokens is None else {"tokens": count_tokens, "words": count_words}
+    texts = [example.text for part in splits.values() for example in part]
+    return {unit: _quantiles([*map(count, texts)]) for unit, count in units.items() if texts}
+
+
 def _inspection(
     source: Source,
     columns: Columns,
@@ -141,7 +185,6 @@ def _inspection(
     numbers, cut = complete_splits(usable, rows.keys, config, config.seed_of_splits(seed))
     # Every text is needed several times, so all texts are kept in memory here.
     splits = {split: tuple(Examples(rows, part)) for split, part in numbers.items()}
-    examples = [example for part in splits.values() for example in part]
     findings = [
         *bad_rows(rows, config),
         *unlabelled_splits(rows),
@@ -149,16 +192,9 @@ def _inspection(
         *rows_inside_texts(rows, source.heads(), columns),
         *reasonings_of_rows(rows, numbers, columns, config),
         *_unusable_set(rows, task),
-        *equal_texts(splits),
-        *label_problems(splits, rows.labelling),
-        *labels_alike(splits, rows.labelling),
-        *long_texts(splits, config, count_tokens),
+        *_findings_of_texts(splits, rows.labelling, config, count_tokens),
     ]
-    lengths = {}
-    if examples and count_tokens is not None:
-        lengths["tokens"] = _quantiles([count_tokens(example.text) for example in examples])
-    if examples:
-        lengths["words"] = _quantiles([count_words(example.text) for example in examples])
+    used = sum(map(len, splits.values()))
     return Inspection(
         config.source,
         tuple(source.heads()["train"].columns),
@@ -168,10 +204,10 @@ def _inspection(
         task,
         {**source.inferred, **columns.inferred, **rows.inferred, **cut},
         len(rows),
-        len(rows) - len(examples),
+        len(rows) - used,
         {split: len(part) for split, part in splits.items()},
-        {split: dict(sorted(label_counts(part, rows.labelling).items())) for split, part in splits.items()},
-        lengths,
+        _labels_of(splits, rows.labelling),
+        _lengths(splits, count_tokens),
         tuple(findings),
     )
 

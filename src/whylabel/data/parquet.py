@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,11 +73,13 @@ def read_rows(
     fix: str,
     optional: Collection[str] = (),
     may_lack: Collection[str] = (),
+    places: Sequence[int] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a run's file with the columns of the schema; a few thousand are in memory at a time.
 
     Other columns are ignored; only `optional` ones may have empty cells, and only those in `may_lack` may be absent:
-    they are read as empty. Raises `RunFolderError` if the file is
+    they are read as empty. With `places`, row numbers counted from 0 in ascending order, only these rows are
+    yielded, and parts of the file without any are not read. Raises `RunFolderError` if the file is
     missing, damaged, or does not have these columns; `what` names its content (`The reasonings`).
     """
     import pyarrow
@@ -89,8 +92,9 @@ def read_rows(
                 raise KeyError(f"there is no column {absent[0]!r}")
             present = {name: kind for name, kind in schema.items() if name not in missing}
             expected, empty = arrow_schema(present), dict.fromkeys(missing)
-            for batch in _batches(file, list(present)):
-                table = pyarrow.Table.from_batches([batch]).select(list(present)).cast(expected)
+            names = list(present)
+            for batch in _batches(file, names) if places is None else _rows_at(file, names, places):
+                table = pyarrow.Table.from_batches([batch]).select(names).cast(expected)
                 _require_cells(table, optional)
                 yield from ({**row, **empty} for row in table.to_pylist())
     except (*_DAMAGE, pyarrow.ArrowException) as error:
@@ -130,6 +134,24 @@ def _batches(file: Any, columns: list[str]) -> Iterator[pyarrow.RecordBatch]:
     # Without columns, no rows are yielded.
     if columns and rows != file.metadata.num_rows:
         raise OSError(f"it has {rows} rows of {file.metadata.num_rows}")
+
+
+def _rows_at(file: Any, columns: list[str], places: Sequence[int]) -> Iterator[pyarrow.RecordBatch]:
+    """Yield the rows with these numbers, which ascend; row groups without any are not read."""
+    start = 0
+
+    def within(end: int) -> Sequence[int]:
+        return places[bisect_left(places, start) : bisect_left(places, end)]
+
+    for group in range(file.num_row_groups):
+        end = start + file.metadata.row_group(group).num_rows
+        if within(end):
+            for batch in file.iter_batches(PIECE_ROWS, row_groups=[group], columns=columns):
+                here = [place - start for place in within(start + batch.num_rows)]
+                if here:
+                    yield batch.take(here)
+                start += batch.num_rows
+        start = end
 
 
 @contextmanager

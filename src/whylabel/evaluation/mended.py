@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from whylabel.evaluation.bootstrap import Ints
+from whylabel.evaluation.outcomes import Bools, Outcomes, Predictions
 from whylabel.evaluation.paired import mcnemar_p
-from whylabel.evaluation.predictions import PredictionRow, by_model_and_mode
+from whylabel.evaluation.predictions import PredictionRow
 from whylabel.prediction.card import REASONS
 from whylabel.types import Mode
 
@@ -17,6 +20,22 @@ class Answered:
 
     without: PredictionRow
     reasoned: PredictionRow
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredTwice:
+    """The test rows that have both answers, in their order; `model` answers without a reasoning.
+
+    `without` and `reasoned` are the numbers of the predictions, `gold` numbers the gold labels.
+    """
+
+    model: str
+    mode: Mode
+    without: Ints
+    reasoned: Ints
+    gold: Ints
+    right_without: Bools
+    right_reasoned: Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +57,47 @@ class ReasoningEffect:
     mcnemar_p: float
 
 
-def answered(rows: Iterable[PredictionRow], mode: str) -> tuple[Answered, ...]:
-    """Return the test rows with both answers, in their order; none if the mode does not reason about every text."""
-    predictions = by_model_and_mode(rows)
-    reasoned = next(
-        (found for (model, known), found in predictions.items() if (model, known) == ("classifier", mode)), []
-    )
-    without = predictions.get(("classifier", "fast")) or predictions.get(("baseline", "fast"))
-    if mode not in REASONS or not reasoned or not without:
-        return ()
-    by_id = {row.prediction.id: row for row in without}
-    return tuple(Answered(by_id[row.prediction.id], row) for row in reasoned if row.prediction.id in by_id)
-
-
-def reasoning_effect(rows: Sequence[PredictionRow], mode: str) -> ReasoningEffect | None:
-    """Return the counts for a mode that reasons; None if there is nothing to compare."""
-    pairs = answered(rows, mode)
-    if not pairs:
+def answered_twice(predictions: Predictions, mode: str) -> AnsweredTwice | None:
+    """Return the test rows with both answers; None if there are none, or the mode reasons about some alone."""
+    known = predictions.outcomes
+    reasoned_mode = next((name for name in REASONS if name == mode and ("classifier", name) in known), None)
+    model = next((name for name in ("classifier", "baseline") if (name, "fast") in known), None)
+    if reasoned_mode is None or model is None:
         return None
-    counts = dict.fromkeys([(True, True), (False, True), (True, False), (False, False)], 0)
-    for pair in pairs:
-        counts[pair.without.right, pair.reasoned.right] += 1
+    reasoned, without = known["classifier", reasoned_mode], known[model, "fast"]
+    positions = reasoned.positions_in(without)
+    both = positions >= 0
+    return _pairs(model, reasoned_mode, reasoned, without, positions, both) if both.any() else None
+
+
+def _pairs(
+    model: str, mode: Mode, reasoned: Outcomes, without: Outcomes, positions: Ints, both: Bools
+) -> AnsweredTwice:
+    return AnsweredTwice(
+        model=model,
+        mode=mode,
+        without=without.places[positions[both]],
+        reasoned=reasoned.places[both],
+        gold=reasoned.gold[both],
+        right_without=without.right[positions[both]],
+        right_reasoned=reasoned.right[both],
+    )
+
+
+def reasoning_effect(predictions: Predictions, mode: str) -> ReasoningEffect | None:
+    """Return the counts for a mode that reasons; None if there is nothing to compare."""
+    pairs = answered_twice(predictions, mode)
+    if pairs is None:
+        return None
+    first, second = pairs.right_without, pairs.right_reasoned
+    mended, broken = int((~first & second).sum()), int((first & ~second).sum())
     return ReasoningEffect(
-        without=pairs[0].without.model,
-        mode=pairs[0].reasoned.prediction.mode,
-        n=len(pairs),
-        both_right=counts[True, True],
-        mended=counts[False, True],
-        broken=counts[True, False],
-        both_wrong=counts[False, False],
-        mcnemar_p=mcnemar_p(counts[False, True], counts[True, False]),
+        without=pairs.model,
+        mode=pairs.mode,
+        n=len(first),
+        both_right=int((first & second).sum()),
+        mended=mended,
+        broken=broken,
+        both_wrong=int(np.sum(~first & ~second)),
+        mcnemar_p=mcnemar_p(mended, broken),
     )

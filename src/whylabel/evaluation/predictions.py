@@ -30,6 +30,8 @@ _SCHEMA: dict[str, Kind] = {
 _LATER = ("reasoning_status", "disagrees")
 """Columns that files of older versions do not have."""
 COLUMNS = tuple(_SCHEMA)
+_HEAD = ("model", "mode", "id", "gold", "label", "status")
+_WHAT, _FIX = "The predictions", "remove the file, then: whylabel evaluate RECIPE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,24 @@ class PredictionRow:
     def right(self) -> bool:
         """Whether the predicted label is the gold label."""
         return self.prediction.status != "failed" and self.prediction.label == self.gold
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What became of one test row: all of its prediction that is short."""
+
+    model: str
+    mode: Mode
+    id: str
+    gold: str
+    label: str
+    right: bool
+
+    @classmethod
+    def of(cls, row: PredictionRow) -> Head:
+        """Return that of a prediction."""
+        said = row.prediction
+        return cls(row.model, said.mode, said.id, row.gold, said.label, row.right)
 
 
 def prediction_rows(
@@ -65,7 +85,7 @@ def by_model_and_mode(rows: Iterable[PredictionRow]) -> dict[tuple[str, Mode], l
     return found
 
 
-def write_predictions(path: Path, rows: Sequence[PredictionRow]) -> None:
+def write_predictions(path: Path, rows: Iterable[PredictionRow]) -> None:
     """Write the rows as Parquet, whole or not at all."""
     with parquet_file(path, _SCHEMA) as write:
         for row in rows:
@@ -77,17 +97,28 @@ def read_predictions(path: Path) -> tuple[PredictionRow, ...]:
     return tuple(iterate_predictions(path))
 
 
-def iterate_predictions(path: Path) -> Iterator[PredictionRow]:
-    """Yield the rows; a few thousand are in memory at a time. Raises what `read_predictions` does."""
+def iterate_predictions(path: Path, places: Sequence[int] | None = None) -> Iterator[PredictionRow]:
+    """Yield the rows; a few thousand are in memory at a time. Raises what `read_predictions` does.
+
+    With `places`, ascending row numbers counted from 0, only these rows.
+    """
     records = read_rows(
         path,
         _SCHEMA,
-        what="The predictions",
-        fix="remove the file, then: whylabel evaluate RECIPE",
+        what=_WHAT,
+        fix=_FIX,
         optional=("reasoning", "error", *_LATER),
         may_lack=_LATER,
+        places=places,
     )
     return map(_row, records)
+
+
+def iterate_heads(path: Path) -> Iterator[Head]:
+    """Yield what became of each row, without reading texts. Raises what `read_predictions` does."""
+    for record in read_rows(path, {name: _SCHEMA[name] for name in _HEAD}, what=_WHAT, fix=_FIX):
+        right = record["status"] != "failed" and record["label"] == record["gold"]
+        yield Head(record["model"], record["mode"], record["id"], record["gold"], record["label"], right)
 
 
 def _columns(row: PredictionRow) -> dict[str, Any]:

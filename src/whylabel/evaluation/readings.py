@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,7 +19,7 @@ from whylabel.data.cells import is_missing
 from whylabel.data.readers import read_table
 from whylabel.data.table import Table
 from whylabel.errors import DataError, RunFolderError, unknown_name
-from whylabel.evaluation.predictions import PredictionRow, read_predictions
+from whylabel.evaluation.predictions import PredictionRow, iterate_predictions
 from whylabel.evaluation.quality import Share, explaining_mode, share_of
 from whylabel.host.atomic import as_written, read_json, write_text
 from whylabel.prediction.withheld import is_withheld
@@ -79,17 +79,27 @@ class ShownReasonings:
     rows: Mapping[str, PredictionRow]
 
     @classmethod
-    def of(cls, predictions: Sequence[PredictionRow], evaluation: Mapping[str, Any]) -> ShownReasonings:
-        """Return those among the predictions of an evaluation, the content of `evaluation/metrics.json`."""
+    def of(
+        cls,
+        predictions: Iterable[PredictionRow],
+        evaluation: Mapping[str, Any],
+        only: Collection[str] | None = None,
+    ) -> ShownReasonings:
+        """Return those among the predictions of an evaluation, the content of `evaluation/metrics.json`.
+
+        `only`: no others than those with these ids.
+        """
         mode = explaining_mode(evaluation)
-        rows = {
-            _id(row): row
+        shown = (
+            row
             for row in predictions
             if row.model == "classifier"
             and row.prediction.mode == mode
             and row.prediction.reasoning
             and not is_withheld(row.prediction)
-        }
+        )
+        by_id = ((_id(row), row) for row in shown)
+        rows = {row_id: row for row_id, row in by_id if only is None or row_id in only}
         return cls(mode, tuple(evaluation.get("labels") or ()), rows)
 
     @classmethod
@@ -103,7 +113,7 @@ class ShownReasonings:
             )
         metrics = read_json(run.evaluation_metrics, dict)
         with as_written(run.evaluation_metrics):
-            shown = cls.of(read_predictions(run.predictions), metrics)
+            shown = cls.of(iterate_predictions(run.predictions), metrics)
         if not shown.rows:
             raise RunFolderError(
                 f"The classifier shows no reasoning in its mode {shown.mode!r}.",

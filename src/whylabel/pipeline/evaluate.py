@@ -25,6 +25,7 @@ def evaluate_stage(job: Job) -> StageResult:
     from whylabel.evaluation.evaluate import SINGLE_LABEL, evaluate
     from whylabel.evaluation.mended import reasoning_effect
     from whylabel.evaluation.multi_label import measures_by_label
+    from whylabel.evaluation.outcomes import Predictions
     from whylabel.evaluation.predictions import by_model_and_mode, write_predictions
     from whylabel.evaluation.quality import explaining_mode
     from whylabel.evaluation.review import review
@@ -61,7 +62,7 @@ def evaluate_stage(job: Job) -> StageResult:
         bootstrap_samples=config.bootstrap_samples,
         seed=inputs.recipe.seed,
     )
-    effect = reasoning_effect(outcome.rows, explaining_mode(metrics))
+    effect = reasoning_effect(Predictions.of_rows(outcome.rows), explaining_mode(metrics))
     added = {
         "slices": [asdict(each) for each in slices(inputs, outcome.rows, mode)],
         "review": [asdict(each) for each in reviewed],

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from whylabel.evaluation.evidence import evidence_key, read_evidence, write_evidence
-from whylabel.evaluation.predictions import PredictionRow, read_predictions
+from whylabel.evaluation.outcomes import Predictions
+from whylabel.evaluation.predictions import PredictionRow
 from whylabel.host.progress import progress
 from whylabel.pipeline.calibrate import calibrated_content
 from whylabel.pipeline.job import Job
@@ -20,7 +21,7 @@ def explain_shown(job: Job) -> None:
     from whylabel.report.examples import shown_predictions
 
     run, recipe = job.run, job.inputs.recipe
-    shown = shown_predictions(read_predictions(run.predictions), recipe.evaluation.shown)
+    shown = shown_predictions(Predictions.of_file(run.predictions), recipe.evaluation.shown)
     if shown is None:
         return
     stage = f"calibrate-{shown.model}"

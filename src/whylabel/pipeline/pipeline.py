@@ -19,6 +19,7 @@ from whylabel.pipeline.evidence import explain_shown
 from whylabel.pipeline.faithfulness import forget_stale, measure_faithfulness
 from whylabel.pipeline.folds import fold_models, folds_stage
 from whylabel.pipeline.inputs import Inputs
+from whylabel.pipeline.inspection import inspect_data
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.pipeline.keys import Key, StageKeys, StageNotCurrentError, Trained
 from whylabel.pipeline.preflight import preflight
@@ -253,6 +254,7 @@ class Pipeline:
         self.failed_rows += self.run.failed_rows("evaluate")
         job = Job("evaluate", key.fingerprint, self.inputs, self.run)
         explain_shown(job)
+        inspect_data(job)
         forget_stale(job)
         if faithfulness:
             measure_faithfulness(job, self.keys.reasoner_settings())

@@ -13,6 +13,8 @@ from whylabel.report.verdict import model_name
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _MOST_TICKS = 7
 MANY_LABELS = 20
+MOST_LABELS = 200
+"""So many labels are listed at most; `metrics.json` has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def difference_plot(evaluation: Mapping[str, Any]) -> IntervalPlot | None:
 
 
 def class_bars(evaluation: Mapping[str, Any]) -> tuple[ClassBars, ...]:
-    """Return each label's scores, in label order; with many labels, the largest differences first."""
+    """Return each label's scores, in label order; with many labels, the largest differences first, and no others."""
     per_model = {
         name: (evaluation.get(name) or {}).get("per_class") or {} for name in ("baseline", "classifier")
     }
@@ -145,7 +147,7 @@ def class_bars(evaluation: Mapping[str, Any]) -> tuple[ClassBars, ...]:
         bars.append(ClassBars(label, support, baseline, classifier))
     if len(bars) > MANY_LABELS:
         bars.sort(key=lambda bar: -abs(bar.difference or 0.0))
-    return tuple(bar for bar in bars if bar.baseline or bar.classifier)
+    return tuple(bar for bar in bars if bar.baseline or bar.classifier)[:MOST_LABELS]
 
 
 def _mark(name: str, kind: str, value: Any, interval: Any) -> Mark | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import numpy as np
+
+from whylabel.evaluation.bootstrap import Ints
 from whylabel.evaluation.evidence import Found, evidence_key
+from whylabel.evaluation.outcomes import NO_OUTCOMES, Bools, Predictions
 from whylabel.evaluation.predictions import PredictionRow
+from whylabel.prediction.card import REASONS
 from whylabel.prediction.withheld import is_withheld
-from whylabel.types import Dropped, Evidence, ReasonedExample
+from whylabel.types import Dropped, Evidence, Mode, ReasonedExample
 
 REASONINGS_SHOWN = 5
 """How many kept and how many dropped reasonings are shown."""
@@ -58,31 +63,47 @@ class ShownPredictions:
         return replace(self, right=right, wrong=wrong)
 
     @property
+    def reasons(self) -> bool:
+        """Whether a reasoning was written for any of them."""
+        return any(item.row.prediction.reasoning is not None for item in (*self.right, *self.wrong))
+
+    @property
     def explained(self) -> bool:
         """Whether evidence was measured for any of them."""
         return any(item.evidence is not None for item in (*self.right, *self.wrong))
 
 
 def shown_predictions(
-    rows: Sequence[PredictionRow], shown: int, *, several_labels: bool = False
+    predictions: Predictions, shown: int, *, several_labels: bool = False
 ) -> ShownPredictions | None:
     """Select up to `shown` right and up to `shown` wrong predictions of the classifier, else of the baseline.
 
     Rows where the other model disagrees come first; within each group gold labels alternate (`round_robin`).
     Returns None if neither model has predictions.
     """
-    by_model = {name: _by_id(rows, name) for name in ("classifier", "baseline")}
-    model = next((name for name, found in by_model.items() if found), None)
-    if model is None:
+    models = ("classifier", "baseline")
+    keys = {name: key for name in models if (key := _shown_key(predictions, name)) is not None}
+    if not keys:
         return None
-    others = by_model["baseline"] if model == "classifier" else {}
-    candidates = [
-        ShownPrediction(row, None if several_labels else _probability(row), others.get(row.prediction.id))
-        for row in by_model[model].values()
-    ]
-    right, wrong = ([item for item in candidates if item.row.right is outcome] for outcome in (True, False))
-    mode = candidates[0].row.prediction.mode
-    return ShownPredictions(model, mode, _disagreeing_first(right, shown), _disagreeing_first(wrong, shown))
+    model, key = next(iter(keys.items()))
+    mine = predictions.outcomes[key]
+    others = predictions.outcomes[keys["baseline"]] if len(keys) == 2 else NO_OUTCOMES
+    beside = mine.positions_in(others)
+    other_labels = np.append(others.labels, -1)[beside]
+    disagrees = (beside >= 0) & (other_labels != mine.labels)
+    right, wrong = (
+        _disagreeing_first(np.flatnonzero(mine.right == outcome), disagrees, mine.gold, shown)
+        for outcome in (True, False)
+    )
+    other_places = {at: int(others.places[beside[at]]) for at in (*right, *wrong) if beside[at] >= 0}
+    rows = predictions.at([*mine.places[[*right, *wrong]].tolist(), *other_places.values()])
+
+    def item(at: int) -> ShownPrediction:
+        row = rows[int(mine.places[at])]
+        other = rows[other_places[at]] if at in other_places else None
+        return ShownPrediction(row, None if several_labels else _probability(row), other)
+
+    return ShownPredictions(model, key[1], tuple(map(item, right)), tuple(map(item, wrong)))
 
 
 def sample_reasonings(kept: Iterable[ReasonedExample]) -> tuple[ReasonedExample, ...]:
@@ -95,12 +116,15 @@ def sample_dropped(dropped: Iterable[Dropped]) -> tuple[Dropped, ...]:
     return round_robin(dropped, lambda item: item.reason, REASONINGS_SHOWN)
 
 
-def round_robin(items: Iterable[Item], group: Callable[[Item], str], shown: int) -> tuple[Item, ...]:
+def round_robin(items: Iterable[Item], group: Callable[[Item], Hashable], shown: int) -> tuple[Item, ...]:
     """Return up to `shown` items, one from each group in turn, in the order of groups and items."""
-    queues: dict[str, list[Item]] = {}
+    queues: dict[Hashable, list[Item]] = {}
     for item in items:
-        queue = queues.setdefault(group(item), [])
-        # More items of a group are never shown; `items` may be a long stream from disk.
+        name = group(item)
+        # More groups, or more items of a group, are never shown; `items` may be a long stream from disk.
+        if name not in queues and len(queues) >= shown:
+            continue
+        queue = queues.setdefault(name, [])
         if len(queue) < shown:
             queue.append(item)
     longest = max((len(queue) for queue in queues.values()), default=0)
@@ -108,17 +132,18 @@ def round_robin(items: Iterable[Item], group: Callable[[Item], str], shown: int)
     return tuple(item for item, _ in zip(ordered, range(shown), strict=False))
 
 
-def _disagreeing_first(items: Sequence[ShownPrediction], shown: int) -> tuple[ShownPrediction, ...]:
-    first = round_robin((i for i in items if i.disagrees), lambda item: item.row.gold, shown)
-    rest = (item for item in items if not item.disagrees)
-    return first + round_robin(rest, lambda item: item.row.gold, shown - len(first))
+def _disagreeing_first(candidates: Ints, disagrees: Bools, gold: Ints, shown: int) -> tuple[int, ...]:
+    """Return positions of up to `shown` candidates."""
+    parts = [candidates[disagrees[candidates]].tolist(), candidates[~disagrees[candidates]].tolist()]
+    first = round_robin(parts[0], gold.__getitem__, shown)
+    return first + round_robin(parts[1], gold.__getitem__, shown - len(first))
 
 
-def _by_id(rows: Sequence[PredictionRow], model: str) -> dict[str, PredictionRow]:
-    # If a model was evaluated in several modes, show the mode with reasonings.
-    mine = [row for row in rows if row.model == model]
-    mine.sort(key=lambda row: row.prediction.mode == "reasoned")
-    return {row.prediction.id: row for row in mine}
+def _shown_key(predictions: Predictions, model: str) -> tuple[str, Mode] | None:
+    """Return model and mode; of several modes one that reasons about every text, else the first."""
+    modes = [mode for name, mode in predictions.outcomes if name == model]
+    mode = next((mode for mode in (*REASONS, *modes) if mode in modes), None)
+    return None if mode is None else (model, mode)
 
 
 def _probability(row: PredictionRow) -> float | None:

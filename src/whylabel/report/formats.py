@@ -74,5 +74,11 @@ def shortened(value: object, length: int = 400) -> str:
     return head.rsplit(" ", 1)[0] if " " in head[length // 2 :] else head
 
 
+def clipped(value: object, length: int = 2000) -> str:
+    """Return a text, or its beginning with an ellipsis: a page stays small whatever its data hold."""
+    text = str(value)
+    return text if len(text) <= length else f"{shortened(text, length)} …"
+
+
 def _as_percent(value: object) -> object:
     return value * 100 if is_number(value) else None

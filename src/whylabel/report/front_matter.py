@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +81,10 @@ def _licence(licence: Licence | None) -> dict[str, str]:
 def _language(contents: RunContents) -> dict[str, list[str]]:
     from whylabel.text.language import main_languages
 
-    texts = dict.fromkeys(row.text for row in contents.predictions)
+    texts = [row.text for row in contents.predictions.spread(_SAMPLE)]
     if not texts:
         return {}
-    step = max(1, len(texts) // _SAMPLE)
-    found = main_languages(islice(texts, 0, step * _SAMPLE, step))
+    found = main_languages(texts)
     return {"language": found} if found else {}
 
 

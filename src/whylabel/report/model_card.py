@@ -11,14 +11,20 @@ from markupsafe import Markup
 from whylabel.host.atomic import write_text
 from whylabel.models.packaged import PACKAGED_MODELS
 from whylabel.prediction.card import MODES
+from whylabel.report.account import account_of
 from whylabel.report.charts import models_of, modes_of
 from whylabel.report.contents import RunContents, read_run
+from whylabel.report.current import target_of
+from whylabel.report.data import leaks_of
 from whylabel.report.front_matter import base_model, data_source, front_matter, known_licence
 from whylabel.report.multi_label import verdict_of
 from whylabel.report.quality import judged_of, quality_of, readers_sentences
 from whylabel.report.rendering import render_markdown
 from whylabel.report.verdict import MODE_NAMES, model_name
 from whylabel.run_folder import RunFolder
+
+_WRITES = {"fast": "gives", "adaptive": "gives, after a reasoning where it is unsure,"}
+"""What the model does in a mode; in all others it writes a reasoning first."""
 
 
 def write_model_card(run: RunFolder) -> Path:
@@ -43,7 +49,10 @@ def render_model_card(contents: RunContents, *, repository: str | None = None) -
         repository=repository and Markup(repository),
         place=Markup(repository.rpartition("/")[2] if repository else "PATH_TO_THIS_MODEL"),
         question=task.get("question"),
-        reasons=_default_mode(contents) != "fast",
+        writes=_WRITES.get(_default_mode(contents) or "", "writes its reasoning, then gives"),
+        can_reason=target_of(contents.recipe) in ("dual", "reasoning_label"),
+        account=account_of(contents),
+        leaks=leaks_of(contents.inspection),
         base_model=base_model(contents.recipe),
         licence=known_licence(contents.recipe),
         quantisation=_quantisation(contents),

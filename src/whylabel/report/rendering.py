@@ -16,7 +16,7 @@ from whylabel.report.marks import pieces
 _TEMPLATES = Path(__file__).parent / "templates"
 
 # HTML forbids control characters other than tab and line ends; a NUL ends the text in some parsers.
-_CONTROLS = {code: "\ufffd" for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r"}
+_CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n\r"}
 
 
 # Characters that can start markup, HTML or a table cell in GitHub's and Hugging Face's Markdown.
@@ -46,7 +46,7 @@ def _environment(finalize: Callable[[Any], Any], *, autoescape: bool) -> Environ
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for name in ("count", "decimal", "percent", "points", "p_value", "duration", "shortened"):
+    for name in ("count", "decimal", "percent", "points", "p_value", "duration", "shortened", "clipped"):
         environment.filters[name] = getattr(formats, name)
     environment.filters["pieces"] = pieces
     environment.tests["numeric"] = formats.is_number

@@ -8,6 +8,7 @@ from typing import Any
 
 from whylabel.host.atomic import write_text
 from whylabel.recipe import EvaluationConfig
+from whylabel.report.account import account_of
 from whylabel.report.charts import (
     MANY_LABELS,
     class_bars,
@@ -19,6 +20,7 @@ from whylabel.report.charts import (
 from whylabel.report.confusion import confusions
 from whylabel.report.contents import RunContents, read_run
 from whylabel.report.cost import costs_of
+from whylabel.report.data import data_of, leaks_of
 from whylabel.report.examples import shown_predictions
 from whylabel.report.faithfulness import faithfulness_of
 from whylabel.report.formats import MISSING, is_number
@@ -44,12 +46,17 @@ def write_report(run: RunFolder) -> Path:
 def render_report(contents: RunContents) -> str:
     """Return the page: no script, no network, all data escaped."""
     evaluation = contents.evaluation
+    said = verdict_of(evaluation)
     by_label = decides_by_label(evaluation)
     shown = shown_predictions(contents.predictions, _shown(contents.recipe), several_labels=by_label)
     return render_html(
         "report.html.j2",
         run=contents,
-        verdict=verdict_of(evaluation),
+        verdict=said,
+        warnings=(*_left_out(contents), *leaks_of(contents.inspection)),
+        notes=said.notes,
+        account=account_of(contents),
+        data=data_of(contents.manifest, contents.recipe, contents.inspection),
         by_label=by_label,
         model_name=model_name,
         mode_names=MODE_NAMES,
@@ -74,6 +81,12 @@ def render_report(contents: RunContents) -> str:
         stages=contents.stages,
         lineage=tuple(_lineage(contents.manifest)),
     )
+
+
+def _left_out(contents: RunContents) -> Iterator[str]:
+    """Yield a sentence for each stage whose results are outdated, and so not shown."""
+    for stage, why in contents.outdated.items():
+        yield f"The results of {stage} are outdated ({why}) and not shown: whylabel run RECIPE makes them anew."
 
 
 def _shown(recipe: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -329,6 +329,7 @@ class Reasoner(_Shape):
     held_out_loss: Amount | None = None
     perplexity: Amount | None = None
     stopped_share: Share | None = None
+    stopped_share_without_answer: Share | None = None
     length_quantiles: dict[str, Amount | None] | None = None
     answer_recovery: Recovery | None = None
     examples: list[dict[str, Any]] | None = None
@@ -352,10 +353,12 @@ class Augmentation(_Shape):
 class Training(_Shape):
     """`baseline/metrics.json` and `classifier/metrics.json`."""
 
+    target: str | None = None
     rows: Count | None = None
     steps: Count | None = None
     tokens: Count | None = None
     supervised_tokens: Count | None = None
+    self_training: list[dict[str, Any]] | None = None
     train_loss: Amount | None = None
     seconds: Amount | None = None
 
@@ -364,6 +367,43 @@ class DataDescription(_Shape):
     """The entry `data` of `run.json`."""
 
     rows: dict[str, Any] | None = None
+    labels: list[Any] | None = None
+    inferred: dict[str, Any] | None = None
+
+
+class FoundLeakage(_Shape):
+    """Texts of a split that also occur in train."""
+
+    split: str
+    rows: Count
+    leaked: Count
+    other_label: Count
+
+
+class DataFinding(_Shape):
+    """One finding of `inspect`."""
+
+    severity: Literal["error", "warning", "info"] | None = None
+    count: Count | None = None
+    message: str | None = None
+    fix: str | None = None
+    ids: list[str] | None = None
+
+
+class Inspected(_Shape):
+    """`inspection.json`."""
+
+    columns: list[str] | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    id_column: str | None = None
+    rows: dict[str, Count] | None = None
+    rows_unusable: Count | None = None
+    labels: dict[str, dict[str, Count]] | None = None
+    lengths: dict[str, dict[str, Amount]] | None = None
+    inferred: dict[str, Any] | None = None
+    findings: list[DataFinding] | None = None
+    leakage: list[FoundLeakage] | None = None
 
 
 class BaseModelDescription(_Shape):
@@ -378,6 +418,9 @@ class Stage(_Shape):
     status: str | None = None
     seconds: Amount | None = None
     fingerprint: str | None = None
+    content: str | None = None
+    decided_by: dict[str, Any] | None = None
+    recipe: dict[str, Any] | None = None
 
 
 class Manifest(_Shape):
@@ -394,6 +437,8 @@ class Recipe(_Shape):
 
     task: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
+    reasoner: dict[str, Any] | None = None
+    augment: dict[str, Any] | None = None
     classifier: dict[str, Any] | None = None
     baseline: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from whylabel.evaluation.grouping import column_of
-from whylabel.evaluation.mended import Answered, answered
-from whylabel.evaluation.predictions import PredictionRow
+from whylabel.evaluation.mended import Answered, answered_twice
+from whylabel.evaluation.outcomes import Predictions
 from whylabel.report.charts import MANY_LABELS, Axis, axis_over
 from whylabel.report.examples import round_robin
 from whylabel.report.formats import count, is_number
@@ -53,24 +55,30 @@ def slices_of(evaluation: Mapping[str, Any]) -> Slices | None:
     return Slices(_sentence(found), shown, axis_over([0.0, *bounds], -1.0, 1.0))
 
 
-def mended_of(evaluation: Mapping[str, Any], rows: Sequence[PredictionRow], shown: int) -> Mended | None:
+def mended_of(evaluation: Mapping[str, Any], predictions: Predictions, shown: int) -> Mended | None:
     """Return the texts that the reasoning mended and broke, up to `shown` of each, gold labels in turn.
 
     None if the run has no such figures.
     """
     effect = evaluation.get("reasoning_effect") or {}
-    pairs = answered(rows, str(effect.get("mode"))) if effect else ()
-    if not pairs:
+    pairs = answered_twice(predictions, str(effect.get("mode"))) if effect else None
+    if pairs is None:
         return None
     mended, broken = (
         round_robin(
-            (pair for pair in pairs if (pair.without.right, pair.reasoned.right) == (not right, right)),
-            lambda pair: pair.reasoned.gold,
+            np.flatnonzero((pairs.right_reasoned == right) & (pairs.right_without != right)).tolist(),
+            pairs.gold.__getitem__,
             shown,
         )
         for right in (True, False)
     )
-    return Mended(effect, mended, broken)
+    both = [*mended, *broken]
+    rows = predictions.at([*pairs.without[both].tolist(), *pairs.reasoned[both].tolist()])
+
+    def pair(at: int) -> Answered:
+        return Answered(rows[int(pairs.without[at])], rows[int(pairs.reasoned[at])])
+
+    return Mended(effect, tuple(map(pair, mended)), tuple(map(pair, broken)))
 
 
 def _shown(title: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[Mapping[str, Any], ...]]:
