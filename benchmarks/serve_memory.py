@@ -2,8 +2,9 @@
 
     python benchmarks/serve_memory.py runs/quickstart --minutes 60
 
-Clients ask in all modes of the model, for one text or several, streamed or not, and leave one request in five before it
-is answered. A line a minute: resident memory of both processes in MiB, and how many requests there were since the start.
+Clients ask in all modes of the model, for one text or several, streamed or not, and leave one request in five before
+it is answered. A line a minute: resident memory of both processes in MiB, and how many requests there were since the
+start.
 """
 
 from __future__ import annotations

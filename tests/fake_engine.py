@@ -2,8 +2,8 @@
 
 `sleep N` answers after N seconds, `stream N` writes a word every 0.05 s for N words, `die` ends the process, `hang`
 stops all signs of life, `count` answers with how many questions were taken back, `fail` has no prediction.
-`busy N` does nothing else for N seconds, as in a long step, `flood N` writes N long pieces as fast as it can, `garble`
-says what has no meaning.
+`busy N` does nothing else for N seconds, as in a long step, `flood N` writes N long pieces as fast as it can,
+`garble` says what has no meaning.
 """
 
 import json

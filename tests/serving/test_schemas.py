@@ -27,7 +27,10 @@ CHOICES = {"type": "choice", "choices": [{"value": 1}] * MANY}
             DecisionRequest,
             {"model": "m", "input": [{"role": "user", "content": [1] * MANY}], "questions": []},
         ),
-        (SystemOneRequest, {"model": "m", "state": "x", "questions": dict.fromkeys(map(str, range(MANY)), 1)}),
+        (
+            SystemOneRequest,
+            {"model": "m", "state": "x", "questions": dict.fromkeys(map(str, range(MANY)), 1)},
+        ),
         (
             SystemOneRequest,
             {

@@ -9,7 +9,8 @@ from whylabel.engines.writer import Row
 from whylabel.errors import EngineError, ModelError
 from whylabel.prediction.modes import Answer
 from whylabel.prediction.steps import Score, Write
-from whylabel.serving.turns import Delta, Done, Job, Shares, Turns
+from whylabel.serving.lanes import Job
+from whylabel.serving.turns import Delta, Done, Shares, Turns
 from whylabel.types import Prediction
 
 GREEDY = Sampling(4, ())

@@ -22,8 +22,9 @@ from whylabel.prediction.steps import Steps
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.serving import messages
 from whylabel.serving.inbox import Inbox
+from whylabel.serving.lanes import Job
 from whylabel.serving.messages import EngineSettings, ModelInfo, Question
-from whylabel.serving.turns import Delta, Done, Job, Shares, Turns
+from whylabel.serving.turns import Delta, Done, Shares, Turns
 from whylabel.types import Prediction
 
 _SIGN_SECONDS = 1.0
@@ -186,7 +187,9 @@ class Engine:
 def _error(outcome: Done) -> str | None:
     """Return why a text has no label; None if it has one."""
     prediction = outcome.prediction
-    return outcome.error if prediction is None else prediction.error if prediction.status == "failed" else None
+    if prediction is None:
+        return outcome.error
+    return prediction.error if prediction.status == "failed" else None
 
 
 def make_writer(classifier: TrainedClassifier, engine: str) -> tuple[Writer, str]:

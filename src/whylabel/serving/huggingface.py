@@ -28,7 +28,8 @@ class PredictRequest(schemas.Body):
     """One text or several."""
 
     inputs: Annotated[
-        str | Annotated[list[str], Field(min_length=1, fail_fast=True)], Field(examples=["I could not stop smiling."])
+        str | Annotated[list[str], Field(min_length=1, fail_fast=True)],
+        Field(examples=["I could not stop smiling."]),
     ]
     parameters: Parameters | None = None
 

@@ -205,7 +205,8 @@ class EngineProcess:
             while line := await self._process.stdout.readline():
                 self.last_sign = time.monotonic()
                 self._hear(json.loads(line))
-        except Exception as error:  # half a line, if it was killed while it wrote; or whatever it should not say
+        except Exception as error:
+            # Half a line, if it was killed while it wrote; or whatever else it should not say.
             self.failure = type(error).__name__
             self.kill()
         code = await self._process.wait()

@@ -63,7 +63,8 @@ class ClassifyRequest(Body):
     """Texts to be labelled."""
 
     input: Annotated[
-        str | Annotated[list[str], Field(min_length=1, fail_fast=True)], Field(examples=["I could not stop smiling."])
+        str | Annotated[list[str], Field(min_length=1, fail_fast=True)],
+        Field(examples=["I could not stop smiling."]),
     ]
     """One text, or several."""
     model: str | None = None
