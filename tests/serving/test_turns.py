@@ -201,12 +201,25 @@ def test_requests_take_turns(world):
     assert set(world.done()) == {*many, one}
 
 
-def test_the_prompts_of_one_text_are_scored_together():
-    world = World(at_once=2, others=2)
+def test_the_prompts_of_one_text_are_scored_together(world):
+    # Also where answers at once were wanted lately: a text with its reasoning and without, in one pass.
+    world.ask(fast("f"))
+    world.ask(reasoned("long", tokens=50))
     for name in "ab":
         world.ask(reasoned(name, tokens=1, samplings=2))
     world.finish()
-    assert world.scorer.batches == [["a", "a"], ["b", "b"]]
+    assert world.scorer.batches == [["f"], ["a", "a"], ["b", "b"], ["long"]]
+
+
+def test_how_many_were_answered_together_is_said_of_the_last_turn_alone(world):
+    # An engine waits a moment for the next requests of clients that were answered together, not after every step.
+    world.ask(reasoned("r", tokens=9))
+    for name in "abc":
+        world.ask(fast(name))
+    world.turns.turn()
+    assert world.turns.at_once_together == 3
+    world.turns.turn()
+    assert world.turns.at_once_together == 0
 
 
 def test_a_step_of_many_prompts_is_scored_over_several_turns_in_order():

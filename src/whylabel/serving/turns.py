@@ -39,8 +39,9 @@ class Shares:
 
     at_once: int = 8
     """Answers at once, beside anything else."""
-    others: int = 1
-    """What is wanted after reasonings and for evidence, where answers at once were wanted lately; else `at_once`."""
+    others: int = 2
+    """What is wanted after reasonings and for evidence, where answers at once were wanted lately; else `at_once`.
+    Two, as a text is scored with its reasoning and without: both begin alike, and together cost little more than one."""
     alone: int = 32
     """Answers at once, if nothing else is wanted."""
     scored_tokens: int = 2048
@@ -89,7 +90,7 @@ class Turns:
         self._was_at_once = self._wrote = False
         self._asked_at_once = -math.inf
         self.at_once_together = 0
-        """How many answers at once were scored together, the last time."""
+        """How many answers at once the last turn scored together."""
         self.step_seconds: list[float] = []
         """How long steps of writing took; whoever reads it empties it."""
 
@@ -138,7 +139,7 @@ class Turns:
             self.at_once_together = len(taken)
             self._score(taken)
             return
-        self._was_at_once = False
+        self._was_at_once, self.at_once_together = False, 0
         self._wrote = bool(self.writing) and not (self._wrote and self._others)
         if self._wrote:
             self._write()
