@@ -42,3 +42,10 @@ def test_whoever_waits_is_woken():
     threading.Timer(0.05, ask, [inbox, 1]).start()
     inbox.wait(30)
     assert numbers(inbox) == [1]
+
+
+def test_the_next_question_is_waited_for_a_moment():
+    inbox = Inbox()
+    assert inbox.next_question(0.01) is None
+    threading.Timer(0.05, ask, [inbox, 1]).start()
+    assert inbox.next_question(30)["ask"] == 1

@@ -384,3 +384,12 @@ def test_a_step_that_wants_nothing_is_over_at_once(world):
     number = world.ask(evidence("e", 0))
     world.finish()
     assert world.done() == [number]
+
+
+def test_where_nothing_else_is_wanted_every_turn_scores_answers_at_once():
+    world = World(alone=1)
+    for name in "abc":
+        world.ask(fast(name))
+    for _ in range(3):
+        world.turns.turn()
+    assert world.scorer.batches == [["a"], ["b"], ["c"]]

@@ -30,6 +30,7 @@ from whylabel.types import Prediction
 _SIGN_SECONDS = 1.0
 """It gives a sign of life about so often, between two turns: it has made progress, or has nothing to do."""
 _LINGER_SECONDS = 0.004
+"""How long the next client of those that were answered together is waited for."""
 _TAKING_SECONDS = 0.05
 """New texts are split into tokens for so long, then those that were begun have their turn."""
 _TOKENS_PER_STEP = 128
@@ -105,18 +106,16 @@ class Engine:
         """Begin what has come, for a short time; wait for something if there is nothing to do."""
         if self._turns.is_idle:
             inbox.wait(_SIGN_SECONDS)
-        started = time.monotonic()
-        # Clients that were answered together ask again together: the first of them waits for the others.
-        linger = _LINGER_SECONDS if self._turns.at_once_together > 1 else 0
-        while (spent := time.monotonic() - started) < _TAKING_SECONDS:
+        until = time.monotonic() + _TAKING_SECONDS
+        # Clients that were answered together ask again one after the other: the first of them waits for the others.
+        expected = self._turns.at_once_together if self._turns.at_once_together > 1 else 0
+        while time.monotonic() < until:
             self._drop(inbox.taken_back())
-            question = inbox.next_question()
-            if question is not None:
-                self._begin(**question)
-            elif spent < linger:
-                inbox.wait(linger - spent)
-            else:
+            question = inbox.next_question(_LINGER_SECONDS if expected > 0 else 0)
+            if question is None:
                 return
+            self._begin(**question)
+            expected -= 1
 
     def _drop(self, numbers: list[int]) -> None:
         for number in numbers:

@@ -36,8 +36,9 @@ class Inbox:
         with self._changed:
             self._changed.wait_for(lambda: self._questions or self._taken_back, seconds)
 
-    def next_question(self) -> dict[str, Any] | None:
-        """Take the question that came first, with the time at which it `came`; None if there is none."""
+    def next_question(self, seconds: float = 0.0) -> dict[str, Any] | None:
+        """Take the question that came first, with the time at which it `came`; None if none comes in time."""
+        self.wait(seconds)
         with self._changed:
             number = next(iter(self._questions), None)
             return None if number is None else self._questions.pop(number)

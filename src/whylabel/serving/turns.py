@@ -40,8 +40,8 @@ class Shares:
     at_once: int = 8
     """Answers at once, beside anything else."""
     others: int = 2
-    """What is wanted after reasonings and for evidence, where answers at once were wanted lately; else `at_once`.
-    Two, as a text is scored with its reasoning and without: both begin alike, and together cost little more than one."""
+    """What is wanted after reasonings and for evidence, where answers at once were wanted lately; else `at_once`. A
+    text is scored with its reasoning and without: both begin alike, and together cost little more than one."""
     alone: int = 32
     """Answers at once, if nothing else is wanted."""
     scored_tokens: int = 2048
@@ -132,9 +132,9 @@ class Turns:
         Raises `EngineError` if nothing more can be written.
         """
         shares = self._shares
-        if self._at_once and not self._was_at_once:
+        wants_more = bool(self.writing or self._others)
+        if self._at_once and not (self._was_at_once and wants_more):
             self._was_at_once = True
-            wants_more = bool(self.writing or self._others)
             taken = self._at_once.take(shares.at_once if wants_more else shares.alone, shares.scored_tokens)
             self.at_once_together = len(taken)
             self._score(taken)
