@@ -24,6 +24,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -86,7 +87,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     say(f"overhead: {found['overhead']}")
     command = ["-m", "whylabel", "serve", arguments.model, "--port", "0", "--engine", arguments.engine]
-    with server([*command, "--max-queue", "1024"]) as url:
+    with server([*command, "--max-queue", "1024"]) as (url, _):
         ask(url, texts[:4], "fast")
         ask(url, texts[:4], "reasoned")
         found["fast_beside_reasonings"] = beside(url, texts, arguments)
@@ -102,8 +103,8 @@ def emotions(rows: int) -> list[str]:
 
 
 @contextmanager
-def server(command: Sequence[str]) -> Iterator[str]:
-    """Start a server, yield its address, and stop it."""
+def server(command: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Start a server, yield its address and the number of its process, and stop it."""
     process = subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
@@ -112,8 +113,9 @@ def server(command: Sequence[str]) -> Iterator[str]:
                 break
         else:
             raise SystemExit("the server did not start")
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield served[1]
+        # Its log is read and thrown away.
+        threading.Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
+        yield served[1], process.pid
     finally:
         process.terminate()
         process.wait()
@@ -128,7 +130,7 @@ def ask(url: str, texts: str | Sequence[str], mode: str, client: Any = httpx2) -
 def overhead(requests: int = 500) -> dict[str, float]:
     """Return how long requests take, one after another, whose engine computes nothing."""
     seconds = []
-    with server(["-c", _NOOP_SERVER, str(_NOOP)]) as url, httpx2.Client() as client:
+    with server(["-c", _NOOP_SERVER, str(_NOOP)]) as (url, _), httpx2.Client() as client:
         for _ in range(requests):
             started = time.monotonic()
             ask(url, "It was a fine day.", "fast", client)
@@ -202,7 +204,7 @@ def throughput(arguments: argparse.Namespace, texts: Sequence[str]) -> dict[str,
                 started = time.monotonic()
                 list(model.predict(rows, mode))
                 note(best, mode, "offline", len(texts) / (time.monotonic() - started))
-        with server([*command, "--max-queue", "1024"]) as url:
+        with server([*command, "--max-queue", "1024"]) as (url, _):
             for mode in ("fast", "reasoned"):
                 ask(url, texts[:4], mode)
                 note(best, mode, "served", closed_loop(url, texts, mode))

@@ -2,6 +2,8 @@
 
 `sleep N` answers after N seconds, `stream N` writes a word every 0.05 s for N words, `die` ends the process, `hang`
 stops all signs of life, `count` answers with how many questions were taken back, `fail` has no prediction.
+`busy N` does nothing else for N seconds, as in a long step, `flood N` writes N long pieces as fast as it can,
+`garble` says what has no meaning.
 """
 
 import json
@@ -52,6 +54,7 @@ class FakeEngine:
             message = json.loads(line)
             if "cancel" in message:
                 self.taken_back += self.open.pop(message["cancel"], None) is not None
+                self.say(cancelled=message["cancel"])
             else:
                 self.open[message["ask"]] = message
                 self.answer(message)
@@ -71,6 +74,13 @@ class FakeEngine:
             threading.Timer(float(rest.split()[0]), self.done, [message]).start()
         elif word == "stream":
             threading.Thread(target=self.write, args=(message, int(rest.split()[0])), daemon=True).start()
+        elif word == "busy":
+            time.sleep(float(rest.split()[0]))
+            self.done(message)
+        elif word == "flood":
+            threading.Thread(target=self.flood, args=(message, int(rest)), daemon=True).start()
+        elif word == "garble":
+            self.say(delta=message["ask"])
         elif word == "fail":
             self.open.pop(message["ask"])
             self.say(done=message["ask"], prediction=None, error="it failed")
@@ -86,6 +96,13 @@ class FakeEngine:
                 return
             self.say(delta=message["ask"], draft=1, text=f" word{number}" if number else "word0")
         self.done(message, " ".join(f"word{number}" for number in range(words)))
+
+    def flood(self, message, pieces):
+        for _ in range(pieces):
+            if message["ask"] not in self.open:
+                return
+            self.say(delta=message["ask"], draft=1, text="x" * 100_000)
+        self.done(message)
 
     def done(self, message, reasoning=None):
         if self.open.pop(message["ask"], None) is None:

@@ -75,6 +75,11 @@ class Server:
         return code
 
 
-def start_fake(environment=None, wait=True, **settings):
+def fake_command(**settings):
+    """Return the command of a server around an engine without a model."""
     given = json.dumps({"name": "fake", "port": 0, **settings})
-    return Server([sys.executable, "-c", _FAKE, given, FAKE_ENGINE], environment, wait)
+    return [sys.executable, "-c", _FAKE, given, FAKE_ENGINE]
+
+
+def start_fake(environment=None, wait=True, **settings):
+    return Server(fake_command(**settings), environment, wait)

@@ -38,3 +38,21 @@ def test_the_table_has_every_figure(serve):
     table = serve.table(found)
     assert "| ratio of the 95th percentiles | 1.7 | 2 |" in table
     assert "| 32 clients, fast: served, offline | 9.0, 10.0 rows/s | |" in table
+
+
+def test_both_processes_are_weighed_while_they_answer(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import serve_memory
+
+    from serving_servers import start_fake
+
+    server = start_fake()
+    try:
+        weights = serve_memory.weigh(server.url, server.process.pid, minutes=2, minute=0.5)
+    finally:
+        server.process.kill()
+        server.process.wait()
+    assert len(weights) == 3
+    assert all(http > 10 and engine > 5 for http, engine in weights)
+    last = capsys.readouterr().out.splitlines()[-1].split("|")
+    assert int(last[1]) == 2 and int(last[4]) > 10

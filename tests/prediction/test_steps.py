@@ -1,5 +1,7 @@
 """One text's way through a mode, against the same mode over many texts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,3 +91,15 @@ def test_a_long_text_is_trimmed(model):
     (wanted,) = model.predict([("7", text)], "fast")
     found, _ = walk(model, model.steps("7", text, "fast"))
     assert (found.status, found.label) == ("truncated", wanted.label)
+
+
+def test_the_seconds_of_a_prediction_include_its_evidence(model, monkeypatch):
+    score, scored = type(model).score, []
+
+    def slow(self, prompts):
+        scored.extend(prompts)
+        return [replace(answer, seconds=2.0) for answer in score(self, prompts)]
+
+    monkeypatch.setattr(type(model), "score", slow)
+    found, _ = walk(model, model.steps("7", TEXT, "fast", evidence=True))
+    assert found.seconds == 2.0 * len(scored) > 4.0

@@ -1,5 +1,9 @@
 """The typed client, and every way in which a server may be out of reach."""
 
+import contextlib
+import json
+import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -107,3 +111,88 @@ def test_a_key_is_taken_from_the_environment(serve_fake, monkeypatch):
     monkeypatch.setenv("WHYLABEL_API_KEY", key)
     with Client(server.url) as client:
         assert client.model().id == "fake"
+
+
+RESULT = {
+    "label": "joy",
+    "probabilities": {"joy": 1.0},
+    "mode": "fast",
+    "status": "ok",
+    "reasoning": None,
+    "reasoning_status": None,
+    "disagrees": None,
+    "evidence": None,
+    "error": None,
+    "seconds": 0.0,
+}
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+
+
+def told(name, data):
+    return f"event: {name}\ndata: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
+
+
+def chunk(data):
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+@pytest.fixture
+def answering():
+    """Return a function that starts a server which sends these bytes to whoever asks, and returns its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def start(answer, pause=0.0):
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(answer)
+                        time.sleep(pause)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    listener.close()
+
+
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        CHUNKED + chunk(told("reasoning", {"index": 0, "draft": 1, "delta": "x"})),
+        CHUNKED + chunk(told("result", RESULT)) + b"nonsense",
+        CHUNKED + chunk(told("reasoning", "no JSON")) + b"0\r\n\r\n",
+        CHUNKED + chunk(told("reasoning", {"delta": "x"})) + b"0\r\n\r\n",
+        CHUNKED + chunk(told("result", {"label": "x"})) + b"0\r\n\r\n",
+        CHUNKED + chunk(told("result", "[]")) + b"0\r\n\r\n",
+        CHUNKED + chunk(told("error", {"error": None})) + b"0\r\n\r\n",
+        CHUNKED + chunk(told("result", RESULT)) + b"0\r\n\r\n",
+        HEAD + b"content-encoding: gzip\r\ncontent-length: 4\r\n\r\nabcd",
+        HEAD + b"content-length: 400\r\n\r\nabcd",
+    ],
+)
+def test_a_stream_that_breaks_off_or_is_none_is_an_error_of_ours(answering, answer):
+    with Client(answering(answer), retries=0) as client, pytest.raises(ServerError):
+        list(client.stream("x"))
+
+
+def test_a_stream_that_falls_silent_is_an_error_of_ours(answering):
+    url = answering(CHUNKED + chunk(told("reasoning", {"index": 0, "draft": 1, "delta": "x"})), pause=5)
+    with Client(url, retries=0, timeout=0.3) as client, pytest.raises(ServerError, match="too long"):
+        list(client.stream("x"))
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{}", b'{"data": []}', b'{"data": [1]}', b'{"data": [{}, {}]}', b"no JSON", b"\x1f\x8b"]
+)
+def test_an_answer_of_another_form_is_an_error_of_ours(answering, body):
+    head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+    with Client(answering(head + body), retries=0) as client:
+        for ask in (client.model, lambda: client.classify("x"), lambda: list(client.classify_all(["x"]))):
+            with pytest.raises(ServerError):
+                ask()

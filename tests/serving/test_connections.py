@@ -7,6 +7,7 @@ import threading
 import time
 
 import httpx2
+import psutil
 import pytest
 
 BODY = b'{"input": "x"}'
@@ -141,6 +142,73 @@ def test_the_second_request_of_a_connection_has_its_own_time(hurried):
         assert closes_within(connection, 3)
 
 
+def test_a_connection_whose_body_comes_after_the_answer_may_not_rest_for_ever(serve_fake):
+    server = serve_fake(header_timeout=0.7, body_timeout=0.7, keep_alive_timeout=0.7)
+    with connect(server) as connection:
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404")
+        connection.sendall(b"12345")
+        assert closes_within(connection, 3)
+
+
+def test_a_connection_whose_body_never_comes_is_closed_whatever_was_answered(hurried):
+    for head in (b"POST /nowhere HTTP/1.1\r\nhost: localhost\r\n", HEAD):
+        with connect(hurried) as connection:
+            connection.sendall(head + b"content-length: 5\r\n\r\n")
+            assert closes_within(connection, 3)
+
+
+def deaf(server, data):
+    """Return a connection that sends and never reads, with hardly any room for what it is sent."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", server.port))
+    connection.sendall(data)
+    return connection
+
+
+def connections_to(server):
+    return len(psutil.Process(server.process.pid).net_connections("tcp")) - 1
+
+
+def until(condition, seconds=8):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_a_client_that_does_not_read_its_stream_loses_its_place(serve_fake):
+    server = serve_fake(max_queue=1, write_timeout=0.7)
+    body = b'{"input": "flood 300", "stream": true}'
+    with deaf(server, request(body)):
+        until(lambda: server.classify("x").status_code == 429)
+        until(lambda: server.classify("x").status_code == 200)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_client_that_does_not_read_its_answer_loses_its_connection(serve_fake, count):
+    server = serve_fake(write_timeout=0.7, keep_alive_timeout=0.7)
+    server.client.close()
+    until(lambda: connections_to(server) == 0)
+    data = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with deaf(server, data * count):
+        until(lambda: connections_to(server) == 1)
+        until(lambda: connections_to(server) == 0)
+
+
+def test_a_client_that_reads_slowly_gets_all(serve_fake):
+    server = serve_fake(write_timeout=1.0)
+    data = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    found = 0
+    with deaf(server, data) as connection:
+        connection.settimeout(5)
+        while piece := connection.recv(65536):
+            found += len(piece)
+            time.sleep(0.0005)
+    assert found > 1_000_000
+
+
 def test_an_answer_may_take_longer_than_a_request(hurried):
     assert hurried.classify("sleep 2").status_code == 200
 
@@ -238,8 +306,6 @@ def test_clients_that_go_away_at_random_do_not_mix_up_answers(serve_fake):
 
 @pytest.mark.slow
 def test_64_clients_for_a_minute(serve_fake):
-    import psutil
-
     server = serve_fake(max_queue=1024)
     storm(server, clients=64, seconds=10)
     before = psutil.Process(server.process.pid).memory_info().rss

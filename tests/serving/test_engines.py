@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import psutil
 import pytest
+
+from serving_servers import fake_command
 
 
 def until(condition, seconds=10):
@@ -281,3 +285,97 @@ def test_reloads_at_once_leave_one_engine(serve_fake):
     until(lambda: len(psutil.Process(server.process.pid).children()) == 1)
     assert server.classify("x").status_code == 200
     assert not server.events("engine_lost")
+
+
+def test_places_are_free_only_when_the_engine_has_dropped_their_texts(serve_fake):
+    server = serve_fake(max_queue=4)
+    statuses = []
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(server.classify, "busy 2")
+        time.sleep(0.3)
+        # A client that asks and goes away, again and again, while the engine is in a long step.
+        for _ in range(6):
+            with contextlib.suppress(httpx2.TimeoutException):
+                answer = server.client.post("/v1/classify", json={"input": ["x"] * 3}, timeout=0.15)
+                statuses.append(answer.status_code)
+        assert statuses == [429] * 5
+        assert "whylabel_queue_depth 4.0" in server.client.get("/metrics").text
+        assert busy.result().status_code == 200
+    assert server.classify(["x"] * 4).status_code == 200
+
+
+def test_an_old_engine_that_hangs_does_not_keep_its_places(serve_fake):
+    server = serve_fake(stall_timeout=1.5)
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(server.classify, "hang")
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGHUP)
+        assert held.result(10).status_code == 503
+    until(lambda: "whylabel_queue_depth 0.0" in server.client.get("/metrics").text)
+    until(lambda: len(psutil.Process(server.process.pid).children()) == 1)
+    assert server.classify("x").status_code == 200
+
+
+def test_an_engine_that_says_what_has_no_meaning_is_exchanged(serve_fake):
+    server = serve_fake()
+    assert server.classify("garble").status_code == 503
+    until(lambda: ready(server))
+    assert server.classify("x").status_code == 200
+    assert [line["error"] for line in server.events("engine_lost")] == ["KeyError"]
+
+
+def test_reloads_follow_one_another(serve_fake):
+    server = serve_fake({"FAKE_LOAD_SECONDS": "0.6"})
+    for _ in range(3):
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+    most = 0
+
+    def all_loaded():
+        nonlocal most
+        most = max(most, len(psutil.Process(server.process.pid).children()))
+        return len(server.events("engine_ready")) == 4
+
+    until(all_loaded)
+    # The one that answers, and the one that is loaded; for a moment also one that is to end.
+    assert most <= 3
+
+
+def test_an_engine_that_is_lost_while_another_is_loaded_is_replaced_once(serve_fake):
+    server = serve_fake({"FAKE_LOAD_SECONDS": "1"})
+    server.process.send_signal(signal.SIGHUP)
+    time.sleep(0.4)
+    os.kill(server.engine_pid(), signal.SIGKILL)
+    until(lambda: len(server.events("engine_lost")) == 1)
+    until(lambda: ready(server))
+    time.sleep(1.5)
+    assert len(server.events("engine_ready")) == 2
+    assert len(psutil.Process(server.process.pid).children()) == 1
+
+
+def test_a_request_for_more_texts_than_may_wait_is_told_so(serve_fake):
+    server = serve_fake(max_queue=4)
+    answer = server.classify(["x"] * 5)
+    assert answer.status_code == 422
+    assert "4 texts (--max-queue), not 5" in answer.json()["error"]["message"]
+    assert server.classify(["x"] * 4).status_code == 200
+
+
+def test_a_log_that_nobody_reads_any_more_costs_no_answer():
+    process = subprocess.Popen(fake_command(), stderr=subprocess.PIPE, text=True)
+    try:
+        url = next(found[1] for line in process.stderr if (found := re.search(r"Serving .* at (\S+)", line)))
+        process.stderr.close()
+
+        def answers():
+            return httpx2.post(f"{url}/v1/classify", json={"input": "x"}).status_code == 200
+
+        assert all(answers() for _ in range(3))
+        (engine,) = psutil.Process(process.pid).children()
+        engine.kill()
+        until(answers)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -130,3 +130,20 @@ def test_a_silent_stream_is_kept_alive(monkeypatch):
     pieces = asyncio.run(collect())
     assert pieces[:3] == [b": still working\n\n"] * 3
     assert pieces[-2:] == [b'event: result\ndata: {"index":0}\n\n', b"event: done\ndata: {}\n\n"]
+
+
+def test_a_stream_that_is_left_leaves_nothing_behind(monkeypatch):
+    import asyncio
+
+    from whylabel.serving.process import Asked
+
+    monkeypatch.setattr(streaming, "PING_SECONDS", 0.02)
+
+    async def leave():
+        found = streaming.events(Asked(None, {1: 0}, 1), time.monotonic() + 5, dict, dict)
+        await anext(found)
+        await found.aclose()
+        await asyncio.sleep(0.05)
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(leave()) == 1

@@ -6,10 +6,11 @@ import pytest
 
 from whylabel.engines.base import Sampling
 from whylabel.engines.writer import Row
-from whylabel.errors import EngineError
+from whylabel.errors import EngineError, ModelError
 from whylabel.prediction.modes import Answer
 from whylabel.prediction.steps import Score, Write
-from whylabel.serving.turns import Delta, Done, Job, Shares, Turns
+from whylabel.serving.lanes import Job
+from whylabel.serving.turns import Delta, Done, Shares, Turns
 from whylabel.types import Prediction
 
 GREEDY = Sampling(4, ())
@@ -200,12 +201,25 @@ def test_requests_take_turns(world):
     assert set(world.done()) == {*many, one}
 
 
-def test_the_prompts_of_one_text_are_scored_together():
-    world = World(at_once=2, others=2)
+def test_the_prompts_of_one_text_are_scored_together(world):
+    # Also where answers at once were wanted lately: a text with its reasoning and without, in one pass.
+    world.ask(fast("f"))
+    world.ask(reasoned("long", tokens=50))
     for name in "ab":
         world.ask(reasoned(name, tokens=1, samplings=2))
     world.finish()
-    assert world.scorer.batches == [["a", "a"], ["b", "b"]]
+    assert world.scorer.batches == [["f"], ["a", "a"], ["b", "b"], ["long"]]
+
+
+def test_how_many_were_answered_together_is_said_of_the_last_turn_alone(world):
+    # An engine waits a moment for the next requests of clients that were answered together, not after every step.
+    world.ask(reasoned("r", tokens=9))
+    for name in "abc":
+        world.ask(fast(name))
+    world.turns.turn()
+    assert world.turns.at_once_together == 3
+    world.turns.turn()
+    assert world.turns.at_once_together == 0
 
 
 def test_a_step_of_many_prompts_is_scored_over_several_turns_in_order():
@@ -280,3 +294,102 @@ def test_an_engine_that_breaks_off_ends_the_loop(world):
     world.writer.fails = True
     with pytest.raises(EngineError):
         world.turns.turn()
+
+
+def test_reasonings_of_requests_take_turns():
+    world = World(joining_tokens=1)
+    large = [world.ask(reasoned(f"l{number}", tokens=3), request=100) for number in range(64)]
+    world.turns.turn()
+    small = world.ask(reasoned("s", tokens=3), request=200)
+    # Its first token comes in the next steps, not after the 64 first tokens of the large request.
+    for _ in range(8):
+        world.turns.turn()
+    assert small in world.done()
+    assert not set(large) <= set(world.done())
+    for _ in range(200):
+        world.turns.turn()
+    assert set(world.done()) == {*large, small}
+
+
+def test_a_step_always_has_prompts_to_fill_it():
+    world = World(joining_tokens=3)
+    for number in range(10):
+        world.ask(reasoned(f"r{number}", tokens=50))
+    for expected in (3, 6, 9, 10):
+        world.turns.turn()
+        assert len(world.writer.rows) == expected
+
+
+def test_of_long_prompts_one_follows_the_other():
+    world = World(joining_tokens=3)
+
+    def long():
+        yield Write(["w"] * 10, [GREEDY])
+
+    for _ in range(5):
+        world.ask(long())
+    world.turns.turn()
+    assert len(world.writer.rows) == 2
+
+
+def test_reasonings_that_wait_count_and_can_be_taken_back():
+    world = World(joining_tokens=1)
+    numbers = [world.ask(reasoned(f"r{number}", tokens=50), request=1) for number in range(10)]
+    world.turns.turn()
+    assert world.turns.writing == 10
+    for number in numbers[1:]:
+        world.turns.cancel(number)
+    assert world.turns.writing == 1
+    world.finish()
+    assert world.done() == [numbers[0]]
+
+
+def test_several_reasonings_of_a_text_are_begun_over_several_steps():
+    world = World(joining_tokens=1)
+    number = world.ask(reasoned("r", tokens=3, samplings=5))
+    world.finish()
+    assert world.done() == [number]
+    assert world.scorer.batches == [["r"] * 5]
+
+
+def test_a_turn_scores_few_tokens_or_one_prompt():
+    world = World(scored_tokens=10)
+    for number, length in enumerate((4, 4, 4, 30, 4)):
+        world.ask(fast(str(number) * length))
+    world.finish()
+    assert [[len(prompt) for prompt in batch] for batch in world.scorer.batches] == [[4, 4], [4], [30], [4]]
+
+
+def test_a_text_that_the_model_cannot_take_fails_alone(world):
+    score = world.scorer.score
+
+    def picky(prompts):
+        if "bad" in prompts:
+            raise ModelError("it does not fit", fix="trim it")
+        return score(prompts)
+
+    world.scorer.score = picky
+    world.ask(fast("good"))
+    world.ask(fast("bad"))
+    world.ask(fast("better"))
+    world.finish()
+    assert {event.job: event.prediction.label for event in world.told} == {
+        1: "good",
+        2: "it does not fit",
+        3: "better",
+    }
+
+
+def test_a_step_that_wants_nothing_is_over_at_once(world):
+    number = world.ask(evidence("e", 0))
+    world.finish()
+    assert world.done() == [number]
+
+
+def test_where_nothing_else_is_wanted_every_turn_scores_answers_at_once():
+    world = World(alone=1)
+    for name in "abc":
+        world.ask(fast(name))
+    for _ in range(3):
+        world.turns.turn()
+    assert world.scorer.batches == [["a"], ["b"], ["c"]]

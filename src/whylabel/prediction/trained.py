@@ -168,8 +168,7 @@ class TrainedClassifier:
             answer = yield from self._mode_steps.answer(trimmed, mode)
         prediction = self._prediction(row_id, text or "", mode, answer, trimmed != text, abstain_below)
         if evidence and prediction.status != "failed":
-            found = yield from self._evidence_steps(trimmed, prediction)
-            prediction = replace(prediction, evidence=found)
+            prediction = yield from self._with_evidence_steps(trimmed, prediction)
         return prediction if show_all else shown(prediction)
 
     def score(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
@@ -271,18 +270,20 @@ class TrainedClassifier:
             for place, prediction in enumerate(predictions)
         ]
 
-    def _evidence_steps(self, text: str, prediction: Prediction) -> Steps[tuple[Evidence, ...]]:
-        """Return the evidence for the label of a prediction, given its text as the model reads it."""
+    def _with_evidence_steps(self, text: str, prediction: Prediction) -> Steps[Prediction]:
+        """Return a prediction with the evidence for its label, given its text as the model reads it."""
         mode, reasoning = self._mode_of_evidence(prediction.mode), prediction.reasoning or ""
         search = search_evidence(text)
         shortened = next(search)
+        seconds = prediction.seconds
         while True:
             answers = yield from self._mode_steps.after(shortened, reasoning, mode)
+            seconds += sum(answer.seconds for answer in answers)
             try:
                 shortened = search.send([self._log_p(mode, answer, prediction.label) for answer in answers])
             except StopIteration as end:
                 found: tuple[Evidence, ...] = end.value
-                return found
+                return replace(prediction, evidence=found, seconds=seconds)
 
     def _mode_of_evidence(self, mode: Mode) -> Mode:
         # A reasoning that names its label holds it fast, whatever the text: what the label rests on shows without it.

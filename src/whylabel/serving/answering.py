@@ -35,10 +35,10 @@ class Answering:
         settings = self.settings
         if model is not None and model != settings.name:
             raise RefusedError(404, f"There is no such model here; it serves {settings.name!r}.", "model")
-        if len(texts) > settings.max_texts:
-            raise RefusedError(
-                422, f"A request may have {settings.max_texts} texts, not {len(texts)}.", param
-            )
+        # More texts than may wait at all would be told to come again for ever.
+        most, limit = min((settings.max_texts, "--max-texts"), (settings.max_queue, "--max-queue"))
+        if len(texts) > most:
+            raise RefusedError(422, f"A request may have {most} texts ({limit}), not {len(texts)}.", param)
         for place, text in enumerate(texts):
             if len(text) > settings.max_text_chars:
                 raise RefusedError(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "WHYLABEL_API_KEY"
 _AGAIN = (429, 503)
 _LONGEST_PAUSE = 60.0
+_UNEXPECTED = (ValueError, KeyError, TypeError, AttributeError)
+"""What it raises to read an answer of another form."""
 _UNREADABLE = "the text is not readable as text (broken Unicode)"
 
 
@@ -126,21 +128,23 @@ class Client:
 
     def model(self) -> ServedModel:
         """Return what the server serves."""
-        (model,) = self._json("GET", "/v1/models")["data"]
-        labels = self._json("GET", "/v1/labels")
-        return ServedModel(
-            id=model["id"],
-            labels=tuple(labels["labels"]),
-            modes=tuple(model["modes"]),
-            question=model["question"],
-            target=model["target"],
-            label_separator=labels["label_separator"],
-        )
+        models, labels = self._json("GET", "/v1/models"), self._json("GET", "/v1/labels")
+        try:
+            (model,) = models["data"]
+            return ServedModel(
+                id=model["id"],
+                labels=tuple(labels["labels"]),
+                modes=tuple(model["modes"]),
+                question=model["question"],
+                target=model["target"],
+                label_separator=labels["label_separator"],
+            )
+        except _UNEXPECTED:
+            raise self._foreign() from None
 
     def classify(self, text: str, options: Options | None = None) -> Classification:
         """Return the answer to one text."""
-        body = (options or Options()).body(text)
-        return _classification(self._json("POST", "/v1/classify", body)["data"][0])
+        return self._classifications((options or Options()).body(text))[0]
 
     def classify_all(
         self,
@@ -173,17 +177,41 @@ class Client:
         body = {**(options or Options()).body(text), "stream": True}
         with closing(self._answer("POST", "/v1/classify", body, stream=True)) as answer:
             name = ""
-            for line in answer.iter_lines():
+            for line in self._lines(answer):
                 if line.startswith("event: "):
                     name = line.removeprefix("event: ")
                 elif line.startswith("data: "):
-                    data = json.loads(line.removeprefix("data: "))
-                    if name == "reasoning":
-                        yield Draft(data["draft"], data["delta"])
-                    elif name == "result":
-                        yield _classification(data)
-                    elif name == "error":
-                        raise ServerError(data["error"]["message"], where=self._url)
+                    found = self._told(name, line.removeprefix("data: "))
+                    if found is not None:
+                        yield found
+                    if name == "done":
+                        return
+        raise ServerError("The answer broke off.", where=self._url)
+
+    def _lines(self, answer: httpx2.Response) -> Iterator[str]:
+        import httpx2
+
+        try:
+            yield from answer.iter_lines()
+        except httpx2.TimeoutException:
+            raise ServerError("The server took too long to answer.", where=self._url) from None
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            raise ServerError(f"The answer broke off: {error}.", where=self._url) from None
+
+    def _told(self, name: str, line: str) -> Draft | Classification | None:
+        """Return what an event of this name tells."""
+        try:
+            data = json.loads(line)
+            if name == "reasoning":
+                return Draft(data["draft"], data["delta"])
+            if name == "result":
+                return _classification(data)
+            error = data["error"]["message"] if name == "error" else None
+        except _UNEXPECTED:
+            raise self._foreign() from None
+        if error is not None:
+            raise ServerError(str(error), where=self._url)
+        return None
 
     def _batch(self, texts: Sequence[str | None], options: Options) -> list[Classification]:
         good = [text for text in texts if text is not None and not is_broken(text)]
@@ -195,22 +223,33 @@ class Client:
         if not texts:
             return []
         try:
-            answer = self._json("POST", "/v1/classify", options.body(texts))
+            return self._classifications(options.body(texts))
         except ServerError as error:
             if not concerns_texts(error):
                 raise
             if len(texts) == 1:
                 return [refused(error.what)]
             return [self._good([text], options)[0] for text in texts]
-        return [_classification(row) for row in answer["data"]]
+
+    def _classifications(self, body: Mapping[str, Any]) -> list[Classification]:
+        answer = self._json("POST", "/v1/classify", body)
+        texts = body["input"]
+        try:
+            found = [_classification(row) for row in answer["data"]]
+        except _UNEXPECTED:
+            raise self._foreign() from None
+        if len(found) != (1 if isinstance(texts, str) else len(texts)):
+            raise self._foreign()
+        return found
 
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
             return self._answer(method, path, body).json()
         except ValueError:
-            raise ServerError(
-                "This is no server of whylabel: it answers with no JSON.", where=self._url
-            ) from None
+            raise self._foreign() from None
+
+    def _foreign(self) -> ServerError:
+        return ServerError("This is no server of whylabel: it answers in another form.", where=self._url)
 
     def _answer(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, stream: bool = False
@@ -236,6 +275,8 @@ class Client:
                     ) from None
                 time.sleep(min(0.2 * 2**attempt, 5.0))
                 continue
+            except httpx2.HTTPError as error:
+                raise ServerError(f"The answer cannot be read: {error}.", where=self._url) from None
             if answer.status_code not in _AGAIN or attempt == self._retries:
                 raise _refusal(answer, self._url)
             time.sleep(_pause(answer.headers.get("retry-after")))
@@ -251,7 +292,7 @@ def _refusal(answer: httpx2.Response, url: str) -> ServerError:
     try:
         error = answer.json()["error"]
         message, param = str(error["message"]), error.get("param")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _UNEXPECTED:
         message, param = f"The server answered {answer.status_code}.", None
     fix = f"set {KEY_VARIABLE}" if answer.status_code == 401 else None
     return ServerError(message, where=url, fix=fix, status=answer.status_code, param=param)

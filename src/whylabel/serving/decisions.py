@@ -38,7 +38,7 @@ class UserMessage(schemas.Request):
     """What a user says: the text to decide about."""
 
     role: Literal["user"]
-    content: str | list[InputText]
+    content: str | Annotated[list[InputText], Field(fail_fast=True)]
     type: Literal["message"] = "message"
 
 
@@ -54,7 +54,7 @@ class ChoiceQuestion(schemas.Request):
 
     type: Literal["choice"]
     instructions: str = ""
-    choices: Annotated[list[Choice], Field(min_length=2)]
+    choices: Annotated[list[Choice], Field(min_length=2, fail_fast=True)]
     name: str | None = None
 
 
@@ -66,14 +66,14 @@ class PredicateQuestion(schemas.Request):
     name: str
 
 
-class DecisionRequest(schemas.Request):
+class DecisionRequest(schemas.Body):
     """A text and questions about it."""
 
     model: str
-    input: str | Annotated[list[UserMessage], Field(min_length=1, max_length=1)]
+    input: str | Annotated[list[UserMessage], Field(min_length=1, max_length=1, fail_fast=True)]
     questions: Annotated[
         list[Annotated[ChoiceQuestion | PredicateQuestion, Field(discriminator="type")]],
-        Field(min_length=1, max_length=_MOST_QUESTIONS),
+        Field(min_length=1, max_length=_MOST_QUESTIONS, fail_fast=True),
     ]
     mode: Mode | None = None
     """How the model answers; an extension."""
@@ -105,7 +105,7 @@ class Noul(schemas.Request):
     instructions: str = ""
 
 
-class SystemOneRequest(schemas.Request):
+class SystemOneRequest(schemas.Body):
     """A text and named questions about it."""
 
     model: str

@@ -8,27 +8,38 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import sys
 import threading
 import time
+import traceback
 from dataclasses import asdict
-from typing import IO
+from typing import IO, Any
 
 from whylabel.engines.writer import Writer
-from whylabel.errors import WhylabelError
+from whylabel.errors import EngineError, WhylabelError
 from whylabel.host.runtime import own_process
+from whylabel.prediction.steps import Steps
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.serving import messages
+from whylabel.serving.inbox import Inbox
+from whylabel.serving.lanes import Job
 from whylabel.serving.messages import EngineSettings, ModelInfo, Question
-from whylabel.serving.turns import Delta, Done, Job, Shares, Turns
+from whylabel.serving.turns import Delta, Done, Shares, Turns
+from whylabel.types import Prediction
 
 _SIGN_SECONDS = 1.0
 """It gives a sign of life about so often, between two turns: it has made progress, or has nothing to do."""
 _LINGER_SECONDS = 0.004
+"""How long the next client of those that were answered together is waited for."""
+_TAKING_SECONDS = 0.05
+"""New texts are split into tokens for so long, then those that were begun have their turn."""
 _TOKENS_PER_STEP = 128
 """Few tokens a step keep steps short, so that answers at once wait less; more would write no faster on a CPU."""
-_GPU_SHARES = Shares(at_once=256, others=128, alone=512)
+_SHARES = Shares(joining_tokens=_TOKENS_PER_STEP)
+_GPU_TOKENS_PER_STEP = 16_384
+_GPU_SHARES = Shares(
+    at_once=256, others=128, alone=512, scored_tokens=65_536, joining_tokens=_GPU_TOKENS_PER_STEP
+)
 
 
 class Engine:
@@ -45,7 +56,7 @@ class Engine:
         loaded, card = self._classifier.loaded, self._classifier.card
         writer, name = make_writer(self._classifier, settings.engine)
         self._warm_up(writer)
-        shares = _GPU_SHARES if loaded.device.type == "cuda" else Shares()
+        shares = _GPU_SHARES if loaded.device.type == "cuda" else _SHARES
         self._turns = Turns(self._classifier, writer, loaded.tokenizer, self._tell, shares)
         self.info = ModelInfo(
             labels=card.labels.names,
@@ -60,12 +71,12 @@ class Engine:
             load_seconds=time.monotonic() - started,
         )
 
-    def run(self, lines: queue.Queue[bytes]) -> None:
+    def run(self, inbox: Inbox) -> None:
         """Answer questions until the process ends."""
         self._say(messages.line(loaded=asdict(self.info)))
         self._flush()
         while True:
-            self._take(lines)
+            self._take(inbox)
             if not self._turns.is_idle:
                 self._turns.turn()
             self._sign()
@@ -74,10 +85,12 @@ class Engine:
     def _warm_up(self, writer: Writer) -> None:
         """Answer a few texts, so that no client waits for what is done once: the longest text, and several at once.
 
-        What the model computes right together is tried out when it is first needed, and takes seconds.
+        What the model computes right together is tried out when it is first needed, and takes seconds. Raises
+        `EngineError` if it answers none of them.
         """
         card = self._classifier.card
-        turns = Turns(self._classifier, writer, self._classifier.loaded.tokenizer, lambda _: None)
+        outcomes: list[Delta | Done] = []
+        turns = Turns(self._classifier, writer, self._classifier.loaded.tokenizer, outcomes.append)
         for number, text in enumerate(("word " * card.max_text_tokens, *(f"text {n}" for n in range(8)))):
             steps = self._classifier.steps(
                 str(number), text, card.explaining_mode if number < 2 else card.mode
@@ -85,37 +98,49 @@ class Engine:
             turns.ask(Job(number, number, steps))
         while not turns.is_idle:
             turns.turn()
+        errors = [_error(outcome) for outcome in outcomes if isinstance(outcome, Done)]
+        if all(errors):
+            raise EngineError(f"The model answers no text: {errors[0]}", where=card.name)
 
-    def _take(self, lines: queue.Queue[bytes]) -> None:
-        """Take all questions that have come; wait for one if there is nothing to do."""
-        try:
-            self._read(lines.get(block=self._turns.is_idle, timeout=_SIGN_SECONDS))
-            # Clients that were answered together ask again together: the first of them waits for the others.
-            until = time.monotonic() + (_LINGER_SECONDS if self._turns.at_once_together > 1 else 0)
-            while True:
-                left = until - time.monotonic()
-                self._read(lines.get(block=left > 0, timeout=max(left, 0)))
-        except queue.Empty:
-            pass
+    def _take(self, inbox: Inbox) -> None:
+        """Begin what has come, for a short time; wait for something if there is nothing to do."""
+        if self._turns.is_idle:
+            inbox.wait(_SIGN_SECONDS)
+        until = time.monotonic() + _TAKING_SECONDS
+        # Clients that were answered together ask again one after the other: the first of them waits for the others.
+        expected = self._turns.at_once_together if self._turns.at_once_together > 1 else 0
+        while time.monotonic() < until:
+            self._drop(inbox.taken_back())
+            question = inbox.next_question(_LINGER_SECONDS if expected > 0 else 0)
+            if question is None:
+                return
+            self._begin(**question)
+            expected -= 1
 
-    def _read(self, line: bytes) -> None:
-        message = json.loads(line)
-        if "cancel" in message:
-            self._turns.cancel(message["cancel"])
-            self._tokens.pop(message["cancel"], None)
-            return
-        number, request, text = (message.pop(key) for key in ("ask", "request", "text"))
-        question = Question(**message)
+    def _drop(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self._turns.cancel(number)
+            self._tokens.pop(number, None)
+            # Only now is its place free.
+            self._say(messages.line(cancelled=number))
+
+    def _begin(self, ask: int, request: int, text: str, came: float, **question: Any) -> None:
+        asked = Question(**question)
+        steps = self._steps(ask, text, asked)
+        self._turns.ask(Job(ask, request, steps, streams=asked.stream, asked=came))
+
+    def _steps(self, number: int, text: str, question: Question) -> Steps[Prediction]:
         self._tokens[number] = self._classifier.prompts.count(text)
-        steps = self._classifier.steps(
-            str(number),
-            text,
-            question.mode,
-            abstain_below=question.abstain_below,
-            evidence=question.evidence,
-            show_all=question.show_all,
+        return (
+            yield from self._classifier.steps(
+                str(number),
+                text,
+                question.mode,
+                abstain_below=question.abstain_below,
+                evidence=question.evidence,
+                show_all=question.show_all,
+            )
         )
-        self._turns.ask(Job(number, request, steps, streams=question.stream))
 
     def _tell(self, event: Delta | Done) -> None:
         if isinstance(event, Delta):
@@ -128,7 +153,7 @@ class Engine:
                 prediction=prediction,
                 error=event.error,
                 waited=event.waited,
-                prompt_tokens=self._tokens.pop(event.job),
+                prompt_tokens=self._tokens.pop(event.job, 0),
             )
         )
 
@@ -158,6 +183,14 @@ class Engine:
             self._said.clear()
 
 
+def _error(outcome: Done) -> str | None:
+    """Return why a text has no label; None if it has one."""
+    prediction = outcome.prediction
+    if prediction is None:
+        return outcome.error
+    return prediction.error if prediction.status == "failed" else None
+
+
 def make_writer(classifier: TrainedClassifier, engine: str) -> tuple[Writer, str]:
     """Return what writes a model's reasonings step by step, and its name; `auto` is the fastest that can.
 
@@ -174,25 +207,37 @@ def make_writer(classifier: TrainedClassifier, engine: str) -> tuple[Writer, str
         in_float32 = str(loaded.model.dtype) == "torch.float32"
         engine = pick_engine(ModelSource.of(loaded))[0] if writes and in_float32 else "transformers"
     if engine == "openvino":
+        from whylabel.engines.check import named_after
         from whylabel.engines.openvino import step_writer
 
-        return step_writer(loaded, tokens_per_step=_TOKENS_PER_STEP), engine
+        if loaded.device.type != "cpu":
+            raise EngineError(
+                f"OpenVINO writes on the CPU; the model is on {loaded.device}.",
+                where="--engine openvino",
+                fix="--engine transformers writes there; --device cpu brings the model to the CPU",
+            )
+        with named_after("--engine"):
+            return step_writer(loaded, tokens_per_step=_TOKENS_PER_STEP), engine
     if loaded.device.type == "cuda":
-        return TransformersWriter(loaded, max_rows=256, tokens_per_step=16_384), engine
+        return TransformersWriter(loaded, max_rows=256, tokens_per_step=_GPU_TOKENS_PER_STEP), engine
     return TransformersWriter(loaded, tokens_per_step=_TOKENS_PER_STEP), engine
 
 
-def _reader(stream: IO[bytes]) -> queue.Queue[bytes]:
-    """Return a queue into which a thread puts all lines of a stream; at its end the process ends at once."""
-    lines: queue.Queue[bytes] = queue.Queue()
+def _inbox_of(stream: IO[bytes]) -> Inbox:
+    """Return an inbox into which a thread puts all lines of a stream; at its end the process ends at once."""
+    inbox = Inbox()
 
     def read() -> None:
-        for line in stream:
-            lines.put(line)
+        try:
+            for line in stream:
+                inbox.put(line)
+        except Exception:
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
 
     threading.Thread(target=read, name="questions", daemon=True).start()
-    return lines
+    return inbox
 
 
 def main() -> int:
@@ -201,15 +246,15 @@ def main() -> int:
     # stdout belongs to the answers alone.
     out: IO[bytes] = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    lines = _reader(sys.stdin.buffer)
-    settings = EngineSettings(**json.loads(lines.get()))
+    settings = EngineSettings(**json.loads(sys.stdin.buffer.readline()))
+    inbox = _inbox_of(sys.stdin.buffer)
     try:
         engine = Engine(settings, out)
     except WhylabelError as error:
         out.write(messages.line(failed={"what": error.what, "where": error.where, "fix": error.fix}))
         out.flush()
         return 2
-    engine.run(lines)
+    engine.run(inbox)
     return 0
 
 

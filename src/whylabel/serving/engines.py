@@ -51,6 +51,7 @@ class Engines:
         metrics.watch_queue(lambda: self.unanswered)
         self._requests = count(1)
         self._processes: set[EngineProcess] = set()
+        self._loading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._seconds_per_text = 0.1
         self._load_seconds = 10.0
@@ -71,13 +72,13 @@ class Engines:
 
     @property
     def unanswered(self) -> int:
-        """How many texts were taken and not answered."""
+        """How many texts the engines have."""
         return sum(process.unanswered for process in self._processes)
 
     @property
     def silent_seconds(self) -> float:
         """How long ago the engine gave its last sign of life."""
-        return math.inf if self.current is None else time.monotonic() - self.current.last_sign
+        return math.inf if self.current is None else self.current.silent_seconds
 
     async def start(self) -> None:
         """Load the model. Raises `EngineError` if that fails."""
@@ -115,7 +116,7 @@ class Engines:
     async def reload(self) -> bool:
         """Load the model again, as it is now, then let the new engine answer; the old one finishes what it has.
 
-        Returns False, and keeps the old engine, if the new one cannot be loaded.
+        Returns False, and keeps the old engine, if the new one cannot be loaded. Reloads follow one another.
         """
         try:
             await self._load()
@@ -140,8 +141,16 @@ class Engines:
             process.give_up()
         await asyncio.gather(*(process.stop(1.0) for process in processes))
 
-    async def _load(self) -> None:
-        """Start a process, and let it answer as soon as it is loaded; one that answered until then is to end."""
+    async def _load(self, lost: EngineProcess | None = None) -> None:
+        """Start a process, and let it answer as soon as it is loaded; one that answered until then is to end.
+
+        It is not started if it is to replace one that is `lost` and has been replaced meanwhile.
+        """
+        async with self._loading:
+            if not self._stopping and (lost is None or lost is self.current):
+                await self._load_alone()
+
+    async def _load_alone(self) -> None:
         started = time.monotonic()
         process = EngineProcess(self._settings, self._command, self._metrics.steps)
         self._processes.add(process)
@@ -164,12 +173,12 @@ class Engines:
         self._processes.discard(process)
         if process is not self.current:
             return
-        self._log.write("engine_lost", pid=process.pid)
+        self._log.write("engine_lost", pid=process.pid, error=process.failure)
         self._metrics.engine_lost()
         pause = 0.5
         while not self._stopping:
             try:
-                return await self._load()
+                return await self._load(lost=process)
             except EngineError as error:
                 self._log.write("engine_failed", error=error.what, pause=pause)
             await asyncio.sleep(pause)
@@ -178,14 +187,12 @@ class Engines:
     async def _watch_for_stalls(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            current = self.current
-            if (
-                current is not None
-                and not current.ended.is_set()
-                and self.silent_seconds > self._stall_seconds
-            ):
-                self._log.write("engine_stalled", pid=current.pid, seconds=self.silent_seconds)
-                current.kill()
+            # Also one that is to end: it holds the places of what it has not answered.
+            for process in list(self._processes):
+                is_stalled = process.silent_seconds > self._stall_seconds
+                if is_stalled and process.info is not None and not process.ended.is_set():
+                    self._log.write("engine_stalled", pid=process.pid, seconds=process.silent_seconds)
+                    process.kill()
 
     async def _retire(self, old: EngineProcess) -> None:
         """End a process that another has replaced, when it has answered everything."""

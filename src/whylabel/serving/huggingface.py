@@ -24,11 +24,12 @@ class Parameters(schemas.Request):
     """Probabilities are given in any case: softmax of one label, sigmoid where a text may have several."""
 
 
-class PredictRequest(schemas.Request):
+class PredictRequest(schemas.Body):
     """One text or several."""
 
     inputs: Annotated[
-        str | Annotated[list[str], Field(min_length=1)], Field(examples=["I could not stop smiling."])
+        str | Annotated[list[str], Field(min_length=1, fail_fast=True)],
+        Field(examples=["I could not stop smiling."]),
     ]
     parameters: Parameters | None = None
 

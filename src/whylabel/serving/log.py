@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO
 
@@ -25,9 +27,12 @@ class Log:
         }
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **shown}
         stream = self._stream or sys.stderr
-        # In one piece: other threads write lines, too.
-        stream.write(f"{json.dumps(line)}\n")
-        stream.flush()
+        try:
+            # In one piece: other threads write lines, too.
+            stream.write(f"{json.dumps(line)}\n")
+            stream.flush()
+        except (OSError, ValueError):  # nobody reads it any more, or it is closed: serving goes on
+            _discard(stream)
 
     def take_over(self, name: str) -> None:
         """Write what a library logs, from warnings on, in this form."""
@@ -35,6 +40,14 @@ class Log:
         logger.handlers = [_Handler(self)]
         logger.propagate = False
         logger.setLevel(logging.WARNING)
+
+
+def _discard(stream: IO[str]) -> None:
+    """Let everything that is written to a broken stream get lost, what it still holds included."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 class _Handler(logging.Handler):
@@ -52,7 +65,8 @@ class _Handler(logging.Handler):
             kind, trace = type(error), error.__traceback__
         self._log.write(
             "warning" if record.levelno < logging.ERROR else "error",
-            message=str(record.msg).splitlines()[0] if record.exc_info else record.getMessage(),
+            # Of several lines, the others show the values of variables.
+            message=(str(record.msg) if record.exc_info else record.getMessage()).partition("\n")[0],
             error=None if kind is None else kind.__name__,
             trace=None if trace is None else [line.strip() for line in traceback.format_tb(trace)[-4:]],
         )

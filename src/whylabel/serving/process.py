@@ -85,7 +85,7 @@ class Asked:
         return sorted(found, key=lambda answer: answer.index)
 
     def close(self) -> None:
-        """Take back what is not answered, which frees its place in the engine."""
+        """Take back what is not answered, which frees its place as soon as the engine has dropped it."""
         self.process.take_back(self)
 
 
@@ -101,17 +101,27 @@ class EngineProcess:
         self._settings, self._command, self._on_steps = settings, command, on_steps
         self._process: asyncio.subprocess.Process | None = None
         self._asked: dict[int, Asked] = {}
+        """The requests of the questions whose answers are waited for."""
+        self._held: set[int] = set()
+        """The questions that it has: those, and the ones that were taken back, until it has dropped them."""
         self._loaded: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
         self._reading: asyncio.Task[None] | None = None
         self._numbers = iter(range(1, sys.maxsize))
         self.info: ModelInfo | None = None
+        self.failure: str | None = None
+        """The kind of error that made its words unreadable, after which it was ended."""
         self.ended = asyncio.Event()
         self.last_sign = time.monotonic()
 
     @property
     def unanswered(self) -> int:
-        """How many texts it has not answered."""
-        return len(self._asked)
+        """How many texts it has not answered. One that is taken back counts until it has dropped it."""
+        return len(self._held)
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago it gave its last sign of life."""
+        return time.monotonic() - self.last_sign
 
     @property
     def pid(self) -> int | None:
@@ -144,11 +154,12 @@ class EngineProcess:
         asked = Asked(self, {next(self._numbers): index for index in range(len(texts))}, len(texts))
         for number, text in zip(asked.numbers, texts, strict=True):
             self._asked[number] = asked
+            self._held.add(number)
             self._send(messages.ask(number, request, text, question))
         return asked
 
     def take_back(self, asked: Asked) -> None:
-        """Cancel what the engine has not answered."""
+        """Cancel what the engine has not answered; each place is free when it has dropped the text."""
         for number in list(asked.numbers):
             if self._asked.pop(number, None) is not None:
                 self._send(messages.cancel(number))
@@ -194,13 +205,17 @@ class EngineProcess:
             while line := await self._process.stdout.readline():
                 self.last_sign = time.monotonic()
                 self._hear(json.loads(line))
-        except ValueError:
-            self.kill()  # half a line: it was killed while it wrote
+        except Exception as error:
+            # Half a line, if it was killed while it wrote; or whatever else it should not say.
+            self.failure = type(error).__name__
+            self.kill()
         code = await self._process.wait()
         self.ended.set()
         if not self._loaded.done():
-            self._loaded.set_exception(EngineError(f"The engine ended while it loaded (exit code {code})."))
+            why = f"exit code {code}" if self.failure is None else f"its words are unreadable: {self.failure}"
+            self._loaded.set_exception(EngineError(f"The engine ended while it loaded ({why})."))
         self.give_up()
+        self._held.clear()
 
     def _hear(self, message: dict[str, Any]) -> None:
         if "delta" in message:
@@ -210,11 +225,14 @@ class EngineProcess:
                 asked.first_words = asked.first_words or time.monotonic()
                 asked.happened.put_nowait(Written(index, message["draft"], message["text"]))
         elif "done" in message:
+            self._held.discard(message["done"])
             asked = self._asked.pop(message["done"], None)
             if asked is not None:
                 index = asked.numbers.pop(message["done"])
                 del message["done"]
                 asked.happened.put_nowait(Answered(index, **message))
+        elif "cancelled" in message:
+            self._held.discard(message["cancelled"])
         elif "alive" in message:
             self._on_steps(message["alive"]["step_seconds"])
         elif "loaded" in message:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from whylabel.types import Mode, Status
 
 Include = Literal["reasoning", "probabilities", "evidence"]
+
+MOST_FIELDS = 20_000
+"""A request may have so many fields in all, those of objects within objects included."""
 
 
 def _whole(value: object) -> object:
@@ -26,11 +30,41 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class ClassifyRequest(Request):
+class Body(Request):
+    """A whole request.
+
+    What checks it works on while nobody else is answered, and an error for each of a million fields takes seconds. So
+    the number of fields is limited, and a list is checked up to its first error (`fail_fast`).
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limit_fields(cls, given: Any) -> Any:
+        if _has_more_fields(given, MOST_FIELDS):
+            raise PydanticCustomError("too_many_fields", f"A request may have {MOST_FIELDS} fields in all.")
+        return given
+
+
+def _has_more_fields(given: object, most: int) -> bool:
+    fields, rest = 0, [given]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict):
+            fields += len(value)
+            if fields > most:
+                return True
+            rest += value.values()
+        elif isinstance(value, list):
+            rest += [one for one in value if isinstance(one, dict | list)]
+    return False
+
+
+class ClassifyRequest(Body):
     """Texts to be labelled."""
 
     input: Annotated[
-        str | Annotated[list[str], Field(min_length=1)], Field(examples=["I could not stop smiling."])
+        str | Annotated[list[str], Field(min_length=1, fail_fast=True)],
+        Field(examples=["I could not stop smiling."]),
     ]
     """One text, or several."""
     model: str | None = None
@@ -39,7 +73,7 @@ class ClassifyRequest(Request):
     """How the model answers; by default as it was trained to."""
     top_k: Count | None = None
     """How many of the most probable labels `probabilities` has; all if left out."""
-    include: list[Include] = Field(default=["reasoning", "probabilities"])
+    include: Annotated[list[Include], Field(fail_fast=True)] = Field(default=["reasoning", "probabilities"])
     """What is wanted beside the label. `evidence` takes up to 13 passes of the model for a text."""
     abstain_below: Annotated[float, Field(ge=0, le=1)] = 0.0
     """A text whose best probability is below this gets the status `abstained`; it keeps its label."""

@@ -41,7 +41,8 @@ async def _serve(
     settings: ServeSettings, engine: EngineSettings, command: Sequence[str], listener: socket.socket
 ) -> None:
     log = Log()
-    log.take_over("uvicorn")
+    for library in ("uvicorn", "asyncio"):
+        log.take_over(library)
     metrics = Metrics()
     engines = Engines(
         engine,
@@ -91,14 +92,14 @@ def _listen(host: str, port: int) -> socket.socket:
 def _config(app: Any, settings: ServeSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=protocol(settings.header_timeout, settings.body_timeout, settings.max_connections),
+        http=protocol(settings),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=75,
+        timeout_keep_alive=math.ceil(settings.keep_alive_timeout),
         timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout + _CLOSING_SECONDS),
     )
 

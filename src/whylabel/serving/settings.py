@@ -35,6 +35,10 @@ class ServeSettings:
     """Longest time until a request is answered."""
     header_timeout: float = 10.0
     body_timeout: float = 30.0
+    keep_alive_timeout: float = 75.0
+    """How long a connection may rest between two requests."""
+    write_timeout: float = 30.0
+    """How long a client may leave unread what it was sent."""
     shutdown_timeout: float = 8.0
     """How long accepted requests may take when the server stops."""
     stall_timeout: float = 120.0

@@ -59,13 +59,13 @@ async def events(
 ) -> AsyncIterator[bytes]:
     """Yield the events of a request until all its texts are answered, or until the deadline (`time.monotonic`)."""
     happening = aiter(asked.events())
+    following: asyncio.Future[Any] | None = None
     try:
         while True:
             following = asyncio.ensure_future(anext(happening, None))
             async for ping in _pings(following, deadline):
                 yield ping
             if not following.done():
-                following.cancel()
                 yield event("error", error_body(504, "It was not answered in time, and was taken back."))
                 return
             happened = following.result()
@@ -79,6 +79,10 @@ async def events(
                 return
     except EngineLostError:
         yield event("error", error_body(503, "The engine was lost; ask again."))
+    finally:
+        # Whoever reads may go away, or the server end, while it waits.
+        if following is not None:
+            following.cancel()
 
 
 async def _pings(following: asyncio.Future[Any], deadline: float) -> AsyncIterator[bytes]:

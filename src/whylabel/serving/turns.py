@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from whylabel.engines.writer import Row, Writer
-from whylabel.errors import EngineError
+from whylabel.errors import EngineError, ModelError
 from whylabel.host.runtime import first_line
 from whylabel.prediction.modes import Answer
-from whylabel.prediction.steps import Score, Steps, Write
+from whylabel.prediction.steps import Score, Write
+from whylabel.serving.lanes import Job, Lane, Wanted
 from whylabel.types import Prediction
 
 _QUIET_SECONDS = 5.0
@@ -35,38 +35,20 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How many prompts a turn scores at most."""
+    """How much a turn computes at most."""
 
     at_once: int = 8
     """Answers at once, beside anything else."""
-    others: int = 1
-    """What is wanted after reasonings and for evidence, where answers at once were wanted lately; else `at_once`."""
+    others: int = 2
+    """What is wanted after reasonings and for evidence, where answers at once were wanted lately; else `at_once`. A
+    text is scored with its reasoning and without: both begin alike, and together cost little more than one."""
     alone: int = 32
     """Answers at once, if nothing else is wanted."""
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """A text on its way to its prediction."""
-
-    number: int
-    request: int
-    steps: Steps[Prediction]
-    streams: bool = False
-    rows: list[Row] = field(default_factory=list)
-    """The reasonings that are being written."""
-    draft: int = 0
-    """How many reasonings were begun one after another."""
-    sent: str = ""
-    """What was said of the present one."""
-    asked: float = field(default_factory=time.monotonic)
-    waited: float | None = None
-    """Seconds until something was first computed for it."""
-
-    def begin(self) -> None:
-        """Take note that something is computed for it now."""
-        if self.waited is None:
-            self.waited = time.monotonic() - self.asked
+    scored_tokens: int = 2048
+    """Tokens of the prompts that are scored, if it is more than one: while a turn lasts, no sign of life is given."""
+    joining_tokens: int = 128
+    """Tokens of the prompts of reasonings that join in a step: what the writer computes in one. The others wait here,
+    where requests take turns; the writer takes what it has in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,60 +71,6 @@ class Done:
     """Seconds until something was first computed for it; None if nothing was."""
 
 
-@dataclass(slots=True, eq=False)
-class _Wanted:
-    """The prompts of a step `Score`, and the answers to those that were scored."""
-
-    job: Job
-    prompts: list[Any]
-    answers: list[Answer] = field(default_factory=list)
-
-
-class _Lane:
-    """Prompts that wait, by request. They are taken one from each request in turn."""
-
-    def __init__(self) -> None:
-        self._requests: dict[int, deque[_Wanted]] = {}
-
-    def __len__(self) -> int:
-        return sum(
-            len(one.prompts) - len(one.answers) for wanted in self._requests.values() for one in wanted
-        )
-
-    def add(self, wanted: _Wanted) -> None:
-        self._requests.setdefault(wanted.job.request, deque()).append(wanted)
-
-    def drop(self, job: Job) -> None:
-        self._requests = {
-            request: kept
-            for request, wanted in self._requests.items()
-            if (kept := deque(one for one in wanted if one.job is not job))
-        }
-
-    def take(self, count: int) -> list[tuple[_Wanted, Any]]:
-        """Take up to so many prompts, with the steps that they belong to; all of a step come in order.
-
-        The prompts of one step are taken together: they begin alike, so that together they cost less.
-        """
-        taken: list[tuple[_Wanted, Any]] = []
-        while self._requests and len(taken) < count:
-            request = next(iter(self._requests))
-            waiting = self._requests.pop(request)
-            wanted = waiting[0]
-            begun = len(wanted.answers)
-            prompts = wanted.prompts[begun : begun + count - len(taken)]
-            taken += [(wanted, prompt) for prompt in prompts]
-            if begun + len(prompts) == len(wanted.prompts):
-                waiting.popleft()
-                if waiting:
-                    self._requests[request] = waiting
-            else:
-                # It is the last that is taken now; the others of its step come when it is this request's turn again.
-                self._requests[request] = waiting
-                break
-        return taken
-
-
 class Turns:
     """The jobs of an engine process. `tell` is called with everything that happens to them."""
 
@@ -157,12 +85,12 @@ class Turns:
         self._scorer, self._writer, self._tokenizer, self._tell = scorer, writer, tokenizer, tell
         self._shares = shares or Shares()
         self._jobs: dict[int, Job] = {}
-        self._writing: dict[Row, Job] = {}
-        self._at_once, self._others = _Lane(), _Lane()
+        self._writing: dict[Row, Wanted] = {}
+        self._at_once, self._others, self._to_write = Lane(), Lane(), Lane()
         self._was_at_once = self._wrote = False
         self._asked_at_once = -math.inf
         self.at_once_together = 0
-        """How many answers at once were scored together, the last time."""
+        """How many answers at once the last turn scored together."""
         self.step_seconds: list[float] = []
         """How long steps of writing took; whoever reads it empties it."""
 
@@ -179,7 +107,7 @@ class Turns:
     @property
     def writing(self) -> int:
         """How many reasonings are being written or wait to be."""
-        return len(self._writing)
+        return len(self._writing) + len(self._to_write)
 
     def ask(self, job: Job) -> None:
         """Add a job; its outcome is told in a later turn, or at once if nothing needs to be computed."""
@@ -194,8 +122,8 @@ class Turns:
         for row in job.rows:
             self._writing.pop(row, None)
             self._writer.cancel(row)
-        self._at_once.drop(job)
-        self._others.drop(job)
+        for lane in (self._at_once, self._others, self._to_write):
+            lane.drop(job)
         job.steps.close()
 
     def turn(self) -> None:
@@ -204,48 +132,72 @@ class Turns:
         Raises `EngineError` if nothing more can be written.
         """
         shares = self._shares
-        if self._at_once and not self._was_at_once:
+        wants_more = bool(self.writing or self._others)
+        if self._at_once and not (self._was_at_once and wants_more):
             self._was_at_once = True
-            wants_more = bool(self._writing or self._others)
-            taken = self._at_once.take(shares.at_once if wants_more else shares.alone)
+            taken = self._at_once.take(shares.at_once if wants_more else shares.alone, shares.scored_tokens)
             self.at_once_together = len(taken)
             self._score(taken)
             return
-        self._was_at_once = False
-        self._wrote = bool(self._writing) and not (self._wrote and self._others)
+        self._was_at_once, self.at_once_together = False, 0
+        self._wrote = bool(self.writing) and not (self._wrote and self._others)
         if self._wrote:
             self._write()
         else:
-            is_watched = self._writing and time.monotonic() - self._asked_at_once < _QUIET_SECONDS
-            self._score(self._others.take(shares.others if is_watched else shares.at_once))
+            is_watched = self.writing and time.monotonic() - self._asked_at_once < _QUIET_SECONDS
+            count = shares.others if is_watched else shares.at_once
+            self._score(self._others.take(count, shares.scored_tokens))
 
-    def _score(self, taken: list[tuple[_Wanted, Any]]) -> None:
+    def _score(self, taken: list[tuple[Wanted, Any]]) -> None:
         if not taken:
             return
         for wanted, _ in taken:
             wanted.job.begin()
-        answers = self._scorer.score([prompt for _, prompt in taken])
+        answers = self._answers([prompt for _, prompt in taken])
         for (wanted, _), answer in zip(taken, answers, strict=True):
-            wanted.answers.append(answer)
-            if len(wanted.answers) == len(wanted.prompts):
-                self._advance(wanted.job, wanted.answers)
+            wanted.results.append(answer)
+            if len(wanted.results) == len(wanted.items):
+                self._advance(wanted.job, wanted.results)
+
+    def _answers(self, prompts: list[Any]) -> list[Answer]:
+        """Return an answer for every prompt; for one that the model cannot take, the reason."""
+        try:
+            return self._scorer.score(prompts)
+        except EngineError:
+            raise
+        except ModelError as error:
+            if len(prompts) == 1:
+                return [Answer(None, error=error.what)]
+        return [answer for prompt in prompts for answer in self._answers([prompt])]
 
     def _write(self) -> None:
+        self._join()
         started = time.monotonic()
         ended = self._writer.step()
         self.step_seconds.append(time.monotonic() - started)
-        for row, job in self._writing.items():
+        for row, wanted in self._writing.items():
             if row.generated:
-                job.begin()
+                wanted.job.begin()
             # Of several reasonings that are written together, none is told: which one is shown is decided later.
-            if job.streams and len(job.rows) == 1:
-                self._tell_new_text(job)
+            if wanted.job.streams and len(wanted.items) == 1:
+                self._tell_new_text(wanted.job)
         for row in ended:
-            job = self._writing.pop(row)
-            if not any(other in self._writing for other in job.rows):
-                completions = [one.completion(self._tokenizer) for one in job.rows]
-                job.rows = []
-                self._advance(job, completions)
+            wanted = self._writing.pop(row)
+            rows = wanted.job.rows
+            if not wanted.left and not any(other in self._writing for other in rows):
+                completions = [one.completion(self._tokenizer) for one in rows]
+                wanted.job.rows = []
+                self._advance(wanted.job, completions)
+
+    def _join(self) -> None:
+        """Hand to the writer what joins in the next step: its prompts, and another for what is left of the step."""
+        joining = [len(row.prompt) for row in self._writing if not row.generated]
+        while self._to_write and (len(joining) < 2 or sum(joining) < self._shares.joining_tokens):
+            ((wanted, (prompt, sampling)),) = self._to_write.take(1)
+            row = self._writer.submit(wanted.job.number, prompt, sampling)
+            self._writing[row] = wanted
+            wanted.job.rows.append(row)
+            joining.append(len(prompt))
 
     def _tell_new_text(self, job: Job) -> None:
         text = job.rows[0].text(self._tokenizer)
@@ -260,8 +212,6 @@ class Turns:
         except StopIteration as end:
             del self._jobs[job.number]
             self._tell(Done(job.number, end.value, waited=job.waited))
-        except EngineError:
-            raise
         except Exception as error:  # whatever it is, it concerns this text alone
             del self._jobs[job.number]
             what = f"{type(error).__name__}: {first_line(error)}"
@@ -274,8 +224,10 @@ class Turns:
             if step.is_all:
                 self._asked_at_once = time.monotonic()
             lane = self._at_once if step.is_all else self._others
-            lane.add(_Wanted(job, list(step.prompts)))
+            if step.prompts:
+                lane.add(Wanted(job, list(step.prompts)))
+            else:
+                self._advance(job, [])
             return
         job.draft, job.sent = job.draft + 1, ""
-        job.rows = [self._writer.submit(job.number, step.prompt, sampling) for sampling in step.samplings]
-        self._writing |= dict.fromkeys(job.rows, job)
+        self._to_write.add(Wanted(job, [(step.prompt, sampling) for sampling in step.samplings]))
