@@ -1,6 +1,9 @@
 """Other models that learn the labels from the same rows, in a run."""
 
+import itertools
 import json
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,6 +45,18 @@ def test_embeddings_with_a_logistic_regression_are_a_rival(finished, recipe):
     columns = [metrics["labels"].index(name) for name in model.classes_]
     np.testing.assert_allclose(chances[:, columns], expected, atol=1e-3)
     assert "Embeddings + logistic regression" in finished.report.read_text()
+
+
+def test_the_pass_of_the_base_model_counts_as_time_of_the_embeddings(finished, recipe, tmp_path, monkeypatch):
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+    (kept,) = run.answers.glob("embeddings-*.jsonl")
+    kept.unlink()
+    ticks = itertools.count(0, 24)
+    monkeypatch.setattr(rivals, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    Pipeline(override_recipe(recipe, evaluation__bootstrap_samples=300), run).evaluate()
+    # 24 seconds for 12 test rows, and what the regression takes.
+    assert all(2 <= one.seconds < 3 for one in said(run, "embeddings"))
+    assert next(ticks) == 48
 
 
 def test_a_rival_is_not_trained_again_where_other_things_change(recipe, tmp_path, monkeypatch):

@@ -51,6 +51,18 @@ class RunContents:
         return cls(name, recipe, "", manifest, {}, {}, {}, {}, {}, {}, (), (), (), {}, ())
 
     @property
+    def target(self) -> str | None:
+        """What the classifier was trained to write, by the evaluation or the recipe; None if it is not known."""
+        return self.evaluation.get("target") or (self.recipe.get("classifier") or {}).get("target")
+
+    @property
+    def base_fingerprint(self) -> str | None:
+        """What was recorded of the base model's content; None if it was not."""
+        recorded = self.manifest.get("base_model") or {}
+        known = recorded.get("name") == self.recipe.get("base_model")
+        return recorded.get("fingerprint") if known else None
+
+    @property
     def stages(self) -> dict[str, dict[str, Any]]:
         """The entry of each stage in `run.json`, in the order in which the stages run."""
         stages = self.manifest.get("stages") or {}
@@ -68,11 +80,15 @@ def read_run(run: RunFolder) -> RunContents:
     recipe_text = run.recipe.read_text(encoding="utf-8", errors="replace") if run.recipe.exists() else ""
     manifest = run.read_manifest()
     check_shape(run.manifest, manifest, shapes.Manifest)
+    recipe = _recipe(recipe_text, run.recipe)
     evaluation = _json(run.evaluation_metrics, shapes.Evaluation)
+    if evaluation:
+        # Earlier versions did not record it.
+        evaluation = {"target": (recipe.get("classifier") or {}).get("target"), **evaluation}
     predictions = read_predictions(run.predictions) if run.predictions.exists() else ()
     return RunContents(
         name=run.path.resolve().name,
-        recipe=_recipe(recipe_text, run.recipe),
+        recipe=recipe,
         recipe_text=recipe_text,
         manifest=manifest,
         reasoner=_json(run.reasoner_metrics, shapes.Reasoner),
