@@ -37,12 +37,12 @@ def sizes(rows, extra=()):
                         seed,
                         Answers([one.label for one in answers(rows, share, seed * 1000 + size)]),
                     )
-                    for seed in (1, 2, 3)
+                    for seed in (1, 2, 3, 4, 5)
                 ),
             )
             for model, share in shares.items()
         ]
-        found.append(Size(size, (3 * size,) * 3, (*arms, *(extra if size == 8 else ()))))
+        found.append(Size(size, (3 * size,) * 5, (*arms, *(extra if size == 8 else ()))))
     return found
 
 

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from whylabel.errors import RecipeError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.models.load import load
-from whylabel.pipeline import Pipeline, rivals
+from whylabel.pipeline import Pipeline, preflight, rivals
 from whylabel.prediction.embeddings import embed
 from whylabel.recipe import override_recipe
 from whylabel.run_folder import RunFolder
@@ -116,3 +116,27 @@ def test_a_head_needs_all_weights(recipe, tmp_path):
     chosen = override_recipe(recipe, evaluation__rivals=["head"], training__method="lora")
     with pytest.raises(RecipeError, match="The rival head trains all weights"):
         Pipeline(chosen, RunFolder(tmp_path)).check(evaluated=True)
+
+
+def test_an_encoder_can_learn_from_pairs_of_texts(finished, recipe, bert, tmp_path):
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+    chosen = override_recipe(
+        recipe, evaluation__encoder=str(bert), evaluation__encoder_training=["setfit"], evaluation__rivals=[]
+    )
+    Pipeline(chosen, run).evaluate()
+    metrics = json.loads(run.evaluation_metrics.read_text())
+    assert set(metrics["rivals"]) == {"setfit"}
+    found = said(run, "setfit")
+    assert len(found) == 12 and all(abs(sum(one.probabilities) - 1) < 1e-6 for one in found)
+    assert "Encoder, SetFit" in run.report.read_text()
+
+
+def test_setfit_needs_its_package(recipe, bert, tmp_path, monkeypatch):
+    known = preflight.find_spec
+    monkeypatch.setattr(
+        preflight, "find_spec", lambda name: None if name == "sentence_transformers" else known(name)
+    )
+    chosen = override_recipe(recipe, evaluation__encoder=str(bert), evaluation__encoder_training=["setfit"])
+    with pytest.raises(RecipeError, match=r"setfit needs the package sentence-transformers") as error:
+        Pipeline(chosen, RunFolder(tmp_path)).check(evaluated=True)
+    assert "whylabel[setfit]" in str(error.value)

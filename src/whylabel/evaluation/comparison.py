@@ -6,8 +6,7 @@ same seeds are paired by seed, too (`over_seeds`).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -70,10 +69,10 @@ class Discordance:
 class PairScore:
     """`arm` minus `against` on the same rows, from -1 to 1.
 
-    `p` is two-sided: of the exact McNemar test, of the bootstrap, or with several seeds of a t test with so many
-    `degrees_of_freedom` (`test`). `p_holm` is corrected for the number of pairs. `detectable` is the smallest true
-    difference that a comparison like this one shows in four of five cases, at the level 0.05 before correction; None
-    if the two never differed.
+    `p` is two-sided: of the exact McNemar test, of the bootstrap, or with several seeds of a t test, whose variance
+    between seeds has so many `degrees_of_freedom` (`test`). `p_holm` is corrected for the number of pairs.
+    `detectable` is the smallest true difference that a comparison like this one shows in four of five cases, at the
+    level 0.05 before correction; None if the two never differed.
     """
 
     arm: str
@@ -154,17 +153,20 @@ def bootstrap_p(differences: Floats) -> float:
     return min(1.0, 2 * (rarer + 1) / (len(differences) + 1))
 
 
-def detectable_difference(standard_error: float, degrees_of_freedom: float = math.inf) -> float | None:
+def detectable_difference(
+    standard_error: float, quantile: Callable[[float], float] | None = None
+) -> float | None:
     """Return the smallest true difference that a two-sided test at 0.05 shows with a power of 0.8.
 
-    Source: Bloom 1995, Minimum Detectable Effects, Evaluation Review 19:547: 2.80 standard errors, or more of them
-    where the degrees of freedom are few.
+    Source: Bloom 1995, Minimum Detectable Effects, Evaluation Review 19:547: 2.80 standard errors, or what the
+    quantiles of its distribution make of it. None if the standard error is 0.
     """
-    from scipy.stats import t
+    from scipy.stats import norm
 
     if standard_error <= 0:
         return None
-    return float(t.ppf([1 - LEVEL / 2, _POWER], degrees_of_freedom).sum() * standard_error)
+    quantile = quantile or norm.ppf
+    return float((quantile(1 - LEVEL / 2) + quantile(_POWER)) * standard_error)
 
 
 def _arm_score(scored: ScoredArm) -> ArmScore:
@@ -260,6 +262,6 @@ def _difference(one: ScoredArm, other: ScoredArm, place: int) -> _Difference:
         found.interval(-1.0, 1.0),
         # Where nothing varies, not even by the choice of the rows, there is no t.
         found.p() if found.standard_error else bootstrap_p(resampled),
-        detectable_difference(found.standard_error, found.degrees_of_freedom),
-        found.degrees_of_freedom,
+        detectable_difference(found.standard_error, found.quantile),
+        found.seed_freedom,
     )

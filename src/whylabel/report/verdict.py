@@ -15,6 +15,7 @@ MODEL_NAMES = {
     "embeddings": "Embeddings + logistic regression",
     "head": "Classification head",
     "encoder": "Encoder, fine-tuned",
+    "setfit": "Encoder, SetFit",
     "baseline": "Baseline (label only)",
     "classifier": "Classifier",
 }
