@@ -86,19 +86,21 @@ def read_run(run: RunFolder) -> RunContents:
         # Earlier versions did not record it.
         evaluation = {"target": (recipe.get("classifier") or {}).get("target"), **evaluation}
     predictions = read_predictions(run.predictions) if run.predictions.exists() else ()
+    # What an earlier recipe in this folder has written is none of this one's.
+    reasoned = (recipe.get("classifier") or {}).get("target") != "label"
     return RunContents(
         name=run.path.resolve().name,
         recipe=recipe,
         recipe_text=recipe_text,
         manifest=manifest,
-        reasoner=_json(run.reasoner_metrics, shapes.Reasoner),
-        augment=_json(run.augment_metrics, shapes.Augmentation),
+        reasoner=_json(run.reasoner_metrics, shapes.Reasoner) if reasoned else {},
+        augment=_json(run.augment_metrics, shapes.Augmentation) if reasoned else {},
         baseline=_json(run.baseline_metrics, shapes.Training),
         classifier=_json(run.classifier_metrics, shapes.Training),
         evaluation=evaluation,
         faithfulness=_json(run.faithfulness, shapes.Faithfulness),
-        kept=sample_reasonings(iterate_kept(run.kept) if run.kept.exists() else ()),
-        dropped=sample_dropped(iterate_dropped(run.dropped) if run.dropped.exists() else ()),
+        kept=sample_reasonings(iterate_kept(run.kept) if reasoned and run.kept.exists() else ()),
+        dropped=sample_dropped(iterate_dropped(run.dropped) if reasoned and run.dropped.exists() else ()),
         evidence=read_evidence(run.evidence),
         predictions=predictions,
         readers=_readers(run, evaluation, predictions),
