@@ -173,4 +173,4 @@ def test_where_the_data_have_changed_the_kept_rows_tell(finished, labelled, tmp_
 def test_texts_that_are_new_need_no_warning(evaluated, capsys):
     found = json.loads(evaluated.evaluation_metrics.read_text())["seen_in_training"]
     assert (found["rows"], found["leaked"]) == (12, 0)
-    assert "trained on" not in Page(evaluated.report.read_text()).text
+    assert "learnt by heart" not in Page(evaluated.report.read_text()).text
