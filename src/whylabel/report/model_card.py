@@ -44,7 +44,7 @@ def render_model_card(contents: RunContents, *, repository: str | None = None) -
         place=Markup(repository.rpartition("/")[2] if repository else "PATH_TO_THIS_MODEL"),
         question=task.get("question"),
         reasons=_default_mode(contents) != "fast",
-        reasoned=contents.target != "label",
+        learns_reasoning=contents.target != "label",
         writes=any(mode != "fast" for mode in MODES.get(contents.target or "", ())),
         base_model=base_model(contents.recipe, contents.base_fingerprint),
         licence=known_licence(contents.recipe),

@@ -51,7 +51,7 @@ def render_report(contents: RunContents) -> str:
         run=contents,
         verdict=verdict_of(evaluation),
         by_label=by_label,
-        reasoned=contents.target != "label",
+        learns_reasoning=contents.target != "label",
         writes=any(row.prediction.reasoning is not None for row in contents.predictions),
         model_name=model_name,
         mode_names=MODE_NAMES,
