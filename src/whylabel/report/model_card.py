@@ -45,7 +45,7 @@ def render_model_card(contents: RunContents, *, repository: str | None = None) -
         question=task.get("question"),
         reasons=_default_mode(contents) != "fast",
         learns_reasoning=contents.target != "label",
-        writes=any(mode != "fast" for mode in MODES.get(contents.target or "", ())),
+        writes=any(mode != "fast" for mode in _modes(contents)),
         base_model=base_model(contents.recipe, contents.base_fingerprint),
         licence=known_licence(contents.recipe),
         quantisation=_quantisation(contents),
@@ -70,9 +70,12 @@ def render_model_card(contents: RunContents, *, repository: str | None = None) -
 def _default_mode(contents: RunContents) -> str | None:
     """Return the mode in which the model answers: as it was evaluated, else the first of its target."""
     mode = (contents.evaluation.get("classifier") or {}).get("mode")
-    target = (contents.recipe.get("classifier") or {}).get("target")
-    first = next((modes[0] for name, modes in MODES.items() if name == target), None)
-    return mode or first
+    return mode or next(iter(_modes(contents)), None)
+
+
+def _modes(contents: RunContents) -> tuple[str, ...]:
+    """Return the modes of the model's target; none if that is not known."""
+    return next((modes for target, modes in MODES.items() if target == contents.target), ())
 
 
 def _quantisation(contents: RunContents) -> str | None:

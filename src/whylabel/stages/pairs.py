@@ -84,7 +84,7 @@ def train_on_pairs(
         def add_model_card_callback(self, *_arguments: Any) -> None:
             """Gather nothing for a model card, which would ask the hub."""
 
-    class Steps(TrainerCallback):
+    class Steps(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *_arguments: Any, **_options: Any) -> None:
             done(1)
 
