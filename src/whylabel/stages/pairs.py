@@ -148,6 +148,10 @@ def _sentence_transformer(name: str, device: str) -> SentenceTransformer:
             config_kwargs=dict(trusted),
             max_seq_length=longest,
         )
+    tokenizer = core.tokenizer
+    if tokenizer is not None and tokenizer.pad_token is None:
+        # What stands in the padding is not looked at.
+        tokenizer.pad_token = tokenizer.eos_token
     return SentenceTransformer(
         modules=[core, Pooling(core.get_embedding_dimension(), "mean")], device=str(pick_device(device))
     )
