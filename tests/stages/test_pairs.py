@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from whylabel.errors import ModelError
-from whylabel.models.encoder import load_encoder
 from whylabel.stages import pairs
 from whylabel.stages.pairs import drawn_pairs, steps_of, train_on_pairs, vectors_of
 
@@ -45,18 +44,6 @@ def test_texts_of_a_label_come_together(bert, monkeypatch):
     model = train_on_pairs(str(bert), TEXTS, found, device="cpu", seed=1, done=counted.append)
     assert sum(counted) == steps_of(found) == 20
     assert apart(vectors_of(model, TEXTS)) > apart(untrained) + 0.3
-
-
-def test_a_text_is_the_mean_of_its_states(bert):
-    import torch
-
-    model = train_on_pairs(str(bert), [], [], device="cpu", seed=1, done=print)
-    loaded = load_encoder(str(bert), device="cpu")
-    for text in (TEXTS[0], "many words " * 99):
-        ids = torch.tensor(loaded.token_ids([text]))
-        with torch.inference_mode():
-            expected = loaded.model(input_ids=ids).last_hidden_state.mean(dim=1).numpy()
-        np.testing.assert_allclose(vectors_of(model, [text]), expected, atol=1e-5)
 
 
 def test_an_encoder_that_is_not_there_is_refused(tmp_path):
