@@ -132,3 +132,25 @@ def run_and_kill() -> Callable[..., list[str]]:
         return [line.rstrip("\n") for line in printed if line.endswith("\n")]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def bert(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of random weights, with the tokenizer of the tests."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+    )
+    folder = tmp_path_factory.mktemp("models") / "bert"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

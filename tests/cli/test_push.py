@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from dataclasses import replace
@@ -14,9 +15,12 @@ from huggingface_hub import constants
 from fake_hub import TOKEN, Repository, fake_hub
 from finished_run import write_run
 from whylabel.cli.main import main
+from whylabel.evaluation.quality import share_of
+from whylabel.evaluation.readings import ReaderRate
 from whylabel.models.load import load, save
 from whylabel.prediction.card import ModelCard
 from whylabel.prediction.trained import TrainedClassifier
+from whylabel.report.model_card import write_model_card
 from whylabel.text.labels import LabelSet
 
 SECRET_PLACE = "/home/somebody/secret/models"
@@ -117,6 +121,23 @@ def test_a_run_is_published_without_anything_else(hub, push, run, tmp_path):
         list(TrainedClassifier.from_folder(folder, device="cpu").predict(rows)) for folder in (run.path, back)
     )
     assert [replace(one, seconds=0) for one in mine] == [replace(one, seconds=0) for one in theirs]
+
+
+def test_neither_readers_names_nor_relative_paths_travel(hub, push, run, monkeypatch):
+    card = json.loads((run.classifier_model / "whylabel.json").read_text())
+    lineage = {**card["lineage"], "base_model": "secret/llama", "base_model_fingerprint": "0f" * 32}
+    (run.classifier_model / "whylabel.json").write_text(json.dumps({**card, "lineage": lineage}))
+    run.write_recipe("base_model: secret/llama\n")
+    run.update_manifest(base_model={"name": "secret/llama", "fingerprint": "0f" * 32})
+    rate = ReaderRate("Ada Lovelace", "reasoned", share_of(40, 50), 50)
+    monkeypatch.setattr("whylabel.report.contents._readers", lambda *_: (rate, replace(rate, by="Bo")))
+    assert "Ada Lovelace read 50 of the" in write_model_card(run).read_text(encoding="utf-8")
+    assert push(run.path, "me/tickets").returncode == 0
+    files = hub.repositories["me/tickets"].files
+    text = files["README.md"].decode()
+    assert "Reader 1 read 50 of the reasonings" in text and "Reader 2 read 50" in text
+    everything = b"".join(files.values())
+    assert b"Lovelace" not in everything and b"secret" not in everything and b"llama" in everything
 
 
 def test_a_model_outside_a_run_has_a_card_without_figures(hub, push, trained):

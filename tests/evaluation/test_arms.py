@@ -5,7 +5,7 @@ import pytest
 
 from evaluated_runs import LABELS, answers, test_rows, write_evaluated
 from whylabel.errors import RunFolderError, UsageError
-from whylabel.evaluation.arms import arms_of, read_runs
+from whylabel.evaluation.arms import arms_of, arms_of_series, read_runs
 from whylabel.types import Example
 
 
@@ -153,3 +153,14 @@ def test_what_is_no_evaluated_run_is_refused(tmp_path, rows):
     run = write_evaluated(tmp_path / "a", rows, both(rows))
     run.recipe.write_text(": : not yaml [")  # a recipe of another version, or none, only forbids grouping
     assert read_runs([run.path])[0].settings is None
+
+
+def test_seeds_that_chose_different_modes_are_one_classifier(tmp_path, rows):
+    for seed, mode in ((1, "reasoned"), (2, "fast"), (3, "reasoned")):
+        write_evaluated(tmp_path / str(seed), rows, both(rows, seed, mode), seed=seed)
+    baseline, ours = arms_of_series(read_runs([tmp_path]))
+    assert (baseline.name, ours.name) == ("baseline", "classifier, reasoned or fast")
+    assert [training.seed for training in ours.trainings] == [1, 2, 3]
+    said = [[one.label for one in both(rows, seed)["classifier"]] for seed in (1, 2, 3)]
+    assert [training.answers.labels for training in ours.trainings] == said
+    assert (baseline.target, ours.target) == (None, "dual")

@@ -97,38 +97,66 @@ def test_every_pair_is_compared_and_corrected_for_their_number(rows):
     assert [(pair.arm, pair.against) for pair in one.pairs] == [("a", "c"), ("b", "c"), ("d", "c")]
 
 
-def naive_hierarchical(gold, first, second, samples, seed, paired):
-    """Draw rows, and all seeds of both arms but one, in plain loops."""
-    rng = np.random.default_rng(seed)
-    right = [np.array([np.array(said) == gold for said in arm], dtype=float) for arm in (first, second)]
-    found = []
-    for _ in range(samples):
-        drawn = rng.integers(0, len(gold), len(gold))
-        seeds = rng.integers(0, len(first), len(first) - 1)
-        others = seeds if paired else rng.integers(0, len(second), len(second) - 1)
-        found.append(right[1][others][:, drawn].mean() - right[0][seeds][:, drawn].mean())
-    return np.array(found)
+def by_seed(gold, arm):
+    return np.array([[float(one == label) for one, label in zip(said, gold, strict=True)] for said in arm])
 
 
 @pytest.mark.parametrize("seeds", [(0, 1, 2), (7, 8, 9)])
-def test_several_seeds_are_drawn_with_the_rows(rows, seeds):
+def test_with_several_seeds_a_difference_is_judged_by_rows_and_seeds(rows, seeds):
     # The trainings of an arm differ a lot, and go together by seed.
     first = [answers(rows, share, at) for at, share in enumerate((0.3, 0.5, 0.8))]
     second = [answers(rows, share, at + 9) for at, share in enumerate((0.4, 0.6, 0.85))]
     outcome = compare_arms(
         compared(rows), [arm("a", *first), arm("b", *second, seeds=seeds)], bootstrap_samples=20_000, seed=1
     )
-    gold = np.array([row.label for row in rows])
+    gold = [row.label for row in rows]
     labels = [[[one.label for one in said] for said in arm] for arm in (first, second)]
-    reference = naive_hierarchical(gold, *labels, 20_000, 3, paired=seeds == (0, 1, 2))
+    one, other = (by_seed(gold, found) for found in labels)
     (pair,) = outcome.pairs
-    assert pair.ci95 == pytest.approx(tuple(np.percentile(reference, [2.5, 97.5])), abs=0.01)
-    assert pair.detectable == pytest.approx(2.8016 * reference.std(), rel=0.05)
-    assert pair.discordant is None and pair.test == "bootstrap"
+    # The mean squares of rows, seeds and the rest, as in an analysis of variance by hand.
+    parts = [other - one] if seeds == (0, 1, 2) else [other, one]
+    variance = 0.0
+    for part in parts:
+        count, n = part.shape
+        rest = part - part.mean(axis=0) - part.mean(axis=1, keepdims=True) + part.mean()
+        noise = (rest**2).sum() / ((count - 1) * (n - 1)) / (count * n)
+        spread = part.mean(axis=1).var(ddof=1) / count
+        variance += spread - min(noise, spread)
+    variance += (other.mean(axis=0) - one.mean(axis=0)).var(ddof=1) / len(gold)
+    error = math.sqrt(variance)
+    assert pair.discordant is None and pair.test == "t test" and 2 <= pair.degrees_of_freedom <= 4.5
+    seeds_alone = sum(part.mean(axis=1).var(ddof=1) / len(part) for part in parts)
+
+    def quantile(share):
+        by_seed, by_row = (stats.t.ppf(share, df) for df in (pair.degrees_of_freedom, len(gold) - 1))
+        return (seeds_alone * by_seed + (variance - seeds_alone) * by_row) / variance
+
+    half = quantile(0.975) * error
+    assert pair.ci95 == pytest.approx(
+        (max(-1, pair.difference - half), min(1, pair.difference + half)), abs=0.01
+    )
+    assert quantile(1 - pair.p / 2) == pytest.approx(abs(pair.difference) / error, rel=0.03)
+    assert pair.detectable == pytest.approx((quantile(0.975) + quantile(0.8)) * error, rel=0.03)
     score = outcome.arms[0].score
     accuracies = [accuracy_score(gold, said) for said in labels[0]]
     assert score.by_training == pytest.approx(accuracies)
     assert (score.mean, score.sd) == pytest.approx((np.mean(accuracies), np.std(accuracies, ddof=1)))
+
+
+def test_two_seeds_that_happen_to_agree_show_little(rows):
+    # Resampling two seeds made any difference of both in the same direction significant.
+    first, second = (
+        [answers(rows, share, at + place) for at, share in enumerate(shares)]
+        for place, shares in ((0, (0.2, 0.2)), (9, (0.3, 0.9)))
+    )
+    (pair,) = compare_arms(
+        compared(rows), [arm("a", *first), arm("b", *second)], bootstrap_samples=2000, seed=1
+    ).pairs
+    gold = [row.label for row in rows]
+    one, other = (by_seed(gold, [[each.label for each in said] for said in arm]) for arm in (first, second))
+    known = stats.ttest_rel(other.mean(axis=1), one.mean(axis=1))
+    # The spread of two seeds alone: rows can only add to it.
+    assert pair.p > 0.05 and pair.p >= known.pvalue * 0.8
 
 
 def test_the_p_value_of_the_bootstrap_counts_the_rarer_side_twice():
@@ -149,6 +177,9 @@ def test_the_detectable_difference_is_found_four_times_in_five():
     # The exact test is a little conservative.
     assert np.mean(found) == pytest.approx(0.78, abs=0.04)
     assert detectable_difference(0.0) is None
+    few = stats.t(2)
+    expected = (few.ppf(0.975) + few.ppf(0.8)) * 0.1
+    assert detectable_difference(0.1, few.ppf) == pytest.approx(expected)
 
 
 def test_models_that_answer_alike_show_nothing(rows):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
@@ -35,12 +37,12 @@ def sizes(rows, extra=()):
                         seed,
                         Answers([one.label for one in answers(rows, share, seed * 1000 + size)]),
                     )
-                    for seed in (1, 2, 3)
+                    for seed in (1, 2, 3, 4, 5)
                 ),
             )
             for model, share in shares.items()
         ]
-        found.append(Size(size, (3 * size,) * 3, (*arms, *(extra if size == 8 else ()))))
+        found.append(Size(size, (3 * size,) * 5, (*arms, *(extra if size == 8 else ()))))
     return found
 
 
@@ -85,6 +87,18 @@ def test_only_models_of_all_sizes_have_a_curve(rows):
     extra = Arm("head", "head", "fast", sizes(rows)[0].arms[0].trainings)
     curve = learning_curve(compared(rows), sizes(rows, [extra]), bootstrap_samples=100, seed=1)
     assert set(curve.models) == {"tfidf", "classifier"}
+
+
+def test_a_size_beyond_the_data_is_the_one_before(rows):
+    known = sizes(rows)
+    again = Size(512, known[2].train_rows, known[2].arms)
+    curve = learning_curve(compared(rows), [*known, again], bootstrap_samples=200, seed=1)
+    assert list(curve.sizes) == [8, 32, 128] and curve.merged == {512: 128}
+    assert curve == replace(
+        learning_curve(compared(rows), known, bootstrap_samples=200, seed=1), merged={512: 128}
+    )
+    with pytest.raises(UsageError, match="the data have 384 rows to train on"):
+        learning_curve(compared(rows), [known[2], again], bootstrap_samples=100, seed=1)
 
 
 def test_one_size_is_no_curve(rows):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
 from whylabel.errors import DataError
 from whylabel.evaluation.evaluate import Evaluation, evaluate
@@ -104,10 +109,11 @@ def test_importing_the_package_is_cheap() -> None:
 
 
 def test_the_best_of_all_is_named_also_where_it_is_not_ours() -> None:
-    models = {"baseline": said("ab" * 5, "fast"), "classifier": said("aa" * 5, "reasoned")}
+    slow = [replace(row, seconds=1.0) for row in said("ab" * 5, "fast")]
+    models = {"baseline": slow, "classifier": said("aa" * 5, "reasoned")}
     modes = {"fast": said("ab" * 4 + "ba", "fast")}
     known = evaluate(TEST, TRAIN, LABELS, models, CONFIG, 1, modes=modes)
-    # TF-IDF is as good as the baseline, and cheaper.
+    # TF-IDF is as good as the baseline here, which takes longer.
     best = known.best
     assert best is not None and (best.model, best.mode, best.score, best.candidates) == (
         "tfidf",
@@ -135,3 +141,45 @@ def test_the_best_of_all_is_named_also_where_it_is_not_ours() -> None:
     ).best
     assert ours is not None and (ours.model, ours.difference, ours.ci95) == ("classifier", None, None)
     assert evaluate(TEST, TRAIN, LABELS, {"classifier": said("ab" * 5, "fast")}, without, 1).best is None
+
+
+def test_that_the_best_is_better_is_corrected_for_all_that_could_have_been() -> None:
+    rows = [Example(str(i), "x", "ab"[i % 2]) for i in range(60)]
+    rng = random.Random(1)
+    shares = {"baseline": 0.5, "classifier": 0.6, "one": 0.7, "two": 0.9}
+    found = {
+        name: [
+            Prediction(row.id, row.label if rng.random() < share else "ba"[int(row.id) % 2], (0.5, 0.5))
+            for row in rows
+        ]
+        for name, share in shares.items()
+    }
+    failed = replace(found["two"][0], label="", probabilities=(), status="failed")
+    found["two"] = [failed, *found["two"][1:]]
+    models = {name: found[name] for name in ("baseline", "classifier")}
+    rivals = {name: found[name] for name in ("one", "two")}
+    config = EvaluationConfig(bootstrap_samples=100, floors=[])
+    best = evaluate(rows, rows, LABELS, models, config, 1, rivals=rivals).best
+    gold = [row.label for row in rows]
+    right = {name: [p.label == g for p, g in zip(said, gold, strict=True)] for name, said in found.items()}
+    p_values = {}
+    for name in ("baseline", "one", "two"):
+        table = np.zeros((2, 2))
+        for one, other in zip(right["classifier"], right[name], strict=True):
+            table[int(one), int(other)] += 1
+        p_values[name] = mcnemar(table, exact=True).pvalue
+    corrected = dict(zip(p_values, multipletests(list(p_values.values()), method="holm")[1], strict=True))
+    assert best is not None and best.model == "two" and best.mcnemar_p == pytest.approx(p_values["two"])
+    assert best.p_holm == pytest.approx(corrected["two"]) and best.p_holm > best.mcnemar_p
+
+
+def test_of_equally_good_models_the_fastest_is_the_best() -> None:
+    right = said("ab" * 5, "fast")
+    slow = [replace(row, seconds=3.0, mode="reasoned") for row in right]
+    quick = [replace(row, seconds=0.1) for row in right]
+    found = evaluate(
+        TEST, TRAIN, LABELS, {"classifier": slow}, EvaluationConfig(bootstrap_samples=100, floors=[]), 1,
+        modes={"fast": quick}, rivals={"head": [replace(row, seconds=1.0) for row in right]},
+    ).best  # fmt: skip
+    assert found is not None and (found.model, found.mode, found.difference) == ("classifier", "fast", 0.0)
+    assert found.p_holm == 1.0

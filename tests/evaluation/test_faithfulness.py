@@ -206,3 +206,20 @@ def test_the_seed_decides_what_is_exchanged():
         draws.append(asked)
     assert draws[0] == draws[1] != draws[2]
     assert mean(len(draw) for draw in draws) > 60
+
+
+@pytest.mark.parametrize("mode", ["blend", "vote"])
+def test_a_reasoning_that_is_lent_stands_for_the_label_after_it(mode):
+    # The blend says another label than the one that follows from its reasoning alone.
+    rows = [
+        replace(
+            row,
+            prediction=replace(
+                row.prediction, mode=mode, label=LABELS.names[(LABELS.index(row.prediction.label) + 1) % 3]
+            ),
+        )
+        for row in planted()
+    ]
+    found = measure(rows, rows, LABELS, reading, arguing, seed=1).interventions
+    assert found["another_text"].changed.count == 0
+    assert found["another_label"].follows.share == 1 and found["another_label"].changed.share == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from whylabel.evaluation.multi_label import (
     score,
     tfidf,
 )
+from whylabel.prediction.thresholds import best_threshold
 from whylabel.recipe import EvaluationConfig
 from whylabel.text.labels import LabelSet
 from whylabel.text.several_labels import Separator
@@ -150,6 +152,34 @@ def test_tfidf_finds_the_words_of_each_label() -> None:
         found = tfidf(COMMA, rows, test, LABELS, 1)
         assert [row.label for row in found] == ["anger, joy", ""]
         assert found[0].probabilities[4] == 0
+
+
+def test_thresholds_of_simple_models_are_fitted_on_validation_rows_as_those_of_the_models_are() -> None:
+    rng = random.Random(5)
+
+    def texts(count):
+        rows = []
+        for at in range(count):
+            rare = rng.random() < 0.15
+            # A weak sign of a rare label: its probability never comes near one half.
+            sign = rng.random() < (0.8 if rare else 0.25)
+            rows.append(Example(str(at), "it is so" + (" odd" if sign else ""), "love" if rare else ""))
+        return rows
+
+    train, validation, test = texts(60), texts(200), texts(60)
+    without = tfidf(COMMA, train, test, LABELS, 1)
+    known = measures_by_label(COMMA, validation).floors["tfidf"](train, test, LABELS, 1)
+    place = LABELS.names.index("love")
+    chances, again = (np.array([row.probabilities[place] for row in said]) for said in (known, without))
+    assert (chances == again).all()  # it learns from the same rows; only the thresholds are others
+    own = np.array([row.probabilities[place] for row in tfidf(COMMA, train, validation, LABELS, 1)])
+    threshold, _ = best_threshold(own, np.array([row.label == "love" for row in validation]))
+    assert threshold < 0.5
+    assert [row.label == "love" for row in known] == list(chances >= threshold)
+    assert any(row.label for row in known) and not any(row.label for row in without)
+    # Too few validation rows: as before.
+    few = tfidf(COMMA, train, test, LABELS, 1, validation=validation[:19])
+    assert [row.label for row in few] == [row.label for row in without]
 
 
 def test_metrics_json_keeps_its_keys() -> None:

@@ -1,29 +1,9 @@
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM
 
 from whylabel.errors import ModelError
 from whylabel.models.check import check_model
 from whylabel.models.encoder import load_encoder
-
-
-@pytest.fixture(scope="module")
-def bert(tokenizer, tmp_path_factory):
-    """A BERT of random weights, with the tokenizer of the tests."""
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-    )
-    folder = tmp_path_factory.mktemp("models") / "bert"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        BertForMaskedLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def test_texts_are_cut_where_the_positions_end(bert):

@@ -240,3 +240,10 @@ def test_a_text_that_cannot_be_scored_is_nan(measured, monkeypatch):
     monkeypatch.setattr(model._reader, "read_after", failing)
     found = model.log_probabilities_after(["a text", "another"], ["so", "so"])
     assert np.isnan(found[0]).all() and np.exp(found[1]).sum() == pytest.approx(1)
+
+
+def test_reasonings_of_another_mode_are_measured_again(measured, tmp_path):
+    recipe, finished = measured
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+    Pipeline(override_recipe(recipe, evaluation__modes=["vote"]), run).evaluate(faithfulness=True)
+    assert json.loads(run.faithfulness.read_text())["mode"] == "vote"

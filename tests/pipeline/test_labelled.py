@@ -7,11 +7,13 @@ import pytest
 
 from report_page import Page
 from whylabel.cli.main import main
+from whylabel.cli.results import print_results
 from whylabel.data import load_dataset
 from whylabel.errors import DataError, LabelError, UsageError
 from whylabel.evaluation.arms import arms_of, read_runs
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline.labelled import LabelledEvaluation
+from whylabel.reasonings.files import iterate_kept
 from whylabel.run_folder import RunFolder
 
 
@@ -130,3 +132,45 @@ def test_the_verb_writes_beside_the_runs(finished, labelled, tmp_path, monkeypat
     assert f"report:      {folder}/report.html" in out and "predict:" not in out and "8 rows" in out
     assert main(["evaluate", str(finished.baseline_model), "--data", str(labelled)]) == 0
     assert f"{finished.path.name}-baseline-on-labelled/report.html" in capsys.readouterr().out
+
+
+def test_texts_that_the_model_was_trained_on_are_pointed_out(finished, recipe, rows, tmp_path, capsys):
+    train = load_dataset(recipe.data, recipe.task, seed=recipe.seed).train
+    file = tmp_path / "d.jsonl"
+    # Another case is the same text.
+    lines = [{"text": row.text.upper(), "label": row.label} for row in [*train][:5]]
+    lines += [{"text": row.text, "label": row.label} for row in rows]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = evaluate(finished.path, file, tmp_path / "out")
+    note = "5 of 17 test texts are among those that the model was trained on"
+    assert f"Warning: {note}" in capsys.readouterr().err
+    metrics = json.loads(run.evaluation_metrics.read_text())
+    assert metrics["seen_in_training"] == {"split": "test", "rows": 17, "leaked": 5, "other_label": 0}
+    assert note in Page(run.report.read_text()).text
+    print_results(run, as_json=False, with_model=False)
+    assert note in capsys.readouterr().out
+    # One model of the run is of the run, too.
+    run = evaluate(finished.baseline_model, file, tmp_path / "out2")
+    assert json.loads(run.evaluation_metrics.read_text())["seen_in_training"]["leaked"] == 5
+
+
+def test_where_the_data_have_changed_the_kept_rows_tell(finished, labelled, tmp_path, capsys):
+    copy = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+    data = copy.read_manifest()["data"]
+    copy.update_manifest(data={**data, "fingerprint": "other"})
+    kept = next(iterate_kept(copy.kept))
+    file = tmp_path / "d.jsonl"
+    lines = labelled.read_text() + json.dumps({"id": "k", "text": kept.text, "label": kept.label}) + "\n"
+    file.write_text(lines)
+    run = evaluate(copy.path, file, tmp_path / "out")
+    assert json.loads(run.evaluation_metrics.read_text())["seen_in_training"]["leaked"] == 1
+    copy.kept.unlink()
+    run = evaluate(copy.path, file, tmp_path / "out2")
+    assert json.loads(run.evaluation_metrics.read_text())["seen_in_training"] is None
+    assert "Whether the model was trained on these texts is not known" in capsys.readouterr().err
+
+
+def test_texts_that_are_new_need_no_warning(evaluated, capsys):
+    found = json.loads(evaluated.evaluation_metrics.read_text())["seen_in_training"]
+    assert (found["rows"], found["leaked"]) == (12, 0)
+    assert "learnt by heart" not in Page(evaluated.report.read_text()).text

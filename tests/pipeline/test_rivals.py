@@ -1,6 +1,9 @@
 """Other models that learn the labels from the same rows, in a run."""
 
+import itertools
 import json
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from whylabel.errors import RecipeError
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.models.load import load
-from whylabel.pipeline import Pipeline, rivals
+from whylabel.pipeline import Pipeline, preflight, rivals
 from whylabel.prediction.embeddings import embed
 from whylabel.recipe import override_recipe
 from whylabel.run_folder import RunFolder
@@ -42,6 +45,18 @@ def test_embeddings_with_a_logistic_regression_are_a_rival(finished, recipe):
     columns = [metrics["labels"].index(name) for name in model.classes_]
     np.testing.assert_allclose(chances[:, columns], expected, atol=1e-3)
     assert "Embeddings + logistic regression" in finished.report.read_text()
+
+
+def test_the_pass_of_the_base_model_counts_as_time_of_the_embeddings(finished, recipe, tmp_path, monkeypatch):
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+    (kept,) = run.answers.glob("embeddings-*.jsonl")
+    kept.unlink()
+    ticks = itertools.count(0, 24)
+    monkeypatch.setattr(rivals, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    Pipeline(override_recipe(recipe, evaluation__bootstrap_samples=300), run).evaluate()
+    # 24 seconds for 12 test rows, and what the regression takes.
+    assert all(2 <= one.seconds < 3 for one in said(run, "embeddings"))
+    assert next(ticks) == 48
 
 
 def test_a_rival_is_not_trained_again_where_other_things_change(recipe, tmp_path, monkeypatch):
@@ -101,3 +116,27 @@ def test_a_head_needs_all_weights(recipe, tmp_path):
     chosen = override_recipe(recipe, evaluation__rivals=["head"], training__method="lora")
     with pytest.raises(RecipeError, match="The rival head trains all weights"):
         Pipeline(chosen, RunFolder(tmp_path)).check(evaluated=True)
+
+
+def test_an_encoder_can_learn_from_pairs_of_texts(finished, recipe, bert, tmp_path):
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+    chosen = override_recipe(
+        recipe, evaluation__encoder=str(bert), evaluation__encoder_training=["setfit"], evaluation__rivals=[]
+    )
+    Pipeline(chosen, run).evaluate()
+    metrics = json.loads(run.evaluation_metrics.read_text())
+    assert set(metrics["rivals"]) == {"setfit"}
+    found = said(run, "setfit")
+    assert len(found) == 12 and all(abs(sum(one.probabilities) - 1) < 1e-6 for one in found)
+    assert "Encoder, SetFit" in run.report.read_text()
+
+
+def test_setfit_needs_its_package(recipe, bert, tmp_path, monkeypatch):
+    known = preflight.find_spec
+    monkeypatch.setattr(
+        preflight, "find_spec", lambda name: None if name == "sentence_transformers" else known(name)
+    )
+    chosen = override_recipe(recipe, evaluation__encoder=str(bert), evaluation__encoder_training=["setfit"])
+    with pytest.raises(RecipeError, match=r"setfit needs the package sentence-transformers") as error:
+        Pipeline(chosen, RunFolder(tmp_path)).check(evaluated=True)
+    assert "whylabel[setfit]" in str(error.value)

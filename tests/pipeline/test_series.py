@@ -8,7 +8,7 @@ from report_page import Page
 from whylabel.cli.main import main
 from whylabel.errors import UsageError
 from whylabel.evaluation.predictions import read_predictions
-from whylabel.pipeline.series import compare_seeds, of_seeds, run_members
+from whylabel.pipeline.series import compare_seeds, of_seeds, of_sizes, run_members
 from whylabel.recipe import override_recipe
 from whylabel.run_folder import RunFolder
 
@@ -95,6 +95,13 @@ def test_a_curve_has_every_size_and_seed(recipe, tmp_path, monkeypatch, capsys):
     assert main(command) == 0
     again = capsys.readouterr()
     assert again.err.count("nothing has changed, skipped") == 4 * 7 and again.out == out
+
+
+def test_a_size_beyond_the_data_is_not_run(recipe, tmp_path, capsys):
+    chosen = override_recipe(recipe, data__train_rows=None)
+    found = of_sizes(chosen, tmp_path, (500, 2, 400), 2)
+    assert list(found) == [2, 400, 500] and found[500] is found[400]
+    assert "500 a label: the data have no more train rows than with 400" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sizes", ["8", "8,x", "0,8", ""])

@@ -22,6 +22,7 @@ def test_every_field_decides_exactly_one_thing():
             "training": training,
             "evaluation": {
                 **{"quality_rows": 3, "faithfulness_rows": 3, "rivals": [], "encoder": "e"},
+                **{"encoder_training": ["setfit"]},
                 **{"slices": ["topic"], "error_rates": [0.3]},
             },
         }

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from evaluated_runs import answers, test_rows, write_evaluated
 from report_page import Page
 from whylabel.evaluation.arms import arms_of, arms_of_series, read_runs
 from whylabel.evaluation.comparison import compare_arms
-from whylabel.report.comparison import claim, notes, reasoning_claim, render_comparison
+from whylabel.report.comparison import best_arm, claim, notes, reasoning_claim, render_comparison
 
 
 @pytest.fixture
@@ -46,7 +48,8 @@ def test_a_clear_winner_is_said_to_be_one(compared):
 
 def test_few_seeds_are_pointed_out(compared):
     outcome = compared(a=[0.1, 0.2, 0.3], b=[0.4, 0.5, 0.6])
-    assert "fewer than five seeds" in " ".join(notes(outcome))
+    said = " ".join(notes(outcome))
+    assert "fewer than five seeds" in said and "unequal" not in said
     page = Page(render_comparison(outcome))
     assert "three" not in page.text and "Spread over seeds" in page.text
 
@@ -87,3 +90,32 @@ def test_whether_reasoning_paid_is_said_over_the_seeds(tmp_path, baseline, class
     assert (
         reasoning_claim(compare_arms(runs[0].rows, [arms[0], arms[0]], bootstrap_samples=99, seed=1)) is None
     )
+
+
+def test_unequal_numbers_of_seeds_are_said(compared):
+    outcome = compared(a=[0.1, 0.2, 0.3], b=[0.9], c=[0.5])
+    said = " ".join(notes(outcome))
+    assert "unequal numbers of seeds (a: baseline: 3; b: baseline: 1; c: baseline: 1)" in said
+    assert "One training says nothing about the spread between seeds" in said
+    assert "exact McNemar test where both models were trained once, and of a t test" in said
+    text = Page(render_comparison(outcome)).text
+    assert "p, before correction" in text and "degrees of freedom" in text
+
+
+def test_of_equal_arms_the_fastest_is_the_best(compared):
+    outcome = compared(slow=[0.5], quick=[0.9])
+    slow, quick = outcome.arms
+    assert best_arm(outcome.arms) is quick
+    assert (
+        best_arm([replace(slow, score=quick.score), replace(quick, seconds_per_row=0.1)]).name == quick.name
+    )
+    assert best_arm([replace(slow, score=quick.score, seconds_per_row=0.1), quick]).name == slow.name
+
+
+def test_without_reasoning_in_training_no_gain_is_said_to_come_from_it(tmp_path):
+    rows = test_rows()
+    models = {"baseline": answers(rows, 0.2, 1), "classifier": answers(rows, 0.9, 2)}
+    write_evaluated(tmp_path / "a", rows, models, classifier__target="label")
+    runs = read_runs([tmp_path / "a"])
+    outcome = compare_arms(runs[0].rows, arms_of(runs), bootstrap_samples=200, seed=1)
+    assert "a gain is shown" in reasoning_claim(outcome)

@@ -99,3 +99,39 @@ def test_what_is_not_known_is_left_out(make_run: MakeRun) -> None:
     assert head.eval_results is None and head.metrics is None
     assert head.license is None and head.base_model is None
     assert head.language is None
+
+
+def test_rows_that_were_cut_from_train_are_not_said_to_be_of_a_test_split(make_run: MakeRun) -> None:
+    run = make_run()
+    data = run.read_manifest()["data"]
+    cut = "180 of 1200 train rows, stratified by label, seed 13"
+    run.update_manifest(data={**data, "inferred": {"test": cut}})
+    result = head_of(run).eval_results[0]
+    assert (result.dataset_split, result.dataset_args) == ("train", {"rows": 180, "cut": cut})
+
+
+def test_figures_on_a_test_file_of_its_own_are_not_of_the_data_set(make_run: MakeRun) -> None:
+    run = with_recipe(make_run(), data="{source: 'hub:dair-ai/emotion', test: /home/me/held_out.csv}")
+    head = head_of(run)
+    result = head.eval_results[0]
+    assert (result.dataset_type, result.dataset_name, result.dataset_split) == (*["held_out.csv"] * 2, None)
+    assert head.datasets == ["dair-ai/emotion"] and "/home/me" not in head.to_yaml()
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "shown"),
+    [("0f" * 32, None), ("models/llama@3f1c", "models/llama"), (None, "models/llama")],
+)
+def test_a_relative_folder_is_not_taken_for_a_model_of_the_hub(make_run: MakeRun, fingerprint, shown) -> None:
+    run = with_recipe(make_run(), base_model="models/llama")
+    run.update_manifest(base_model={"name": "models/llama", "fingerprint": fingerprint})
+    assert head_of(run).base_model == shown
+    assert ("models/llama" in run.model_card.read_text(encoding="utf-8")) is (shown is not None)
+
+
+def test_a_model_that_learnt_no_reasoning_does_not_say_that_it_reasons(make_run: MakeRun) -> None:
+    run = with_recipe(make_run(), classifier="{target: label}")
+    head = head_of(run)
+    assert "reasoning" not in head.tags
+    text = run.model_card.read_text(encoding="utf-8")
+    assert "reasonings" not in text.split("## Limits")[1].split("## Lineage")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from finished_run import MakeRun, write_run
 from report_page import page_of
 from whylabel.errors import RunFolderError
+from whylabel.evaluation.predictions import read_predictions, write_predictions
 from whylabel.host.atomic import write_json
-from whylabel.recipe import BaselineConfig, ClassifierConfig, Recipe
+from whylabel.recipe import BaselineConfig, ClassifierConfig, Recipe, override_recipe
 from whylabel.report.contents import read_run
 from whylabel.report.model_card import render_model_card
 from whylabel.report.report import write_report
@@ -269,3 +271,18 @@ def test_the_report_says_from_where_on_an_error_rate_is_kept(tmp_path: Path) -> 
     text = page_of(run).text
     assert "At most wrong" in text and "0.812" in text
     assert "no threshold can be guaranteed with 180 test texts" in text
+
+
+def test_a_run_without_reasonings_does_not_speak_of_them(make_run: MakeRun) -> None:
+    run = make_run(models=("baseline", "classifier"))
+    metrics = json.loads(run.evaluation_metrics.read_text(encoding="utf-8"))
+    fast = {**metrics["baseline"]}
+    keys = {"reasonings": {}, "modes": {"fast": fast}, "classifier": fast, "reasoning_effect": None}
+    run.evaluation_metrics.write_text(json.dumps({**metrics, **keys}), encoding="utf-8")
+    rows = [row for row in read_predictions(run.predictions) if row.prediction.mode == "fast"]
+    again = [replace(row, model="classifier") for row in rows if row.model == "baseline"]
+    write_predictions(run.predictions, [*rows, *again])
+    run.write_recipe(override_recipe(Recipe(name="quickstart"), classifier__target="label").to_yaml())
+    # All but the recipe and the stages.
+    shown, _, _ = page_of(run).text.lower().partition("recipe and lineage everything that is needed")
+    assert "reasoning" not in shown and "both learn to give the label alone" in shown

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from whylabel.report.verdict import best_notes, model_name, verdict
+from whylabel.report.verdict import best_notes, model_name, seen_note, verdict
 
 
 def metrics(difference: float, p: float, tfidf: float = 0.3, cut: float = 0.0) -> dict[str, Any]:
@@ -97,6 +97,19 @@ def test_no_evaluation() -> None:
             " texts, so its figure is a little too high, and interval and p-value do not allow for the choice.",
         ),
         (
+            {
+                "model": "tfidf",
+                "mode": "fast",
+                "difference": 0.02,
+                "ci95": [0.001, 0.04],
+                "mcnemar_p": 0.03,
+                "p_holm": 0.15,
+            },
+            "2.0 points above the classifier (95\u00a0% CI +0.1 to +4.0, p = 0.030 before correction, p = 0.15 after"
+            " (Holm, 5 comparisons)). It was chosen on these same texts, so its figure is a little too high, and the"
+            " interval does not allow for the choice. That it is better is not shown.",
+        ),
+        (
             {"model": "classifier", "mode": "reasoned"},
             "Best of all 6 models and modes: Classifier (reasoning, then label), 70.0\u00a0% right.",
         ),
@@ -104,7 +117,7 @@ def test_no_evaluation() -> None:
 )
 def test_the_best_of_all_is_named(best, said) -> None:
     found = metrics(0.1, 0.01) | {"best": {"score": 0.7, "candidates": 6, "minus": "classifier", **best}}
-    assert said in verdict(found).notes
+    assert said in " ".join(verdict(found).notes)
 
 
 def test_of_several_labels_the_best_is_named_by_f1() -> None:
@@ -123,3 +136,27 @@ def test_of_several_labels_the_best_is_named_by_f1() -> None:
     )
     assert "p =" not in note
     assert list(best_notes({})) == []
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "claim"),
+    [
+        (0.1, 0.001, "labels better than"),
+        (-0.1, 0.001, "labels worse than"),
+        (0.02, 0.5, "No difference between"),
+    ],
+)
+def test_a_classifier_that_learnt_no_reasoning_gets_no_credit_for_it(difference, p, claim) -> None:
+    found = metrics(difference, p) | {"target": "label"}
+    found["classifier"]["mode"] = "fast"
+    said = verdict(found)
+    assert claim in said.claim and "of the classifier against 63.3" in said.figures
+    assert "reasoning" not in " ".join([said.sentence, *said.notes]).lower()
+
+
+def test_texts_of_the_training_are_pointed_out() -> None:
+    assert seen_note({}) is None and seen_note({"seen_in_training": {"rows": 9, "leaked": 0}}) is None
+    for leaked, words in ((9, "All 9 test texts"), (4, "4 of 9 test texts")):
+        found = metrics(0.1, 0.01) | {"seen_in_training": {"rows": 9, "leaked": leaked}}
+        assert verdict(found).notes[0].startswith(f"{words} are among those that the model was trained on")
+    assert "is not known" in str(seen_note({"seen_in_training": None}))

@@ -167,11 +167,11 @@ def _arm(number: int, arm: ArmScore, several: bool) -> tuple[Any, ...]:
 
 def _pairs(comparison: Comparison) -> Any:
     table = _table(
-        "differences in points; the last one is what such a pair shows four times in five",
+        "differences in points; p before and after correction; the last one is shown four times in five",
         "pair",
         "difference",
         "only one right",
-        "p",
+        "p before",
         "p, Holm",
         "could show",
     )

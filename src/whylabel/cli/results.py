@@ -17,7 +17,7 @@ from whylabel.report.faithfulness import faithfulness_line
 from whylabel.report.formats import p_value, points, shortened
 from whylabel.report.multi_label import decides_by_label
 from whylabel.report.quality import reasonings_line
-from whylabel.report.verdict import best_notes
+from whylabel.report.verdict import best_notes, seen_note
 from whylabel.run_folder import RunFolder
 
 _SHOWN = 5
@@ -63,7 +63,7 @@ def _show(run: RunFolder, metrics: dict[str, Any], with_model: bool) -> None:
     console.print(_comparison(metrics))
     if metrics.get("paired"):
         console.print(_paired(metrics["paired"]), highlight=False, soft_wrap=True)
-    for line in best_notes(metrics):
+    for line in filter(None, (seen_note(metrics), *best_notes(metrics))):
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
     console.print()
     if metrics.get("classifier"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from whylabel.data.cells import normalise_text
@@ -26,14 +26,18 @@ class Leakage:
 def leakage(dataset: Dataset) -> list[Leakage]:
     """Return the splits with texts that also occur in train. Texts are equal up to case, blanks and Unicode forms."""
     others = {name: rows for name, rows in dataset.splits().items() if name != "train" and rows}
+    return [found for found in texts_in_train(dataset.train, others) if found.leaked]
+
+
+def texts_in_train(train: Iterable[Example], others: Mapping[str, Sequence[Example]]) -> list[Leakage]:
+    """Return for each of the others, by name, how many of its texts occur in train; equal as above."""
     wanted = {normalise_text(row.text) for rows in others.values() for row in rows}
     in_train: dict[str, set[str]] = {}
-    for row in dataset.train if wanted else ():
+    for row in train if wanted else ():
         text = normalise_text(row.text)
         if text in wanted:
             in_train.setdefault(text, set()).add(row.label)
-    found = (_leakage(name, rows, in_train) for name, rows in others.items())
-    return [one for one in found if one.leaked]
+    return [_leakage(name, rows, in_train) for name, rows in others.items()]
 
 
 def _leakage(split: str, rows: Sequence[Example], in_train: dict[str, set[str]]) -> Leakage:

@@ -48,12 +48,16 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A model in a mode under one set of settings, with one training or several that differ by their seed."""
+    """A model in a mode under one set of settings, with one training or several that differ by their seed.
+
+    `target` is what a classifier was trained to write, None if it is not known.
+    """
 
     name: str
     model: str
     mode: str
     trainings: tuple[Training, ...]
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class EvaluatedRun:
     """An evaluated run: its test rows, and its answers by (model, mode).
 
     `settings` are equal for runs that differ by their seed alone, None if they are not known; `group` names the
-    folder of several runs that it is from. `default_mode` is that of its classifier.
+    folder of several runs that it is from. `default_mode` and `target` are those of its classifier.
     """
 
     name: str
@@ -82,6 +86,7 @@ class EvaluatedRun:
     default_mode: str | None
     rows: ComparedRows
     answers: dict[tuple[str, str], Answers]
+    target: str | None = None
 
 
 def run_folders(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:
@@ -138,7 +143,8 @@ def arms_of(runs: Sequence[EvaluatedRun], models: Sequence[str] = (), modes: Seq
         for model, mode in _wanted(members[0], models, modes):
             trainings = tuple(Training(run.name, run.seed, run.answers[model, mode]) for run in members)
             shown = f"{model}, {mode}" if model == "classifier" else model
-            arms.append(Arm(f"{name}: {shown}" if several else shown, model, mode, trainings))
+            name_shown = f"{name}: {shown}" if several else shown
+            arms.append(Arm(name_shown, model, mode, trainings, _target(model, members[0])))
     for kind, asked, held in (
         ("model", models, {model for run in runs for model, _ in run.answers}),
         ("mode", modes, {mode for run in runs for _, mode in run.answers}),
@@ -155,23 +161,26 @@ def arms_of(runs: Sequence[EvaluatedRun], models: Sequence[str] = (), modes: Seq
 def arms_of_series(runs: Sequence[EvaluatedRun]) -> list[Arm]:
     """Return the arms of runs that are known to differ by their seed alone: every model that all of them have.
 
-    The classifier answers in the default mode of the first run, or where not all have that, in the first that they
-    share.
+    The classifier answers in the default mode of each run, which need not be the same in all.
     """
-    shared = [arm for arm in runs[0].answers if all(arm in run.answers for run in runs)]
-    modes = [mode for model, mode in shared if model == "classifier"]
-    default = runs[0].default_mode
-    chosen = default if default in modes else next(iter(modes), None)
-    return [
-        Arm(
-            f"{model}, {mode}" if model == "classifier" else model,
-            model,
-            mode,
-            tuple(Training(run.name, run.seed, run.answers[model, mode]) for run in runs),
-        )
-        for model, mode in shared
-        if model != "classifier" or mode == chosen
+    shared = {model: mode for model, mode in runs[0].answers if model != "classifier"}
+    arms = [
+        Arm(model, model, mode, tuple(Training(run.name, run.seed, run.answers[model, mode]) for run in runs))
+        for model, mode in shared.items()
+        if all((model, mode) in run.answers for run in runs)
     ]
+    keys = [("classifier", run.default_mode or "") for run in runs]
+    if all(key in run.answers for key, run in zip(keys, runs, strict=True)):
+        mode = " or ".join(dict.fromkeys(mode for _, mode in keys))
+        trainings = (
+            Training(run.name, run.seed, run.answers[key]) for key, run in zip(keys, runs, strict=True)
+        )
+        arms.append(Arm(f"classifier, {mode}", "classifier", mode, tuple(trainings), runs[0].target))
+    return arms
+
+
+def _target(model: str, run: EvaluatedRun) -> str | None:
+    return run.target if model == "classifier" else None
 
 
 def _wanted(run: EvaluatedRun, models: Sequence[str], modes: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -197,6 +206,7 @@ def _groups(runs: Sequence[EvaluatedRun]) -> list[tuple[str, list[EvaluatedRun]]
             # The same seed twice is not another training, or not with these settings alone.
             found += [(run.name, [run]) for run in members]
             continue
+        members.sort(key=lambda run: run.seed or 0)
         parents = {run.group for run in members}
         parent = parents.pop() if len(parents) == 1 and len(members) > 1 else None
         found.append((parent or ", ".join(run.name for run in members), members))
@@ -251,6 +261,7 @@ def _read_run(folder: Path, name: str, group: Path | None) -> EvaluatedRun:
         default_mode=default_mode,
         rows=ComparedRows(tuple(ids), tuple(texts), tuple(gold), labels, separator),
         answers=answers,
+        target=metrics.get("target") or (recipe.get("classifier") or {}).get("target"),
     )
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from whylabel.evaluation.bootstrap import Interval
-from whylabel.types import Mode
+from whylabel.evaluation.holm import holm
+from whylabel.evaluation.paired import mcnemar_p
+from whylabel.types import Example, Mode, Prediction
+
+Key = tuple[str, Mode]
+"""A model in a mode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The model with the best score, accuracy or micro-F1, of `candidates`; of equal ones the cheapest.
+    """The model with the best score, accuracy or micro-F1, of `candidates`; of equal ones the fastest.
 
     `difference` is its score minus that of the model `minus`, on the same rows; None if it is that model itself.
-    `mcnemar_p` is None if a text may have several labels.
+    `mcnemar_p` is None if a text may have several labels; `p_holm` is corrected for all candidates that could have
+    been the best.
     """
 
     model: str
@@ -26,11 +32,36 @@ class Best:
     difference: float | None = None
     ci95: Interval | None = None
     mcnemar_p: float | None = None
+    p_holm: float | None = None
 
 
-def best_of(scores: Mapping[tuple[str, Mode], Any]) -> tuple[str, Mode]:
-    """Return the best of scores by (model, mode), the first of equal ones: name cheap ones first."""
-    return max(scores, key=lambda key: main_score(scores[key]))
+def corrected_p(
+    test: Sequence[Example], ours: Sequence[Prediction], others: Mapping[Key, Sequence[Prediction]]
+) -> dict[Key, float]:
+    """Return for each of the others the exact McNemar p-value against ours, corrected for their number by Holm.
+
+    All predictions are in the order of the test rows, each with one label.
+    """
+    mine = _right(test, ours)
+    p_values = []
+    for said in others.values():
+        pairs = list(zip(mine, _right(test, said), strict=True))
+        p_values.append(mcnemar_p(pairs.count((True, False)), pairs.count((False, True))))
+    return dict(zip(others, holm(p_values), strict=True))
+
+
+def _right(test: Sequence[Example], said: Sequence[Prediction]) -> list[bool]:
+    return [one.status != "failed" and one.label == row.label for row, one in zip(test, said, strict=True)]
+
+
+def best_of(scores: Mapping[Key, Any]) -> Key:
+    """Return the best of scores by (model, mode), of equal ones the fastest."""
+    return max(scores, key=lambda key: rank(main_score(scores[key]), scores[key].cost.seconds_per_row))
+
+
+def rank(score: float, seconds_per_row: float) -> tuple[float, float]:
+    """Return what orders models: the score, without the last digits of its arithmetic, then the time they take."""
+    return round(score, 9), -seconds_per_row
 
 
 def main_score(score: Any) -> float:

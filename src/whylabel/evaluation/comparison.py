@@ -1,27 +1,27 @@
 """The comparison of any arms on the same test rows: scores over seeds, every pair, corrected for their number.
 
-One bootstrap covers everything: rows are drawn once for all trainings, and seeds within each arm, so that all
-differences are paired by row, and those of arms with the same seeds by seed, too.
+Rows are resampled once for all trainings, so that all differences are paired by row; those of arms with the
+same seeds are paired by seed, too (`over_seeds`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whylabel.errors import UsageError
-from whylabel.evaluation.arms import Arm, ComparedRows, Training
-from whylabel.evaluation.bootstrap import Floats, Interval, Ints, distinct_outcomes, resampled_values
+from whylabel.evaluation.arms import Arm, ComparedRows
+from whylabel.evaluation.bootstrap import Floats, Interval
 from whylabel.evaluation.holm import holm
-from whylabel.evaluation.metrics import NO_LABEL, macro_f1, wilson_interval
-from whylabel.evaluation.multi_label import f1_scores
+from whylabel.evaluation.metrics import wilson_interval
+from whylabel.evaluation.over_seeds import Scores, difference_of, mean_of
 from whylabel.evaluation.paired import mcnemar_p
-from whylabel.text.labels import LabelSet
+from whylabel.evaluation.scored import ScoredArm, scored_arms
 
 LEVEL = 0.05
 _POWER = 0.8
@@ -53,6 +53,8 @@ class ArmScore:
     macro_f1: SeedScore
     seconds_per_row: float
     tokens_per_row: float
+    target: str | None = None
+    """What a classifier was trained to write; None if it is not known, or of another model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,10 @@ class Discordance:
 class PairScore:
     """`arm` minus `against` on the same rows, from -1 to 1.
 
-    `p` is two-sided: of the exact McNemar test, or of the bootstrap (`test`). `p_holm` is corrected for the number of
-    pairs. `detectable` is the smallest true difference that a comparison like this one shows in four of five cases,
-    at the level 0.05 before correction; None if the two never differed.
+    `p` is two-sided: of the exact McNemar test, of the bootstrap, or with several seeds of a t test, whose variance
+    between seeds has so many `degrees_of_freedom` (`test`). `p_holm` is corrected for the number of pairs.
+    `detectable` is the smallest true difference that a comparison like this one shows in four of five cases, at the
+    level 0.05 before correction; None if the two never differed.
     """
 
     arm: str
@@ -83,6 +86,7 @@ class PairScore:
     p: float
     p_holm: float
     detectable: float | None
+    degrees_of_freedom: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,33 +130,17 @@ def compare_arms(
             f"There is no {against!r} to compare with. There are: {'; '.join(names)}.",
             fix="name one of these",
         )
-    measured = _measured(rows, [training for arm in arms for training in arm.trainings])
-    resampled = resampled_values(measured.counts, measured.statistic, bootstrap_samples, seed)
-    bounds = np.cumsum([0, *(len(arm.trainings) for arm in arms)])
-    parts = [slice(int(low), int(high)) for low, high in pairwise(bounds)]
-    drawn = _with_drawn_seeds(arms, [resampled[:, part] for part in parts], seed)
-    observed = measured.observed
-    n = len(rows.ids)
-    scores = [
-        _arm_score(arm, observed[part], resampled_arm, None if measured.right is None else n)
-        for arm, part, resampled_arm in zip(arms, parts, drawn, strict=True)
-    ]
-    found = []
-    for one, other in _pairs(names, against) if pairs is None else pairs:
-        single = len(arms[one].trainings) == len(arms[other].trainings) == 1
-        discordant = None
-        if measured.right is not None and single:
-            discordant = _discordance(measured.right[parts[one].start], measured.right[parts[other].start])
-        difference = observed[parts[one]].mean(axis=0) - observed[parts[other]].mean(axis=0)
-        found.append(_pair(names[one], names[other], difference, drawn[one] - drawn[other], discordant))
-    corrected = holm([pair.p for pair in found])
+    found = scored_arms(rows, arms, bootstrap_samples, seed)
+    places = _pairs(names, against) if pairs is None else pairs
+    compared = [_pair(found[one], found[other]) for one, other in places]
+    corrected = holm([pair.p for pair in compared])
     return Comparison(
-        n=n,
-        measure="micro_f1" if measured.right is None else "accuracy",
+        n=len(rows.ids),
+        measure="micro_f1" if found[0].right is None else "accuracy",
         labels=rows.labels,
         bootstrap_samples=bootstrap_samples,
-        arms=tuple(scores),
-        pairs=tuple(replace(pair, p_holm=p) for pair, p in zip(found, corrected, strict=True)),
+        arms=tuple(_arm_score(one) for one in found),
+        pairs=tuple(replace(pair, p_holm=p) for pair, p in zip(compared, corrected, strict=True)),
     )
 
 
@@ -165,110 +153,49 @@ def bootstrap_p(differences: Floats) -> float:
     return min(1.0, 2 * (rarer + 1) / (len(differences) + 1))
 
 
-def detectable_difference(standard_error: float) -> float | None:
+def detectable_difference(
+    standard_error: float, quantile: Callable[[float], float] | None = None
+) -> float | None:
     """Return the smallest true difference that a two-sided test at 0.05 shows with a power of 0.8.
 
-    Source: Bloom 1995, Minimum Detectable Effects, Evaluation Review 19:547: 2.80 standard errors.
+    Source: Bloom 1995, Minimum Detectable Effects, Evaluation Review 19:547: 2.80 standard errors, or what the
+    quantiles of its distribution make of it. None if the standard error is 0.
     """
     from scipy.stats import norm
 
     if standard_error <= 0:
         return None
-    return float((norm.ppf(1 - LEVEL / 2) + norm.ppf(_POWER)) * standard_error)
+    quantile = quantile or norm.ppf
+    return float((quantile(1 - LEVEL / 2) + quantile(_POWER)) * standard_error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """The trainings on the test rows: `statistic` maps counts of outcomes, shape (m, outcomes), to (m, trainings, 2).
-
-    `right` says which rows each training labelled correctly; None if a text may have several labels.
-    """
-
-    counts: Ints
-    statistic: Callable[[Floats], Floats]
-    right: list[NDArray[np.bool_]] | None
-
-    @property
-    def observed(self) -> Floats:
-        """The scores on the rows as they are, shape (trainings, 2)."""
-        scores: Floats = self.statistic(self.counts[None, :].astype(float))[0]
-        return scores
-
-
-def _measured(rows: ComparedRows, trainings: Sequence[Training]) -> _Measured:
-    labels = LabelSet(rows.labels)
-    said = [training.answers.labels for training in trainings]
-    if rows.separator is not None:
-        gold = rows.separator.matrix(rows.gold, labels)
-        # A failed prediction has none of its labels.
-        found = [rows.separator.matrix([label or "" for label in one], labels) for one in said]
-
-        def f1(weights: Floats) -> Floats:
-            return np.stack([f1_scores(weights, gold, one) for one in found], axis=1)
-
-        return _Measured(np.ones(len(rows.gold), dtype=np.int64), f1, None)
-
-    places = {name: place for place, name in enumerate(labels.names)}
-    truth = np.array([labels.index(label) for label in rows.gold], dtype=np.int64)
-    answers = [
-        np.array([NO_LABEL if label is None else places[label] for label in one], dtype=np.int64)
-        for one in said
-    ]
-    (cells, *cells_said), counts = distinct_outcomes(truth, *answers)
-
-    def scores(weights: Floats) -> Floats:
-        accuracies = [weights @ (one == cells) / len(truth) for one in cells_said]
-        f1 = [macro_f1(weights, cells, one, len(labels)) for one in cells_said]
-        return np.stack([np.stack(accuracies, axis=1), np.stack(f1, axis=1)], axis=2)
-
-    return _Measured(counts, scores, [one == truth for one in answers])
-
-
-def _with_drawn_seeds(arms: Sequence[Arm], resampled: Sequence[Floats], seed: int) -> list[Floats]:
-    """Return each arm's resampled scores, shape (samples, 2), as means over seeds drawn with replacement.
-
-    Of k seeds, k - 1 are drawn: with k, the variance between few seeds would be too small by the factor (k - 1) / k
-    (Rao & Wu 1988, JASA 83:231). Arms with the same seeds are drawn alike: their trainings share rows and order, so
-    they are compared in pairs.
-    """
-    rng = np.random.default_rng([seed, 1])
-    draws: dict[tuple[int | None, ...], Ints] = {}
-    found = []
-    for arm, values in zip(arms, resampled, strict=True):
-        samples, trainings, _ = values.shape
-        seeds = tuple(training.seed for training in arm.trainings)
-        if seeds not in draws:
-            draws[seeds] = rng.integers(0, trainings, size=(samples, max(1, trainings - 1)))
-        found.append(np.take_along_axis(values, draws[seeds][:, :, None], axis=1).mean(axis=1))
-    return found
-
-
-def _arm_score(arm: Arm, observed: Floats, resampled: Floats, n: int | None) -> ArmScore:
-    """Return an arm's scores; `n` is the number of rows if the score is an accuracy."""
-    first, second = (
-        _seed_score(observed[:, place], resampled[:, place]) for place in range(observed.shape[1])
-    )
-    trainings = arm.trainings
-    if n is not None and len(trainings) == 1:
+def _arm_score(scored: ScoredArm) -> ArmScore:
+    first, second = (_seed_score(scored.scores(place), scored.rows) for place in (0, 1))
+    if scored.right is not None and scored.once:
         # The interval that evaluation and report give for one training, too.
-        first = replace(first, ci95=wilson_interval(round(first.mean * n), n))
-    rows = sum(len(training.answers.labels) for training in trainings)
+        first = replace(first, ci95=wilson_interval(int(scored.right[0].sum()), scored.rows))
+    trainings = scored.arm.trainings
+    answers = sum(len(training.answers.labels) for training in trainings)
     return ArmScore(
-        name=arm.name,
-        model=arm.model,
-        mode=arm.mode,
+        name=scored.arm.name,
+        model=scored.arm.model,
+        mode=scored.arm.mode,
         runs=tuple(training.run for training in trainings),
-        seeds=tuple(training.seed for training in trainings),
+        seeds=scored.seeds,
         score=first,
         macro_f1=second,
-        seconds_per_row=sum(training.answers.seconds for training in trainings) / rows,
-        tokens_per_row=sum(training.answers.tokens for training in trainings) / rows,
+        seconds_per_row=sum(training.answers.seconds for training in trainings) / answers,
+        tokens_per_row=sum(training.answers.tokens for training in trainings) / answers,
+        target=scored.arm.target,
     )
 
 
-def _seed_score(observed: Floats, resampled: Floats) -> SeedScore:
-    sd = float(observed.std(ddof=1)) if len(observed) > 1 else None
-    return SeedScore(float(observed.mean()), _interval(resampled), tuple(map(float, observed)), sd)
+def _seed_score(scores: Scores, rows: int) -> SeedScore:
+    by_training = tuple(map(float, scores.observed))
+    if len(scores) == 1:
+        return SeedScore(by_training[0], _interval(scores.resampled[:, 0]), by_training, None)
+    found = mean_of(scores, rows)
+    return SeedScore(found.value, found.interval(0.0, 1.0), by_training, scores.variance**0.5)
 
 
 def _interval(values: Floats) -> Interval:
@@ -283,27 +210,58 @@ def _pairs(names: Sequence[str], against: str | None) -> list[tuple[int, int]]:
     return [(at, fixed) for at in range(len(names)) if at != fixed]
 
 
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    value: float
+    ci95: Interval
+    p: float
+    detectable: float | None
+    degrees_of_freedom: float | None
+
+
 def _discordance(right: NDArray[np.bool_], against: NDArray[np.bool_]) -> Discordance:
     return Discordance(int((right & ~against).sum()), int((against & ~right).sum()))
 
 
-def _pair(
-    arm: str, against: str, observed: Floats, resampled: Floats, discordant: Discordance | None
-) -> PairScore:
+def _pair(one: ScoredArm, other: ScoredArm) -> PairScore:
     """Return a pair, its p-value not yet corrected."""
-    p = bootstrap_p(resampled[:, 0])
-    if discordant is not None:
+    first, second = (_difference(one, other, place) for place in (0, 1))
+    p, discordant, test = first.p, None, "bootstrap" if first.degrees_of_freedom is None else "t test"
+    if one.right is not None and other.right is not None and one.once and other.once:
+        discordant, test = _discordance(one.right[0], other.right[0]), "exact McNemar"
         p = mcnemar_p(discordant.only_right, discordant.against_only_right)
     return PairScore(
-        arm=arm,
-        against=against,
-        difference=float(observed[0]),
-        ci95=_interval(resampled[:, 0]),
-        macro_f1_difference=float(observed[1]),
-        macro_f1_difference_ci95=_interval(resampled[:, 1]),
+        arm=one.arm.name,
+        against=other.arm.name,
+        difference=first.value,
+        ci95=first.ci95,
+        macro_f1_difference=second.value,
+        macro_f1_difference_ci95=second.ci95,
         discordant=discordant,
-        test="bootstrap" if discordant is None else "exact McNemar",
+        test=test,
         p=p,
         p_holm=p,
-        detectable=detectable_difference(float(resampled[:, 0].std(ddof=1))),
+        detectable=first.detectable,
+        degrees_of_freedom=first.degrees_of_freedom,
+    )
+
+
+def _difference(one: ScoredArm, other: ScoredArm, place: int) -> _Difference:
+    """Return one minus other; arms with the same seeds are compared seed by seed: they share rows and order."""
+    ours, others = one.scores(place), other.scores(place)
+    resampled = ours.resampled.mean(axis=1) - others.resampled.mean(axis=1)
+    if one.once and other.once:
+        value, error = float(ours.observed[0] - others.observed[0]), float(resampled.std(ddof=1))
+        return _Difference(
+            value, _interval(resampled), bootstrap_p(resampled), detectable_difference(error), None
+        )
+    together = one.seeds == other.seeds
+    found = mean_of(ours.minus(others), one.rows) if together else difference_of(ours, others, one.rows)
+    return _Difference(
+        found.value,
+        found.interval(-1.0, 1.0),
+        # Where nothing varies, not even by the choice of the rows, there is no t.
+        found.p() if found.standard_error else bootstrap_p(resampled),
+        detectable_difference(found.standard_error, found.quantile),
+        found.seed_freedom,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 from whylabel.errors import UsageError
@@ -34,7 +35,9 @@ class Point:
 class Curve:
     """The points of each model, the smallest size first; `ahead` has the classifier minus each other model by size.
 
-    All p-values are corrected together. `measure` is `accuracy` or `micro_f1`.
+    All p-values are corrected together. `measure` is `accuracy` or `micro_f1`. `ours` is the model that is compared
+    with the others: the classifier, if all sizes have it. `merged` has the sizes for which there were no more train
+    rows than with a smaller one, and that one.
     """
 
     n: int
@@ -44,6 +47,17 @@ class Curve:
     """Train rows of each training, by rows a label."""
     models: dict[str, tuple[Point, ...]]
     ahead: dict[int, tuple[PairScore, ...]]
+    ours: str
+    merged: dict[int, int]
+
+    @property
+    def seeds(self) -> int:
+        """How many trainings each model has at the size with the fewest."""
+        return min(map(len, self.sizes.values()))
+
+    def rows(self, per_label: int) -> float:
+        """Return how many train rows a training had at a size, on average."""
+        return fmean(self.sizes[per_label])
 
     def to_json(self) -> dict[str, Any]:
         """Return the curve as JSON values."""
@@ -53,12 +67,16 @@ class Curve:
 def learning_curve(rows: ComparedRows, sizes: Sequence[Size], *, bootstrap_samples: int, seed: int) -> Curve:
     """Return the curves of the models that all sizes have; all were tested on the same rows.
 
-    Rows are drawn once for all sizes, and seeds within each, so that gains are paired. Raises `UsageError` if there
-    are fewer than two sizes.
+    Gains are paired by row, and by seed where the sizes have the same seeds. A size with the train rows of a smaller
+    one, because the data have no more, is left out. Raises `UsageError` if fewer than two are left.
     """
+    sizes, merged = _distinct(sizes)
     if len(sizes) < 2:
-        raise UsageError("A curve needs two sizes or more.", fix="for example: --per-class 8,32,128")
-    sizes = sorted(sizes, key=lambda size: size.per_label)
+        raise UsageError(
+            "A curve needs two sizes or more that differ in their train rows; "
+            f"the data have {max(sizes[0].train_rows):,} rows to train on.",
+            fix="name smaller sizes, for example: --per-class 8,32,128",
+        )
     shared = [arm.model for arm in sizes[0].arms if all(_at(size, arm.model) for size in sizes)]
     named = [
         replace(arm, name=_name(arm.model, size.per_label))
@@ -101,7 +119,21 @@ def learning_curve(rows: ComparedRows, sizes: Sequence[Size], *, bootstrap_sampl
             size.per_label: tuple(others[place * width : (place + 1) * width])
             for place, size in enumerate(sizes)
         },
+        ours=ours,
+        merged=merged,
     )
+
+
+def _distinct(sizes: Sequence[Size]) -> tuple[list[Size], dict[int, int]]:
+    """Return the sizes in their order, each number of train rows once, and which were left out for which."""
+    found: list[Size] = []
+    merged: dict[int, int] = {}
+    for size in sorted(sizes, key=lambda size: size.per_label):
+        if found and size.train_rows == found[-1].train_rows:
+            merged[size.per_label] = found[-1].per_label
+        else:
+            found.append(size)
+    return found, merged
 
 
 def _at(size: Size, model: str) -> bool:

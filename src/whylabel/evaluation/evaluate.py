@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from whylabel.errors import DataError, unknown_name
-from whylabel.evaluation.best import Best, best_of, difference_of, main_score
+from whylabel.evaluation.best import Best, best_of, corrected_p, difference_of, main_score
 from whylabel.evaluation.floors import FLOORS, Floor, learnt
 from whylabel.evaluation.metrics import in_test_order, score
 from whylabel.evaluation.paired import compare_pair
@@ -136,12 +136,13 @@ def evaluate(
         paired=paired,
         reasonings=quality_by_mode(rows, label_set.names),
         rivals={name: scores[name] for name in rivals or ()},
-        best=_best(scores, by_mode, ordered, others, compared),
+        best=_best(test, scores, by_mode, ordered, others, compared),
         rows=rows,
     )
 
 
 def _best(
+    test: Sequence[Example],
     scores: Mapping[str, Score],
     by_mode: Mapping[Mode, Score],
     ordered: Mapping[str, Sequence[Prediction]],
@@ -158,8 +159,12 @@ def _best(
     best = Best(model, mode, main_score(every[model, mode]), len(every), ours)
     if (model, mode) == (ours, scores[ours].mode):
         return best
-    said = others[mode] if model == "classifier" else ordered[model]
-    return replace(best, **difference_of(compared(ordered[ours], said)))
+    said = {(name, scores[name].mode): rows for name, rows in ordered.items() if name != ours}
+    said |= {("classifier", each): rows for each, rows in others.items()}
+    found = replace(best, **difference_of(compared(ordered[ours], said[model, mode])))
+    if found.mcnemar_p is None:
+        return found
+    return replace(found, p_holm=corrected_p(test, ordered[ours], said)[model, mode])
 
 
 def _to_json(value: Any) -> Any:

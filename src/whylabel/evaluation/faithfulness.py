@@ -155,7 +155,9 @@ def measure(
 ) -> Faithfulness | None:
     """Return the figures of a sample of predictions with reasonings, of one mode; None if nothing could be read.
 
-    `others` are predictions whose reasonings are exchanged for those of the sample; each stands for its label.
+    `others` are predictions whose reasonings are exchanged for those of the sample. Each stands for the label after
+    it, which in mode `reasoned` is that of the prediction; in `blend` and `vote` it need not be, so that there the
+    reasonings of the sample are exchanged among themselves.
     """
     if not sample:
         return None
@@ -163,8 +165,11 @@ def measure(
     if not measured.rows:
         return None
     right = measured.said == measured.gold
+    lent = [(row, labels.index(row.prediction.label)) for row in others]
+    if sample[0].prediction.mode != "reasoned":
+        lent = list(zip(measured.rows, map(int, measured.said), strict=True))
     found: dict[str, list[_Changed]] = {
-        **_swapped(measured, others, random.Random(f"{seed}-swapped")),
+        **_swapped(measured, lent, random.Random(f"{seed}-swapped")),
         **{control: _spoilt(measured, control) for control in _SPOILT},
         "argued": _argued(measured, argue),
     }
@@ -218,12 +223,15 @@ def _spoilt(measured: _Measured, control: Control) -> list[_Changed]:
 
 
 def _swapped(
-    measured: _Measured, others: Sequence[PredictionRow], draw: random.Random
+    measured: _Measured, lent: Sequence[tuple[PredictionRow, int]], draw: random.Random
 ) -> Mapping[str, list[_Changed]]:
-    """Return the reasonings of other texts; a text for which there is none with such a label is left out."""
+    """Return the reasonings of other texts, each lent with the place of the label that it stands for.
+
+    A text for which there is none with such a label is left out.
+    """
     by_label: dict[int, list[PredictionRow]] = {}
-    for row in others:
-        by_label.setdefault(measured.labels.index(row.prediction.label), []).append(row)
+    for row, label in lent:
+        by_label.setdefault(label, []).append(row)
     found: dict[str, list[_Changed]] = {"another_text": [], "another_label": []}
     for place, row in enumerate(measured.rows):
         own = int(measured.said[place])

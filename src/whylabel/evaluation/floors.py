@@ -78,11 +78,17 @@ def learnt(
     return tuple(predictions)
 
 
-def on_vectors(vectors: Mapping[tuple[str, str], Any]) -> Learner:
-    """Return a logistic regression on vectors of the rows by their id and text, untuned."""
+def on_vectors(vectors: Mapping[tuple[str, str], Any], *, trained: bool = False) -> Learner:
+    """Return a logistic regression on vectors of the rows by their id and text, untuned.
+
+    `trained`: the vectors are of a model that was trained on the labels.
+    """
     import numpy as np
 
-    return Learner(_vector_steps, lambda rows: np.stack([vectors[row.id, row.text] for row in rows]))
+    return Learner(
+        _trained_vector_steps if trained else _vector_steps,
+        lambda rows: np.stack([vectors[row.id, row.text] for row in rows]),
+    )
 
 
 def texts_of(rows: Sequence[Example]) -> list[str]:
@@ -100,6 +106,14 @@ def _vector_steps(seed: int) -> tuple[Any, Any]:
 
     # Hidden states have hundreds of columns that go together; with the default C=1.0 few rows are learnt by heart.
     return StandardScaler(), LogisticRegression(C=0.01, max_iter=1000, random_state=seed)
+
+
+def _trained_vector_steps(seed: int) -> tuple[Any, Any]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import FunctionTransformer
+
+    # As in SetFit: the training has given the columns their weight.
+    return FunctionTransformer(), LogisticRegression(max_iter=1000, random_state=seed)
 
 
 def word_features() -> Any:

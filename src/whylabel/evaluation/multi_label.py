@@ -17,6 +17,7 @@ from whylabel.evaluation.bootstrap import Floats, Interval, Ints, percentile_int
 from whylabel.evaluation.evaluate import Measures
 from whylabel.evaluation.floors import WORDS, Learner, require_rows
 from whylabel.evaluation.metrics import ClassScore, Cost, Rates, cost_of, in_test_order, mode_of, rates_of
+from whylabel.prediction.calibration import LEAST_ROWS
 from whylabel.prediction.multi_label import MultiLabel
 from whylabel.prediction.thresholds import fit_thresholds
 from whylabel.text.labels import LabelSet
@@ -27,7 +28,7 @@ Bools = NDArray[np.bool_]
 
 _HELD_OUT = 0.2
 # With fewer rows, holding rows out for thresholds costs more than the thresholds gain.
-_LEAST_ROWS = 100
+_LEAST_TRAIN_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,19 @@ class PairedF1:
     macro_f1_difference_ci95: Interval
 
 
-def measures_by_label(separator: Separator) -> Measures:
-    """Return the measures for `evaluate` if a text may have several labels."""
+def measures_by_label(separator: Separator, validation: Sequence[Example] = ()) -> Measures:
+    """Return the measures for `evaluate` if a text may have several labels.
+
+    Floors and simple rivals fit their thresholds on the validation rows, as the models do.
+    """
     return Measures(
-        floors={"majority": partial(frequent, separator), "tfidf": partial(tfidf, separator)},
+        floors={
+            "majority": partial(frequent, separator),
+            "tfidf": partial(tfidf, separator, validation=validation),
+        },
         score=partial(score, separator),
         compare=partial(compare_pair, separator),
-        learnt=partial(learnt, separator),
+        learnt=partial(learnt, separator, validation=validation),
     )
 
 
@@ -182,9 +189,11 @@ def tfidf(
     test: Sequence[Example],
     label_set: LabelSet,
     seed: int = 0,
+    *,
+    validation: Sequence[Example] = (),
 ) -> tuple[Prediction, ...]:
     """Predict with a logistic regression for each label on TF-IDF of words and word pairs, untuned; see `learnt`."""
-    return learnt(separator, WORDS, train, test, label_set, seed)
+    return learnt(separator, WORDS, train, test, label_set, seed, validation=validation)
 
 
 def learnt(
@@ -194,22 +203,28 @@ def learnt(
     test: Sequence[Example],
     label_set: LabelSet,
     seed: int = 0,
+    *,
+    validation: Sequence[Example] = (),
 ) -> tuple[Prediction, ...]:
     """Predict with a simple model for each label that learns from the train rows.
 
-    Its thresholds are fitted like those of the models, on a fifth of the train rows that a first fit has not used.
-    With fewer than 100 train rows they are 0.5. Raises `DataError` without train rows.
+    Its thresholds are fitted like those of the models, on the validation rows. Where there are fewer than 20, they
+    are fitted on a fifth of the train rows that a first fit has not used, or with fewer than 100 train rows 0.5.
+    Raises `DataError` without train rows.
     """
     require_rows(train)
-    held_out = set(random.Random(seed).sample(range(len(train)), round(_HELD_OUT * len(train))))
+    model = _one_vs_rest(learner, train, _gold_matrix(separator, train, label_set), seed)
     thresholds: tuple[float, ...] = ()
-    if len(train) >= _LEAST_ROWS:
+    if len(validation) >= LEAST_ROWS:
+        found = model.predict_proba(learner.inputs(validation))
+        thresholds = fit_thresholds(found, _gold_matrix(separator, validation, label_set))
+    elif len(train) >= _LEAST_TRAIN_ROWS:
+        held_out = set(random.Random(seed).sample(range(len(train)), round(_HELD_OUT * len(train))))
         seen = [row for place, row in enumerate(train) if place not in held_out]
         unseen = [row for place, row in enumerate(train) if place in held_out]
-        model = _one_vs_rest(learner, seen, _gold_matrix(separator, seen, label_set), seed)
-        found = model.predict_proba(learner.inputs(unseen))
+        first = _one_vs_rest(learner, seen, _gold_matrix(separator, seen, label_set), seed)
+        found = first.predict_proba(learner.inputs(unseen))
         thresholds = fit_thresholds(found, _gold_matrix(separator, unseen, label_set))
-    model = _one_vs_rest(learner, train, _gold_matrix(separator, train, label_set), seed)
     started = time.perf_counter()
     probabilities = model.predict_proba(learner.inputs(test))
     seconds = (time.perf_counter() - started) / max(1, len(test))

@@ -24,14 +24,20 @@ class LoadedEncoder:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of texts, cut at 512 tokens, or at the model's positions where they are fewer."""
+    @property
+    def longest(self) -> int:
+        """How many tokens a text may have: 512, or as many as the model has positions where they are fewer."""
         positions = getattr(self.model.config, "max_position_embeddings", _MOST_TOKENS)
         # RoBERTa counts its positions from behind the padding.
         offset = (getattr(self.model.config, "pad_token_id", None) or 0) + 1
         behind = offset if self.model.config.model_type in _COUNT_BEHIND_PADDING else 0
-        most = min(_MOST_TOKENS, positions - behind, int(self.tokenizer.model_max_length))
-        found = self.tokenizer(list(texts), truncation=True, max_length=most, split_special_tokens=True)
+        return min(_MOST_TOKENS, positions - behind, int(self.tokenizer.model_max_length))
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of texts, cut at `longest`."""
+        found = self.tokenizer(
+            list(texts), truncation=True, max_length=self.longest, split_special_tokens=True
+        )
         return [list(ids) for ids in found["input_ids"]]
 
 

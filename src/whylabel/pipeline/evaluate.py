@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from whylabel.data.leakage import texts_in_train
 from whylabel.evaluation.cost import StageCost, stage_costs
 from whylabel.host.atomic import read_json, write_json
 from whylabel.host.machine import hardware
 from whylabel.host.progress import say
+from whylabel.models.load import read_card
 from whylabel.pipeline.answers import answer_all, answers_file
 from whylabel.pipeline.calibrate import calibrated_content
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.pipeline.quality import judge_reasonings
 from whylabel.pipeline.rivals import rival_answers
 from whylabel.pipeline.slices import slices
+from whylabel.prediction.card import ModelCard
 from whylabel.text.hashes import fingerprint
 from whylabel.types import Mode, Prediction
 
@@ -37,7 +40,7 @@ def evaluate_stage(job: Job) -> StageResult:
     classifier, mode = _predict(job, "classifier", run.classifier_model, config.modes)
     if config.floors:
         say(f"  evaluate {', '.join(config.floors)}: learning from {len(dataset.train):,} train rows")
-    measures = measures_by_label(multi_label.separator) if multi_label else SINGLE_LABEL
+    measures = measures_by_label(multi_label.separator, dataset.validation) if multi_label else SINGLE_LABEL
     rivals = rival_answers(job, measures)
     outcome = evaluate(
         dataset.test,
@@ -63,7 +66,11 @@ def evaluate_stage(job: Job) -> StageResult:
         seed=inputs.recipe.seed,
     )
     effect = reasoning_effect(Predictions.of_rows(outcome.rows), explaining_mode(metrics))
+    card = ModelCard.from_json(read_card(run.classifier_model), run.classifier_model)
     added = {
+        "target": card.target,
+        "calibrated": card.is_calibrated,
+        "seen_in_training": asdict(texts_in_train(dataset.train, {"test": dataset.test})[0]),
         "slices": [asdict(each) for each in slices(inputs, outcome.rows, mode)],
         "review": [asdict(each) for each in reviewed],
         "reasoning_effect": effect and asdict(effect),

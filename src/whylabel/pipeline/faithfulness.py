@@ -17,6 +17,7 @@ from whylabel.host.progress import Progress, progress, say
 from whylabel.pipeline.arguments import argue
 from whylabel.pipeline.calibrate import calibrated_content
 from whylabel.pipeline.job import Job
+from whylabel.run_folder import RunFolder
 from whylabel.text.hashes import fingerprint
 from whylabel.types import Mode
 
@@ -62,12 +63,15 @@ def measure_faithfulness(job: Job, settings: Mapping[str, Any]) -> None:
 
     run, config = job.run, job.inputs.recipe.evaluation
     reasoner = fingerprint(settings, job.inputs.recipe.augment.sampling.max_new_tokens)
-    key = fingerprint(_identity(job), reasoner, config.faithfulness_rows, job.inputs.recipe.seed)
+    mode = _mode(run)
+    # Without the mode that it has nearly always, so that older figures stay valid.
+    other_mode = () if mode == "reasoned" else (mode,)
+    key = fingerprint(_identity(job), reasoner, config.faithfulness_rows, job.inputs.recipe.seed, *other_mode)
     if run.faithfulness.exists() and read_json(run.faithfulness, dict).get("key") == key:
         say("faithfulness: nothing has changed, skipped")
         return
     job.require_model(_STAGE, run.classifier_model, calibrated_content(run.classifier_model))
-    found = _measured(job, settings, _kept_arguments(job, reasoner))
+    found = _measured(job, settings, _kept_arguments(job, reasoner), mode)
     if found is None:
         raise RecipeError(
             "No test row has a reasoning after which a label could be read.",
@@ -75,6 +79,12 @@ def measure_faithfulness(job: Job, settings: Mapping[str, Any]) -> None:
             fix="evaluate a mode that writes some: evaluation.modes=[reasoned]",
         )
     write_json(run.faithfulness, {"of": _identity(job), "key": key, "use": use_of(found), **asdict(found)})
+
+
+def _mode(run: RunFolder) -> Mode | None:
+    """Return the evaluated mode whose reasonings are looked at; None if none writes any."""
+    modes = read_json(run.evaluation_metrics, dict).get("modes") or {}
+    return next((mode for mode in _READS if mode in modes), None)
 
 
 def _identity(job: Job) -> str:
@@ -91,14 +101,13 @@ def _kept_arguments(job: Job, reasoner: str) -> Path:
     return own
 
 
-def _measured(job: Job, settings: Mapping[str, Any], kept: Path) -> Faithfulness | None:
+def _measured(job: Job, settings: Mapping[str, Any], kept: Path, mode: Mode | None) -> Faithfulness | None:
     from whylabel.evaluation.faithfulness import MOST_RIVALS, SHARES, measure
     from whylabel.prediction.trained import TrainedClassifier
     from whylabel.stages.augment import open_reasoner
 
     inputs, run, recipe = job.inputs, job.run, job.inputs.recipe
     predictions = by_model_and_mode(read_predictions(run.predictions))
-    mode = next((mode for mode in _READS if ("classifier", mode) in predictions), None)
     written = [
         row
         for row in predictions.get(("classifier", mode), ())  # type: ignore[arg-type]

@@ -197,6 +197,7 @@ class StageKeys:
                 # Floors and rivals learn from the train rows.
                 "train rows": self.inputs.data_fingerprints["train"] if config.learn_from_train else None,
                 "test rows": self.inputs.data_fingerprints["test"],
+                **self._thresholds_of_others(),
                 **config.deciding("answers", "evaluation."),
                 **(
                     {"slice columns": fingerprint(self.inputs.slice_cells)}
@@ -206,6 +207,12 @@ class StageKeys:
                 "seed": self.recipe.seed,
             }
         )
+
+    def _thresholds_of_others(self) -> dict[str, Any]:
+        """Return from what floors and rivals learn thresholds, if texts may have several labels."""
+        if self.inputs.multi_label is None or not self.recipe.evaluation.learn_from_train:
+            return {}
+        return {"validation rows": self.inputs.data_fingerprints["validation"]}
 
     def reasoner_settings(self) -> dict[str, Any]:
         """Return everything that changes a reasoning, except the row and the token limit.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from whylabel.models.load import read_card
 from whylabel.pipeline.answers import answer_all, answers_file
 from whylabel.pipeline.calibrate import calibrated_content
 from whylabel.pipeline.evaluate import generated_tokens
+from whylabel.pipeline.seen import seen_in_training
 from whylabel.prediction.card import ModelCard
 from whylabel.prediction.trained import TrainedClassifier, model_folder
 from whylabel.recipe import Recipe, build_recipe
@@ -124,10 +125,12 @@ class LabelledEvaluation:
         from whylabel.evaluation.evaluate import SINGLE_LABEL, evaluate
         from whylabel.evaluation.multi_label import measures_by_label
         from whylabel.evaluation.predictions import write_predictions
+        from whylabel.report.verdict import seen_note
 
         started = time.monotonic()
         rows, card, output = self._labelled[0], self._card, self.output
         say("evaluate:")
+        seen = seen_in_training(self.source, rows, self.recipe.data.source)
         output.begin_stage("evaluate", key)
         said: dict[str, dict[Mode, list[Prediction]]] = {name: self._answers(name) for name in self.models}
         outcome = evaluate(
@@ -141,7 +144,14 @@ class LabelledEvaluation:
             measures=measures_by_label(card.multi_label.separator) if card.multi_label else SINGLE_LABEL,
         )
         write_predictions(output.predictions, outcome.rows)
-        write_json(output.evaluation_metrics, outcome.to_json())
+        described = {
+            "target": card.target,
+            "calibrated": card.is_calibrated,
+            "seen_in_training": seen and asdict(seen),
+        }
+        if note := seen_note(described):
+            say(f"  Warning: {note}")
+        write_json(output.evaluation_metrics, {**outcome.to_json(), **described})
         self._record()
         every = [row for found in said.values() for predictions in found.values() for row in predictions]
         seconds = time.monotonic() - started

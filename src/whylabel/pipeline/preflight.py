@@ -93,6 +93,11 @@ def _check_packages(recipe: Recipe) -> None:
             "augment.suspects.folds",
             "suspects",
         ),
+        "sentence_transformers": (
+            recipe.evaluation.encoder is not None and "setfit" in recipe.evaluation.encoder_training,
+            "evaluation.encoder_training: setfit",
+            "setfit",
+        ),
         "bitsandbytes": ("qlora" in methods, "method: qlora", "qlora"),
     }
     check_tracker(recipe.training, "training")
@@ -101,7 +106,7 @@ def _check_packages(recipe: Recipe) -> None:
     for package, (wanted, setting, extra) in needed.items():
         if wanted and find_spec(package) is None:
             raise RecipeError(
-                f"{setting} needs the package {package}.",
+                f"{setting} needs the package {package.replace('_', '-')}.",
                 where="recipe",
                 fix=f"pip install 'whylabel[{extra}]'",
             )

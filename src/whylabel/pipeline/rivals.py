@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,13 +48,16 @@ _ENCODER_TRAINING = TrainingConfig(
 )
 """How an encoder is fine-tuned. With few rows, many steps and a warm-up make that stable (Mosbach et al. 2021)."""
 
+_ENCODERS = {"fine_tuned": "encoder", "setfit": "setfit"}
+"""The rival by the way in which the encoder is trained."""
+
 Rival = Callable[[Job, "Measures"], Sequence[Prediction]]
 
 
 def rival_answers(job: Job, measures: Measures) -> dict[str, list[Prediction]]:
     """Return the predictions of each rival that the recipe names; none without train rows."""
     config = job.inputs.recipe.evaluation
-    names = [*config.rivals, *(["encoder"] if config.encoder else [])]
+    names = [*config.rivals, *(_ENCODERS[way] for way in config.encoder_training if config.encoder)]
     return {name: _answers(job, measures, name) for name in names if job.inputs.dataset.train}
 
 
@@ -84,7 +88,8 @@ def _learns_from(job: Job, name: str) -> list[object]:
     """Return what decides a rival's answers besides the rows and the base model."""
     recipe = job.inputs.recipe
     if name == "embeddings":
-        return []
+        # Earlier versions kept no time, and fitted thresholds on train rows.
+        return ["timed", _thresholds_from(job)]
     if name == "head":
         settings = recipe.training.deciding("weights", "training.")
         return [settings, _baseline_flops(job), _thresholds_from(job)]
@@ -103,19 +108,67 @@ def _baseline_flops(job: Job) -> float:
 
 def _embeddings(job: Job, measures: Measures) -> Sequence[Prediction]:
     """Learn a logistic regression on what the untrained base model makes of the texts."""
-    from whylabel.evaluation.floors import on_vectors
     from whylabel.models.load import load
     from whylabel.prediction.embeddings import embed
 
-    inputs, recipe = job.inputs, job.inputs.recipe
-    train, test = inputs.dataset.train, inputs.dataset.test
+    recipe = job.inputs.recipe
     loaded = load(recipe.base_model, device=recipe.device)
-    rows = [*train, *test]
-    prompts = prompts_of(job, loaded, rows)
-    with progress("evaluate embeddings", total=len(rows)) as bar:
-        vectors = embed(loaded, prompts, bar.advance)
-    found = {(row.id, row.text): vector for row, vector in zip(rows, vectors, strict=True)}
-    return measures.learnt(on_vectors(found), train, test, inputs.labels, recipe.seed)
+
+    def vectors(rows: Sequence[Example], done: Callable[[int], None]) -> Any:
+        return embed(loaded, prompts_of(job, loaded, rows), done)
+
+    return _on_vectors(job, measures, "embeddings", vectors, trained=False)
+
+
+def _setfit(job: Job, measures: Measures) -> Sequence[Prediction]:
+    """Train the encoder that the recipe names on pairs of texts, then a logistic regression on its vectors."""
+    from whylabel.stages.pairs import drawn_pairs, steps_of, train_on_pairs, vectors_of
+
+    recipe, train = job.inputs.recipe, list(job.inputs.dataset.train)
+    several = job.inputs.multi_label
+    labels = [set(several.separator.split(row.label)) if several else {row.label} for row in train]
+    pairs = drawn_pairs(labels, recipe.seed)
+    with progress("evaluate setfit: training", total=steps_of(pairs), unit="steps") as bar:
+        model = train_on_pairs(
+            str(recipe.evaluation.encoder),
+            [row.text for row in train],
+            pairs,
+            device=recipe.device,
+            seed=recipe.seed,
+            done=bar.advance,
+        )
+
+    def vectors(rows: Sequence[Example], done: Callable[[int], None]) -> Any:
+        found = vectors_of(model, [row.text for row in rows])
+        done(len(rows))
+        return found
+
+    return _on_vectors(job, measures, "setfit", vectors, trained=True)
+
+
+def _on_vectors(
+    job: Job,
+    measures: Measures,
+    name: str,
+    vectors: Callable[[Sequence[Example], Callable[[int], None]], Any],
+    *,
+    trained: bool,
+) -> Sequence[Prediction]:
+    """Learn a logistic regression on the vectors of rows; those of a text count as part of its time."""
+    from whylabel.evaluation.floors import on_vectors
+
+    inputs = job.inputs
+    train, test = inputs.dataset.train, inputs.dataset.test
+    learnt_from = [*train, *(inputs.dataset.validation if inputs.multi_label else ())]
+    with progress(f"evaluate {name}", total=len(learnt_from) + len(test)) as bar:
+        known = vectors(learnt_from, bar.advance)
+        started = time.perf_counter()
+        asked = vectors(test, bar.advance)
+        seconds = (time.perf_counter() - started) / len(test)
+    rows = zip([*learnt_from, *test], [*known, *asked], strict=True)
+    learner = on_vectors({(row.id, row.text): vector for row, vector in rows}, trained=trained)
+    said = measures.learnt(learner, train, test, inputs.labels, inputs.recipe.seed)
+    return [replace(one, seconds=one.seconds + seconds) for one in said]
 
 
 def prompts_of(job: Job, loaded: LoadedModel, rows: Sequence[Example]) -> list[list[int]]:
@@ -214,4 +267,4 @@ def _gold(rows: Sequence[Example], labels: LabelSet, separator: Separator | None
 
 # At its borders a text may be encoded in other tokens than by itself.
 _SPARE_TOKENS = 8
-_RIVALS: dict[str, Rival] = {"embeddings": _embeddings, "head": _head, "encoder": _encoder}
+_RIVALS: dict[str, Rival] = {"embeddings": _embeddings, "head": _head, "encoder": _encoder, "setfit": _setfit}

@@ -16,6 +16,7 @@ from whylabel.evaluation.comparison import Comparison, compare_arms
 from whylabel.evaluation.curve import Curve, Size, learning_curve
 from whylabel.host.atomic import write_json
 from whylabel.host.progress import say
+from whylabel.pipeline.inputs import Inputs
 from whylabel.pipeline.pipeline import Pipeline
 from whylabel.recipe import Recipe, override_recipe
 from whylabel.report.comparison import write_comparison
@@ -53,7 +54,7 @@ def of_seeds(recipe: Recipe, folder: Path, count: int) -> list[Member]:
 
 def run_members(members: Sequence[Member]) -> int:
     """Run every stage of every member; return how many rows failed in all."""
-    pipelines = [Pipeline(member.recipe, member.run) for member in members]
+    pipelines = [Pipeline(member.recipe, member.run) for member in dict.fromkeys(members)]
     for number, pipeline in enumerate(pipelines, start=1):
         say(f"run {number} of {len(pipelines)}, {pipeline.run.path}:")
         with pipeline.run.locked():
@@ -75,18 +76,25 @@ def compare_seeds(folder: Path, members: Sequence[Member]) -> Comparison:
 
 
 def of_sizes(recipe: Recipe, folder: Path, sizes: Sequence[int], count: int) -> dict[int, list[Member]]:
-    """Return runs with so many train rows a label, with `count` seeds each, in `folder / N-per-label / seed-N`."""
-    return {
-        size: of_seeds(
-            override_recipe(recipe, data__train_rows_per_label=size), folder / f"{size}-per-label", count
-        )
-        for size in sizes
-    }
+    """Return runs with so many train rows a label, with `count` seeds each, in `folder / N-per-label / seed-N`.
+
+    A size for which the data have no more train rows than for the one before has the runs of that one.
+    """
+    found: dict[int, list[Member]] = {}
+    by_rows: dict[int, int] = {}
+    for size in sorted(sizes):
+        sized = override_recipe(recipe, data__train_rows_per_label=size)
+        rows = len(Inputs(sized).dataset.train)
+        same = by_rows.setdefault(rows, size)
+        if same != size:
+            say(f"{size:,} a label: the data have no more train rows than with {same:,}, so there is no run")
+        found[size] = found[same] if same != size else of_seeds(sized, folder / f"{size}-per-label", count)
+    return found
 
 
 def curve_of(folder: Path, members: Mapping[int, Sequence[Member]]) -> Curve:
     """Return the learning curve of finished runs by size; write `curve.json` and `curve.html`."""
-    every = [member for found in members.values() for member in found]
+    every = list(dict.fromkeys(member for found in members.values() for member in found))
     runs = dict(zip(every, read_runs([member.run.path for member in every]), strict=True))
     sizes = [
         Size(

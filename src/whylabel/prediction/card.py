@@ -115,6 +115,11 @@ class ModelCard:
         """Return whether predictions in a mode say if the model would label otherwise without a reasoning."""
         return mode in WRITING and "fast" in self.modes
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether its probabilities were fitted to validation rows."""
+        return bool(self.calibration.temperatures)
+
     def calibrated(self, calibration: Calibration, mode: Mode) -> ModelCard:
         """Return the card with a calibration, the modes that it makes possible, and the default mode."""
         can = tuple(mode for mode in MODES[self.target] if mode in self.modes)

@@ -108,6 +108,9 @@ class EvaluationConfig(Section):
     encoder: Annotated[str | None, Later()] = None
     """One more rival: a hub id or a folder of an encoder (BERT, RoBERTa, ModernBERT, ...), which is fine-tuned on the
     same rows, in 5 epochs and 300 steps at least."""
+    encoder_training: Annotated[list[Literal["fine_tuned", "setfit"]], Later()] = ["fine_tuned"]
+    """How the encoder is trained, each way a rival of its own. `fine_tuned`: all weights, with a classification head.
+    `setfit`: on pairs of texts with and without a label in common, for few labels; needs whylabel[setfit]."""
     modes: list[Mode] | None = None
     """Modes in which the classifier is evaluated, beside its default mode. Default: all that it has except `vote`."""
     shown: Presentation[int] = Field(20, ge=1)

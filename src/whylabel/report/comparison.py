@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from whylabel.evaluation.best import rank
 from whylabel.evaluation.comparison import LEVEL, ArmScore, Comparison, PairScore
 from whylabel.host.atomic import write_text
 from whylabel.report.charts import IntervalPlot, Mark, axis_over
@@ -13,6 +14,11 @@ from whylabel.report.rendering import render_html
 
 MEASURES = {"accuracy": "accuracy", "micro_f1": "micro-F1"}
 _FEW_SEEDS = 5
+_TESTS = {
+    "exact McNemar": "the exact McNemar test where both models were trained once",
+    "bootstrap": "the bootstrap over test texts where both were trained once and a text may have several labels",
+    "t test": "a t test over texts and seeds where one or both were trained several times",
+}
 GENERATOR = '<meta name="generator" content="whylabel comparison">'
 """The line by which a page of ours is known."""
 
@@ -38,14 +44,14 @@ def render_comparison(comparison: Comparison) -> str:
     )
 
 
-def best_arm(comparison: Comparison) -> ArmScore:
-    """Return the arm with the best score; of equal ones the first."""
-    return max(comparison.arms, key=lambda arm: arm.score.mean)
+def best_arm(arms: Iterable[ArmScore]) -> ArmScore:
+    """Return the arm with the best score; of equal ones the fastest."""
+    return max(arms, key=lambda arm: rank(arm.score.mean, arm.seconds_per_row))
 
 
 def claim(comparison: Comparison) -> str:
     """Return which arm is best, and over how many of the others that is shown, in one sentence."""
-    best = best_arm(comparison)
+    best = best_arm(comparison.arms)
     measure = MEASURES[comparison.measure]
     own = [pair for pair in comparison.pairs if best.name in (pair.arm, pair.against)]
     shown = sum(_is_shown(pair) for pair in own)
@@ -79,11 +85,12 @@ def reasoning_claim(comparison: Comparison) -> str | None:
     low, high = sorted(turned * bound for bound in pair.ci95)
     difference = turned * pair.difference
     effect = "a gain" if difference > 0 else "a loss"
+    cause = "" if ours[0].target == "label" else " from reasoning"
     seeds = len(ours[0].seeds)
     return (
         f"Classifier minus baseline{f' over {seeds} seeds' if seeds > 1 else ''}: {points(difference)} points"
         f" (95\u00a0% CI {points(low)} to {points(high)}, corrected {p_value(pair.p_holm)});"
-        f" {effect if difference else 'a difference'} from reasoning is {'' if _is_shown(pair) else 'not '}shown."
+        f" {effect if difference else 'a difference'}{cause} is {'' if _is_shown(pair) else 'not '}shown."
     )
 
 
@@ -103,18 +110,33 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if len(pairs) > 1:
         yield (
             f"{len(pairs)} pairs were compared: a difference counts as shown if its p-value, corrected for that"
-            f" number (Holm), is below {LEVEL}."
+            f" number (Holm), is below {LEVEL}. Intervals and p-values before correction are of each pair by itself."
         )
+    yield from _seed_notes(arms)
+    tests = [_TESTS[test] for test in _TESTS if any(pair.test == test for pair in pairs)]
+    if len(tests) > 1:
+        yield f"p-values are of {', '.join(tests[:-1])}, and of {tests[-1]}."
+
+
+def _seed_notes(arms: Sequence[ArmScore]) -> Iterator[str]:
     seeds = {len(arm.seeds) for arm in arms}
     if seeds == {1}:
         yield "Each model was trained once: the intervals do not cover the effect of another seed."
-    elif min(seeds) < _FEW_SEEDS:
+        return
+    yield "Intervals and p-values cover test texts and seeds alike."
+    if min(seeds) < _FEW_SEEDS:
         yield (
-            "Intervals and p-values cover test texts and seeds alike. From fewer than five seeds the spread between"
-            " seeds is known badly, and intervals are too narrow rather than too wide."
+            "From fewer than five seeds the spread between seeds is known badly, which makes intervals wide: more"
+            " seeds may show what these do not."
         )
-    if any(pair.discordant is None for pair in pairs) and any(pair.discordant for pair in pairs):
-        yield "p-values are of the exact McNemar test where both were trained once, else of the bootstrap."
+    if len(seeds) > 1:
+        numbers = "; ".join(f"{arm.name}: {len(arm.seeds)}" for arm in arms)
+        yield f"The models were trained with unequal numbers of seeds ({numbers})."
+    if 1 in seeds:
+        yield (
+            "One training says nothing about the spread between seeds: in a pair, that of the other model stands for"
+            " it, and the interval of the model itself covers the texts alone."
+        )
 
 
 def _title(comparison: Comparison) -> str:

@@ -19,7 +19,7 @@ from whylabel.evaluation.readings import ReaderRate, ShownReasonings, rates, rea
 from whylabel.host.atomic import as_written, read_json
 from whylabel.reasonings.files import iterate_dropped, iterate_kept
 from whylabel.report import shapes
-from whylabel.report.current import is_of_recipe, outdated
+from whylabel.report.current import is_of_recipe, outdated, target_of
 from whylabel.report.examples import sample_dropped, sample_reasonings
 from whylabel.report.shapes import check_shape
 from whylabel.run_folder import STAGES, RunFolder
@@ -62,6 +62,18 @@ class RunContents:
         )
 
     @property
+    def target(self) -> str | None:
+        """What the classifier was trained to write, by the evaluation or the recipe; None if it is not known."""
+        return self.evaluation.get("target") or (self.recipe.get("classifier") or {}).get("target")
+
+    @property
+    def base_fingerprint(self) -> str | None:
+        """What was recorded of the base model's content; None if it was not."""
+        recorded = self.manifest.get("base_model") or {}
+        known = recorded.get("name") == self.recipe.get("base_model")
+        return recorded.get("fingerprint") if known else None
+
+    @property
     def stages(self) -> dict[str, dict[str, Any]]:
         """The entry in `run.json` of each stage that the recipe has, in the order in which the stages run."""
         stages = {
@@ -86,12 +98,17 @@ def read_run(run: RunFolder) -> RunContents:
     recipe_text = run.recipe.read_text(encoding="utf-8", errors="replace") if run.recipe.exists() else ""
     manifest = run.read_manifest()
     check_shape(run.manifest, manifest, shapes.Manifest)
+    recipe = _recipe(recipe_text, run.recipe)
+    recipe = _recipe(recipe_text, run.recipe)
     evaluation = _json(run.evaluation_metrics, shapes.Evaluation)
+    if evaluation:
+        # Earlier versions did not record it.
+        evaluation = {"target": target_of(recipe), **evaluation}
     predictions = Predictions.of_file(run.predictions) if run.predictions.exists() else NO_PREDICTIONS
     writers: Counter[str] = Counter()
     contents = RunContents(
         name=run.path.resolve().name,
-        recipe=_recipe(recipe_text, run.recipe),
+        recipe=recipe,
         recipe_text=recipe_text,
         manifest=manifest,
         reasoner=_json(run.reasoner_metrics, shapes.Reasoner),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from whylabel.evaluation.comparison import LEVEL, PairScore
 from whylabel.evaluation.curve import Curve, Point
 from whylabel.host.atomic import write_text
 from whylabel.report.charts import Axis, axis_over
-from whylabel.report.comparison import MEASURES
+from whylabel.report.comparison import MEASURES, best_arm
 from whylabel.report.formats import count, percent, points
 from whylabel.report.rendering import render_html
 from whylabel.report.verdict import MODEL_NAMES
@@ -50,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """All curves over a logarithmic axis of labels; `sizes` are (rows a label, position)."""
+    """All curves over a logarithmic axis of train rows; `sizes` are (rows a label, position)."""
 
     axis: Axis
     sizes: tuple[tuple[int, float], ...]
@@ -83,10 +82,11 @@ def draw_curve(curve: Curve) -> Drawing:
     """Return the positions of all points and intervals."""
     every = [point.score.score for found in curve.models.values() for point in found]
     axis = axis_over([value for one in every for value in (one.mean, *one.ci95)], 0.0, 1.0)
-    first, last = (math.log(value) for value in (min(curve.sizes), max(curve.sizes)))
+    logs = {size: math.log(curve.rows(size)) for size in curve.sizes}
+    first, last = min(logs.values()), max(logs.values())
     at = {
-        size: round(_MARGIN + (100 - 2 * _MARGIN) * (math.log(size) - first) / (last - first), 3)
-        for size in curve.sizes
+        size: round(_MARGIN + (100 - 2 * _MARGIN) * (value - first) / (last - first), 3)
+        for size, value in logs.items()
     }
     empty = Drawing(axis, tuple(at.items()), ())
     lines = tuple(
@@ -102,7 +102,7 @@ def draw_curve(curve: Curve) -> Drawing:
 
 def claims(curve: Curve) -> tuple[str, ...]:
     """Return where more labels would pay, and which model is ahead where, in sentences."""
-    return (*_gains(curve), *_leaders(curve))
+    return (*_gains(curve), *_leaders(curve), *_merged(curve))
 
 
 def _gains(curve: Curve) -> Iterator[str]:
@@ -112,10 +112,12 @@ def _gains(curve: Curve) -> Iterator[str]:
             continue
         smaller, larger = found[-2].per_label, found[-1].per_label
         low, high = last.ci95
-        doublings = math.log2(larger / smaller)
+        before, after = curve.rows(smaller), curve.rows(larger)
+        doublings = math.log2(after / before)
         gain = (
             f"{MODEL_NAMES.get(model, model)}: from {count(smaller)} to {count(larger)} a label"
-            f" {points(last.difference)} points (95\u00a0% CI {points(low)} to {points(high)}),"
+            f" ({count(before)} to {count(after)} train texts) {points(last.difference)} points"
+            f" (95\u00a0% CI {points(low)} to {points(high)}),"
             f" {points(last.difference / doublings)} for each doubling"
         )
         if _is_shown(last) and last.difference > 0:
@@ -128,19 +130,30 @@ def _gains(curve: Curve) -> Iterator[str]:
 
 def _leaders(curve: Curve) -> Iterator[str]:
     for place, size in enumerate(curve.sizes):
-        best = max(curve.models, key=partial(_mean, curve, place))
-        score = curve.models[best][place].score.score
+        scores = {model: found[place].score for model, found in curve.models.items()}
+        best = best_arm(scores.values()).model
+        score = scores[best].score
         shown = [pair for pair in curve.ahead[size] if _is_shown(pair)]
         better = sum(pair.difference > 0 for pair in shown)
         yield (
-            f"With {count(size)} a label the best is {MODEL_NAMES.get(best, best)} ({percent(score.mean)}); the"
-            f" classifier is better than {better} of the {len(curve.ahead[size])} others and worse than"
+            f"With {count(size)} a label the best is {_name(curve, best, place)} ({percent(score.mean)}); the"
+            f" {curve.ours} is better than {better} of the {len(curve.ahead[size])} others and worse than"
             f" {len(shown) - better}, as far as that is shown."
         )
 
 
-def _mean(curve: Curve, place: int, model: str) -> float:
-    return curve.models[model][place].score.score.mean
+def _name(curve: Curve, model: str, place: int) -> str:
+    """Return the name of a model; that of the classifier with its mode, which may be another one at each size."""
+    name = MODEL_NAMES.get(model, model)
+    return f"{name} ({curve.models[model][place].score.mode})" if model == "classifier" else name
+
+
+def _merged(curve: Curve) -> Iterator[str]:
+    for size, same in curve.merged.items():
+        yield (
+            f"With {count(size)} a label there were no more train texts than with {count(same)}: they are one size"
+            " here."
+        )
 
 
 def _is_shown(pair: PairScore) -> bool:

@@ -13,7 +13,9 @@ from typing import Any
 
 import yaml
 
+from whylabel.host.paths import expanded
 from whylabel.models.licence import Licence, licence_of
+from whylabel.models.load import is_gguf
 from whylabel.models.packaged import PACKAGED_MODELS
 from whylabel.report.contents import RunContents
 from whylabel.report.formats import is_number
@@ -31,14 +33,19 @@ _SAMPLE = 200
 
 def front_matter(contents: RunContents) -> str:
     """Return the YAML between the two lines of dashes."""
-    base, source = base_model(contents.recipe), data_source(contents.recipe)
+    base = base_model(contents.recipe, contents.base_fingerprint)
+    source = data_source(contents.recipe)
     values: dict[str, Any] = {
         **_licence(known_licence(contents.recipe)),
         **_language(contents),
         # Not `transformers`: its pipeline would put a head of random weights on this causal LM.
         "library_name": "whylabel",
         "pipeline_tag": "text-classification",
-        "tags": ["whylabel", "text-classification", "reasoning", "generated_from_trainer"],
+        "tags": [
+            *("whylabel", "text-classification"),
+            *(() if contents.target == "label" else ("reasoning",)),
+            "generated_from_trainer",
+        ],
     }
     if _HUB_ID.fullmatch(base):
         values |= {"base_model": base, "base_model_relation": "finetune"}
@@ -50,14 +57,18 @@ def front_matter(contents: RunContents) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
-def base_model(recipe: Mapping[str, Any]) -> str:
-    """Return the hub id of the base model, or the name of its file or folder, without the path."""
+def base_model(recipe: Mapping[str, Any], fingerprint: str | None = None) -> str:
+    """Return the hub id of the base model, or the name of its file or folder, without the path.
+
+    `fingerprint` is what was recorded of it: that of a model of the hub begins with its id.
+    """
     name = str(recipe.get("base_model") or "unknown")
     if name in PACKAGED_MODELS:
         return PACKAGED_MODELS[name].hub_id
     # Only the name of a local file: the card must not reveal paths on the disk of whoever trained the model.
-    local = name.startswith((".", "/", "~")) or name.lower().endswith(".gguf") or Path(name).exists()
-    return Path(name).name if local else name
+    local = not _HUB_ID.fullmatch(name) or name.startswith((".", "~")) or is_gguf(name)
+    known = expanded(name).exists() if fingerprint is None else not fingerprint.startswith(f"{name}@")
+    return Path(name).name if local or known else name
 
 
 def data_source(recipe: Mapping[str, Any]) -> str:
@@ -102,13 +113,24 @@ def _results(contents: RunContents, source: str) -> dict[str, Any] | None:
     ]
     if not metrics:
         return None
-    rows = classifier.get("n")
-    data_set = {**_data_set(source), "split": "test", **({"args": {"rows": rows}} if rows else {})}
     return {
         "task": {"type": "text-classification", "name": "Text Classification"},
-        "dataset": data_set,
+        "dataset": _tested_on(contents, source, classifier.get("n")),
         "metrics": metrics,
     }
+
+
+def _tested_on(contents: RunContents, source: str, rows: int | None) -> dict[str, Any]:
+    """Return what the figures are of: the test split, rows that were cut from train, or a file of its own."""
+    arguments: dict[str, Any] = {"rows": rows} if rows else {}
+    own_file = (contents.recipe.get("data") or {}).get("test")
+    cut = ((contents.manifest.get("data") or {}).get("inferred") or {}).get("test")
+    if own_file:
+        found = _data_set(Path(str(own_file)).name)
+    else:
+        found = {**_data_set(source), "split": "train" if cut else "test"}
+        arguments |= {"cut": str(cut)} if cut else {}
+    return {**found, **({"args": arguments} if arguments else {})}
 
 
 def _data_set(source: str) -> dict[str, str]:

@@ -95,6 +95,10 @@ def _contents(folder: Path, card: dict[str, Any]) -> RunContents:
         "data": {"source": (lineage.get("data") or {}).get("source")},
     }
     manifest = {key: lineage[key] for key in ("versions", "seed", "data") if key in lineage}
+    manifest["base_model"] = {
+        "name": lineage.get("base_model"),
+        "fingerprint": lineage.get("base_model_fingerprint"),
+    }
     return RunContents.of_model(folder.resolve().name, recipe, manifest)
 
 
@@ -113,7 +117,7 @@ def _public(lineage: dict[str, Any]) -> dict[str, Any]:
     """Return the lineage with the names of local files and folders instead of their paths."""
     public = dict(lineage)
     if "base_model" in lineage:
-        public["base_model"] = base_model(lineage)
+        public["base_model"] = base_model(lineage, lineage.get("base_model_fingerprint"))
     if isinstance(data := lineage.get("data"), dict):
         # What was inferred of the data may name other files.
         known = {key: value for key, value in data.items() if key != "inferred"}

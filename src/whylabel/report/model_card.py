@@ -53,7 +53,7 @@ def render_model_card(contents: RunContents, *, repository: str | None = None) -
         can_reason=target_of(contents.recipe) in ("dual", "reasoning_label"),
         account=account_of(contents),
         leaks=leaks_of(contents.inspection),
-        base_model=base_model(contents.recipe),
+        base_model=base_model(contents.recipe, contents.base_fingerprint),
         licence=known_licence(contents.recipe),
         quantisation=_quantisation(contents),
         source=data_source(contents.recipe),
@@ -64,7 +64,8 @@ def render_model_card(contents: RunContents, *, repository: str | None = None) -
         mode_names=MODE_NAMES,
         models=models_of(contents.evaluation),
         modes=modes_of(contents.evaluation),
-        readers=readers_sentences(contents.readers),
+        # What is published names nobody.
+        readers=readers_sentences(contents.readers, named=repository is None),
         judged=judged_of(contents.evaluation),
         quality=quality_of(contents.evaluation),
         versions=contents.manifest.get("versions") or {},
@@ -76,9 +77,12 @@ def render_model_card(contents: RunContents, *, repository: str | None = None) -
 def _default_mode(contents: RunContents) -> str | None:
     """Return the mode in which the model answers: as it was evaluated, else the first of its target."""
     mode = (contents.evaluation.get("classifier") or {}).get("mode")
-    target = (contents.recipe.get("classifier") or {}).get("target")
-    first = next((modes[0] for name, modes in MODES.items() if name == target), None)
-    return mode or first
+    return mode or next(iter(_modes(contents)), None)
+
+
+def _modes(contents: RunContents) -> tuple[str, ...]:
+    """Return the modes of the model's target; none if that is not known."""
+    return next((modes for target, modes in MODES.items() if target == contents.target), ())
 
 
 def _quantisation(contents: RunContents) -> str | None:

@@ -7,7 +7,16 @@ from typing import Any
 
 from whylabel.report.charts import models_of
 from whylabel.report.formats import count, is_number, percent, points
-from whylabel.report.verdict import Verdict, best_notes, interval_of, rate_notes, seed_note, verdict
+from whylabel.report.verdict import (
+    Verdict,
+    best_notes,
+    difference_claim,
+    interval_of,
+    rate_notes,
+    seed_note,
+    seen_note,
+    verdict,
+)
 
 
 def decides_by_label(evaluation: Mapping[str, Any]) -> bool:
@@ -47,13 +56,13 @@ def _verdict(evaluation: Mapping[str, Any]) -> Verdict:
 
 def _claim(low: float | None, high: float | None) -> str:
     if is_number(low) and low > 0:
-        return "The classifier labels better than the baseline on this data"
-    if is_number(high) and high < 0:
-        return "The classifier labels worse than the baseline on this data"
-    return "No difference between classifier and baseline could be shown on this data"
+        return difference_claim(low)
+    return difference_claim(high if is_number(high) and high < 0 else 0)
 
 
 def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    if note := seen_note(evaluation):
+        yield note
     if evaluation.get("paired"):
         yield seed_note()
     yield from best_notes(evaluation)

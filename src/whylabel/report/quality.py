@@ -142,19 +142,26 @@ def judged_of(evaluation: Mapping[str, Any]) -> Judged | None:
     return Judged(str(found.get("mode")), count(found.get("n")), known) if known else None
 
 
-def readers_sentences(readers: Sequence[ReaderRate]) -> tuple[str, ...]:
-    """Return what each reader found: how many reasonings are acceptable, of how many, and whether read blind."""
-    return tuple(map(_reader, readers))
+def readers_sentences(readers: Sequence[ReaderRate], *, named: bool = True) -> tuple[str, ...]:
+    """Return what each reader found: how many reasonings are acceptable, of how many, and whether read blind.
+
+    Without their names, readers are numbered.
+    """
+    numbers = range(1, len(readers) + 1)
+    return tuple(
+        _reader(reader, reader.by if named else f"Reader {number}")
+        for number, reader in zip(numbers, readers, strict=True)
+    )
 
 
-def _reader(reader: ReaderRate) -> str:
+def _reader(reader: ReaderRate, name: str) -> str:
     accepted = reader.accepted
     interval = " to ".join(percent(bound) for bound in accepted.ci95)
     how = "without gold label, mode and probabilities"
     if reader.blind < accepted.n:
         how = f"{count(reader.blind)} of them {how}" if reader.blind else "knowing the gold label"
     return (
-        f"{reader.by} read {count(accepted.n)} of the reasonings that are shown in mode {reader.mode}, {how}, and "
+        f"{name} read {count(accepted.n)} of the reasonings that are shown in mode {reader.mode}, {how}, and "
         f"accepted {count(accepted.count)}: {percent(accepted.share)} (95\u00a0% CI {interval})."
     )
 

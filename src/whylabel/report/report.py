@@ -58,6 +58,7 @@ def render_report(contents: RunContents) -> str:
         account=account_of(contents),
         data=data_of(contents.manifest, contents.recipe, contents.inspection),
         by_label=by_label,
+        learns_reasoning=contents.target != "label",
         model_name=model_name,
         mode_names=MODE_NAMES,
         models=models_of(evaluation),

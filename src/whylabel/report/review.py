@@ -10,7 +10,7 @@ from whylabel.evaluation.review import SHARES
 from whylabel.report.formats import count, is_number, percent
 
 _NAMES = {
-    "probability": ("Probability", "Calibrated probability of the label"),
+    "probability": ("Probability", "Probability of the label"),
     "disagreement": ("Disagreement", "Disagreement of fast and reasoned"),
     "both": ("Both", "Both: where they disagree first, then by probability"),
 }
@@ -72,7 +72,7 @@ def review_of(evaluation: Mapping[str, Any]) -> Reviewed | None:
         sentence=_sentence(first),
         n=n,
         errors=errors,
-        curves=tuple(map(_curve, found)),
+        curves=tuple(_curve(each, bool(evaluation.get("calibrated"))) for each in found),
         best=_points([(0.0, 0.0), (errors / n, 1.0), (1.0, 1.0)]),
         best_aurc=first.get("best_aurc"),
         needed=tuple(_needed(found)),
@@ -89,13 +89,16 @@ def _sentence(review: Mapping[str, Any]) -> str:
     )
 
 
-def _curve(review: Mapping[str, Any]) -> Curve:
+def _curve(review: Mapping[str, Any], calibrated: bool) -> Curve:
     signal = str(review.get("signal"))
     caught = review["caught"]
+    short, name = _NAMES.get(signal, (signal, signal))
+    if signal == "probability" and calibrated:
+        name = "Calibrated probability of the label"
     return Curve(
         kind=signal if signal in _NAMES else "",
-        short=_NAMES.get(signal, (signal, signal))[0],
-        name=_NAMES.get(signal, (signal, signal))[1],
+        short=short,
+        name=name,
         points=_points(zip(SHARES, caught, strict=True)),
         caught=tuple(caught[at] for at in _SHOWN),
         aurc=review.get("aurc"),

@@ -186,6 +186,7 @@ class BestModel(_Shape):
     difference: Difference | None = None
     ci95: Interval[Difference] | None = None
     mcnemar_p: Share | None = None
+    p_holm: Share | None = None
 
 
 class SliceScores(_Shape):
@@ -251,9 +252,19 @@ class RunCost(_Shape):
     stages: dict[str, StageCost | None] | None = None
 
 
+class Seen(_Shape):
+    """How many test texts occur in train."""
+
+    rows: Count | None = None
+    leaked: Count | None = None
+
+
 class Evaluation(_Shape):
     """`evaluation/metrics.json`."""
 
+    target: str | None = None
+    calibrated: bool | None = None
+    seen_in_training: Seen | None = None
     labels: list[str] | None = None
     baseline: ModelScores | None = None
     classifier: ModelScores | None = None

@@ -15,6 +15,7 @@ MODEL_NAMES = {
     "embeddings": "Embeddings + logistic regression",
     "head": "Classification head",
     "encoder": "Encoder, fine-tuned",
+    "setfit": "Encoder, SetFit",
     "baseline": "Baseline (label only)",
     "classifier": "Classifier",
 }
@@ -54,19 +55,27 @@ def model_name(name: str, model: Mapping[str, Any]) -> str:
 
 
 def verdict(evaluation: Mapping[str, Any]) -> Verdict:
-    """Return the verdict of `evaluation/metrics.json`; McNemar's test decides if a difference counts as shown."""
+    """Return the verdict of `evaluation/metrics.json`; McNemar's test decides if a difference counts as shown.
+
+    It speaks of reasoning where the classifier has learnt any: not with the target `label`.
+    """
     baseline, classifier = evaluation.get("baseline") or {}, evaluation.get("classifier") or {}
     paired = evaluation.get("paired") or {}
     notes = tuple(_notes(evaluation))
     if is_number(paired.get("difference")) and baseline and classifier:
         low, high = interval_of(paired, "ci95")
+        reasoned = learnt_reasoning(evaluation)
+        ours, base = (percent(model.get("accuracy")) for model in (classifier, baseline))
         figures = (
-            f"{percent(classifier.get('accuracy'))} {_with_reasoning(classifier)} against"
-            f" {percent(baseline.get('accuracy'))} without (difference"
-            f" {points(paired['difference'])} points, 95\u00a0% CI {points(low)} to {points(high)},"
+            f"{ours} {_with_reasoning(classifier)} against {base} without"
+            if reasoned
+            else f"{ours} of the classifier against {base} of the baseline"
+        )
+        figures += (
+            f" (difference {points(paired['difference'])} points, 95\u00a0% CI {points(low)} to {points(high)},"
             f" {p_value(paired.get('mcnemar_p'))}, {count(classifier.get('n'))} test texts)."
         )
-        return Verdict(_claim(paired), figures, notes)
+        return Verdict(_claim(paired, reasoned), figures, notes)
     for name, model in (("classifier", classifier), ("baseline", baseline)):
         if model:
             low, high = interval_of(model, "accuracy_ci95")
@@ -78,15 +87,23 @@ def verdict(evaluation: Mapping[str, Any]) -> Verdict:
     return Verdict("This run has not been evaluated yet", "")
 
 
+def learnt_reasoning(evaluation: Mapping[str, Any]) -> bool:
+    """Return whether the classifier of `evaluation/metrics.json` was trained on reasonings; so it is if not known."""
+    return evaluation.get("target") != "label"
+
+
 def _with_reasoning(classifier: Mapping[str, Any]) -> str:
     mode = classifier.get("mode")
     return "with reasoning in training alone" if mode == "fast" else "with reasoning"
 
 
-def _claim(paired: Mapping[str, Any]) -> str:
+def _claim(paired: Mapping[str, Any], reasoned: bool) -> str:
     difference = paired["difference"]
     p = paired.get("mcnemar_p")
-    if is_number(p) and p < SIGNIFICANCE:
+    shown = is_number(p) and p < SIGNIFICANCE
+    if not reasoned:
+        return difference_claim(difference if shown else 0)
+    if shown:
         return "Reasoning paid on this data" if difference > 0 else "Reasoning cost accuracy on this data"
     if difference > 0:
         return "No gain from reasoning could be shown on this data"
@@ -95,7 +112,38 @@ def _claim(paired: Mapping[str, Any]) -> str:
     return "Reasoning made no difference to accuracy on this data"
 
 
+def difference_claim(shown: float) -> str:
+    """Return what is said of two models by the sign of the difference that is shown, 0 if none is."""
+    if shown > 0:
+        return "The classifier labels better than the baseline on this data"
+    if shown < 0:
+        return "The classifier labels worse than the baseline on this data"
+    return "No difference between classifier and baseline could be shown on this data"
+
+
+def seen_note(evaluation: Mapping[str, Any]) -> str | None:
+    """Return the note that the model was trained on some of the test texts, or that this is not known."""
+    if "seen_in_training" not in evaluation:
+        return None
+    seen = evaluation["seen_in_training"]
+    if seen is None:
+        return (
+            "Whether the model was trained on these texts is not known: the data of its training are not there, or"
+            " have changed."
+        )
+    rows, leaked = seen.get("rows"), seen.get("leaked")
+    if not leaked:
+        return None
+    how_many = f"All {count(rows)}" if leaked == rows else f"{count(leaked)} of {count(rows)}"
+    return (
+        f"{how_many} test texts are among those that the model was trained on: there the figures say what it has"
+        " learnt by heart, not how it labels new texts."
+    )
+
+
 def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    if note := seen_note(evaluation):
+        yield note
     yield from _paired_notes(evaluation)
     yield from best_notes(evaluation)
     yield from _floor_notes(evaluation)
@@ -116,10 +164,7 @@ def _paired_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
         yield seed_note()
 
 
-_CHOSEN_HERE = (
-    "It was chosen on these same texts, so its figure is a little too high, and interval and p-value do not allow "
-    "for the choice."
-)
+_CHOSEN_HERE = "It was chosen on these same texts, so its figure is a little too high"
 
 
 def seed_note() -> str:
@@ -147,12 +192,19 @@ def best_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     low, high = interval_of(best, "ci95")
     p = best.get("mcnemar_p")
     test = f", {p_value(p)}" if is_number(p) else ""
+    corrected = best.get("p_holm")
+    if is_number(corrected):
+        test += f" before correction, {p_value(corrected)} after (Holm, {best['candidates'] - 1} comparisons)"
+        shown = "" if corrected < SIGNIFICANCE and best["difference"] else " not"
+        rest = f", and the interval does not allow for the choice. That it is better is{shown} shown."
+    else:
+        rest = f", and {'interval and p-value do' if test else 'the interval does'} not allow for the choice."
     distance = (
         f"{points(best['difference']).lstrip('+')} points above" if best["difference"] else "as much as"
     )
     yield (
         f"{lead}, {distance} the {best.get('minus')} (95\u00a0% CI {points(low)} to {points(high)}{test}). "
-        f"{_CHOSEN_HERE}"
+        f"{_CHOSEN_HERE}{rest}"
     )
 
 
