@@ -76,7 +76,7 @@ _PACKAGES = ("fastapi", "uvicorn", "prometheus-client")
 def command(
     model: str, api_key_file: Path | None, device: str, engine: str, name: str | None, **limits: Any
 ) -> int:
-    """Serve a run's classifier, or a model folder, over HTTP.
+    """Serve a run's classifier, or a model folder, over HTTP, with a page to try it in a browser.
 
     Routes, limits and clients: docs/serving.md. SIGTERM or Ctrl-C stops the server when accepted requests are
     answered; SIGHUP loads the model again without losing a request.
@@ -90,16 +90,20 @@ def command(
     missing = [package for package in _PACKAGES if installed_version(package) is None]
     if missing:
         raise UsageError(f"Serving needs {', '.join(missing)}.", fix="pip install 'whylabel[serve]'")
+    from whylabel.page.routes import page_of
+    from whylabel.page.runs import ServedRun, run_of
     from whylabel.serving.messages import EngineSettings
     from whylabel.serving.server import serve
     from whylabel.serving.settings import ServeSettings, read_keys
 
     folder = model_folder(model)
-    ModelCard.from_json(read_card(folder), folder)
+    card = ModelCard.from_json(read_card(folder), folder)
     settings = ServeSettings(
         name=name or _name(Path(model).expanduser().resolve()), keys=read_keys(api_key_file), **limits
     )
-    serve(settings, EngineSettings(model, device, engine))
+    run = run_of(model)
+    served = [] if run is None else [ServedRun.of(settings.name, run, card)]
+    serve(settings, EngineSettings(model, device, engine), extend=page_of(settings, served))
     return 0
 
 

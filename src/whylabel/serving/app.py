@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,13 @@ _EVENTS = {
 }
 
 
-def create_app(engines: Engines, settings: ServeSettings, log: Log, metrics: Metrics) -> Gate:
+Extend = Callable[[FastAPI], None]
+"""Adds routes of other wings to the app, behind the same gate."""
+
+
+def create_app(
+    engines: Engines, settings: ServeSettings, log: Log, metrics: Metrics, extend: Extend = lambda _: None
+) -> Gate:
     """Return the ASGI app. The engines are started and stopped by whoever runs it."""
     app = FastAPI(
         title="whylabel",
@@ -50,6 +57,7 @@ def create_app(engines: Engines, settings: ServeSettings, log: Log, metrics: Met
     _add_model(app, engines, settings.name, int(time.time()))
     _add_health(app, engines, metrics)
     _add_docs(app)
+    extend(app)
     return Gate(app, settings, log, metrics.request)
 
 

@@ -14,7 +14,7 @@ import uvicorn
 
 from whylabel.errors import UsageError
 from whylabel.host.progress import say
-from whylabel.serving.app import create_app
+from whylabel.serving.app import Extend, create_app
 from whylabel.serving.connections import protocol
 from whylabel.serving.engines import Engines
 from whylabel.serving.log import Log
@@ -27,18 +27,28 @@ _CLOSING_SECONDS = 1.0
 """How long responses may take to be sent after the last text was answered."""
 
 
-def serve(settings: ServeSettings, engine: EngineSettings, command: Sequence[str] = COMMAND) -> None:
+def serve(
+    settings: ServeSettings,
+    engine: EngineSettings,
+    command: Sequence[str] = COMMAND,
+    extend: Extend = lambda _: None,
+) -> None:
     """Serve a model until SIGTERM or Ctrl-C; SIGHUP loads it again, as it then is, without losing a request.
 
-    Raises `UsageError` if the address cannot be used, `EngineError` if the model cannot be loaded.
+    `extend` adds routes to those of the model. Raises `UsageError` if the address cannot be used, `EngineError` if
+    the model cannot be loaded.
     """
     listener = _listen(settings.host, settings.port)
     with listener:
-        asyncio.run(_serve(settings, engine, command, listener))
+        asyncio.run(_serve(settings, engine, command, listener, extend))
 
 
 async def _serve(
-    settings: ServeSettings, engine: EngineSettings, command: Sequence[str], listener: socket.socket
+    settings: ServeSettings,
+    engine: EngineSettings,
+    command: Sequence[str],
+    listener: socket.socket,
+    extend: Extend,
 ) -> None:
     log = Log()
     log.take_over("uvicorn")
@@ -51,7 +61,7 @@ async def _serve(
         stall_seconds=settings.stall_timeout,
         command=command,
     )
-    app = create_app(engines, settings, log, metrics)
+    app = create_app(engines, settings, log, metrics, extend)
     server = _Server(_config(app, settings), engines, settings.shutdown_timeout)
     host, port = listener.getsockname()[:2]
     say(f"Loading {engine.model} ...")
