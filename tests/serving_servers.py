@@ -24,9 +24,10 @@ from whylabel.serving.server import serve
 from whylabel.serving.settings import ServeSettings
 given = json.loads(sys.argv[1])
 run, labels = given.pop("run", None), tuple(given.pop("labels", ()))
+others = {name: EngineSettings(name) for name in given.pop("others", ())}
 settings = ServeSettings(**given)
 runs = [ServedRun(settings.name, RunFolder(run), labels)] if run else []
-serve(settings, EngineSettings("model"), (sys.executable, sys.argv[2]), page_of(settings, runs))
+serve(settings, EngineSettings("model"), (sys.executable, sys.argv[2]), page_of(settings, runs), others)
 """
 
 

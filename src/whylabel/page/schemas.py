@@ -99,6 +99,7 @@ class PageLimits(BaseModel):
     max_texts: int
     max_text_chars: int
     max_body_bytes: int
+    max_queue: int
 
 
 class PageFacts(BaseModel):

@@ -100,7 +100,7 @@ export class Answer {
       ...[
         statusNote(result.status),
         reasoningBlock(result),
-        result.disagrees ? el("p", { class: "disagrees" }, "Without the reasoning the label would be another.") : null,
+        result.disagrees && result.mode !== "fast" ? el("p", { class: "disagrees" }, "Without the reasoning the label would be another.") : null,
         probabilities ? bars(probabilities, label) : null,
         evidence?.length ? el("h4", {}, "What the label rests on") : null,
         evidence?.length ? markedText(this.text, evidence) : null,

@@ -85,7 +85,7 @@ export function parsed(text, delimiter) {
   return { rows, unclosed };
 }
 
-/** Return the delimiter with which the first rows have the same number of cells, more than one; else none. */
+/** Return the delimiter with which most of the first rows have as many cells as the first, more than one; else none. */
 export function delimiterOf(text) {
   const head = text.slice(0, 100_000);
   let best = ["", 1];
@@ -93,7 +93,9 @@ export function delimiterOf(text) {
     const { rows } = parsed(head, delimiter);
     const first = (text.length > head.length ? rows.slice(0, -1) : rows).slice(0, ROWS_TRIED);
     const width = first[0]?.cells.length ?? 0;
-    if (width > best[1] && first.every(({ cells }) => cells.length === width)) best = [delimiter, width];
+    const alike = first.filter(({ cells }) => cells.length === width).length;
+    // One line with a comma is a sentence, and no table.
+    if (width > best[1] && first.length > 1 && alike >= 0.75 * first.length) best = [delimiter, width];
   }
   // A file of one column in quotes has no delimiter, but quotes that are to be read.
   return best[0] || (/^\ufeff?"/.test(text) ? "," : "");

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { decoded, delimiterOf, freeNames, hasHeader, parsed, textColumn, written } from "./csv.js";
 import { byId, el, fill, say } from "./dom.js";
-import { count, plural, seconds } from "./formats.js";
+import { count, percent, plural, seconds } from "./formats.js";
 import { labelAll } from "./labelling.js";
 import { modeName } from "./try.js";
 
@@ -42,6 +42,7 @@ export function start(found) {
   byId("file-delimiter").addEventListener("change", () => lay(byId("file-delimiter").value));
   byId("file-header").addEventListener("change", () => lay(byId("file-delimiter").value, byId("file-header").checked));
   byId("file-column").addEventListener("change", preview);
+  document.addEventListener("model", fillModes);
   byId("file-form").addEventListener("submit", (event) => {
     event.preventDefault();
     if (abort === null && table?.rows.length) label();
@@ -86,12 +87,16 @@ function lay(delimiter, header) {
   const choice = textColumn(given_names, rows);
   fill(byId("file-column"), given_names.map((name, at) => [String(at), name || `column ${at + 1}`]));
   byId("file-column").value = String(choice);
-  const [model] = server().models;
-  fill(byId("file-mode"), model.modes.map((mode) => [mode, modeName(mode)]));
+  fillModes();
   const wrong = unclosed === null ? "" : ` The quote that opens in line ${unclosed} is never closed.`;
   say("file-found", `${plural(rows.length, "row")}, ${plural(width, "column")}. ${oddRows()}${given.note}${wrong}`);
   byId("file-options").hidden = rows.length === 0;
   preview();
+}
+
+function fillModes() {
+  const { model } = server();
+  fill(byId("file-mode"), model.modes.map((mode) => [mode, modeName(mode)]));
 }
 
 function oddRows() {
@@ -121,12 +126,11 @@ function grid(names, rows, chosen) {
 const short = (value) => (value.length > 160 ? `${value.slice(0, 159)}…` : value);
 
 async function label() {
-  const [model] = server().models;
-  const { limits } = server();
+  const { model, limits } = server();
   const { names, rows } = table;
   const column = Number(byId("file-column").value);
   const mode = byId("file-mode").value;
-  const { labels } = await ask("v1/labels");
+  const { labels } = await ask(`v1/labels?${new URLSearchParams({ model: model.id })}`);
   const answers = new Array(rows.length).fill(null);
   const started = performance.now();
   let finished = 0;
@@ -146,7 +150,7 @@ async function label() {
   let ended = "";
   try {
     const texts = rows.map(({ cells }) => cells[column]);
-    await labelAll(texts, { mode, limits, signal: abort.signal, done, waiting });
+    await labelAll(texts, { model: model.id, mode, limits, signal: abort.signal, done, waiting });
   } catch (error) {
     ended = error.name === "AbortError" ? "Cancelled. " : `${error.message} `;
     abort.abort();
@@ -154,7 +158,7 @@ async function label() {
   abort = null;
   working(false);
   byId("file-count").textContent = "";
-  offer(model, labels, names, rows, answers, ended);
+  offer(labels, names, rows, answers, ended);
 }
 
 function working(is) {
@@ -171,7 +175,7 @@ function working(is) {
 }
 
 /** Offer the labelled file: every row that was read is in it, labelled or with the reason why not. */
-function offer(model, labels, names, rows, answers, ended) {
+function offer(labels, names, rows, answers, ended) {
   const chances = labels.map((name) => `p(${name})`);
   const columns = [...freeNames(names, [...RESERVED, ...chances]), "label", ...chances, ...LAST];
   const labelled = rows.map(({ cells }, at) => [...cells, ...predicted(answers[at], labels)]);
@@ -186,8 +190,19 @@ function offer(model, labels, names, rows, answers, ended) {
   const name = `${given.name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}._ -]/gu, "_")}.labelled.csv`;
   const link = el("a", { class: "button primary", href: address, download: name }, `Save ${name}`);
   byId("file-result").replaceChildren(link);
-  byId("file-labelled").replaceChildren(grid(columns, labelled.slice(0, SHOWN), names.length));
+  byId("file-labelled").replaceChildren(glance(rows, answers));
   link.focus();
+}
+
+/** Return the first rows with what is most worth seeing; the file has the rest. */
+function glance(rows, answers) {
+  const column = Number(byId("file-column").value);
+  const first = rows.slice(0, SHOWN).map(({ cells }, at) => {
+    const { label, probabilities, reasoning, status, error } = answers[at] ?? { status: "not labelled" };
+    const chance = probabilities?.[label];
+    return [cells[column], label ?? "", chance === undefined ? "" : percent(chance), reasoning ?? "", error ?? status];
+  });
+  return grid(["text", "label", "probability", "reasoning", "status"], first, 1);
 }
 
 const YES_OR_NO = new Map([[true, "yes"], [false, "no"]]);

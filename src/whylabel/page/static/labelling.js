@@ -10,11 +10,11 @@ const TRIES = 5;
  * Label texts; `done` is told each [place, answer] as it comes, where an answer is as in the API's `data`.
  * A text that cannot be labelled gets {status: "failed", error}. Throws if it is aborted, or the server has gone.
  */
-export async function labelAll(texts, { mode, limits, signal, done, waiting }) {
+export async function labelAll(texts, { model, mode, limits, signal, done, waiting }) {
   const batches = batched(texts, limits, done);
   const work = async () => {
     for (let batch = batches.pop(); batch; batch = batches.pop()) {
-      await labelBatch(batch, { texts, mode, signal, done, waiting });
+      await labelBatch(batch, { texts, model, mode, signal, done, waiting });
     }
   };
   batches.reverse();
@@ -22,8 +22,8 @@ export async function labelAll(texts, { mode, limits, signal, done, waiting }) {
 }
 
 async function labelBatch(places, context, tried = 0) {
-  const { texts, mode, signal, done, waiting } = context;
-  const body = { input: places.map((place) => texts[place]), mode, include: ["reasoning", "probabilities"] };
+  const { texts, model, mode, signal, done, waiting } = context;
+  const body = { input: places.map((place) => texts[place]), model, mode, include: ["reasoning", "probabilities"] };
   try {
     const { data } = await askPatiently("v1/classify", { body, signal, waiting });
     for (const answer of data) done(places[answer.index], answer);
@@ -49,7 +49,7 @@ async function labelBatch(places, context, tried = 0) {
 function batched(texts, limits, done) {
   const batches = [];
   let [batch, bytes] = [[], 0];
-  const most = Math.min(BATCH, limits.max_texts);
+  const most = Math.min(BATCH, limits.max_texts, limits.max_queue);
   for (const [place, text] of texts.entries()) {
     const characters = text.length > limits.max_text_chars ? Array.from(text).length : text.length;
     if (characters > limits.max_text_chars) {

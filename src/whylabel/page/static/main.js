@@ -2,7 +2,7 @@
 
 import { ask, askPatiently, forgetKey, hasKey } from "./api.js";
 import * as compare from "./compare.js";
-import { byId, say } from "./dom.js";
+import { byId, fill, say } from "./dom.js";
 import * as errors from "./errors.js";
 import * as file from "./file.js";
 import { count } from "./formats.js";
@@ -10,25 +10,35 @@ import * as report from "./report.js";
 import * as review from "./review.js";
 import * as tryOut from "./try.js";
 
-let server = { models: [], runs: [], limits: {} };
+let server = { models: [], model: null, runs: [], limits: {} };
 
 async function load() {
   const waiting = (after, message) => say("loading", `${message} Asking again in ${after} s.`);
   const { data: models } = await askPatiently("v1/models", { waiting });
   const { runs, limits } = await ask("v1/page");
-  server = { models, runs, limits };
-  const [model] = models;
-  document.title = `${model.id} · whylabel`;
-  byId("question").textContent = model.question || model.id;
-  byId("served").textContent = `whylabel · ${model.id} · ${count(model.labels)} labels · ${model.engine} on ${model.device}`;
+  server = { models, model: models[0], runs, limits };
+  fill(byId("model"), models.map(({ id }) => [id, id]));
+  byId("model-field").hidden = models.length < 2;
+  choose(models[0].id);
+  const most = Math.max(...models.map(({ modes }) => modes.length));
   byId("tab-file").hidden = false;
-  byId("tab-compare").hidden = models.length < 2 && model.modes.length < 2;
+  byId("tab-compare").hidden = models.length < 2 && most < 2;
   byId("tab-errors").hidden = !runs.some((run) => run.predictions);
   byId("tab-review").hidden = !runs.some((run) => run.predictions || run.reasonings);
   byId("tab-report").hidden = !runs.some((run) => run.report);
   byId("loading").hidden = true;
   byId("forget-key").hidden = !hasKey();
   byId("tabs").hidden = false;
+}
+
+/** Let a model answer in Try and File. */
+function choose(id) {
+  const model = server.models.find((one) => one.id === id);
+  server.model = model;
+  document.title = `${model.id} · whylabel`;
+  byId("question").textContent = model.question || model.id;
+  byId("served").textContent = `whylabel · ${model.id} · ${count(model.labels)} labels · ${model.engine} on ${model.device}`;
+  document.dispatchEvent(new Event("model"));
 }
 
 function tabs() {
@@ -69,6 +79,7 @@ function wireTabs() {
   });
 }
 
+byId("model").addEventListener("change", ({ target }) => choose(target.value));
 byId("forget-key").addEventListener("click", () => {
   forgetKey();
   location.reload();

@@ -18,6 +18,7 @@ const DONE = { accepted: "Accepted", edited: "Edited", rejected: "Rejected", cle
 let server;
 let queue = [];
 let skipped = 0;
+let left = 0;
 let undoable = [];
 let current = null;
 let editing = null;
@@ -111,7 +112,8 @@ async function deal() {
   else query.set("state", kind());
   const route = isReading() ? "readings" : "reasonings";
   const { data, found, progress, accepted } = await ask(path(`${route}?${query}`));
-  tell(isReading() ? { accepted } : progress, found);
+  left = found;
+  tell(isReading() ? { accepted } : progress);
   queue = data;
   if (!data.length && skipped) {
     // What was skipped is dealt again when nothing else is left.
@@ -120,7 +122,7 @@ async function deal() {
   }
 }
 
-function tell(progress, left) {
+function tell(progress) {
   const parts = [];
   if (isReading()) {
     if (progress.accepted) parts.push(`You accepted ${rate(progress.accepted)}.`);
@@ -130,7 +132,7 @@ function tell(progress, left) {
     const all = Object.entries(verdicts).map(([verdict, n]) => `${n} ${verdict}`);
     if (progress.accepted) parts.push(`Everybody: ${rate(progress.accepted)}; ${all.join(", ")}.`);
   }
-  if (left !== undefined) parts.push(`${plural(left, "row")} left.`);
+  parts.push(`${plural(left, "row")} left.`);
   byId("review-progress").textContent = parts.join(" ");
 }
 
@@ -238,12 +240,14 @@ async function send(work) {
 async function record(row, verdict, reasoning = "", note = "") {
   const body = { by: person(), row: row.row, reasoning_hash: row.reasoning_hash, known: row.known, verdict, reasoning, note };
   const { row: found, progress } = await ask(path("decisions"), { body });
+  left += (found.decision === null) - (row.decision === null);
   tell(progress);
   return found;
 }
 
 async function read(id, verdict, reason) {
   const { accepted } = await ask(path("readings"), { body: { by: person(), id, verdict, reason, blind: kind() === "blind" } });
+  left += verdict === "cleared" ? 1 : -1;
   tell({ accepted });
 }
 

@@ -38,7 +38,7 @@ export function start(server) {
   });
 }
 
-async function answer({ models: [model] }, text, evidence, signal) {
+async function answer({ model }, text, evidence, signal) {
   const modes = ["fast", model.modes.find((mode) => mode === "reasoned") ?? model.modes.find((mode) => mode !== "fast")];
   const answers = modes.filter((mode) => model.modes.includes(mode)).map((mode) => [mode, new Answer(modeName(mode))]);
   byId("try-answers").replaceChildren(...answers.map(([, one]) => one.card));
