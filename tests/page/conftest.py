@@ -8,6 +8,7 @@ import pytest
 from finished_run import EMOTIONS, write_run
 from serving_servers import start_fake
 from whylabel.reasonings.store import open_store
+from whylabel.report.report import write_report
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -39,6 +40,17 @@ def serve_run():
 @pytest.fixture
 def served_run(run, serve_run):
     return serve_run(run)
+
+
+@pytest.fixture(scope="session")
+def looked_at(tmp_path_factory):
+    """A server with a run, for tests that only look at it."""
+    run = write_run(tmp_path_factory.mktemp("looked_at") / "quickstart", modes=("fast",))
+    write_report(run)
+    server = start_fake(run=str(run.path), labels=EMOTIONS)
+    yield server
+    server.process.kill()
+    server.process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -198,6 +198,13 @@ def test_an_edit_is_kept_and_undone(run, served_run):
     assert decide(served_run, undone, "edited", reasoning="a\0b").status_code == 422
 
 
+def test_a_decision_has_an_author(run, served_run):
+    row = get(served_run, "reasonings", by="Ada")["data"][0]
+    assert decide(served_run, row, "accepted", by=" ").status_code == 422
+    assert read(served_run, "r0", "accepted", by="").status_code == 422
+    assert not decisions(run)
+
+
 def test_who_has_not_seen_the_latest_decision_overwrites_nothing(run, served_run):
     row = get(served_run, "reasonings", by="Ada")["data"][0]
     assert decide(served_run, row, "rejected", by="Ben").status_code == 200

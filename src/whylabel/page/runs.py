@@ -68,10 +68,12 @@ class ServedRun:
     def write(self, work: Callable[[], _Result]) -> _Result:
         """Return the result of work that holds the run folder; it waits for others a little.
 
-        Raises `RunInUseError` if another process keeps the folder.
+        Raises `RunInUseError` if another request or process keeps the folder.
         """
         deadline = time.monotonic() + _WAIT_SECONDS
-        with self.lock:
+        if not self.lock.acquire(timeout=_WAIT_SECONDS):
+            raise RunInUseError("Others are writing into this run.", where=str(self.folder.path))
+        try:
             while True:
                 try:
                     return work()
@@ -79,6 +81,8 @@ class ServedRun:
                     if time.monotonic() > deadline:
                         raise
                 time.sleep(0.05)
+        finally:
+            self.lock.release()
 
 
 def run_of(model: str) -> RunFolder | None:

@@ -12,6 +12,7 @@ _LONGEST_NAME = 200
 _LONGEST_TEXT = 20_000
 
 Name = Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
+Person = Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME, pattern=r"\S")]
 Label = Annotated[str, Field(max_length=_LONGEST_NAME * 10)]
 Offset = Annotated[int, Field(ge=0, le=2**31)]
 Limit = Annotated[int, Field(ge=1, le=100)]
@@ -44,7 +45,7 @@ class PredictionQuery(Query):
 class ReasoningQuery(Query):
     """Which reasonings for training are dealt, and to whom: each person gets them in an order of their own."""
 
-    by: Name
+    by: Person
     state: Literal["kept", "dropped"] = "kept"
     which: Literal["undecided", "decided"] = "undecided"
 
@@ -52,7 +53,7 @@ class ReasoningQuery(Query):
 class ReadingQuery(Query):
     """Which reasonings beside predictions are dealt, and to whom."""
 
-    by: Name
+    by: Person
     blind: Literal["yes", "no"] = "yes"
     """Without gold label and probabilities."""
 
@@ -60,7 +61,7 @@ class ReadingQuery(Query):
 class DecisionRequest(schemas.Request):
     """A decision on a reasoning for training."""
 
-    by: Name
+    by: Person
     row: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     reasoning_hash: Annotated[str, Field(max_length=64)]
     """That of the row as it was dealt: a decision is about what was seen."""
@@ -76,7 +77,7 @@ class DecisionRequest(schemas.Request):
 class ReadingRequest(schemas.Request):
     """A verdict on a reasoning beside a prediction."""
 
-    by: Name
+    by: Person
     id: Annotated[str, Field(max_length=64)]
     verdict: Literal["accepted", "rejected", "cleared"]
     """`cleared` takes one's own verdict back."""

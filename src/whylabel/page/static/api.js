@@ -99,7 +99,9 @@ function askForKey(wasWrong) {
     const field = document.getElementById("key");
     document.getElementById("key-wrong").hidden = !wasWrong;
     field.value = "";
-    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    // Without a key there is nothing to see, so it stays open until there is one.
+    dialog.oncancel = (event) => event.preventDefault();
+    dialog.onclose = () => asking && dialog.showModal();
     document.getElementById("key-form").addEventListener(
       "submit",
       (event) => {
@@ -107,8 +109,8 @@ function askForKey(wasWrong) {
         // A header holds plain characters alone; no key has others.
         sessionStorage.setItem(KEY, field.value.trim().replace(/[^\x21-\x7e]/g, "?"));
         field.value = "";
-        dialog.close();
         asking = null;
+        dialog.close();
         resolve();
       },
       { once: true },

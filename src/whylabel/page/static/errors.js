@@ -61,6 +61,7 @@ async function load() {
     if (mine !== latest) return;
     fillFilters(found, first);
     filled = run;
+    if (first && byId("errors-model").value !== "classifier") return load();
     show(found);
   } catch (error) {
     if (mine !== latest) return;

@@ -22,6 +22,7 @@ let left = 0;
 let undoable = [];
 let current = null;
 let editing = null;
+let begun = null;
 let busy = false;
 
 export function start(given) {
@@ -70,8 +71,11 @@ function fillKinds() {
   fill(byId("review-what"), kinds.map((one) => [one, KINDS[one]]));
 }
 
-/** Deal anew: another person, another kind of row. */
+/** Deal anew where person, run or kind of row are others than before. */
 async function begin(focus) {
+  const now = JSON.stringify([person(), runName(), kind()]);
+  if (now === begun && current !== null) return byId("review-card").firstElementChild.focus();
+  begun = now;
   [queue, skipped, undoable, current, editing] = [[], 0, [], null, null];
   const helps = {
     kept: "What you reject is dropped, what you edit is used as you wrote it. Decisions take effect with the next whylabel run.",
@@ -89,12 +93,14 @@ async function begin(focus) {
 }
 
 async function next(focus = true) {
+  const mine = begun;
   try {
     if (!queue.length) await deal();
   } catch (error) {
     clear();
     return say("review-status", error.message);
   }
+  if (mine !== begun) return;
   current = queue.shift() ?? null;
   editing = null;
   byId("review-conflict").hidden = true;
@@ -202,11 +208,13 @@ async function decide(verdict, reasoning = "") {
   });
 }
 
-function skip() {
+async function skip() {
   if (current === null || busy) return;
   skipped += 1;
-  say("review-status", "Skipped.");
-  next();
+  await send(async () => {
+    say("review-status", "Skipped.");
+    await next();
+  });
 }
 
 async function undo() {
