@@ -81,7 +81,7 @@ def visit(chromium):
         contexts.append(context)
         context.expose_function("alarm", lambda *_: problems.append("a script of a text ran"))
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(120_000)
         page.on("pageerror", lambda error: problems.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (problems.append("dialog"), dialog.dismiss()))
         page.on(
