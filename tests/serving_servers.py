@@ -46,7 +46,7 @@ class Server:
         if wait:
             self.wait()
 
-    def wait(self, seconds=60):
+    def wait(self, seconds=180):
         deadline = time.monotonic() + seconds
         while not self._serves.wait(0.1):
             assert self.process.poll() is None and time.monotonic() < deadline, self.said
