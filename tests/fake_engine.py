@@ -1,9 +1,10 @@
 """An engine process without a model: it answers by what a text says, and echoes it as its reasoning.
 
+Its labels may be given in FAKE_LABELS, its question in FAKE_QUESTION, its error in FAKE_ERROR.
 `sleep N` answers after N seconds, `stream N` writes a word every 0.05 s for N words, `die` ends the process, `hang`
-stops all signs of life, `count` answers with how many questions were taken back, `fail` has no prediction.
-`busy N` does nothing else for N seconds, as in a long step, `flood N` writes N long pieces as fast as it can,
-`garble` says what has no meaning.
+stops all signs of life, `count` answers with how many questions were taken back, `fail` has no prediction,
+`withhold` withholds its reasoning, `disagree` gives another label after it. `busy N` does nothing else for N seconds,
+as in a long step, `flood N` writes N long pieces as fast as it can, `garble` says what has no meaning.
 """
 
 import json
@@ -15,7 +16,7 @@ from dataclasses import asdict
 
 from whylabel.serving.messages import ModelInfo
 
-LABELS = ("joy", "sad", "not sure")
+LABELS = tuple(json.loads(os.environ.get("FAKE_LABELS", '["joy", "sad", "not sure"]')))
 INFO = ModelInfo(
     LABELS,
     ("fast", "reasoned", "vote"),
@@ -83,7 +84,7 @@ class FakeEngine:
             self.say(delta=message["ask"])
         elif word == "fail":
             self.open.pop(message["ask"])
-            self.say(done=message["ask"], prediction=None, error="it failed")
+            self.say(done=message["ask"], prediction=None, error=os.environ.get("FAKE_ERROR", "it failed"))
         elif word == "count":
             self.done(message, str(self.taken_back))
         else:
@@ -107,19 +108,21 @@ class FakeEngine:
     def done(self, message, reasoning=None):
         if self.open.pop(message["ask"], None) is None:
             return
+        word = message["text"].partition(" ")[0]
+        withheld = message["mode"] != "fast" and word == "withhold"
         prediction = {
             "id": str(message["ask"]),
-            "label": "joy",
-            "probabilities": [0.7, 0.1, 0.2],
-            "reasoning": message["text"] if reasoning is None else reasoning,
+            "label": LABELS[0] if message["mode"] == "fast" or word != "disagree" else LABELS[1],
+            "probabilities": [0.7, 0.1, 0.2] if len(LABELS) == 3 else [1 / len(LABELS)] * len(LABELS),
+            "reasoning": None if withheld else message["text"] if reasoning is None else reasoning,
             "mode": message["mode"],
             "status": "ok",
             "seconds": 0.01,
             "tokens": 3,
             "error": None,
             "evidence": [{"start": 0, "end": 1, "text": "x", "effect": 0.5}] if message["evidence"] else None,
-            "reasoning_status": "ok",
-            "disagrees": False,
+            "reasoning_status": "withheld: unsure" if withheld else "ok",
+            "disagrees": word == "disagree",
         }
         self.say(
             done=message["ask"],

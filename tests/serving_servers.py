@@ -16,10 +16,18 @@ FAKE_ENGINE = str(Path(__file__).parent / "fake_engine.py")
 
 _FAKE = """
 import json, sys
+from whylabel.page.routes import page_of
+from whylabel.page.runs import ServedRun
+from whylabel.run_folder import RunFolder
 from whylabel.serving.messages import EngineSettings
 from whylabel.serving.server import serve
 from whylabel.serving.settings import ServeSettings
-serve(ServeSettings(**json.loads(sys.argv[1])), EngineSettings("model"), (sys.executable, sys.argv[2]))
+given = json.loads(sys.argv[1])
+run, labels = given.pop("run", None), tuple(given.pop("labels", ()))
+others = {name: EngineSettings(name) for name in given.pop("others", ())}
+settings = ServeSettings(**given)
+runs = [ServedRun(settings.name, RunFolder(run), labels)] if run else []
+serve(settings, EngineSettings("model"), (sys.executable, sys.argv[2]), page_of(settings, runs), others)
 """
 
 
@@ -38,7 +46,7 @@ class Server:
         if wait:
             self.wait()
 
-    def wait(self, seconds=60):
+    def wait(self, seconds=180):
         deadline = time.monotonic() + seconds
         while not self._serves.wait(0.1):
             assert self.process.poll() is None and time.monotonic() < deadline, self.said

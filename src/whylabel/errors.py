@@ -10,7 +10,8 @@
     │   ├── EngineError           an engine that is missing or does not answer
     │   └── ParityError           exit code 1: an exported model that answers otherwise
     ├── ServerError               a server that refuses a request, or does not answer
-    └── RunFolderError            a run folder that is in use, not ours, or incomplete
+    └── RunFolderError            a run folder that is not ours, or incomplete
+        └── RunInUseError         one that another process is using
 
 Any other exception that reaches the command line is a bug of ours: exit code 1.
 """
@@ -104,6 +105,10 @@ class ParityError(ModelError):
 
 class RunFolderError(WhylabelError):
     """A run folder that is in use, not ours, or incomplete."""
+
+
+class RunInUseError(RunFolderError):
+    """A run folder that another process is using: the same may work later."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

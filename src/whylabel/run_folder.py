@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from whylabel.errors import RunFolderError
+from whylabel.errors import RunFolderError, RunInUseError
 from whylabel.host.atomic import as_written, check_kinds, read_json, write_json, write_text
 from whylabel.host.locks import locked
 from whylabel.host.takeover import check_folder
@@ -214,8 +214,8 @@ class RunFolder:
         """Hold the run folder for this process alone.
 
         The operating system frees the lock when the process ends, however it ends.
-        Raises `RunFolderError` if another process holds it, or the folder cannot be written, and `UsageError` if the
-        folder holds other things than a run.
+        Raises `RunInUseError` if another process holds it, `RunFolderError` if the folder cannot be written, and
+        `UsageError` if it holds other things than a run.
         """
         self.check_ours()
         holder = self.path / _LOCK
@@ -226,7 +226,7 @@ class RunFolder:
                 holder.write_text(f"pid {os.getpid()}", encoding="ascii")
             except BlockingIOError:
                 named = holder.read_text(encoding="ascii", errors="replace") if holder.exists() else "unknown"
-                raise RunFolderError(
+                raise RunInUseError(
                     f"Another process is using this run folder ({named}).",
                     where=str(self.path),
                     fix="wait for it to end, or choose another folder with --output DIR",

@@ -33,6 +33,12 @@ def test_every_route_is_described(fake):
         "/healthz",
         "/readyz",
         "/metrics",
+        "/v1/page",
+        "/v1/runs/{name}/predictions",
+        "/v1/runs/{name}/reasonings",
+        "/v1/runs/{name}/decisions",
+        "/v1/runs/{name}/readings",
+        "/v1/runs/{name}/report",
     }
     for methods in paths.values():
         for described in methods.values():

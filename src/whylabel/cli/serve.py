@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from whylabel.cli.options import debug_option
 
+if TYPE_CHECKING:
+    from whylabel.page.runs import ServedRun
+
 _PACKAGES = ("fastapi", "uvicorn", "prometheus-client")
 
 
 @click.command("serve")
-@click.argument("model", metavar="MODEL_OR_RUN")
+@click.argument("models", metavar="MODEL_OR_RUN...", nargs=-1, required=True)
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -23,7 +26,13 @@ _PACKAGES = ("fastapi", "uvicorn", "prometheus-client")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free."
 )
-@click.option("--name", help="The model's name in the API. [default: the name of its folder]")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    help="The model's name in the API; of several models each has one, in their order. [default: the name of its "
+    "folder]",
+)
 @click.option(
     "--api-key-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -74,33 +83,74 @@ _PACKAGES = ("fastapi", "uvicorn", "prometheus-client")
 )
 @debug_option
 def command(
-    model: str, api_key_file: Path | None, device: str, engine: str, name: str | None, **limits: Any
+    models: tuple[str, ...],
+    api_key_file: Path | None,
+    device: str,
+    engine: str,
+    names: tuple[str, ...],
+    **limits: Any,
 ) -> int:
-    """Serve a run's classifier, or a model folder, over HTTP.
+    """Serve a run's classifier, or a model folder, over HTTP, with a page to try it in a browser.
 
-    Routes, limits and clients: docs/serving.md. SIGTERM or Ctrl-C stops the server when accepted requests are
-    answered; SIGHUP loads the model again without losing a request.
+    Of several, a request names the one that it is for, and the first answers where it names none. Routes, limits,
+    clients and the page: docs/serving.md. SIGTERM or Ctrl-C stops the server when accepted requests are answered;
+    SIGHUP loads the models again without losing a request.
     """
     from whylabel.errors import UsageError
     from whylabel.host.machine import installed_version
-    from whylabel.models.load import read_card
-    from whylabel.prediction.card import ModelCard
-    from whylabel.prediction.trained import model_folder
 
     missing = [package for package in _PACKAGES if installed_version(package) is None]
     if missing:
         raise UsageError(f"Serving needs {', '.join(missing)}.", fix="pip install 'whylabel[serve]'")
+    from whylabel.page.routes import page_of
     from whylabel.serving.messages import EngineSettings
     from whylabel.serving.server import serve
     from whylabel.serving.settings import ServeSettings, read_keys
 
-    folder = model_folder(model)
-    ModelCard.from_json(read_card(folder), folder)
-    settings = ServeSettings(
-        name=name or _name(Path(model).expanduser().resolve()), keys=read_keys(api_key_file), **limits
+    named = _named(models, names)
+    runs = _runs(named)
+    first, *others = named
+    settings = ServeSettings(name=first, keys=read_keys(api_key_file), **limits)
+    engines = {name: EngineSettings(model, device, engine) for name, model in named.items()}
+    serve(
+        settings,
+        engines[first],
+        extend=page_of(settings, runs),
+        others={name: engines[name] for name in others},
     )
-    serve(settings, EngineSettings(model, device, engine))
     return 0
+
+
+def _named(models: tuple[str, ...], names: tuple[str, ...]) -> dict[str, str]:
+    """Return the models by name. Raises `UsageError` unless each has a name of its own."""
+    from whylabel.errors import UsageError
+
+    if names and len(names) != len(models):
+        raise UsageError(
+            f"There are {len(models)} models and {len(names)} names.", fix="give one --name for each"
+        )
+    given = names or tuple(_name(Path(model).expanduser().resolve()) for model in models)
+    twice = [name for name in given if given.count(name) > 1]
+    if twice:
+        raise UsageError(f"Two models have the name {twice[0]!r}.", fix="give one --name for each")
+    return dict(zip(given, models, strict=True))
+
+
+def _runs(models: dict[str, str]) -> list[ServedRun]:
+    """Return the runs of the models that are in one. Raises `ModelError` if a model is none of whylabel."""
+    from whylabel.models.load import read_card
+    from whylabel.page.runs import ServedRun, run_of
+    from whylabel.prediction.card import ModelCard
+    from whylabel.prediction.trained import model_folder
+
+    runs = []
+    for name, model in models.items():
+        folder = model_folder(model)
+        card = ModelCard.from_json(read_card(folder), folder)
+        run = run_of(model)
+        if run is not None:
+            runs.append(ServedRun.of(name, run, card))
+    return runs
 
 
 def _name(folder: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,15 +72,31 @@ def read_rows(
     fix: str,
     optional: Collection[str] = (),
     may_lack: Collection[str] = (),
-    places: Sequence[int] | None = None,
+    at: Sequence[int] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a run's file with the columns of the schema; a few thousand are in memory at a time.
 
     Other columns are ignored; only `optional` ones may have empty cells, and only those in `may_lack` may be absent:
-    they are read as empty. With `places`, row numbers counted from 0 in ascending order, only these rows are
-    yielded, and parts of the file without any are not read. Raises `RunFolderError` if the file is
+    they are read as empty. `at`: only the rows with these numbers, which count from 0 and ascend; parts of the file
+    without any of them are not read. Raises `RunFolderError` if the file is
     missing, damaged, or does not have these columns; `what` names its content (`The reasonings`).
     """
+    tables = row_tables(path, schema, what=what, fix=fix, optional=optional, may_lack=may_lack, at=at)
+    for table in tables:
+        yield from table.to_pylist()
+
+
+def row_tables(
+    path: Path,
+    schema: Schema,
+    *,
+    what: str,
+    fix: str,
+    optional: Collection[str] = (),
+    may_lack: Collection[str] = (),
+    at: Sequence[int] | None = None,
+) -> Iterator[pyarrow.Table]:
+    """Yield the same rows as tables of a few thousand."""
     import pyarrow
 
     try:
@@ -91,12 +106,15 @@ def read_rows(
             if absent:
                 raise KeyError(f"there is no column {absent[0]!r}")
             present = {name: kind for name, kind in schema.items() if name not in missing}
-            expected, empty = arrow_schema(present), dict.fromkeys(missing)
+            expected, absent_types = arrow_schema(present), arrow_schema(schema)
             names = list(present)
-            for batch in _batches(file, names) if places is None else _rows_at(file, names, places):
+            for batch in _batches(file, names) if at is None else _batches_at(file, names, at):
                 table = pyarrow.Table.from_batches([batch]).select(names).cast(expected)
                 _require_cells(table, optional)
-                yield from ({**row, **empty} for row in table.to_pylist())
+                for name in missing:
+                    empty = pyarrow.nulls(len(table), absent_types.field(name).type)
+                    table = table.append_column(name, empty)
+                yield table
     except (*_DAMAGE, pyarrow.ArrowException) as error:
         problem = str(error.args[0]) if isinstance(error, KeyError) else first_line(error)
         raise RunFolderError(
@@ -136,20 +154,19 @@ def _batches(file: Any, columns: list[str]) -> Iterator[pyarrow.RecordBatch]:
         raise OSError(f"it has {rows} rows of {file.metadata.num_rows}")
 
 
-def _rows_at(file: Any, columns: list[str], places: Sequence[int]) -> Iterator[pyarrow.RecordBatch]:
-    """Yield the rows with these numbers, which ascend; row groups without any are not read."""
-    start = 0
+def _batches_at(file: Any, columns: list[str], at: Sequence[int]) -> Iterator[pyarrow.RecordBatch]:
+    """Yield the rows with these numbers, which ascend; only the row groups in which they stand are read."""
+    import numpy
+    import pyarrow
 
-    def within(end: int) -> Sequence[int]:
-        return places[bisect_left(places, start) : bisect_left(places, end)]
-
-    for group in range(file.num_row_groups):
+    numbers, start = numpy.asarray(at, dtype=numpy.int64), 0
+    for group in range(file.metadata.num_row_groups):
         end = start + file.metadata.row_group(group).num_rows
-        if within(end):
+        if ((numbers >= start) & (numbers < end)).any():
             for batch in file.iter_batches(PIECE_ROWS, row_groups=[group], columns=columns):
-                here = [place - start for place in within(start + batch.num_rows)]
-                if here:
-                    yield batch.take(here)
+                inside = numbers[(numbers >= start) & (numbers < start + batch.num_rows)] - start
+                if len(inside):
+                    yield batch.take(pyarrow.array(inside))
                 start += batch.num_rows
         start = end
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from whylabel.data.parquet import Kind, read_rows
+from whylabel.data.parquet import Kind, read_rows, row_tables
 from whylabel.data.writers import parquet_file
 from whylabel.types import Example, Mode, Prediction
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _SCHEMA: dict[str, Kind] = {
     "model": "text",
@@ -32,6 +35,21 @@ _LATER = ("reasoning_status", "disagrees")
 COLUMNS = tuple(_SCHEMA)
 _HEAD = ("model", "mode", "id", "gold", "label", "status")
 _WHAT, _FIX = "The predictions", "remove the file, then: whylabel evaluate RECIPE"
+
+
+class _Reading(TypedDict):
+    what: str
+    fix: str
+    optional: Collection[str]
+    may_lack: Collection[str]
+
+
+_READ: _Reading = {
+    "what": "The predictions",
+    "fix": "remove the file, then: whylabel evaluate RECIPE",
+    "optional": ("reasoning", "error", *_LATER),
+    "may_lack": _LATER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +115,18 @@ def read_predictions(path: Path) -> tuple[PredictionRow, ...]:
     return tuple(iterate_predictions(path))
 
 
-def iterate_predictions(path: Path, places: Sequence[int] | None = None) -> Iterator[PredictionRow]:
+def iterate_predictions(path: Path, at: Sequence[int] | None = None) -> Iterator[PredictionRow]:
     """Yield the rows; a few thousand are in memory at a time. Raises what `read_predictions` does.
 
-    With `places`, ascending row numbers counted from 0, only these rows.
+    `at`: only the rows with these numbers, which count from 0 and ascend.
     """
-    records = read_rows(
-        path,
-        _SCHEMA,
-        what=_WHAT,
-        fix=_FIX,
-        optional=("reasoning", "error", *_LATER),
-        may_lack=_LATER,
-        places=places,
-    )
-    return map(_row, records)
+    return map(_row, read_rows(path, _SCHEMA, **_READ, at=at))
+
+
+def prediction_tables(path: Path, columns: Collection[str]) -> Iterator[pyarrow.Table]:
+    """Yield some columns of all rows as tables of a few thousand rows. Raises what `read_predictions` does."""
+    schema = {name: kind for name, kind in _SCHEMA.items() if name in columns}
+    return row_tables(path, schema, **_READ)
 
 
 def iterate_heads(path: Path) -> Iterator[Head]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -90,21 +90,29 @@ class ShownReasonings:
         `only`: no others than those with these ids.
         """
         mode = explaining_mode(evaluation)
-        shown = (
-            row
-            for row in predictions
-            if row.model == "classifier"
-            and row.prediction.mode == mode
-            and row.prediction.reasoning
-            and not is_withheld(row.prediction)
-        )
-        by_id = ((_id(row), row) for row in shown)
+        by_id = ((_id(row), row) for row in predictions if _is_shown(row, mode))
         rows = {row_id: row for row_id, row in by_id if only is None or row_id in only}
         return cls(mode, tuple(evaluation.get("labels") or ()), rows)
 
     @classmethod
     def of_run(cls, run: RunFolder) -> ShownReasonings:
         """Return those of a run. Raises `RunFolderError` if it has not been evaluated, or shows no reasoning."""
+        return cls._read(run, lambda metrics: cls.of(iterate_predictions(run.predictions), metrics))
+
+    @classmethod
+    def on_disk(cls, run: RunFolder) -> ShownReasonings:
+        """Return the same, each row read when it is asked for. Raises what `of_run` raises."""
+
+        def read(metrics: Mapping[str, Any]) -> ShownReasonings:
+            mode = explaining_mode(metrics)
+            rows = enumerate(iterate_predictions(run.predictions))
+            numbers = {_id(row): number for number, row in rows if _is_shown(row, mode)}
+            return cls(mode, tuple(metrics.get("labels") or ()), _RowsOnDisk(run.predictions, numbers))
+
+        return cls._read(run, read)
+
+    @classmethod
+    def _read(cls, run: RunFolder, read: Callable[[Mapping[str, Any]], ShownReasonings]) -> ShownReasonings:
         if not (run.evaluation_metrics.exists() and run.predictions.exists()):
             raise RunFolderError(
                 "This run has not been evaluated yet.",
@@ -113,7 +121,7 @@ class ShownReasonings:
             )
         metrics = read_json(run.evaluation_metrics, dict)
         with as_written(run.evaluation_metrics):
-            shown = cls.of(iterate_predictions(run.predictions), metrics)
+            shown = read(metrics)
         if not shown.rows:
             raise RunFolderError(
                 f"The classifier shows no reasoning in its mode {shown.mode!r}.",
@@ -124,11 +132,31 @@ class ShownReasonings:
         return shown
 
 
+class _RowsOnDisk(Mapping[str, PredictionRow]):
+    """Rows of a file by their ids; only where they stand is in memory."""
+
+    def __init__(self, path: Path, numbers: Mapping[str, int]) -> None:
+        self._path, self._numbers = path, numbers
+
+    def __getitem__(self, row_id: str) -> PredictionRow:
+        (row,) = iterate_predictions(self._path, [self._numbers[row_id]])
+        return row
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __contains__(self, row_id: object) -> bool:
+        return row_id in self._numbers
+
+
 def deal(shown: ShownReasonings, sample: int, seed: int, *, blind: bool) -> list[dict[str, str]]:
     """Return up to `sample` rows to read, drawn with the seed and in the order in which they were drawn."""
     every = sorted(shown.rows)
     drawn = random.Random(seed).sample(every, min(sample, len(every)))
-    return [_dealt(row_id, shown.rows[row_id], shown.labels, blind) for row_id in drawn]
+    return [dealt(shown, row_id, blind=blind) for row_id in drawn]
 
 
 def record_readings(run: RunFolder, path: Path, by: str) -> tuple[list[Reading], int]:
@@ -145,14 +173,40 @@ def record_readings(run: RunFolder, path: Path, by: str) -> tuple[list[Reading],
         )
     with run.locked():
         shown = ShownReasonings.of_run(run)
-        earlier = {(each.id, each.by): each for each in read_readings(run)}
+        earlier = _recorded(run)
         found, unread = _readings(table, path, shown, by)
         new = [each for each in found if not _is_recorded(each, earlier.get((each.id, by)))]
         if new:
-            earlier |= {(each.id, by): each for each in new}
-            lines = (json.dumps(asdict(each), ensure_ascii=False) for each in earlier.values())
-            write_text(run.readings, "".join(f"{line}\n" for line in lines))
+            _write(run, earlier | {(each.id, by): each for each in new})
     return new, unread
+
+
+def record_reading(run: RunFolder, reading: Reading) -> None:
+    """Record one verdict; one that the same person has given before is replaced.
+
+    Raises `RunFolderError` if the run folder is in use, and `DataError` for a reason that cannot be stored.
+    """
+    if is_broken(reading.reason):
+        raise _unreadable_reason(None)
+    with run.locked():
+        _write(run, _recorded(run) | {(reading.id, reading.by): reading})
+
+
+def take_back(run: RunFolder, row_id: str, by: str) -> None:
+    """Forget the verdict of a person on a row, if there is one. Raises `RunFolderError` if the folder is in use."""
+    with run.locked():
+        readings = _recorded(run)
+        if readings.pop((row_id, by), None) is not None:
+            _write(run, readings)
+
+
+def new_reading(
+    shown: ShownReasonings, row_id: str, verdict: ReadingVerdict, by: str, *, reason: str = "", blind: bool
+) -> Reading:
+    """Return a verdict given now. Raises `KeyError` if no such reasoning is shown."""
+    row = shown.rows[row_id]
+    label, reasoning = row.prediction.label, row.prediction.reasoning or ""
+    return Reading(row_id, row.text, label, reasoning, verdict, reason, by, _now(), blind, shown.mode)
 
 
 def read_readings(run: RunFolder) -> list[Reading]:
@@ -165,6 +219,20 @@ def read_readings(run: RunFolder) -> list[Reading]:
         for each in found:
             _check_types(each)
     return found
+
+
+def _recorded(run: RunFolder) -> dict[tuple[str, str], Reading]:
+    """Return what is recorded, by row and person."""
+    return {(each.id, each.by): each for each in read_readings(run)}
+
+
+def _write(run: RunFolder, readings: Mapping[tuple[str, str], Reading]) -> None:
+    lines = (json.dumps(asdict(each), ensure_ascii=False) for each in readings.values())
+    write_text(run.readings, "".join(f"{line}\n" for line in lines))
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def rates(run: RunFolder, shown: ShownReasonings) -> tuple[ReaderRate, ...]:
@@ -184,12 +252,20 @@ def rates(run: RunFolder, shown: ShownReasonings) -> tuple[ReaderRate, ...]:
     )
 
 
+def _is_shown(row: PredictionRow, mode: str) -> bool:
+    prediction = row.prediction
+    wanted = row.model == "classifier" and prediction.mode == mode
+    return wanted and bool(prediction.reasoning) and not is_withheld(prediction)
+
+
 def _id(row: PredictionRow) -> str:
     """Return what stands for text, label and reasoning; its first letter keeps spreadsheets from reading a number."""
     return f"r{fingerprint(row.text, row.prediction.label, row.prediction.reasoning)[:16]}"
 
 
-def _dealt(row_id: str, row: PredictionRow, labels: Sequence[str], blind: bool) -> dict[str, str]:
+def dealt(shown: ShownReasonings, row_id: str, *, blind: bool) -> dict[str, str]:
+    """Return what a reader sees of a row. Raises `KeyError` if no such reasoning is shown."""
+    row = shown.rows[row_id]
     prediction = row.prediction
     cells = {
         "id": row_id,
@@ -201,7 +277,7 @@ def _dealt(row_id: str, row: PredictionRow, labels: Sequence[str], blind: bool) 
     }
     if blind:
         return cells
-    chances = zip(labels, prediction.probabilities, strict=True)
+    chances = zip(shown.labels, prediction.probabilities, strict=True)
     most_first = sorted(chances, key=lambda pair: -pair[1])
     return {
         **cells,
@@ -214,7 +290,7 @@ def _readings(table: Table, path: Path, shown: ShownReasonings, by: str) -> tupl
     """Return the verdicts in a table, and how many of its rows have none."""
     _check_columns(table, path)
     blind = not NOT_BLIND.keys() & table.columns.keys()
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    at = _now()
     found: dict[str, Reading] = {}
     unread = 0
     for place, row_id, row in _matched(table, shown):
@@ -229,11 +305,7 @@ def _readings(table: Table, path: Path, shown: ShownReasonings, by: str) -> tupl
                 )
             continue
         if is_broken(reason):
-            raise DataError(
-                "The reason is not readable as text: it holds NUL or half a surrogate pair.",
-                where=table.place(place),
-                fix="write it again with whole characters",
-            )
+            raise _unreadable_reason(table.place(place))
         label, reasoning = row.prediction.label, row.prediction.reasoning or ""
         given = _verdict(verdict, table.place(place))
         reading = Reading(row_id, row.text, label, reasoning, given, reason, by, at, blind, shown.mode)
@@ -309,6 +381,14 @@ def _verdict(given: str, place: str) -> ReadingVerdict:
         if given.lower() == verdict:
             return verdict
     raise DataError(unknown_name("verdict", given, VERDICTS), where=place)
+
+
+def _unreadable_reason(where: str | None) -> DataError:
+    return DataError(
+        "The reason is not readable as text: it holds NUL or half a surrogate pair.",
+        where=where,
+        fix="write it again with whole characters",
+    )
 
 
 def _is_recorded(reading: Reading, earlier: Reading | None) -> bool:

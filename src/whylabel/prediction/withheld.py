@@ -9,7 +9,8 @@ from whylabel.prediction.card import ModelCard
 from whylabel.reasonings.filters import refusal
 from whylabel.types import Mode, Prediction, ReasonedExample
 
-_WITHHELD = "withheld: "
+WITHHELD = "withheld: "
+"""How a `reasoning_status` begins where a reasoning is not to be shown."""
 _ELSEWHERE = "leads to another label"
 _UNSURE = "unsure"
 # From this weight on, a blended label rests on the answer after the reasoning.
@@ -67,7 +68,7 @@ class Withholding:
         if refused is None and probability < self._min_probability:
             refused = _UNSURE
         if refused is not None:
-            return f"{_WITHHELD}{refused}"
+            return f"{WITHHELD}{refused}"
         rests_on_it = mode != "blend" or (self._blend_weight or 0.0) >= _RESTS_ON_REASONING
         return "ok" if rests_on_it else "afterthought"
 
@@ -80,7 +81,7 @@ def is_withheld(prediction: Prediction) -> bool:
 def withheld_because(prediction: Prediction) -> str | None:
     """Return the reason for which a prediction's reasoning is not to be shown; None if it may be."""
     status = prediction.reasoning_status or ""
-    return status.removeprefix(_WITHHELD) if status.startswith(_WITHHELD) else None
+    return status.removeprefix(WITHHELD) if status.startswith(WITHHELD) else None
 
 
 def shown(prediction: Prediction) -> Prediction:

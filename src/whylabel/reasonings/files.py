@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from whylabel.data.parquet import Kind, read_rows
 from whylabel.data.writers import parquet_file
-from whylabel.types import Dropped, ReasonedExample
+from whylabel.types import Dropped, Example, ReasonedExample
 
 _KEPT: dict[str, Kind] = {
     "id": "text",
@@ -48,18 +48,29 @@ def read_reasoned(path: Path) -> tuple[ReasonedExample, ...]:
     return tuple(iterate_kept(path))
 
 
-def iterate_kept(path: Path) -> Iterator[ReasonedExample]:
-    """Yield the kept rows, a few thousand in memory at a time."""
-    return map(_reasoned, _rows(path, _KEPT))
+def iterate_kept(path: Path, at: Sequence[int] | None = None) -> Iterator[ReasonedExample]:
+    """Yield the kept rows, a few thousand in memory at a time.
+
+    `at`: only the rows with these numbers, which count from 0 and ascend.
+    """
+    return map(_reasoned, _rows(path, _KEPT, at))
 
 
-def iterate_dropped(path: Path) -> Iterator[Dropped]:
+def iterate_dropped(path: Path, at: Sequence[int] | None = None) -> Iterator[Dropped]:
     """Yield the dropped rows with their reasons."""
-    return (Dropped(_reasoned(row), row["reason"]) for row in _rows(path, _DROPPED))
+    return (Dropped(_reasoned(row), row["reason"]) for row in _rows(path, _DROPPED, at))
 
 
-def _rows(path: Path, schema: Mapping[str, Kind]) -> Iterator[dict[str, Any]]:
-    return read_rows(path, schema, what="The reasonings", fix="remove the file, then: whylabel run RECIPE")
+def iterate_examples(path: Path) -> Iterator[Example]:
+    """Yield id, text and label of the rows of either file, in their order."""
+    return (Example(**row) for row in _rows(path, {name: _KEPT[name] for name in ("id", "text", "label")}))
+
+
+def _rows(
+    path: Path, schema: Mapping[str, Kind], at: Sequence[int] | None = None
+) -> Iterator[dict[str, Any]]:
+    fix = "remove the file, then: whylabel run RECIPE"
+    return read_rows(path, schema, what="The reasonings", fix=fix, at=at)
 
 
 def _record(row: ReasonedExample) -> dict[str, Any]:

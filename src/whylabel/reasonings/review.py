@@ -100,6 +100,13 @@ def run_rows(run: RunFolder) -> Iterator[ReviewRow]:
         yield replace(row, columns_hash=columns_hash("failed", error, "", ""))
 
 
+def rows_at(run: RunFolder, state: Literal["kept", "dropped"], at: Sequence[int]) -> list[ReviewRow]:
+    """Return the rows with these numbers, which count from 0 and ascend, of those that were kept, or dropped."""
+    if state == "kept":
+        return [_row(kept, "kept", "") for kept in iterate_kept(run.kept, at)]
+    return [_row(item.row, "dropped", item.reason) for item in iterate_dropped(run.dropped, at)]
+
+
 def seen_hash(example: Example, reasoning: str) -> str:
     """Return what names a row (before the dash) and its reasoning (behind it).
 

@@ -211,6 +211,10 @@ class ReasoningStore:
         latest = {decision.row: decision for decision in found}
         return {row: decision for row, decision in latest.items() if decision.verdict != "cleared"}
 
+    def history(self, row: str) -> list[Decision]:
+        """Return all that was decided on a row, the latest last."""
+        return list(self._decisions("WHERE row = ? ORDER BY number", [row]))
+
     def all_decisions(self) -> dict[str, list[Decision]]:
         """Return the whole record: what was decided on each row, the latest last."""
         record: dict[str, list[Decision]] = {}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Security
+from fastapi import FastAPI, Query, Request, Security
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.security import HTTPBearer
 
@@ -18,7 +20,15 @@ from whylabel.serving.gate import Gate
 from whylabel.serving.log import Log
 from whylabel.serving.messages import ModelInfo
 from whylabel.serving.metrics import CONTENT_TYPE, Metrics
-from whylabel.serving.schemas import ClassifyRequest, ClassifyResponse, Health, Labels, Model, Models
+from whylabel.serving.schemas import (
+    ClassifyRequest,
+    ClassifyResponse,
+    Health,
+    Labels,
+    LabelsQuery,
+    Model,
+    Models,
+)
 from whylabel.serving.settings import ServeSettings
 from whylabel.version import __version__
 
@@ -33,8 +43,21 @@ _EVENTS = {
 }
 
 
-def create_app(engines: Engines, settings: ServeSettings, log: Log, metrics: Metrics) -> Gate:
-    """Return the ASGI app. The engines are started and stopped by whoever runs it."""
+Extend = Callable[[FastAPI], None]
+"""Adds routes of other wings to the app, behind the same gate."""
+
+
+def create_app(
+    models: Mapping[str, Engines],
+    settings: ServeSettings,
+    log: Log,
+    metrics: Metrics,
+    extend: Extend = lambda _: None,
+) -> Gate:
+    """Return the ASGI app around the engines of models by name, which are started and stopped by whoever runs it.
+
+    A request that names no model is for the first.
+    """
     app = FastAPI(
         title="whylabel",
         version=__version__,
@@ -46,14 +69,24 @@ def create_app(engines: Engines, settings: ServeSettings, log: Log, metrics: Met
         dependencies=[Security(HTTPBearer(auto_error=False))] if settings.keys else [],
     )
     add_handlers(app)
-    _add_answers(app, Answering(engines, settings, metrics))
-    _add_model(app, engines, settings.name, int(time.time()))
-    _add_health(app, engines, metrics)
+    _add_answers(
+        app,
+        {name: Answering(one, replace(settings, name=name), metrics) for name, one in models.items()},
+    )
+    _add_model(app, models, int(time.time()))
+    _add_health(app, list(models.values()), metrics)
     _add_docs(app)
+    extend(app)
     return Gate(app, settings, log, metrics.request)
 
 
-def _add_answers(app: FastAPI, answering: Answering) -> None:
+def _add_answers(app: FastAPI, models: Mapping[str, Answering]) -> None:
+    first = next(iter(models.values()))
+
+    def of(model: str | None) -> Answering:
+        # An unknown name is refused by the first.
+        return models.get(model or "", first)
+
     @app.post(
         "/v1/classify",
         response_model=ClassifyResponse,
@@ -63,19 +96,19 @@ def _add_answers(app: FastAPI, answering: Answering) -> None:
     )
     async def classify_texts(body: ClassifyRequest, request: Request) -> Any:
         """Label one text or several; each answer has the index of its text."""
-        return await classify.classify(answering, body, request)
+        return await classify.classify(of(body.model), body, request)
 
     @app.post(
         "/v1/decisions", responses=_ASKING, tags=["answers"], summary="In the form of OpenAI's decisions"
     )
     async def decide(body: decisions.DecisionRequest, request: Request) -> Any:
         """Answer the trained question: a choice among all labels; yes/no for each where there may be several."""
-        return await decisions.decide(answering, body, request)
+        return await decisions.decide(of(body.model), body, request)
 
     @app.post("/v1/systemone", responses=_ASKING, tags=["answers"], summary="In the form of System One")
     async def system_one(body: decisions.SystemOneRequest, request: Request) -> Any:
         """Answer the trained question: a choice among all labels; yes/no for each where there may be several."""
-        return await decisions.system_one(answering, body, request)
+        return await decisions.system_one(of(body.model), body, request)
 
     @app.post(
         "/predict",
@@ -86,10 +119,10 @@ def _add_answers(app: FastAPI, answering: Answering) -> None:
     )
     async def predict(body: huggingface.PredictRequest, request: Request) -> Any:
         """List the labels of every text with their probabilities, the most probable first."""
-        return await huggingface.predict(answering, body, request)
+        return await huggingface.predict(first, body, request)
 
 
-def _add_health(app: FastAPI, engines: Engines, metrics: Metrics) -> None:
+def _add_health(app: FastAPI, engines: Sequence[Engines], metrics: Metrics) -> None:
     @app.get("/healthz", response_model=Health, tags=["health"], summary="Whether this process answers")
     async def healthz() -> Any:
         """Answer as long as the HTTP process works, whatever the engine does."""
@@ -103,12 +136,12 @@ def _add_health(app: FastAPI, engines: Engines, metrics: Metrics) -> None:
         summary="Whether it can label",
     )
     async def readyz() -> Any:
-        """Answer 200 if the model is loaded and has made progress lately, else 503."""
-        state = engines.state
-        if state == "ready" and engines.silent_seconds > _STALE_SECONDS:
-            return error_response(503, "The engine makes no progress.")
-        if state != "ready":
-            return error_response(503, f"The server is {state}.")
+        """Answer 200 if every model is loaded and has made progress lately, else 503."""
+        for one in engines:
+            if one.state != "ready":
+                return error_response(503, f"The server is {one.state}.")
+            if one.silent_seconds > _STALE_SECONDS:
+                return error_response(503, "The engine makes no progress.")
         return {"status": "ready"}
 
     @app.get(
@@ -137,15 +170,15 @@ def _add_docs(app: FastAPI) -> None:
         return FileResponse(files[name], headers={"cache-control": "max-age=3600"})
 
 
-def _add_model(app: FastAPI, engines: Engines, name: str, created: int) -> None:
-    def info() -> ModelInfo:
-        found = engines.info
+def _add_model(app: FastAPI, served: Mapping[str, Engines], created: int) -> None:
+    def info(name: str) -> ModelInfo:
+        found = served[name].info
         if found is None:
-            raise engines.lost()
+            raise served[name].lost()
         return found
 
-    def model() -> dict[str, Any]:
-        found = info()
+    def model(name: str) -> dict[str, Any]:
+        found = info(name)
         return {
             "id": name,
             "object": "model",
@@ -163,10 +196,10 @@ def _add_model(app: FastAPI, engines: Engines, name: str, created: int) -> None:
 
     failures = documented(401, 503)
 
-    @app.get("/v1/models", response_model=Models, responses=failures, tags=["model"], summary="The model")
+    @app.get("/v1/models", response_model=Models, responses=failures, tags=["model"], summary="The models")
     async def models() -> Any:
-        """Say what is served, as a list of one."""
-        return JSONResponse({"object": "list", "data": [model()]})
+        """Say what is served; the first answers where a request names none."""
+        return JSONResponse({"object": "list", "data": [model(name) for name in served]})
 
     @app.get(
         "/v1/models/{model_id}",
@@ -177,11 +210,24 @@ def _add_model(app: FastAPI, engines: Engines, name: str, created: int) -> None:
     )
     async def one_model(model_id: str) -> Any:
         """Say what the model of this name is."""
-        return JSONResponse(model()) if model_id == name else error_response(404, "There is no such model.")
+        return (
+            JSONResponse(model(model_id))
+            if model_id in served
+            else error_response(404, "There is no such model.")
+        )
 
-    @app.get("/v1/labels", response_model=Labels, responses=failures, tags=["model"], summary="Its labels")
-    async def labels() -> Any:
-        """List the labels in the order of `probs`."""
-        found = info()
+    @app.get(
+        "/v1/labels",
+        response_model=Labels,
+        responses=documented(401, 404, 422, 503),
+        tags=["model"],
+        summary="Its labels",
+    )
+    async def labels(query: Annotated[LabelsQuery, Query()]) -> Any:
+        """List the labels of a model, by default of the first, in the order of `probs`."""
+        name = next(iter(served)) if query.model is None else query.model
+        if name not in served:
+            return error_response(404, "There is no such model.")
+        found = info(name)
         several = {"multi_label": found.multi_label, "label_separator": found.label_separator}
         return JSONResponse({"labels": found.labels, **several})

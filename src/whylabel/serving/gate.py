@@ -16,8 +16,8 @@ from whylabel.serving.errors import error_response
 from whylabel.serving.log import Log
 from whylabel.serving.settings import ServeSettings, host_name
 
-OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")
-"""What needs no key: it says nothing of the model. A path below one of these needs none either."""
+OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json", "/page")
+"""What needs no key, beside `/`: it says nothing of the model. A path below one of these needs none either."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -114,4 +114,4 @@ class Gate:
 
 
 def _is_open(path: str) -> bool:
-    return any(path == open_path or path.startswith(f"{open_path}/") for open_path in OPEN)
+    return path == "/" or any(path == open_path or path.startswith(f"{open_path}/") for open_path in OPEN)

@@ -48,11 +48,13 @@ class Metrics:
             ["label", "mode", "status"],
             registry=registry,
         )
+        self._depths: list[Callable[[], int]] = []
+        self._depth.set_function(lambda: sum(depth() for depth in self._depths))
         self._lost = Counter("whylabel_engine_lost", "Engines that ended by themselves.", registry=registry)
 
     def watch_queue(self, depth: Callable[[], int]) -> None:
-        """Let the depth of the queue be what a function returns."""
-        self._depth.set_function(depth)
+        """Let what a function returns be a part of the depth of the queue."""
+        self._depths.append(depth)
 
     def request(self, _method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""

@@ -164,6 +164,14 @@ class Models(BaseModel):
     data: list[Model]
 
 
+class LabelsQuery(BaseModel):
+    """Of which model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = None
+
+
 class Labels(BaseModel):
     """The labels in their order."""
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ import uvicorn
 
 from whylabel.errors import UsageError
 from whylabel.host.progress import say
-from whylabel.serving.app import create_app
+from whylabel.serving.app import Extend, create_app
 from whylabel.serving.connections import protocol
 from whylabel.serving.engines import Engines
 from whylabel.serving.log import Log
@@ -27,48 +27,69 @@ _CLOSING_SECONDS = 1.0
 """How long responses may take to be sent after the last text was answered."""
 
 
-def serve(settings: ServeSettings, engine: EngineSettings, command: Sequence[str] = COMMAND) -> None:
+def serve(
+    settings: ServeSettings,
+    engine: EngineSettings,
+    command: Sequence[str] = COMMAND,
+    extend: Extend = lambda _: None,
+    others: Mapping[str, EngineSettings] | None = None,
+) -> None:
     """Serve a model until SIGTERM or Ctrl-C; SIGHUP loads it again, as it then is, without losing a request.
 
-    Raises `UsageError` if the address cannot be used, `EngineError` if the model cannot be loaded.
+    `others` are further models by name, each with an engine process of its own; `extend` adds routes to those of the
+    models. Raises `UsageError` if the address cannot be used, `EngineError` if a model cannot be loaded.
     """
     listener = _listen(settings.host, settings.port)
     with listener:
-        asyncio.run(_serve(settings, engine, command, listener))
+        models = {settings.name: engine, **(others or {})}
+        asyncio.run(_serve(settings, models, command, listener, extend))
 
 
 async def _serve(
-    settings: ServeSettings, engine: EngineSettings, command: Sequence[str], listener: socket.socket
+    settings: ServeSettings,
+    models: Mapping[str, EngineSettings],
+    command: Sequence[str],
+    listener: socket.socket,
+    extend: Extend,
 ) -> None:
     log = Log()
     for library in ("uvicorn", "asyncio"):
         log.take_over(library)
     metrics = Metrics()
-    engines = Engines(
-        engine,
-        log,
-        metrics=metrics,
-        max_queue=settings.max_queue,
-        stall_seconds=settings.stall_timeout,
-        command=command,
-    )
-    app = create_app(engines, settings, log, metrics)
-    server = _Server(_config(app, settings), engines, settings.shutdown_timeout)
+    engines = {
+        name: Engines(
+            engine,
+            log,
+            metrics=metrics,
+            max_queue=settings.max_queue,
+            stall_seconds=settings.stall_timeout,
+            command=command,
+        )
+        for name, engine in models.items()
+    }
+    every = list(engines.values())
+    app = create_app(engines, settings, log, metrics, extend)
+    server = _Server(_config(app, settings), every, settings.shutdown_timeout)
     host, port = listener.getsockname()[:2]
-    say(f"Loading {engine.model} ...")
+    say(f"Loading {', '.join(engine.model for engine in models.values())} ...")
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    loading = asyncio.create_task(engines.start())
+    loading = asyncio.create_task(_start(every))
     try:
         await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done() and not server.should_exit:
             loading.result()
-            say(f"Serving {settings.name} at http://{f'[{host}]' if ':' in host else host}:{port}")
+            say(f"Serving {', '.join(models)} at http://{f'[{host}]' if ':' in host else host}:{port}")
             await serving
     finally:
         server.should_exit = True
         loading.cancel()
-        await engines.stop(0)
+        await asyncio.gather(*(one.stop(0) for one in every))
         await asyncio.gather(serving, loading, return_exceptions=True)
+
+
+async def _start(engines: Sequence[Engines]) -> None:
+    """Load all models. Raises `EngineError` if one cannot be loaded."""
+    await asyncio.gather(*(one.start() for one in engines))
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -107,7 +128,7 @@ def _config(app: Any, settings: ServeSettings) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """A server whose signals end it with exit code 0 when accepted requests are answered."""
 
-    def __init__(self, config: uvicorn.Config, engines: Engines, shutdown_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, engines: Sequence[Engines], shutdown_seconds: float) -> None:
         super().__init__(config)
         self._engines, self._shutdown_seconds = engines, shutdown_seconds
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -126,10 +147,12 @@ class _Server(uvicorn.Server):
             self.force_exit = True
             return
         self.should_exit = True
-        self._run(self._engines.stop(self._shutdown_seconds))
+        for engines in self._engines:
+            self._run(engines.stop(self._shutdown_seconds))
 
     def _reload(self) -> None:
-        self._run(self._engines.reload())
+        for engines in self._engines:
+            self._run(engines.reload())
 
     def _run(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

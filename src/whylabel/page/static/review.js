@@ -1,0 +1,300 @@
+// Review: reasonings are dealt one by one and accepted, edited or rejected, by keyboard alone if one likes.
+
+import { ApiError, ask } from "./api.js";
+import { byId, el, fill, say } from "./dom.js";
+import { plural, rate } from "./formats.js";
+import { facts, labelName, markedText } from "./prediction.js";
+
+const NAME = "whylabel-name";
+const BATCH = 10;
+const KINDS = {
+  kept: "Reasonings for training: kept",
+  dropped: "Reasonings for training: dropped",
+  blind: "Beside predictions, blind",
+  open: "Beside predictions, with gold label",
+};
+const DONE = { accepted: "Accepted", edited: "Edited", rejected: "Rejected", cleared: "Undone" };
+
+let server;
+let queue = [];
+let skipped = 0;
+let left = 0;
+let undoable = [];
+let current = null;
+let editing = null;
+let begun = null;
+let busy = false;
+
+export function start(given) {
+  server = given;
+  byId("review-by").value = sessionStorage.getItem(NAME) ?? "";
+  byId("review-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    begin(true);
+  });
+  byId("review-form").addEventListener("change", (event) => {
+    if (event.target.id === "review-keys") return;
+    if (event.target.id === "review-run") fillKinds();
+    begin(event.target.id === "review-by");
+  });
+  for (const [name, act] of Object.entries(ACTIONS)) byId(`review-${name}`).addEventListener("click", act);
+  document.addEventListener("keydown", pressed);
+  document.addEventListener("shown", ({ detail }) => {
+    if (detail !== "review" || byId("review-what").options.length) return;
+    const runs = server().runs.filter((run) => run.predictions || run.reasonings);
+    fill(byId("review-run"), runs.map(({ name }) => [name, name]));
+    byId("review-run-field").hidden = runs.length < 2;
+    fillKinds();
+    if (byId("review-by").value) begin(true);
+    else say("review-status", "Say who you are: decisions are kept with their author.");
+  });
+}
+
+const ACTIONS = {
+  accept: () => decide("accepted"),
+  edit: () => edit(),
+  reject: () => decide("rejected"),
+  skip: () => skip(),
+  undo: () => undo(),
+};
+const KEYS = { a: "accept", e: "edit", r: "reject", s: "skip", u: "undo" };
+
+const runName = () => byId("review-run").value;
+const path = (rest) => `v1/runs/${encodeURIComponent(runName())}/${rest}`;
+const person = () => byId("review-by").value.trim();
+const kind = () => byId("review-what").value;
+const isReading = () => ["blind", "open"].includes(kind());
+
+function fillKinds() {
+  const run = server().runs.find(({ name }) => name === runName());
+  const kinds = [...(run.reasonings ? ["kept", "dropped"] : []), ...(run.predictions ? ["blind", "open"] : [])];
+  fill(byId("review-what"), kinds.map((one) => [one, KINDS[one]]));
+}
+
+/** Deal anew where person, run or kind of row are others than before. */
+async function begin(focus) {
+  const now = JSON.stringify([person(), runName(), kind()]);
+  if (now === begun && current !== null) return byId("review-card").firstElementChild.focus();
+  begun = now;
+  [queue, skipped, undoable, current, editing] = [[], 0, [], null, null];
+  const helps = {
+    kept: "What you reject is dropped, what you edit is used as you wrote it. Decisions take effect with the next whylabel run.",
+    dropped: "What you accept or edit is used, whatever the filters say. Decisions take effect with the next whylabel run.",
+    blind: "Is this a good reason for the label? You see neither the gold label nor the probabilities.",
+    open: "Is this a good reason for the label?",
+  };
+  byId("review-help").textContent = `${helps[kind()]} Keys: A accept, E edit, R reject, S skip, U undo; in an edit Ctrl+Enter saves, Esc leaves it.`;
+  byId("review-edit").hidden = isReading();
+  clear();
+  if (!person()) return say("review-status", "Say who you are: decisions are kept with their author.");
+  sessionStorage.setItem(NAME, person());
+  say("review-status", "");
+  await next(focus);
+}
+
+async function next(focus = true) {
+  const mine = begun;
+  try {
+    if (!queue.length) await deal();
+  } catch (error) {
+    clear();
+    return say("review-status", error.message);
+  }
+  if (mine !== begun) return;
+  current = queue.shift() ?? null;
+  editing = null;
+  byId("review-conflict").hidden = true;
+  byId("review-actions").hidden = current === null && !undoable.length;
+  for (const name of ["accept", "edit", "reject", "skip"]) byId(`review-${name}`).disabled = current === null;
+  byId("review-undo").disabled = !undoable.length;
+  const nothing = el("p", { tabindex: "-1" }, "Nothing is left here.");
+  byId("review-card").replaceChildren(current === null ? nothing : card(current));
+  if (focus) byId("review-card").firstElementChild.focus();
+}
+
+async function deal() {
+  const query = new URLSearchParams({ by: person(), limit: isReading() ? 5 : BATCH, offset: skipped });
+  if (isReading()) query.set("blind", kind() === "blind" ? "yes" : "no");
+  else query.set("state", kind());
+  const route = isReading() ? "readings" : "reasonings";
+  const { data, found, progress, accepted } = await ask(path(`${route}?${query}`));
+  left = found;
+  tell(isReading() ? { accepted } : progress);
+  queue = data;
+  if (!data.length && skipped) {
+    // What was skipped is dealt again when nothing else is left.
+    skipped = 0;
+    if (found) await deal();
+  }
+}
+
+function tell(progress) {
+  const parts = [];
+  if (isReading()) {
+    if (progress.accepted) parts.push(`You accepted ${rate(progress.accepted)}.`);
+  } else {
+    if (progress.mine) parts.push(`You accepted ${rate(progress.mine)} as they stood.`);
+    const { verdicts } = progress;
+    const all = Object.entries(verdicts).map(([verdict, n]) => `${n} ${verdict}`);
+    if (progress.accepted) parts.push(`Everybody: ${rate(progress.accepted)}; ${all.join(", ")}.`);
+  }
+  parts.push(`${plural(left, "row")} left.`);
+  byId("review-progress").textContent = parts.join(" ");
+}
+
+function card(row) {
+  const why = row.reason ? `${row.state}: ${row.reason}` : row.state;
+  return el(
+    "article",
+    { class: "card answer", tabindex: "-1", "aria-label": `Label ${labelName(row.label)}` },
+    el("h3", {}, "Text"),
+    markedText(row.text),
+    facts([
+      ["label", labelName(row.label)],
+      ["gold", row.gold],
+      ["probabilities", row.probabilities],
+      ["state", why],
+    ]),
+    el("h3", {}, "Reasoning"),
+    el("div", { id: "review-reasoning" }, el("p", { class: "reasoning", dir: "auto" }, row.reasoning)),
+    isReading() ? reasonField() : null,
+  );
+}
+
+function reasonField() {
+  return el(
+    "div",
+    {},
+    el("label", { class: "field-name", for: "review-reason" }, "Why (if you like; Esc leaves the field)"),
+    el("input", { id: "review-reason", type: "text" }),
+  );
+}
+
+function edit() {
+  if (current === null || isReading()) return;
+  const field = el("textarea", { id: "review-text", rows: "5", dir: "auto" });
+  field.value = editing ?? current.reasoning;
+  const save = el("button", { type: "button", class: "primary" }, "Save the edit ", el("kbd", {}, "Ctrl+Enter"));
+  save.addEventListener("click", () => decide("edited", field.value));
+  const leave = el("button", { type: "button" }, "Leave it ", el("kbd", {}, "Esc"));
+  leave.addEventListener("click", leaveEdit);
+  field.addEventListener("input", () => (editing = field.value));
+  const label = el("label", { class: "field-name", for: "review-text" }, "The reasoning, as it should be");
+  byId("review-reasoning").replaceChildren(label, field, el("div", { class: "row" }, save, leave));
+  field.focus();
+}
+
+function leaveEdit() {
+  editing = null;
+  byId("review-reasoning").replaceChildren(el("p", { class: "reasoning", dir: "auto" }, current.reasoning));
+  byId("review-card").firstElementChild.focus();
+}
+
+async function decide(verdict, reasoning = "") {
+  if (current === null || busy) return;
+  const row = current;
+  const reason = byId("review-reason")?.value ?? "";
+  await send(async () => {
+    if (isReading()) {
+      await read(row.id, verdict, reason);
+      undoable.push({ row, reading: true });
+    } else {
+      const before = row.decision;
+      const answer = await record(row, verdict, reasoning);
+      undoable.push({ row: answer, before });
+    }
+    say("review-status", `${DONE[verdict]}.`);
+    await next();
+  });
+}
+
+async function skip() {
+  if (current === null || busy) return;
+  skipped += 1;
+  await send(async () => {
+    say("review-status", "Skipped.");
+    await next();
+  });
+}
+
+async function undo() {
+  if (!undoable.length || busy) return;
+  const { row, before, reading } = undoable.at(-1);
+  await send(async () => {
+    let again = row;
+    if (reading) await read(row.id, "cleared", "");
+    else again = await record(row, before?.verdict ?? "cleared", before?.verdict === "edited" ? before.reasoning : "", before?.note);
+    undoable.pop();
+    if (current !== null) queue.unshift(current);
+    queue.unshift(again);
+    say("review-status", "Undone: here it is again.");
+    await next();
+  });
+}
+
+/** Do something that is recorded; while it is under way, keys do nothing. */
+async function send(work) {
+  busy = true;
+  byId("review-conflict").hidden = true;
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 409 && error.row) conflict(error);
+    else say("review-status", `Nothing was recorded: ${error.message}`);
+  }
+  busy = false;
+}
+
+async function record(row, verdict, reasoning = "", note = "") {
+  const body = { by: person(), row: row.row, reasoning_hash: row.reasoning_hash, known: row.known, verdict, reasoning, note };
+  const { row: found, progress } = await ask(path("decisions"), { body });
+  left += (found.decision === null) - (row.decision === null);
+  tell(progress);
+  return found;
+}
+
+async function read(id, verdict, reason) {
+  const { accepted } = await ask(path("readings"), { body: { by: person(), id, verdict, reason, blind: kind() === "blind" } });
+  left += verdict === "cleared" ? 1 : -1;
+  tell({ accepted });
+}
+
+/** Somebody else was faster: show what they decided, and let the person choose. */
+function conflict({ message, row }) {
+  const banner = byId("review-conflict");
+  const { decision } = row;
+  const theirs = decision ? `${decision.by} ${decision.verdict} it at ${decision.at}${decision.verdict === "edited" ? `: “${decision.reasoning}”` : ""}.` : "";
+  const keep = el("button", { type: "button" }, "Leave theirs, go on");
+  keep.addEventListener("click", () => next());
+  const look = el("button", { type: "button" }, "Decide on it all the same");
+  look.addEventListener("click", () => {
+    queue.unshift(row);
+    next();
+  });
+  banner.replaceChildren(el("p", {}, `Nothing was recorded. ${message} ${theirs}`), el("div", { class: "row" }, keep, look));
+  banner.hidden = false;
+  keep.focus();
+}
+
+function pressed(event) {
+  if (byId("review").hidden || document.querySelector("dialog[open]")) return;
+  const inField = event.target.matches?.("input:not([type=checkbox]), textarea, select");
+  if (event.target.id === "review-text") {
+    if (event.key === "Escape") leaveEdit();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) decide("edited", event.target.value);
+    return;
+  }
+  if (event.target.id === "review-reason" && event.key === "Escape") byId("review-card").firstElementChild.focus();
+  if (inField || event.ctrlKey || event.metaKey || event.altKey || event.repeat || !byId("review-keys").checked) return;
+  const act = ACTIONS[KEYS[event.key.toLowerCase()]];
+  if (!act || byId("review-actions").hidden) return;
+  event.preventDefault();
+  act();
+}
+
+function clear() {
+  byId("review-card").replaceChildren();
+  byId("review-actions").hidden = true;
+  byId("review-conflict").hidden = true;
+  byId("review-progress").textContent = "";
+}
