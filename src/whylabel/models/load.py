@@ -32,7 +32,15 @@ from whylabel.models.capabilities import (
 from whylabel.models.decoding import named_ends, own_generation_config, set_ends
 from whylabel.models.gguf import load_gguf
 from whylabel.models.packaged import PACKAGED_MODELS, cached_model, is_cached, pull
-from whylabel.models.refusals import ADAPTER, refuse_adapter, refuse_other_kinds, refuse_own_code
+from whylabel.models.refusals import (
+    ADAPTER,
+    WEIGHTS_INDEX,
+    refuse_adapter,
+    refuse_named_weights,
+    refuse_other_kinds,
+    refuse_other_weights,
+    refuse_own_code,
+)
 from whylabel.models.weights import check_tokenizer, check_weights
 from whylabel.text.prompts import FORMAT_VERSION, LABEL_MARKER, PAD_TOKEN
 
@@ -356,7 +364,10 @@ def as_model_error(source: str) -> Iterator[None]:
 
 
 def refuse_by_settings(source: str) -> None:
-    """Raise `ModelError` for an adapter, and for a model with its own code: transformers would load other things."""
+    """Raise `ModelError` for an adapter, own code, and weights that are no safetensors files beside the settings.
+
+    transformers would load other things.
+    """
     from transformers.utils import cached_file
 
     absent = {
@@ -368,9 +379,20 @@ def refuse_by_settings(source: str) -> None:
         if settings is not None:
             refuse_adapter(Path(settings), source)
         path = cached_file(source, "config.json")
-    except OSError as error:
+        index = cached_file(source, WEIGHTS_INDEX, **absent)
+        config = _settings(path)
+        if index is not None:
+            refuse_other_weights(_settings(index), source)
+    except (OSError, ValueError, RecursionError) as error:
         raise not_found(source, error) from error
-    refuse_own_code(json.loads(Path(path).read_text(encoding="utf-8")), source)
+    if not isinstance(config, dict):
+        raise ModelError("config.json holds no settings.", where=source, fix="copy the model again")
+    refuse_own_code(config, source)
+    refuse_named_weights(config, source)
+
+
+def _settings(path: str) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def not_found(source: str, error: Exception) -> ModelError:
