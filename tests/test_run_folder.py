@@ -233,3 +233,22 @@ def test_a_manifest_of_another_shape_is_refused(run, content):
     with pytest.raises(RunFolderError, match="not what whylabel writes") as raised:
         run.is_current("augment", "key")
     assert "remove the file" in str(raised.value)
+
+
+def test_a_new_folder_in_which_nothing_was_written_is_removed_again(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(ZeroDivisionError), run.locked():
+        raise ZeroDivisionError
+    assert not run.path.exists()
+    with run.locked():
+        run.write_recipe("name: run\n")
+    with run.locked():
+        pass
+    assert run.recipe.exists()
+
+
+def test_an_empty_folder_that_was_there_before_stays(tmp_path):
+    run = RunFolder(tmp_path)
+    with run.locked():
+        pass
+    assert run.path.exists()
