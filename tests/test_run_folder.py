@@ -215,6 +215,7 @@ def test_a_folder_in_the_place_of_a_file_is_known_before_the_first_stage(run, na
 
 
 def test_a_lock_alone_makes_no_run_and_does_not_stand_in_its_way(run):
+    run.path.mkdir(parents=True)
     for _ in range(2):
         with run.locked():
             assert run.read_manifest() == {}
@@ -241,10 +242,8 @@ def test_a_new_folder_in_which_nothing_was_written_is_removed_again(tmp_path):
         raise ZeroDivisionError
     assert not run.path.exists()
     with run.locked():
-        run.write_recipe("name: run\n")
-    with run.locked():
-        pass
-    assert run.recipe.exists()
+        run.update_manifest()
+    assert run.manifest.exists()
 
 
 def test_an_empty_folder_that_was_there_before_stays(tmp_path):

@@ -79,7 +79,9 @@ def tensor_sizes(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def _unreadable(path: Path, error: Exception) -> ModelError:
-    return ModelError(f"The GGUF file cannot be read: {first_line(error)}", where=str(path))
+    return ModelError(
+        f"The GGUF file cannot be read: {first_line(error)}", where=str(path), fix="copy or download it again"
+    )
 
 
 def _parts(path: Path) -> int:

@@ -185,7 +185,11 @@ def find(name: str) -> str:
         if path.is_dir() and (path / ADAPTER).exists():
             refuse_adapter(path / ADAPTER, str(path))
         if path.is_dir() and not (path / "config.json").exists():
-            raise ModelError("The folder holds no model (no config.json).", where=str(path))
+            raise ModelError(
+                "The folder holds no model (no config.json).",
+                where=str(path),
+                fix="name the folder with config.json, or copy the whole model again",
+            )
         return str(path)
     looks_like_path = name.startswith((".", "/", "~")) or is_gguf(name) or name.count("/") != 1
     if looks_like_path:
@@ -214,7 +218,11 @@ def token_counter(name: str) -> Callable[[str], int] | None:
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises no kind of its own
-        raise ModelError(f"The tokenizer cannot be read: {first_line(error)}.", where=str(file)) from None
+        raise ModelError(
+            f"The tokenizer cannot be read: {first_line(error)}.",
+            where=str(file),
+            fix="copy or download it again",
+        ) from None
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
