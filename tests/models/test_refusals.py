@@ -11,6 +11,7 @@ from transformers import BartConfig, DistilBertConfig, T5Config, T5ForConditiona
 
 from whylabel.errors import ModelError
 from whylabel.models.check import check_model, float32_bytes
+from whylabel.models.fingerprint import model_fingerprint
 from whylabel.models.load import ModelSource, find, load
 
 
@@ -131,6 +132,19 @@ def test_a_gguf_file_whose_header_says_more_than_it_holds_is_refused_at_once(tmp
     file.write_bytes(b"GGUF" + (3).to_bytes(4, "little") + bytes(8) + (1).to_bytes(8, "little") + key + array)
     with pytest.raises(ModelError, match="ends within its header"):
         load(str(file), device="cpu")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"model_type": "llama", "architectures": 7}', "[]", "7"])
+def test_settings_of_another_shape_are_an_error_of_the_model(tiny_model_folder, tmp_path, content):
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "model")
+    (folder / "config.json").write_text(content)
+    model_fingerprint(str(folder))
+    try:
+        check_model(str(folder), "base_model")
+        load(str(folder), device="cpu")
+    except ModelError:
+        return
+    pytest.fail("the settings were taken")
 
 
 def change_json(file, **values):

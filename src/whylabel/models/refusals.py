@@ -98,7 +98,10 @@ def refuse_encoder(config: Mapping[str, Any], source: str) -> None:
 
     One that does not say so is found before it is trained: later tokens change what follows earlier ones.
     """
-    kinds = [str(kind) for kind in config.get("architectures") or () if str(kind).endswith("ForMaskedLM")]
+    named = config.get("architectures")
+    kinds = (
+        [str(kind) for kind in named if str(kind).endswith("ForMaskedLM")] if isinstance(named, list) else []
+    )
     if kinds and not config.get("is_decoder"):
         raise ModelError(
             f"The model is an encoder ({kinds[0]}): it looks ahead, so it cannot learn to write.",
