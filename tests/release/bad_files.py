@@ -515,7 +515,5 @@ def bad_decisions(rows: Sequence[dict[str, Any]]) -> Iterator[BadFile]:
     yield BadFile("without-ids.jsonl", table(".jsonl", lines), ("id",))
     lines = [{name: cell for name, cell in row.items() if name != "reasoning"} for row in rows]
     yield BadFile("without-reasonings.jsonl", table(".jsonl", lines), ("reasoning",))
-    turned = [{**row, "reasoning": other["reasoning"]} for row, other in zip(rows, rows[::-1], strict=True)]
-    yield BadFile("sorted-alone.jsonl", table(".jsonl", turned))
     both = [{**rows[0], "verdict": "accepted"}, {**rows[0], "verdict": "rejected"}]
     yield BadFile("decided-twice.jsonl", table(".jsonl", both))

@@ -405,7 +405,8 @@ def _settings(path: str) -> Any:
 
 def not_found(source: str, error: Exception) -> ModelError:
     """Return the error for a model that a library could not find or read."""
+    of_hub = "check the name; for a gated model, accept its licence on the hub and set HF_TOKEN"
     return ModelError(
         f"The model {source!r} cannot be loaded: {first_line(error)}",
-        fix="check the name; for a gated model, accept its licence on the hub and set HF_TOKEN",
+        fix="copy or download the whole model again" if Path(source).exists() else of_hub,
     )
