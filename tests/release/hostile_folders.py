@@ -217,10 +217,6 @@ def _tokenizer_class(folder: Path, canary: Path) -> None:
     )
 
 
-def _huge_config(folder: Path, canary: Path) -> None:
-    _settings(folder, hidden_size=2**40, intermediate_size=2**40, num_hidden_layers=2**20)
-
-
 def _hub_tokenizer(folder: Path, canary: Path) -> None:
     _settings(folder, "tokenizer_config.json", name_or_path=HUB, _name_or_path=HUB)
     _settings(folder, _name_or_path=HUB)
@@ -262,7 +258,6 @@ FOLDERS = (
     Hostile("endless-weights", _endless_weights),
     Hostile("config-that-is-a-link-to-itself", _link_to_itself),
     Hostile("tokenizer-class", _tokenizer_class),
-    Hostile("huge-config", _huge_config),
     Hostile("names-of-a-hub", _hub_tokenizer),
 )
 
