@@ -58,3 +58,8 @@ def test_unknown_name_suggests_and_lists():
         "Unknown engine 'vlm'. Did you mean 'vllm'? Known: openai, transformers, vllm."
     )
     assert "Did you mean" not in unknown_name("engine", "zzz", known)
+
+
+def test_of_many_known_names_only_the_first_are_shown():
+    message = unknown_name("label", "x", [f"name {number:04}" for number in range(5000)])
+    assert message.endswith("name 0099 and 4,900 more.") and len(message) < 2000

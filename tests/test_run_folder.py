@@ -215,6 +215,7 @@ def test_a_folder_in_the_place_of_a_file_is_known_before_the_first_stage(run, na
 
 
 def test_a_lock_alone_makes_no_run_and_does_not_stand_in_its_way(run):
+    run.path.mkdir(parents=True)
     for _ in range(2):
         with run.locked():
             assert run.read_manifest() == {}
@@ -233,3 +234,20 @@ def test_a_manifest_of_another_shape_is_refused(run, content):
     with pytest.raises(RunFolderError, match="not what whylabel writes") as raised:
         run.is_current("augment", "key")
     assert "remove the file" in str(raised.value)
+
+
+def test_a_new_folder_in_which_nothing_was_written_is_removed_again(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(ZeroDivisionError), run.locked():
+        raise ZeroDivisionError
+    assert not run.path.exists()
+    with run.locked():
+        run.update_manifest()
+    assert run.manifest.exists()
+
+
+def test_an_empty_folder_that_was_there_before_stays(tmp_path):
+    run = RunFolder(tmp_path)
+    with run.locked():
+        pass
+    assert run.path.exists()

@@ -21,6 +21,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_NAMES_SHOWN = 100
+
 
 class WhylabelError(Exception):
     """Base of all errors that a user can fix; it has `where` and `fix` beside the message.
@@ -116,4 +118,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = get_close_matches(name, names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}."
+    more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
+    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names[:_NAMES_SHOWN])}{more}."

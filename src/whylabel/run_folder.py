@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -213,12 +213,13 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Hold the run folder for this process alone.
 
-        The operating system frees the lock when the process ends, however it ends.
+        The operating system frees the lock when the process ends, however it ends. A folder that is new, and in which
+        nothing was written, is removed again.
         Raises `RunInUseError` if another process holds it, `RunFolderError` if the folder cannot be written, and
         `UsageError` if it holds other things than a run.
         """
         self.check_ours()
-        holder = self.path / _LOCK
+        holder, new = self.path / _LOCK, not self.path.exists()
         with ExitStack() as stack:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -233,7 +234,17 @@ class RunFolder:
                 ) from None
             except OSError as error:
                 raise self._unwritable(error) from None
+            if new:
+                stack.callback(self._remove_if_unused)
             yield
+
+    def _remove_if_unused(self) -> None:
+        locks = (self.path / _LOCK, self.path / _LOCKED)
+        with suppress(OSError):  # not worth an error: an empty folder is in nobody's way
+            if set(self.path.iterdir()) <= set(locks):
+                for lock in locks:
+                    lock.unlink(missing_ok=True)
+                self.path.rmdir()
 
 
 def _model_files(folder: Path) -> tuple[Path, ...]:

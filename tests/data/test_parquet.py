@@ -6,6 +6,7 @@ import pytest
 from pyarrow import parquet
 
 from whylabel.data.parquet import read_rows
+from whylabel.data.readers import read_table
 from whylabel.data.writers import parquet_file
 from whylabel.errors import RunFolderError
 
@@ -86,3 +87,11 @@ def test_damage_anywhere_is_refused_or_does_no_harm(tmp_path):
     for length in draw.sample(range(len(whole)), 20):
         path.write_bytes(whole[:length])
         refused(path)
+
+
+def test_nested_metadata_gives_no_class_names(tmp_path):
+    table = pyarrow.table({"text": ["a"], "label": [0]})
+    parquet.write_table(
+        table.replace_schema_metadata({"huggingface": "[" * 100_000}), tmp_path / "table.parquet"
+    )
+    assert read_table(tmp_path / "table.parquet").columns == {"text": ["a"], "label": [0]}

@@ -287,3 +287,17 @@ def test_only_the_columns_that_are_wanted_are_read_from_parquet(tmp_path):
 def test_a_pipe_is_refused_before_anybody_waits_for_it(tmp_path):
     os.mkfifo(tmp_path / "texts.csv")
     assert "pipe" in refused(tmp_path / "texts.csv").what
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".parquet"])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "pointer of Git LFS"),
+        ("\ufeff\n<!DOCTYPE html>\n<html><body>\nLog in, please\n</body></html>\n", "web page"),
+        ("<HTML lang=en>\n<body>\n", "web page"),
+    ],
+)
+def test_what_stands_in_place_of_the_data_is_no_table(tmp_path, suffix, content, what):
+    error = refused(write(tmp_path, f"d{suffix}", content))
+    assert what in error.what and "line 1" in error.where and error.fix

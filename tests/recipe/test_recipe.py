@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -394,3 +395,20 @@ def test_reasoning_data_may_have_several_sources(load, data, sources):
 def test_sources_of_reasonings_that_make_no_sense(load, data, message):
     with pytest.raises(RecipeError, match=message):
         load(f"reasoner: {{data: {data}}}")
+
+
+@pytest.mark.parametrize("key", ["[", "a[b]", "list[str]"])
+def test_an_unknown_key_with_brackets_is_named(tmp_path, key):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f'"{key}": 1\n')
+    with pytest.raises(RecipeError, match=f"Unknown key '{re.escape(key)}'"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("labels", [["joy"], ["joy", "joy"], ["joy", " "], []])
+def test_labels_that_form_no_set_are_refused_with_the_recipe(tmp_path, labels):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(json.dumps({"task": {"labels": labels}}))
+    with pytest.raises(RecipeError, match=r"task\.labels: ") as caught:
+        load_recipe(path)
+    assert "recipe.yaml" in caught.value.where

@@ -447,3 +447,13 @@ def test_a_reasoner_of_ours_is_asked_by_chat_as_it_was_trained(tokenizer):
     assert prompts.reasoner_for_text("A day.", "joy").text == (
         "Question: A day.\nWhich mood?\nAnswer: joy\n\nExplain briefly why this is the answer."
     )
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ raise_exception('no') }}", "{% for %}", "{{ ''.__class__.__mro__ }}"]
+)
+def test_a_chat_template_that_cannot_be_used_is_an_error_of_the_model(tokenizer, template):
+    spoilt = copy.deepcopy(tokenizer)
+    spoilt.chat_template = template
+    with pytest.raises(ModelError, match="chat template"):
+        Prompts(spoilt, "chat").classifier("a text", "label")

@@ -62,6 +62,7 @@ def _evaluate_labelled(
     from whylabel.pipeline.labelled import LabelledEvaluation
 
     evaluation = LabelledEvaluation.of(model, data, overrides, output, limit)
+    evaluation.check()
     with evaluation.output.locked():
         failed = evaluation.run()
     print_results(evaluation.output, as_json=as_json, with_model=False)

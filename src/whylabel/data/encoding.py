@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from whylabel.errors import DataError
 
+_START_BYTES = 64
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -16,10 +18,22 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# Texts that stand where a file should be, and would be read as a table of one column.
+_IN_PLACE_OF_DATA = {
+    b"version https://git-lfs.github.com/": (
+        "The file is a pointer of Git LFS, not the data.",
+        "fetch the data: git lfs pull",
+    ),
+    b"<!doctype html": (
+        "The file is a web page, not the data.",
+        "download the data itself, signed in if need be",
+    ),
+    b"<html": ("The file is a web page, not the data.", "download the data itself, signed in if need be"),
+}
 
 
 def require_file(path: Path) -> None:
-    """Raise `DataError` if there is no file at the path, it is a pipe or a device, or it is empty."""
+    """Raise `DataError` if there is no file of data at the path: a pipe, a device, an empty file, a web page."""
     if path.is_dir():
         raise DataError("This is a folder, not a file.", where=str(path), fix="name a file in it")
     if not path.exists():
@@ -30,6 +44,12 @@ def require_file(path: Path) -> None:
         raise DataError("This is a pipe or a device, not a file.", where=str(path), fix=fix)
     if path.stat().st_size == 0:
         raise _empty(path)
+    with suppress(OSError):  # whoever reads the file says why it cannot be read
+        with path.open("rb") as file:
+            start = file.read(_START_BYTES).removeprefix(codecs.BOM_UTF8).lstrip().lower()
+        for beginning, (what, fix) in _IN_PLACE_OF_DATA.items():
+            if start.startswith(beginning):
+                raise DataError(what, where=f"{path}, line 1", fix=fix)
 
 
 def text_lines(path: Path, newline: str) -> Iterator[str]:

@@ -22,7 +22,9 @@ def read_hub(source: str) -> dict[str, Stream]:
     """
     match = _FORM.fullmatch(source.removeprefix("hub:"))
     if match is None:
-        raise DataError(f"{source!r} is not of the form hub:owner/name[:config].", where=source)
+        raise DataError(
+            f"{source!r} is not of the form hub:owner/name[:config].", where=source, fix="correct the name"
+        )
     # The libraries read these when they are imported.
     hub_endpoint()
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -72,7 +72,7 @@ def load_labelled(
     usable = rows.usable().get("train")
     if usable is None or not len(usable):
         raise DataError("There is no labelled text here.", where=config.source, fix=_LABELLED)
-    LabelSet.from_labels(rows.distinct_labels(usable), task.labels)
+    LabelSet.from_labels(rows.distinct_labels(usable), task.labels, where=config.source)
     numbers = subsample(usable, rows.keys, config.test_rows, seed)
     of_splits = {"rows_of": f"its {split} split"} if len(streams) > 1 else {}
     used = {setting: name for setting, name in names.items() if name is not None}
@@ -139,9 +139,10 @@ def _dataset(source: Source, config: DataConfig, task: TaskConfig, seed: int, li
         say(f"Warning: {finding.message}.")
     usable = rows.usable()
     if not len(usable["train"]):
-        raise DataError("The train split has no usable row.", where=config.source)
+        fix = "fill its texts and labels, or name another file"
+        raise DataError("The train split has no usable row.", where=config.source, fix=fix)
     every = [label for numbers in usable.values() for label in rows.distinct_labels(numbers)]
-    labels = LabelSet.from_labels(every, task.labels)
+    labels = LabelSet.from_labels(every, task.labels, where=config.source)
     split_seed = config.seed_of_splits(seed)
     splits, cut = complete_splits(usable, rows.keys, config, split_seed)
     # A sample keeps what people have written, as far as there is room for it.

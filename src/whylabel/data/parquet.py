@@ -212,5 +212,5 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ..
             for name, feature in items.items()
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
         }
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return {}

@@ -152,7 +152,11 @@ def _joined(folder: Path, split: str, paths: list[Path]) -> Stream:
     first = shards[0].head
     for shard in shards[1:]:
         if list(shard.head.columns) != list(first.columns):
-            raise DataError(f"Its columns differ from those of {first.name}.", where=shard.head.name)
+            raise DataError(
+                f"Its columns differ from those of {first.name}.",
+                where=shard.head.name,
+                fix="fetch the parts again, or name one file",
+            )
 
     def pieces(columns: Collection[str] | None) -> Iterator[Table]:
         start = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -110,7 +111,7 @@ def column_names(header: Sequence[object], where: str) -> list[str]:
     Raises `DataError` if a name occurs twice.
     """
     names = [str(name).strip() or f"column {at}" for at, name in enumerate(header, start=1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise DataError(
             f"Column names occur twice: {', '.join(map(repr, twice))}.",

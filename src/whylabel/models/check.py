@@ -12,7 +12,15 @@ from whylabel.host.atomic import folder_asides
 from whylabel.host.runtime import first_line
 from whylabel.host.takeover import check_folder
 from whylabel.models.load import CARD, find, read_card
-from whylabel.models.refusals import refuse_encoder, refuse_encoder_decoder, refuse_own_code, refuse_part
+from whylabel.models.refusals import (
+    WEIGHTS_INDEX,
+    refuse_encoder,
+    refuse_encoder_decoder,
+    refuse_named_weights,
+    refuse_other_weights,
+    refuse_own_code,
+    refuse_part,
+)
 
 _GGUF_MAGIC = b"GGUF"
 # What transformers and whylabel write into a model folder.
@@ -49,11 +57,12 @@ def _check_gguf(file: Path) -> None:
 def _check_folder(folder: Path, *, encoder: bool) -> None:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"config.json cannot be read: {error}.", fix="copy the model again") from None
     if not isinstance(config, dict):
         raise ModelError("config.json holds no settings.", fix="copy the model again")
     refuse_own_code(config, str(folder))
+    refuse_named_weights(config, str(folder))
     refuse_encoder_decoder(config, str(folder))
     if not encoder:
         refuse_encoder(config, str(folder))
@@ -68,7 +77,7 @@ def _check_folder(folder: Path, *, encoder: bool) -> None:
 
 def _weight_files(folder: Path) -> list[Path]:
     """Return the files with the weights. Raises `ModelError` if there are only some of them."""
-    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    whole, index = folder / "model.safetensors", folder / WEIGHTS_INDEX
     if whole.is_file():
         return [whole]
     if not index.is_file():
@@ -77,9 +86,11 @@ def _weight_files(folder: Path) -> list[Path]:
             fix="copy or download the whole model again",
         )
     try:
-        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        content = json.loads(index.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         raise ModelError(f"{index.name} cannot be read.", fix="copy the model again") from None
+    refuse_other_weights(content, str(folder))
+    named = set(content["weight_map"].values())
     missing = sorted(name for name in named if not (folder / name).is_file())
     if missing:
         raise ModelError(
@@ -118,12 +129,15 @@ def _is_of_a_model(path: Path) -> bool:
 
 
 def float32_bytes(name: str) -> int | None:
-    """Return about how many bytes a model's folder takes in float32; None where its files are not here."""
+    """Return about how many bytes a model's folder takes in float32; None where its files are not here.
+
+    `check_model` has found its files whole.
+    """
     source = Path(find(name))
     if not source.is_dir():
         return None
     parameters = 0
-    for file in source.glob("*.safetensors"):
+    for file in _weight_files(source):
         with file.open("rb") as content:
             header = json.loads(content.read(int.from_bytes(content.read(8), "little")))
         shapes = [entry["shape"] for key, entry in header.items() if key != "__metadata__"]

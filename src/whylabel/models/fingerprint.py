@@ -52,7 +52,7 @@ def _content(file: Path) -> bytes:
     if file.name in _SETTINGS:
         try:
             return hashlib.sha256(_plain(json.loads(file.read_bytes())).encode()).digest()
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # not ours to judge: what cannot be read as JSON counts byte by byte
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").digest()

@@ -49,27 +49,42 @@ def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return model, tokenizer
 
 
+def _reader(path: Path) -> Any:
+    """Return gguf's reader of a file. Raises `ValueError` for a header that says more than the file holds.
+
+    Past the end, gguf's own reader goes on with empty values: an array of 2^62 numbers would fill the memory.
+    """
+    from gguf import GGUFReader
+
+    class WithinFile(GGUFReader):  # type: ignore[misc]
+        def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
+            found = super()._get(offset, dtype, count, override_order)
+            if len(found) < count:
+                raise ValueError("the file ends within its header")
+            return found
+
+    return WithinFile(path)
+
+
 def tensor_sizes(path: Path) -> Iterator[tuple[str, int]]:
     """Yield the type (`F32`, `Q4_1`) and the number of weights of each tensor of a GGUF file.
 
     Raises `ModelError` if it cannot be read.
     """
-    from gguf import GGUFReader
-
     try:
-        for tensor in GGUFReader(path).tensors:
+        for tensor in _reader(path).tensors:
             yield tensor.tensor_type.name, int(tensor.n_elements)
     except Exception as error:  # its reader raises many types of errors
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> ModelError:
-    return ModelError(f"The GGUF file cannot be read: {first_line(error)}", where=str(path))
+    return ModelError(
+        f"The GGUF file cannot be read: {first_line(error)}", where=str(path), fix="copy or download it again"
+    )
 
 
 def _parts(path: Path) -> int:
     """Return of how many parts the file is one, by its header."""
-    from gguf import GGUFReader
-
-    field = GGUFReader(path).fields.get("split.count")
+    field = _reader(path).fields.get("split.count")
     return 1 if field is None else int(field.contents())

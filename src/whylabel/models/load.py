@@ -32,7 +32,15 @@ from whylabel.models.capabilities import (
 from whylabel.models.decoding import named_ends, own_generation_config, set_ends
 from whylabel.models.gguf import load_gguf
 from whylabel.models.packaged import PACKAGED_MODELS, cached_model, is_cached, pull
-from whylabel.models.refusals import ADAPTER, refuse_adapter, refuse_other_kinds, refuse_own_code
+from whylabel.models.refusals import (
+    ADAPTER,
+    WEIGHTS_INDEX,
+    refuse_adapter,
+    refuse_named_weights,
+    refuse_other_kinds,
+    refuse_other_weights,
+    refuse_own_code,
+)
 from whylabel.models.weights import check_tokenizer, check_weights
 from whylabel.text.prompts import FORMAT_VERSION, LABEL_MARKER, PAD_TOKEN
 
@@ -177,7 +185,11 @@ def find(name: str) -> str:
         if path.is_dir() and (path / ADAPTER).exists():
             refuse_adapter(path / ADAPTER, str(path))
         if path.is_dir() and not (path / "config.json").exists():
-            raise ModelError("The folder holds no model (no config.json).", where=str(path))
+            raise ModelError(
+                "The folder holds no model (no config.json).",
+                where=str(path),
+                fix="name the folder with config.json, or copy the whole model again",
+            )
         return str(path)
     looks_like_path = name.startswith((".", "/", "~")) or is_gguf(name) or name.count("/") != 1
     if looks_like_path:
@@ -206,7 +218,11 @@ def token_counter(name: str) -> Callable[[str], int] | None:
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises no kind of its own
-        raise ModelError(f"The tokenizer cannot be read: {first_line(error)}.", where=str(file)) from None
+        raise ModelError(
+            f"The tokenizer cannot be read: {first_line(error)}.",
+            where=str(file),
+            fix="copy or download it again",
+        ) from None
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
@@ -356,7 +372,10 @@ def as_model_error(source: str) -> Iterator[None]:
 
 
 def refuse_by_settings(source: str) -> None:
-    """Raise `ModelError` for an adapter, and for a model with its own code: transformers would load other things."""
+    """Raise `ModelError` for an adapter, own code, and weights that are no safetensors files beside the settings.
+
+    transformers would load other things.
+    """
     from transformers.utils import cached_file
 
     absent = {
@@ -368,14 +387,26 @@ def refuse_by_settings(source: str) -> None:
         if settings is not None:
             refuse_adapter(Path(settings), source)
         path = cached_file(source, "config.json")
-    except OSError as error:
+        index = cached_file(source, WEIGHTS_INDEX, **absent)
+        config = _settings(path)
+        if index is not None:
+            refuse_other_weights(_settings(index), source)
+    except (OSError, ValueError, RecursionError) as error:
         raise not_found(source, error) from error
-    refuse_own_code(json.loads(Path(path).read_text(encoding="utf-8")), source)
+    if not isinstance(config, dict):
+        raise ModelError("config.json holds no settings.", where=source, fix="copy the model again")
+    refuse_own_code(config, source)
+    refuse_named_weights(config, source)
+
+
+def _settings(path: str) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def not_found(source: str, error: Exception) -> ModelError:
     """Return the error for a model that a library could not find or read."""
+    of_hub = "check the name; for a gated model, accept its licence on the hub and set HF_TOKEN"
     return ModelError(
         f"The model {source!r} cannot be loaded: {first_line(error)}",
-        fix="check the name; for a gated model, accept its licence on the hub and set HF_TOKEN",
+        fix="copy or download the whole model again" if Path(source).exists() else of_hub,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,17 +21,65 @@ USE_A_DECODER = (
 
 _FORBIDDEN_KEYS = ("auto_map", "_attn_implementation_internal", "_experts_implementation_internal")
 """Settings of a model that would run code of its own."""
+_KERNEL_KEYS = ("attn_implementation", "experts_implementation", "_attn_implementation")
+"""Settings that would do so where they name a repository of the hub (`owner/kernel`)."""
+WEIGHTS_INDEX = "model.safetensors.index.json"
+_SUFFIX = ".safetensors"
 _PART = re.compile(r"-(\d+)-of-(\d+)\.gguf", re.IGNORECASE)
 
 
 def refuse_own_code(config: Mapping[str, Any], source: str) -> None:
-    """Raise `ModelError` if a model's config names code that the model brings itself."""
-    found = [key for key in _FORBIDDEN_KEYS if key in config]
+    """Raise `ModelError` if a model's config, or a section of it, names code that the model brings itself."""
+    found = list(dict.fromkeys(_code_settings(config)))
     if found:
         raise ModelError(
             f"The model's config holds {', '.join(found)}: models with their own code are refused.",
             where=source,
             fix="use a model of an architecture that transformers knows",
+        )
+
+
+def _code_settings(settings: object) -> Iterator[str]:
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            if key in _FORBIDDEN_KEYS or (key in _KERNEL_KEYS and "/" in str(value)):
+                yield key
+            yield from _code_settings(value)
+
+
+def refuse_other_weights(index: object, source: str) -> None:
+    """Raise `ModelError` if an index of weights names anything but safetensors files beside it.
+
+    `index` is the content of `model.safetensors.index.json`: transformers would read a pickle that it names, and
+    files of other folders.
+    """
+    try:
+        named = sorted(set(index["weight_map"].values()))  # type: ignore[index]
+        others = [name for name in named if Path(name).name != name or not name.endswith(_SUFFIX)]
+    except (KeyError, TypeError, AttributeError):
+        raise ModelError(
+            f"{WEIGHTS_INDEX} does not say which file holds which weights.",
+            where=source,
+            fix="copy or download the whole model again",
+        ) from None
+    if others:
+        raise ModelError(
+            f"{WEIGHTS_INDEX} names {others[0]!r}: weights are read from safetensors files beside it alone.",
+            where=source,
+            fix="copy all files into one folder, or save the model again with safe_serialization=True",
+        )
+
+
+def refuse_named_weights(config: Mapping[str, Any], source: str) -> None:
+    """Raise `ModelError` if a model's config names the file of its weights: transformers would read a pickle, too."""
+    name = config.get("transformers_weights")
+    if name is not None and (
+        not isinstance(name, str) or Path(name).name != name or not name.endswith(_SUFFIX)
+    ):
+        raise ModelError(
+            f"config.json names {name!r} (transformers_weights): weights are read from safetensors files alone.",
+            where=source,
+            fix="save the model again with safe_serialization=True",
         )
 
 
@@ -50,7 +98,10 @@ def refuse_encoder(config: Mapping[str, Any], source: str) -> None:
 
     One that does not say so is found before it is trained: later tokens change what follows earlier ones.
     """
-    kinds = [str(kind) for kind in config.get("architectures") or () if str(kind).endswith("ForMaskedLM")]
+    named = config.get("architectures")
+    kinds = (
+        [str(kind) for kind in named if str(kind).endswith("ForMaskedLM")] if isinstance(named, list) else []
+    )
     if kinds and not config.get("is_decoder"):
         raise ModelError(
             f"The model is an encoder ({kinds[0]}): it looks ahead, so it cannot learn to write.",

@@ -123,9 +123,9 @@ class Inputs:
 
     @cached_property
     def labels(self) -> LabelSet:
-        """The closed label set; a sample of the rows does not shrink it."""
+        """The closed label set; a sample of the rows does not shrink it. Raises `LabelError` naming the data."""
         every = self.dataset.labels or self._labels_of_rows()
-        labels = LabelSet.from_labels(every, self.recipe.task.labels)
+        labels = LabelSet.from_labels(every, self.recipe.task.labels, where=self.source)
         if self.multi_label is not None:
             self.multi_label.separator.check(labels.names)
         return labels

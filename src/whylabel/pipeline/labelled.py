@@ -80,6 +80,10 @@ class LabelledEvaluation:
         recipe = build_recipe(with_overrides(values, overrides), where="the command line")
         return cls(models, source, recipe, RunFolder(output or Path("runs") / recipe.name))
 
+    def check(self) -> None:
+        """Read the texts. Raises `DataError` or `LabelError` if they cannot be used; nothing is written."""
+        _ = self._labelled
+
     def run(self) -> int:
         """Evaluate the models and write the report; return how many predictions failed. Hold the output's lock.
 

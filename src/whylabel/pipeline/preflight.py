@@ -47,6 +47,10 @@ def preflight(inputs: Inputs, run: RunFolder, *, evaluated: bool) -> None:
     run.check_ours()
     _check_model_folders(run)
     _describe_data(inputs)
+    if recipe.classifier.target != "label" and inputs.trains_reasoner:
+        _ = (
+            inputs.reasoning_rows
+        )  # what is wrong with the reasoning data is said before a run folder is written
     if evaluated:
         inputs.check_test()
         inputs.check_slices()

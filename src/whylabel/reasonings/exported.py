@@ -275,5 +275,9 @@ def _cell(table: Table, name: str, at: int) -> str:
     if isinstance(value, str):
         return value
     if not is_scalar(value):
-        raise DataError(f"The {name} is a {type(value).__name__}, not a text.", where=table.place(at))
+        raise DataError(
+            f"The {name} is a {type(value).__name__}, not a text.",
+            where=table.place(at),
+            fix=f"write the {name} as a text",
+        )
     return "" if is_missing(value) else str(value)

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from whylabel.errors import LabelError
 from whylabel.recipe.section import Answers, Later, Section
+from whylabel.text.labels import LabelSet
 from whylabel.text.several_labels import Separator
 
 
@@ -39,6 +40,14 @@ class TaskConfig(Section):
                 "task.question, or list their names alone"
             )
         return list(labels)
+
+    @field_validator("labels")
+    @classmethod
+    def _form_a_set(cls, labels: list[str] | None) -> list[str] | None:
+        try:
+            return labels if labels is None else list(LabelSet(tuple(labels)).names)
+        except LabelError as error:
+            raise ValueError(f"{error.what.rstrip('.')}: {error.fix}") from None
 
     @model_validator(mode="after")
     def _separable(self) -> TaskConfig:

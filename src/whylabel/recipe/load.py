@@ -21,6 +21,9 @@ from whylabel.recipe.values import MOST_LEVELS, check_values
 
 _LARGEST_FILE = 2**20
 _LONGEST_SHOWN = 200
+_OVERRIDE = "for example: training.learning_rate=1e-5"
+_WRITE = "write one with: whylabel init DATA"
+_QUOTE = "correct that line: indent with blanks, close quotes and brackets, put texts with : # @ % in quotes"
 # PyYAML reads values with Python's own functions and does not catch the errors that they raise.
 _NO_VALUE = (ValueError, KeyError, AttributeError, IndexError, OverflowError, TypeError)
 
@@ -69,7 +72,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if values is None:
         values = {}
     if not isinstance(values, dict):
-        raise RecipeError("A recipe is a YAML mapping of keys to values.", where=str(path))
+        raise RecipeError("A recipe is a YAML mapping of keys to values.", where=str(path), fix=_WRITE)
     values.setdefault("name", name_from(path.stem))
     return build_recipe(with_overrides(values, overrides), where=str(path))
 
@@ -94,7 +97,9 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
-            raise RecipeError("The file is too large for a recipe: it has more than 1 MiB.", where=str(path))
+            raise RecipeError(
+                "The file is too large for a recipe: it has more than 1 MiB.", where=str(path), fix=_WRITE
+            )
         return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise RecipeError(
@@ -103,21 +108,25 @@ def _text(path: Path) -> str:
             "with: whylabel init DATA",
         ) from None
     except IsADirectoryError:
-        raise RecipeError("This is a folder, but a recipe is a YAML file.", where=str(path)) from None
+        raise RecipeError(
+            "This is a folder, but a recipe is a YAML file.", where=str(path), fix="name the file"
+        ) from None
     except (OSError, ValueError) as error:
-        raise RecipeError(f"The recipe cannot be read: {error}.", where=str(path)) from None
+        fix = "save it as text in UTF-8, and check the path and its rights"
+        raise RecipeError(f"The recipe cannot be read: {error}.", where=str(path), fix=fix) from None
 
 
 def _parsed(text: str, path: Path) -> Any:
     try:
         return yaml.load(text, _Loader)
     except RecursionError:
-        raise RecipeError("The recipe is nested too deeply.", where=str(path)) from None
+        fix = "no recipe needs so many levels: close brackets, and look at the indents"
+        raise RecipeError("The recipe is nested too deeply.", where=str(path), fix=fix) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"{path}, line {mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error).replace("\n", " ")
-        raise RecipeError(f"The recipe is not valid YAML: {problem}.", where=line) from None
+        raise RecipeError(f"The recipe is not valid YAML: {problem}.", where=line, fix=_QUOTE) from None
 
 
 def build_recipe(values: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
@@ -151,15 +160,19 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise RecipeError(
             f"Override {override!r} is not of the form key=value.",
-            fix="for example: training.learning_rate=1e-5",
+            fix=_OVERRIDE,
         )
     *parents, last = key.split(".")
     if len(parents) >= MOST_LEVELS:
-        raise RecipeError(f"Override {_shortened(key)!r}: no recipe has so many nested sections.")
+        raise RecipeError(
+            f"Override {_shortened(key)!r}: no recipe has so many nested sections.", fix=_OVERRIDE
+        )
     try:
         value = yaml.load(text, _Loader)
     except RecursionError:
-        raise RecipeError(f"Override {_shortened(key)!r}: the value is nested too deeply.") from None
+        raise RecipeError(
+            f"Override {_shortened(key)!r}: the value is nested too deeply.", fix=_OVERRIDE
+        ) from None
     except yaml.YAMLError:
         value = text
     target = values
@@ -171,7 +184,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         elif isinstance(child, str) and section is not None and section.short_for is not None:
             child = target[parent] = {section.short_for: child}
         if not isinstance(child, dict):
-            raise RecipeError(f"Override {key!r}: {parent!r} is a value, not a section.")
+            raise RecipeError(f"Override {key!r}: {parent!r} is a value, not a section.", fix=_OVERRIDE)
         target = child
     target[last] = value
 
@@ -181,7 +194,9 @@ def _readable(error: ValidationError, where: str) -> RecipeError:
     unknown = [item for item in details if item["type"] == "extra_forbidden"]
     first = (unknown or details)[0]
     # If several types are allowed, pydantic adds the one that it tried (`list[str]`) to the location.
-    location = [str(part) for part in first["loc"] if "[" not in str(part)]
+    parts = [str(part) for part in first["loc"]]
+    location = [part for part in parts[:-1] if "[" not in part]
+    location += [part for part in parts[-1:] if unknown or "[" not in part]
     key = ".".join(location)
     more = f" ({len(details) - 1} more after this one)" if len(details) > 1 else ""
     fix = "see the explanation of every field with: whylabel recipe"

@@ -29,21 +29,28 @@ class LabelSet:
                 raise LabelError("A label is empty.", fix="give every label a name")
             # Prompts contain trimmed labels, so labels that differ only in outer blanks are the same.
             if name.strip() in seen:
-                raise LabelError(f"Label {name!r} occurs twice in the label set.")
+                raise LabelError(
+                    f"Label {name!r} occurs twice in the label set.",
+                    fix="name each label once; blanks around it do not count",
+                )
             seen.add(name.strip())
 
     @classmethod
-    def from_labels(cls, labels: Iterable[str], declared: Iterable[str] | None = None) -> LabelSet:
+    def from_labels(
+        cls, labels: Iterable[str], declared: Iterable[str] | None = None, *, where: str | None = None
+    ) -> LabelSet:
         """Return the declared set in its order, or the sorted distinct labels.
 
-        Raises `LabelError` if a label occurs that was not declared.
+        Raises `LabelError` if a label occurs that was not declared, or they are no usable set; `where` is the place
+        that it names.
         """
         present = sorted(set(labels))
-        if declared is None:
-            return cls(tuple(present))
-        label_set = cls(tuple(declared))
-        for label in present:
-            label_set.index(label)
+        try:
+            label_set = cls(tuple(present if declared is None else declared))
+            for label in sorted(set(present) - set(label_set.names)):
+                label_set.index(label)
+        except LabelError as error:
+            raise LabelError(error.what, where=where, fix=error.fix) from None
         return label_set
 
     def index(self, label: str) -> int:
@@ -51,7 +58,10 @@ class LabelSet:
         try:
             return self.names.index(label)
         except ValueError:
-            raise LabelError(unknown_name("label", label, self.names)) from None
+            raise LabelError(
+                unknown_name("label", label, self.names),
+                fix="correct the label in the data, or name it under task.labels",
+            ) from None
 
     def __len__(self) -> int:
         return len(self.names)

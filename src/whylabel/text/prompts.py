@@ -30,6 +30,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from whylabel.errors import ModelError
+from whylabel.host.runtime import first_line
 from whylabel.text.tokens import Tokens
 from whylabel.types import Example, Form, Target
 
@@ -367,13 +368,19 @@ class Prompts:
     def _turn(self) -> tuple[str, str]:
         if not self.tokenizer.chat_template:
             raise ModelError("This model has no chat template.", fix="set prompt_style: compact")
-        turn = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": _SLOT}],
-            chat_template=_FIXED_CLOCK + self.tokenizer.get_chat_template(),
-            tokenize=False,
-            add_generation_prompt=True,
-            **_TEMPLATE_VALUES,
-        )
+        try:
+            turn = self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": _SLOT}],
+                chat_template=_FIXED_CLOCK + self.tokenizer.get_chat_template(),
+                tokenize=False,
+                add_generation_prompt=True,
+                **_TEMPLATE_VALUES,
+            )
+        except Exception as error:  # a template is a program, in a sandbox: it may raise anything
+            raise ModelError(
+                f"The model's chat template cannot be used: {first_line(error).rstrip('.')}.",
+                fix="set prompt_style: compact",
+            ) from error
         before, slot, after = str(turn).partition(_SLOT)
         if not slot:
             raise ModelError(

