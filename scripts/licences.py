@@ -42,8 +42,8 @@ _HEAD = """# Licences
 Everything that `pip install 'whylabel[...]'` can bring along on Linux, with the licence that each distribution names;
 `scripts/licences.py` writes this page; a test fails if it is not current, or a licence is not permissive. Versions
 are in [`constraints.txt`](../constraints.txt). On x86-64, PyPI's `torch` also requires CUDA's libraries (`nvidia-*`),
-which are proprietary; the build of torch for CPUs does not. Trained models have the licence of their base model, which
-is in their card.
+which are proprietary; the build of torch for CPUs does not. Trained models have the licence of their base model: see
+their card.
 
 | distribution | licence | needed by |
 |---|---|---|
