@@ -105,7 +105,7 @@ def _text(path: Path) -> str:
 
 def _parsed(text: str, path: Path) -> Any:
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)  # nosec B506: a SafeLoader
     except RecursionError:
         raise RecipeError("The recipe is nested too deeply.", where=str(path)) from None
     except yaml.YAMLError as error:
@@ -152,7 +152,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if len(parents) >= MOST_LEVELS:
         raise RecipeError(f"Override {_shortened(key)!r}: no recipe has so many nested sections.")
     try:
-        value = yaml.load(text, _Loader)
+        value = yaml.load(text, _Loader)  # nosec B506: a SafeLoader
     except RecursionError:
         raise RecipeError(f"Override {_shortened(key)!r}: the value is nested too deeply.") from None
     except yaml.YAMLError:
