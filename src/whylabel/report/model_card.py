@@ -40,7 +40,7 @@ def render_model_card(contents: RunContents, *, repository: str | None = None) -
         "model_card.md.j2",
         front_matter=Markup(front_matter(contents)),  # nosec B704: YAML, quoted by its writer
         run=contents,
-        repository=repository and Markup(repository),  # nosec B704: a checked hub name
+        repository=repository and Markup(repository),  # nosec B704: the user's own argument
         place=Markup(repository.rpartition("/")[2] if repository else "PATH_TO_THIS_MODEL"),  # nosec B704
         question=task.get("question"),
         reasons=_default_mode(contents) != "fast",
