@@ -76,7 +76,7 @@ def test_an_export_generates_what_its_model_does(name, tmp_path):
 def test_a_window_that_is_lost_would_be_seen_in_the_tokens(monkeypatch, tmp_path):
     model = make("mistral", sliding_window=WINDOW)
     monkeypatch.setattr(openvino_export, "_check_attention", lambda *given: None)
-    monkeypatch.setattr(openvino_export, "_windows", lambda config: [0, 0])
+    monkeypatch.setattr(openvino_export, "windows", lambda config: [0, 0])
     export(model, tmp_path)
     pipeline = PagedPipeline(tmp_path, vocab_size=600, tokens_in_flight=4096, threads=1)
     (row,) = pipeline.run([tuple(range(3, 103))], Sampling(10, ()))

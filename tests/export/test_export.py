@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
+import torch
 from families import build
 
 from finished_run import write_run
@@ -16,7 +18,7 @@ from whylabel.export import export as exporting
 from whylabel.export.export import export
 from whylabel.export.gguf import _check
 from whylabel.export.rows import parity_rows
-from whylabel.models.load import read_card
+from whylabel.models.load import load, read_card, save
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import override_recipe
 
@@ -62,6 +64,7 @@ def modes(parity):
         ("gguf", "q8_0", 1),
         ("openvino", "fp32", 1e-3),
         ("openvino", "fp16", 0.1),
+        ("onnx", "fp32", 1e-3),
     ],
 )
 def test_an_export_answers_as_its_model(dual, rows, tmp_path, format_name, quantisation, difference):
@@ -88,7 +91,7 @@ GEMMA = {
 def test_every_shape_answers_as_its_model(tokenizer, rows, tmp_path, family):
     changes = GEMMA if family == "Gemma 3" else {"num_hidden_layers": 4} if family == "SmolLM 3" else {}
     folder = shaped(family, tokenizer, tmp_path, **changes)
-    for format_name, quantisation in (("openvino", "fp32"), ("gguf", "f32")):
+    for format_name, quantisation in (("openvino", "fp32"), ("gguf", "f32"), ("onnx", "fp32")):
         found = export(folder, format_name, tmp_path / format_name, quantisation=quantisation, rows=rows)
         assert found.parity.changes == ()
         assert all(one.log_score_difference < 0.05 for one in found.parity.modes)
@@ -137,6 +140,36 @@ def test_a_changed_weight_is_refused_and_nothing_is_written(dual, rows, tmp_path
     assert not (tmp_path / "out").exists()
     command = ["export", str(dual), "--format", format_name, "--output", str(tmp_path / "out")]
     assert main([*command, "--rows", str(rows)]) == 1
+
+
+def test_int8_that_changes_labels_is_refused(dual, rows, tmp_path):
+    """Two weights that cancel each other change nothing but the range that the others are rounded in."""
+    loaded = load(str(dual), device="cpu")
+    with torch.no_grad():
+        for layer in loaded.model.model.layers:
+            layer.mlp.up_proj.weight[0] *= 1e5
+            layer.mlp.down_proj.weight[:, 0] /= 1e5
+            layer.mlp.up_proj.weight[1:] *= 1e-2
+            layer.mlp.down_proj.weight[:, 1:] *= 1e2
+    save(loaded, tmp_path / "model", read_card(dual))
+    export(tmp_path / "model", "onnx", tmp_path / "exact", quantisation="fp32", rows=rows)
+    with pytest.raises(ParityError, match="choose another quantisation"):
+        export(tmp_path / "model", "onnx", tmp_path / "rounded", quantisation="int8", rows=rows)
+    assert not (tmp_path / "rounded").exists()
+
+
+def test_the_scorer_reads_prompts_padded_on_either_side(dual, rows, tmp_path):
+    import onnxruntime
+
+    export(dual, "onnx", tmp_path / "out", rows=rows, count=1)
+    scorer = onnxruntime.InferenceSession(tmp_path / "out" / "scorer.onnx")
+    assert json.loads(scorer.get_modelmeta().custom_metadata_map["whylabel.card"]) == read_card(
+        tmp_path / "out"
+    )
+    ids = np.array([[5, 6, 7, 0, 0], [0, 0, 5, 6, 7], [5, 6, 7, 8, 9]])
+    found = scorer.run(None, {"input_ids": ids, "attention_mask": np.minimum(ids, 1)})[0]
+    assert found.shape == (3, 4)
+    assert np.allclose(found[0], found[1], atol=1e-5) and not np.allclose(found[0], found[2], atol=1e-2)
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else(dual, rows, tmp_path):

@@ -28,8 +28,8 @@ USE_TRANSFORMERS = "set augment.engine: transformers"
 _MODEL_TYPES = ("gemma3_text", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3")
 # Rotary embeddings whose frequencies do not depend on the input length: tracing would freeze them.
 _ROPE_TYPES = ("default", "linear", "llama3", "yarn")
-# These take one mask for all layers; the others take one mask for each kind of layer.
-_ONE_MASK = ("llama", "mistral", "phi3")
+ONE_MASK = ("llama", "mistral", "phi3")
+"""These take one mask for all layers; the others take one mask for each kind of layer."""
 _INPUTS = ("input_ids", "attention_mask", "position_ids", "beam_idx")
 _WINDOW_INPUT = 10
 """Input number of the sliding window of a PagedAttentionExtension (0: no window)."""
@@ -79,12 +79,12 @@ def _rope_types(config: PreTrainedConfig) -> set[str]:
     return {values.get("rope_type", "default") for values in by_kind if isinstance(values, dict)}
 
 
-def _windows(config: PreTrainedConfig) -> list[int]:
+def windows(config: PreTrainedConfig) -> list[int]:
     """Return the sliding window of each layer in tokens, 0 if the layer sees all earlier tokens."""
     if config.model_type == "llama":
         return [0] * config.num_hidden_layers
     window = config.sliding_window or 0
-    if config.model_type in _ONE_MASK:
+    if config.model_type in ONE_MASK:
         return [window] * config.num_hidden_layers
     kinds = config.layer_types
     return [window if kind == "sliding_attention" else 0 for kind in kinds]
@@ -141,10 +141,10 @@ def _masks(
 
     causal = columns <= rows
     masks = {"full_attention": additive(causal)}
-    window = max(_windows(config))
+    window = max(windows(config))
     if window:
         masks["sliding_attention"] = additive(everything & (columns > rows + -window) & causal)
-    if config.model_type in _ONE_MASK:
+    if config.model_type in ONE_MASK:
         return masks["sliding_attention" if window else "full_attention"]
     return masks
 
@@ -228,7 +228,7 @@ def _check_attention(exported: Any, config: PreTrainedConfig) -> None:
     paged = [node for node in nodes if node.get_type_name() == "PagedAttentionExtension"]
     left = sum(node.get_type_name() == "ScaledDotProductAttention" for node in nodes)
     found = [_constant(node.input_value(_WINDOW_INPUT).get_node()) for node in paged]
-    expected = _windows(config)
+    expected = windows(config)
     if left or found != expected:
         raise EngineError(
             f"OpenVINO does not recognise this model's attention: {len(paged)} of {len(expected)} layers are "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from whylabel.errors import ParityError, UsageError
-from whylabel.export import gguf, llama_cpp, merged, openvino
+from whylabel.export import gguf, llama_cpp, merged, onnx, openvino
 from whylabel.export.card import EXPORT, exported_card
 from whylabel.export.formats import FORMATS, FormatName
 from whylabel.export.parity import CLEAR_MARGIN, Parity, compare
@@ -35,6 +35,7 @@ _MAKERS: dict[FormatName, _Maker] = {
     "merged": _Maker(merged.write, merged.MergedRuntime),
     "gguf": _Maker(gguf.write, llama_cpp.LlamaCppRuntime),
     "openvino": _Maker(openvino.write, openvino.OpenVinoRuntime),
+    "onnx": _Maker(onnx.write, onnx.OnnxRuntime),
 }
 
 

@@ -8,14 +8,23 @@ from typing import Literal, get_args
 from whylabel.errors import EngineError, UsageError
 from whylabel.host.machine import installed_version
 
-FormatName = Literal["merged", "gguf", "openvino"]
+FormatName = Literal["merged", "gguf", "openvino", "onnx"]
 FORMAT_NAMES: tuple[FormatName, ...] = get_args(FormatName)
+
+_UNCALIBRATED = (
+    "No calibration: probabilities are those of the model. Temperatures and thresholds are in whylabel.json.",
+    "A prompt given as text may read as control tokens what a user has typed. Send token ids.",
+)
 
 _FREE_TEXT = (
     "No closed label set: the runtime writes a label as free text. For scores of all labels alone, sum the "
     "log-probabilities of their tokens (export.tokens.labels in whylabel.json).",
-    "No calibration: probabilities are those of the model. Temperatures and thresholds are in whylabel.json.",
-    "A prompt given as text may read as control tokens what a user has typed. Send token ids.",
+    *_UNCALIBRATED,
+)
+
+_ONNX = (
+    "No modes: `writer` writes a reasoning and a label as free text. For the label behind it, ask scorer.onnx.",
+    *_UNCALIBRATED,
 )
 
 _GGUF = (
@@ -61,5 +70,8 @@ FORMATS: dict[FormatName, Format] = {
     "gguf": Format("llama.cpp", ("f16", "f32", "bf16", "q8_0"), ("gguf", "xllamacpp"), _FREE_TEXT + _GGUF),
     "openvino": Format(
         "OpenVINO", ("fp32", "fp16"), ("openvino", "openvino-genai", "openvino-tokenizers"), _FREE_TEXT
+    ),
+    "onnx": Format(
+        "ONNX Runtime", ("fp32", "int8"), ("onnx", "onnxruntime", "onnxscript", "onnxruntime-genai"), _ONNX
     ),
 }

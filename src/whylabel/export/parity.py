@@ -103,7 +103,7 @@ def compare(model: TrainedClassifier, runtime: Runtime, rows: Sequence[tuple[str
     """Compare an export with its model on rows (id, text), which the model can read as they are."""
     card, prompts = model.card, model.prompts
     texts = [text for _, text in rows]
-    continuations = _continuations(card, prompts)
+    continuations = continuations_of(card, prompts)
     scorer = LabelScorer(model.loaded, continuations)
     asked, reasonings = _asked(model, runtime, texts)
     modes: list[ModeParity] = []
@@ -126,7 +126,7 @@ def compare(model: TrainedClassifier, runtime: Runtime, rows: Sequence[tuple[str
     return Parity(tuple(modes), tuple(changes), reasonings, (sum(known), len(known)) if known else None)
 
 
-def _continuations(card: ModelCard, prompts: Prompts) -> list[list[int]]:
+def continuations_of(card: ModelCard, prompts: Prompts) -> list[list[int]]:
     """Return what is scored after a prompt: the labels, or yes and no of every decision in turn."""
     if card.multi_label is not None:
         answers = [prompts.decision_answer(yes) for yes in (True, False)]

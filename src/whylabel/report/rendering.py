@@ -37,7 +37,7 @@ def render_markdown(template: str, **values: Any) -> str:
 
 
 def _environment(finalize: Callable[[Any], Any], *, autoescape: bool) -> Environment:
-    environment = Environment(
+    environment = Environment(  # nosec B701: Markdown is escaped by `finalize`
         loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
         autoescape=autoescape,
         undefined=ChainableUndefined,
