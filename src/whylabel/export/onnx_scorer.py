@@ -81,7 +81,10 @@ def _scorer(model: PreTrainedModel, trie: LabelTrie) -> torch.nn.Module:
                 logits_to_keep=trie.size,
             ).logits.float()
             normaliser = torch.logsumexp(logits, dim=-1)
-            return (logits[:, self.nodes, self.scored] - normaliser[:, self.nodes]) @ self.sums
+            scores: torch.Tensor = (
+                logits[:, self.nodes, self.scored] - normaliser[:, self.nodes]
+            ) @ self.sums
+            return scores
 
     return _Scorer().eval()
 
