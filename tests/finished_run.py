@@ -98,7 +98,8 @@ def write_evaluation(
     }
     result = evaluate(
         test,
-        examples("train", labels, text, 5),
+        # Simple models learn hundreds of labels for minutes.
+        examples("train", labels, text, 5 if len(labels) < 100 else 0),
         LabelSet(tuple(labels)),
         {name: said[name] for name in models},
         EvaluationConfig(bootstrap_samples=200),

@@ -12,27 +12,27 @@ from report_page import page_of
 from whylabel.host.atomic import write_json
 
 MOST_BYTES = 3_000_000
-QUOTES = "\"'<&>" * 20_000
+QUOTES = "\"'<&>" * 2_000
 
 
 def test_long_texts_and_reasonings_are_clipped(make_run: MakeRun) -> None:
     run = make_run(labels=("joy", "fear", "rage"), text=QUOTES, reasoning=QUOTES)
     page = page_of(run)
     assert run.report.stat().st_size < MOST_BYTES
-    assert "The first 2,000 of 100,0" in page.text
+    assert "The first 2,000 of 10,0" in page.text
     # What is cut is said to be cut, in texts and in reasonings.
     assert page.text.count("…") > 100
 
 
 def test_long_names_of_labels_are_clipped(make_run: MakeRun) -> None:
-    labels = [f"{name} {QUOTES[:30_000]}" for name in "abcd"]
+    labels = [f"{name} {QUOTES[:3_000]}" for name in "abcd"]
     run = make_run(labels=labels)
     page_of(run)
     assert run.report.stat().st_size < MOST_BYTES
 
 
 def test_many_labels_make_no_long_page(make_run: MakeRun) -> None:
-    run = make_run(labels=[f"intent {at}" for at in range(600)])
+    run = make_run(labels=[f"intent {at}" for at in range(220)])
     page = page_of(run)
     assert "F1 of 200 labels, largest difference first" in page.text
     assert run.report.stat().st_size < MOST_BYTES
@@ -56,7 +56,7 @@ def test_odd_characters_do_no_harm(make_run: MakeRun, odd: str) -> None:
     write_json(run.manifest, {**manifest, "odd": odd, odd: {"a": odd}})
     page = page_of(run)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", run.report.read_text(encoding="utf-8"))
-    assert "49" not in page.text or "{{" in page.text
+    assert "{{" not in odd or "t{{ 7 * 7 }}" in page.text
     assert {"script", "iframe"}.isdisjoint(tag for tag, _ in page.tags)
 
 
