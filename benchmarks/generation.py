@@ -34,6 +34,7 @@ from whylabel.host.atomic import write_json
 from whylabel.host.machine import hardware, usable_cores, versions
 from whylabel.host.progress import say
 from whylabel.host.runtime import first_line, own_process
+from whylabel.models.arithmetic import pick_device, pick_dtype
 from whylabel.models.load import ModelSource
 from whylabel.recipe import DataConfig, TaskConfig
 from whylabel.text.prompts import Prompts
@@ -132,10 +133,11 @@ class Benchmark:
     def _contestants(self) -> tuple[list[Contestant], dict[str, str]]:
         found: list[Contestant] = [
             Ours(self._work, "whylabel", "auto", precision="float32"),
-            Ours(self._work, "whylabel bfloat16", "auto", precision="bfloat16"),
             Ours(self._work, "whylabel-transformers", "transformers"),
             Verb(self._work, VERB, "auto"),
         ]
+        if self._work.threads > 1 and pick_dtype("auto", pick_device("cpu"), fastest=True)[0].itemsize == 2:
+            found.insert(1, Ours(self._work, "whylabel bfloat16", "auto", precision="bfloat16"))
         absent = {}
         for peer in self._arguments.peers:
             try:

@@ -31,7 +31,8 @@ def test_it_writes_the_contract(tiny_model_folder, tmp_path):
     assert outcome.returncode == 0, outcome.stderr
     found = json.loads(output.read_text())
     assert found["failed"] == found["absent"] == {}
-    assert set(found["engines"]) == {"whylabel", "whylabel-transformers"}
+    # The one in bfloat16 takes part where the CPU computes that clearly faster.
+    assert set(found["engines"]) - {"whylabel bfloat16"} == {"whylabel", "whylabel-transformers"}
     assert found["machine"]["cores"] == found["work"]["threads"]
     assert found["work"]["rows"] == 4
     assert found["limit_tokens_per_second"] > found["engines"]["whylabel"]["tokens_per_second"] > 0

@@ -17,6 +17,7 @@ from whylabel.serving.errors import RefusedError, documented, error_body, error_
 from whylabel.serving.settings import ServeSettings
 
 _ASKING = documented(401, 404, 409, 422, 503)
+_DECIDING = {**_ASKING, **documented(400)}
 _RETRY_SECONDS = 3
 
 
@@ -114,7 +115,7 @@ def _add_reasonings(app: FastAPI, runs: _Runs) -> None:
     @app.post(
         "/v1/runs/{name}/decisions",
         response_model=schemas.DecisionAnswer,
-        responses=_ASKING,
+        responses=_DECIDING,
         tags=["runs"],
         summary="Decide on a reasoning for training",
     )
@@ -138,7 +139,7 @@ def _add_readings(app: FastAPI, runs: _Runs) -> None:
     @app.post(
         "/v1/runs/{name}/readings",
         response_model=schemas.ReadingAnswer,
-        responses=_ASKING,
+        responses=_DECIDING,
         tags=["runs"],
         summary="Accept or reject a reasoning beside a prediction",
     )

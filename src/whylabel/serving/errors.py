@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from whylabel.serving.engines import UnavailableError
 
@@ -95,8 +96,12 @@ def add_handlers(app: FastAPI) -> None:
         return error_response(status, str(found["msg"]), where)
 
     @app.exception_handler(HTTPException)
-    async def http_error(_request: Request, error: HTTPException) -> JSONResponse:
-        return error_response(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # Starlette names those of the first route alone, where several share a path.
+            headers["Allow"] = ", ".join(sorted(_allowed(app, request)))
+        return error_response(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(ClientGoneError)
     async def gone(_request: Request, _error: ClientGoneError) -> Response:
@@ -105,6 +110,12 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def failed(_request: Request, _error: Exception) -> JSONResponse:
         return error_response(500, "The server failed; its log says why.")
+
+
+def _allowed(app: FastAPI, request: Request) -> set[str]:
+    """Return the methods that the path of a request knows."""
+    routes = [route for route in app.routes if route.matches(request.scope)[0] != Match.NONE]
+    return {method for route in routes for method in getattr(route, "methods", None) or ()}
 
 
 def unavailable_response(error: UnavailableError) -> JSONResponse:
