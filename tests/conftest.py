@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -41,6 +42,8 @@ def _a_program_that_uses_whylabel() -> Iterator[None]:
     yield
     own_process(False)
 
+
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 CHATML = (
     "{% for message in messages %}"
@@ -154,3 +157,18 @@ def bert(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFa
         BertForMaskedLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless browser; without one its tests are skipped, but not where everything is to be tested."""
+    path = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("there is no Chromium")
+        pytest.skip("there is no Chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,16 +1,11 @@
 """Servers with a run, and a browser that looks at their page."""
 
-import os
-import shutil
-
 import pytest
 
 from finished_run import EMOTIONS, write_run
 from serving_servers import start_fake
 from whylabel.reasonings.store import open_store
 from whylabel.report.report import write_report
-
-_CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture
@@ -51,21 +46,6 @@ def looked_at(tmp_path_factory):
     yield server
     server.process.kill()
     server.process.wait()
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """A headless browser; without one its tests are skipped, but not where everything is to be tested."""
-    path = next(filter(None, map(shutil.which, _CHROMIUM)), None)
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("there is no Chromium")
-        pytest.skip("there is no Chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

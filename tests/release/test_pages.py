@@ -18,19 +18,6 @@ from whylabel.run_folder import RunFolder
 ALL = " ".join((*PAYLOADS, in_attributes()))
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    """A browser without a sandbox of its own; skipped where playwright or Chromium is missing."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("there is no Chromium here")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def shown(chromium):
     """Return a function that shows a page, and returns what ran or was fetched; its policy is not obeyed."""

@@ -38,9 +38,17 @@ _LOGITS_PER_PASS = 32_000_000
 _BUILDER = "onnxruntime_genai.models.builder"
 
 
+_HEAD_SIZE = 16
+"""The attention of ONNX Runtime GenAI computes heads of a multiple of this size."""
+
+
 def write(model: TrainedClassifier, folder: Path, quantisation: str, card: dict[str, Any]) -> None:
     """Write the folder. Raises `ModelError` for a model of another type, `EngineError` if a converter fails."""
-    reason = unsupported_reason(model.loaded.model.config)
+    config = model.loaded.model.config
+    reason = unsupported_reason(config)
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if _reasons(model) and size % _HEAD_SIZE:
+        reason = f"the size of its attention heads, {size}, is no multiple of {_HEAD_SIZE}"
     if reason:
         raise ModelError(f"This model cannot be written as ONNX: {reason}.", fix="choose another format")
     prepare_process()
