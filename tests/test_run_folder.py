@@ -41,7 +41,7 @@ def test_the_names_are_those_of_the_public_interface(run):
     paths = {path for path in vars(run).values() if isinstance(path, Path) and path != run.path}
     names = {str(path.relative_to(run.path)) for path in paths}
     assert names == {
-        *("recipe.yaml", "run.json", "report.html", "MODEL_CARD.md"),
+        *("recipe.yaml", "run.json", "report.html", "MODEL_CARD.md", "inspection.json"),
         *("reasoner/model", "reasoner/metrics.json"),
         *("augment/store.sqlite", "augment/train.parquet", "augment/dropped.parquet", "augment/metrics.json"),
         "augment/suspects.parquet",

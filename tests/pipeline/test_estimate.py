@@ -173,9 +173,9 @@ def test_training_in_bf16_is_faster_on_a_cpu_and_measured_elsewhere(monkeypatch)
     gpu = torch.device("cuda")
     monkeypatch.setattr(estimate, "pick_device", {"auto": gpu}.__getitem__)
 
-    def pick(dtype, place, training=False):
+    def pick(dtype, place, fastest=False):
         assert (dtype, place) == ("auto", gpu)
-        return torch.bfloat16 if training else torch.float32, "why"
+        return torch.bfloat16 if fastest else torch.float32, "why"
 
     monkeypatch.setattr(estimate, "pick_dtype", pick)
     assert estimate._rates("auto", "auto") == (2.0, 5.0)

@@ -10,6 +10,7 @@ import pytest
 from whylabel.errors import ModelError, RunFolderError
 from whylabel.evaluation.evidence import evidence_key, read_evidence, write_evidence
 from whylabel.evaluation.judged import Judgement, judged_quality
+from whylabel.evaluation.outcomes import Predictions
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.pipeline import Pipeline, evaluate
 from whylabel.pipeline.inputs import Inputs
@@ -93,7 +94,7 @@ def test_the_report_has_evidence_which_is_measured_once(dual, monkeypatch):
     )
     Pipeline(recipe, run).evaluate()
     found = read_evidence(run.evidence)
-    shown = shown_predictions(read_predictions(run.predictions), 2)
+    shown = shown_predictions(Predictions.of_file(run.predictions), 2)
     rows = [item.row for item in (*shown.right, *shown.wrong)]
     assert measured == [len(rows)] and set(found) == {evidence_key(row) for row in rows}
     for row in rows:
@@ -247,6 +248,7 @@ def test_both_models_are_compared_on_the_test_rows_in_every_mode(tmp_path, monke
         return answers[name]
 
     monkeypatch.setattr(evaluate, "_predict", predict)
+    monkeypatch.setattr(evaluate, "_card", lambda _run: SimpleNamespace(target="dual", is_calibrated=True))
     judged = judged_quality("reasoned", [Judgement(-1.0, 0.5, None)], [])
     monkeypatch.setattr(
         evaluate,
@@ -279,6 +281,7 @@ def test_of_several_labels_each_is_scored_by_itself(tmp_path, monkeypatch):
     rows = tuple(Example(str(at), f"text {at}", "joy|fear") for at in range(4))
     answers = [Prediction(row.id, "joy", (0.75, 0.25)) for row in rows]
     monkeypatch.setattr(evaluate, "_predict", lambda *_: ({"fast": answers}, "fast"))
+    monkeypatch.setattr(evaluate, "_card", lambda _run: SimpleNamespace(target="label", is_calibrated=False))
     run = RunFolder(tmp_path)
     evaluate.evaluate_stage(Job("evaluate", "key", Inputs(recipe, Dataset(rows, test=rows)), run))
     metrics = json.loads(run.evaluation_metrics.read_text())

@@ -163,6 +163,7 @@ OTHERS = {
     "evaluation.floors": ["majority"],
     "evaluation.rivals": [],
     "evaluation.encoder": "MODEL_B",
+    "evaluation.encoder_training": (["setfit"], {"evaluation.encoder": "MODEL_B"}),
     "evaluation.modes": ["fast"],
     "evaluation.shown": 3,
     "evaluation.quality_rows": 3,

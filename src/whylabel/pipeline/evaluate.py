@@ -19,6 +19,7 @@ from whylabel.pipeline.quality import judge_reasonings
 from whylabel.pipeline.rivals import rival_answers
 from whylabel.pipeline.slices import slices
 from whylabel.prediction.card import ModelCard
+from whylabel.run_folder import RunFolder
 from whylabel.text.hashes import fingerprint
 from whylabel.types import Mode, Prediction
 
@@ -66,7 +67,7 @@ def evaluate_stage(job: Job) -> StageResult:
         seed=inputs.recipe.seed,
     )
     effect = reasoning_effect(Predictions.of_rows(outcome.rows), explaining_mode(metrics))
-    card = ModelCard.from_json(read_card(run.classifier_model), run.classifier_model)
+    card = _card(run)
     added = {
         "target": card.target,
         "calibrated": card.is_calibrated,
@@ -81,6 +82,10 @@ def evaluate_stage(job: Job) -> StageResult:
     every = [row for found in (*baseline.values(), *classifier.values()) for row in found]
     failed = sum(prediction.status == "failed" for prediction in every)
     return StageResult(len(dataset.test), generated_tokens(classifier), {}, failed)
+
+
+def _card(run: RunFolder) -> ModelCard:
+    return ModelCard.from_json(read_card(run.classifier_model), run.classifier_model)
 
 
 def _stage_costs(job: Job) -> dict[str, StageCost]:

@@ -66,8 +66,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     file cannot be read, a key is unknown or a value does not fit.
     """
     path = Path(path)
-    if not path.exists():
-        path = shipped_recipes().get(str(path), path)
+    shipped = shipped_recipes().get(str(path))
+    if shipped is not None and not path.exists():
+        path = shipped
     values = _parsed(_text(path), path)
     if values is None:
         values = {}
