@@ -140,6 +140,14 @@ def test_neither_readers_names_nor_relative_paths_travel(hub, push, run, monkeyp
     assert b"Lovelace" not in everything and b"secret" not in everything and b"llama" in everything
 
 
+def test_a_link_in_a_model_folder_publishes_no_file_elsewhere(hub, push, run, tmp_path):
+    (tmp_path / "id_rsa").write_text("a private key")
+    (run.classifier_model / "vocab.txt").symlink_to(tmp_path / "id_rsa")
+    done = push(run.path, "me/tickets")
+    assert (done.returncode, done.stdout) == (2, "") and hub.repositories == {}
+    assert "vocab.txt is a link to a file elsewhere" in done.stderr
+
+
 def test_a_model_outside_a_run_has_a_card_without_figures(hub, push, trained):
     done = push(trained, "me/alone", "--public")
     assert done.returncode == 0, done.stderr

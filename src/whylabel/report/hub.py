@@ -72,6 +72,13 @@ def published_files(path: str | Path, repository: str | None = None) -> dict[str
         for file in sorted(folder.iterdir())
         if file.is_file() and any(fnmatch(file.name, pattern) for pattern in _PUBLISHED)
     }
+    for name, file in files.items():
+        if isinstance(file, Path) and not file.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"{name} is a link to a file elsewhere, which would be published.",
+                where=str(folder),
+                fix="put a copy in its place, or remove it",
+            )
     text = render_model_card(_contents(folder, card), repository=repository)
     public = {**card, "lineage": _public(card["lineage"])}
     return {
