@@ -88,7 +88,7 @@ def expected(plain, prompts, sampling):
         ("transformers", {}),
         ("transformers", {"max_rows": 1}),
         ("transformers", {"continuous": True, "paging": {"num_blocks": 16, "max_batch_tokens": 128}}),
-        ("openvino", {}),
+        ("openvino", {"precision": "float32"}),
     ],
     ids=["static", "one by one", "continuous", "openvino"],
 )
