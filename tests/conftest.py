@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tiny_model import tiny_tokenizer, write_tiny_model
+from whylabel.host.machine import usable_cores
 from whylabel.host.runtime import own_process
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # With tokens, Ray would write one into the home folder of whoever runs the tests.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    threads = usable_cores() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, threads)))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Property tests: a few quick examples, the same ones wherever tests must not depend on luck.
 settings.register_profile(
@@ -45,73 +51,24 @@ def _a_program_that_uses_whylabel() -> Iterator[None]:
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
-CHATML = (
-    "{% for message in messages %}"
-    "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE of 600 tokens, trained on the builtin emotions; ChatML; adds no BOS.
+    """The tokenizer of the tiny model.
 
     It is shared by the session: a test that adds tokens or changes the template works on a `deepcopy`.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    from whylabel.data.builtin import read_builtin
-
-    texts = [str(text) for text in read_builtin("builtin:emotions")["train"].columns["text"]]
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=600,
-        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        unk_token="<|endoftext|>",
-        chat_template=CHATML,
-        model_max_length=2048,
-    )
+    return tiny_tokenizer()
 
 
 @pytest.fixture(scope="session")
 def tiny_model_folder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Hugging Face folder with a Llama of random weights (seed 0, about 0.03 M parameters) and `tokenizer`.
+    """A Hugging Face folder with the tiny model and `tokenizer`.
 
     It is shared by the session: a test that writes into it works on a copy.
     """
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(config)
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    write_tiny_model(folder, tokenizer)
     return folder
 
 
@@ -159,9 +116,12 @@ def bert(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A headless browser; without one its tests are skipped, but not where everything is to be tested."""
+    """A headless browser; without one its tests are skipped, but not where everything is to be tested.
+
+    Playwright keeps an event loop running in this thread, so it must not outlive the file that asks for it.
+    """
     path = next(filter(None, map(shutil.which, _CHROMIUM)), None)
     if path is None:
         if os.environ.get("CI"):

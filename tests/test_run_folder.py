@@ -160,6 +160,26 @@ def test_a_killed_holder_frees_the_lock(run, run_and_kill):
         pass
 
 
+def test_what_a_killed_holder_left_half_written_is_removed_by_the_next(run):
+    (run.path / "evaluation").mkdir(parents=True)
+    torn = run.path / "evaluation" / ".predictions.partial-123.parquet"
+    others = [run.path / ".run.partial-x.json", run.path / "evaluation" / "predictions.parquet"]
+    run.update_manifest(seed=13)
+    for path in (torn, run.path / ".run.partial-123.json", *others):
+        path.touch()
+    with run.locked():
+        assert not torn.exists() and not (run.path / ".run.partial-123.json").exists()
+        assert all(path.exists() for path in others)
+
+
+def test_a_folder_whose_first_manifest_was_half_written_is_that_of_a_run(run):
+    run.path.mkdir()
+    (run.path / ".run.partial-123.json").touch()
+    with run.locked():
+        run.update_manifest(seed=13)
+    assert sorted(path.name for path in run.path.iterdir()) == [".lock", ".lock.sqlite", "run.json"]
+
+
 def test_the_lock_is_free_after_an_error_and_cannot_be_taken_twice(run):
     with pytest.raises(ZeroDivisionError), run.locked():
         raise ZeroDivisionError

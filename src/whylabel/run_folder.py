@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from whylabel.errors import RunFolderError, RunInUseError
-from whylabel.host.atomic import as_written, check_kinds, read_json, write_json, write_text
+from whylabel.host.atomic import (
+    as_written,
+    check_kinds,
+    is_aside,
+    read_json,
+    remove_asides_in,
+    write_json,
+    write_text,
+)
 from whylabel.host.locks import locked
 from whylabel.host.takeover import check_folder
 
@@ -178,7 +186,7 @@ class RunFolder:
         try:
             if not self.read_manifest():
                 fix = "choose a new or an empty folder with --output DIR"
-                check_folder(self.path, lambda path: path.name in (_LOCK, _LOCKED), wanted="A run", fix=fix)
+                check_folder(self.path, _is_before_a_run, wanted="A run", fix=fix)
             outputs = (path for stage in STAGES for path in self.outputs(stage))
             for file in (
                 self.recipe,
@@ -211,7 +219,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run folder for this process alone.
+        """Hold the run folder for this process alone, without the files that killed processes left half-written.
 
         The operating system frees the lock when the process ends, however it ends. A folder that is new, and in which
         nothing was written, is removed again.
@@ -236,6 +244,7 @@ class RunFolder:
                 raise self._unwritable(error) from None
             if new:
                 stack.callback(self._remove_if_unused)
+            remove_asides_in(self.path)
             yield
 
     def _remove_if_unused(self) -> None:
@@ -245,6 +254,11 @@ class RunFolder:
                 for lock in locks:
                     lock.unlink(missing_ok=True)
                 self.path.rmdir()
+
+
+def _is_before_a_run(path: Path) -> bool:
+    """Return whether a run may leave such a file before it has a manifest, if it is killed."""
+    return path.name in (_LOCK, _LOCKED) or is_aside(path)
 
 
 def _model_files(folder: Path) -> tuple[Path, ...]:

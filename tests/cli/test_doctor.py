@@ -158,7 +158,7 @@ def test_everything_that_is_found_is_shown_under_its_name(monkeypatch, tmp_path,
 
     monkeypatch.setenv("WHYLABEL_CACHE", str(tmp_path))
     monkeypatch.setattr("whylabel.models.arithmetic.pick_device", lambda: torch.device("cpu"))
-    monkeypatch.setattr("whylabel.models.arithmetic._cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("whylabel.models.arithmetic.cpu_has_bf16", lambda: True)
     monkeypatch.setattr("whylabel.models.arithmetic._bf16_speed", lambda: 1.64)
     monkeypatch.setattr(diagnosis, "installed_version", lambda name: None if name == "ray" else "1.0")
     assert main(["doctor", "--json"]) == 0

@@ -8,6 +8,7 @@ from whylabel.engines.check import check_engine
 from whylabel.engines.openvino import OpenVinoEngine, exported, step_writer
 from whylabel.engines.transformers import TransformersEngine
 from whylabel.errors import EngineError
+from whylabel.models.arithmetic import cpu_has_bf16
 from whylabel.models.load import ModelSource, load
 from whylabel.text.prompts import Prompt, Prompts
 
@@ -255,17 +256,24 @@ def test_a_model_in_other_arithmetic_is_refused(model_folder):
     ],
 )
 def test_auto_computes_in_bf16_where_that_is_faster(named, fast, expected, monkeypatch):
-    monkeypatch.setattr("whylabel.models.arithmetic._cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("whylabel.models.arithmetic.cpu_has_bf16", lambda: True)
     monkeypatch.setattr("whylabel.models.arithmetic._bf16_speed", lambda: 4.0 if fast else 0.5)
     assert engine_module.pick_precision(named, 2) == expected
 
 
 def test_openvino_never_computes_bf16_in_one_thread(monkeypatch):
-    monkeypatch.setattr("whylabel.models.arithmetic._cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("whylabel.models.arithmetic.cpu_has_bf16", lambda: True)
     monkeypatch.setattr("whylabel.models.arithmetic._bf16_speed", lambda: 4.0)
     assert engine_module.pick_precision("auto", 1) == "float32"
     with pytest.raises(EngineError, match="2 threads or more"):
         engine_module.pick_precision("bfloat16", 1)
+
+
+def test_bf16_is_refused_where_the_cpu_has_no_instructions_for_it(monkeypatch):
+    monkeypatch.setattr("whylabel.models.arithmetic.cpu_has_bf16", lambda: False)
+    assert engine_module.pick_precision("auto", 2) == "float32"
+    with pytest.raises(EngineError, match="This CPU does not compute bfloat16"):
+        engine_module.pick_precision("bfloat16", 2)
 
 
 def test_the_precision_reaches_openvino(loaded, monkeypatch):
@@ -277,6 +285,7 @@ def test_the_precision_reaches_openvino(loaded, monkeypatch):
 
     monkeypatch.setattr(engine_module, "PagedPipeline", Pipeline)
     monkeypatch.setattr(engine_module, "exported", lambda _model: "folder")
+    monkeypatch.setattr("whylabel.models.arithmetic.cpu_has_bf16", lambda: True)
     OpenVinoEngine(loaded, precision="bfloat16", threads=3)
     assert given["precision"] == "bfloat16"
 
@@ -287,6 +296,7 @@ def test_an_unknown_precision_is_refused_before_anything_is_computed():
     assert "augment.engine_options.precision" in str(raised.value)
 
 
+@pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU does not compute bfloat16, and it is refused")
 def test_rows_are_written_in_bf16(loaded, prompts, sampling):
     written = list(OpenVinoEngine(loaded, precision="bfloat16", threads=2).generate(prompts, sampling))
     assert len(written) == len(prompts)

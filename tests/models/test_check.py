@@ -81,6 +81,7 @@ def test_a_folder_beside_the_model_is_not_removed_with_what_others_put_there(tmp
     aside = tmp_path / name
     aside.mkdir()
     (aside / "model.safetensors").write_bytes(b"torn")
+    (aside / ".whylabel.partial-123.json").write_bytes(b"{")  # killed while it wrote the card
     check_replaceable(tmp_path / "model")
     (aside / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="'notes.txt'"):

@@ -24,7 +24,7 @@ from whylabel.host.atomic import whole_folder
 from whylabel.host.locks import one_at_a_time
 from whylabel.host.machine import installed_version, usable_cores
 from whylabel.host.progress import say
-from whylabel.models.arithmetic import pick_device, pick_dtype
+from whylabel.models import arithmetic
 from whylabel.models.load import LoadedModel
 from whylabel.models.packaged import cache_folder
 from whylabel.text.prompts import Prompt
@@ -108,12 +108,14 @@ def step_writer(
 def pick_precision(precision: str, threads: int) -> Precision:
     """Return the precision to compute in with so many threads.
 
-    Raises `EngineError` if there is none of this name, or OpenVINO cannot compute it with so few threads.
+    Raises `EngineError` if there is none of this name, or OpenVINO cannot compute it here or with so few threads.
     """
     where = "augment.engine_options.precision"
     if precision not in ("auto", *get_args(Precision)):
         known = ["auto", *get_args(Precision)]
         raise EngineError(unknown_name("precision", precision, known), where=where)
+    if precision == "bfloat16" and not arithmetic.cpu_has_bf16():
+        raise EngineError("This CPU does not compute bfloat16.", where=where, fix="set it to float32")
     if precision == "bfloat16" and threads < _BF16_THREADS:
         raise EngineError(
             f"OpenVINO computes bfloat16 with {_BF16_THREADS} threads or more, and this is {threads}.",
@@ -122,7 +124,7 @@ def pick_precision(precision: str, threads: int) -> Precision:
         )
     if precision != "auto" or threads < _BF16_THREADS:
         return "bfloat16" if precision == "bfloat16" else "float32"
-    dtype, reason = pick_dtype("auto", pick_device("cpu"), fastest=True)
+    dtype, reason = arithmetic.pick_dtype("auto", arithmetic.pick_device("cpu"), fastest=True)
     found: Precision = "bfloat16" if str(dtype) == "torch.bfloat16" else "float32"
     say(f"  precision auto is {found}: {reason}")
     return found

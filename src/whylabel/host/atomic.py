@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from whylabel.host.terminal import json_text, whole_characters
 
 _Kind = TypeVar("_Kind")
 _ASIDE = ".partial"
+_ASIDE_NAME = re.compile(rf"\..+{re.escape(_ASIDE)}-\d+(\.\w+)?")
 _AGAIN = "remove the file and run its stage again"
 _WINDOWS = sys.platform == "win32"
 
@@ -41,11 +43,27 @@ def whole_file(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def is_aside(path: Path) -> bool:
+    """Return whether `whole_file` gives its files such names until they are whole."""
+    return _ASIDE_NAME.fullmatch(path.name) is not None
+
+
 def remove_asides(path: Path) -> None:
     """Remove files that killed processes left in `whole_file`. Only the process that may write `path` calls this."""
     for aside in path.parent.glob(f".{glob.escape(path.stem)}{_ASIDE}-*{glob.escape(path.suffix)}"):
         if aside.name.removesuffix(path.suffix).rpartition("-")[2].isdecimal():
             aside.unlink(missing_ok=True)
+
+
+def remove_asides_in(folder: Path) -> None:
+    """Remove all files that killed processes left in `whole_file`, in this folder and those directly in it.
+
+    Only the process that alone may write there calls this.
+    """
+    for pattern in (f".*{_ASIDE}-*", f"*/.*{_ASIDE}-*"):
+        for path in folder.glob(pattern):
+            if is_aside(path) and path.is_file():
+                path.unlink(missing_ok=True)
 
 
 def folder_asides(path: Path) -> tuple[Path, Path]:

@@ -65,12 +65,13 @@ def pick_dtype(dtype: str, device: torch.device, *, fastest: bool = False) -> tu
         return torch.bfloat16, "this GPU computes bf16"
     if device.type == "cpu" and not fastest:
         return torch.float32, "on a CPU a row gets the same label in every batch"
-    if device.type == "cpu" and _cpu_has_bf16() and (times := _bf16_speed()) > _CLEARLY_FASTER:
+    if device.type == "cpu" and cpu_has_bf16() and (times := _bf16_speed()) > _CLEARLY_FASTER:
         return torch.bfloat16, f"this CPU computes bf16 {times:.1f} times as fast; the weights stay float32"
     return torch.float32, f"this {device.type.upper()} has no fast bf16 arithmetic"
 
 
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
+    """Return whether this CPU has instructions for bf16."""
     import torch
 
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from whylabel.errors import ModelError
-from whylabel.host.atomic import folder_asides
+from whylabel.host.atomic import folder_asides, is_aside
 from whylabel.host.runtime import first_line
 from whylabel.host.takeover import check_folder
 from whylabel.models.load import CARD, find, read_card
@@ -121,11 +121,20 @@ def check_replaceable(folder: Path) -> None:
     fix = "name a new or an empty folder, or move these away"
     check_folder(folder, lambda path: ours and _is_of_a_model(path), wanted="A model", fix=fix)
     for aside in folder_asides(folder):
-        check_folder(aside, _is_of_a_model, wanted="A model that is being saved", fix=fix)
+        check_folder(
+            aside,
+            lambda path: is_aside(path) or _is_of_a_model(path),
+            wanted="A model that is being saved",
+            fix=fix,
+        )
 
 
 def _is_of_a_model(path: Path) -> bool:
     return path.is_file() and any(fnmatch(path.name, pattern) for pattern in _WRITTEN)
+
+
+def _may_be_torn(path: Path) -> bool:
+    return _is_of_a_model(path) or is_aside(path)
 
 
 def float32_bytes(name: str) -> int | None:
