@@ -98,6 +98,24 @@ def test_weights_of_another_shape_are_named_with_both(model):
         load(str(model), device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"num_hidden_layers": 10**9}, "a model of 1,000,000,000 layers, and the weights are those of 2"),
+        ({"hidden_size": 4096, "intermediate_size": 16384}, r"a model of \d+,\d+,\d+ parameters"),
+        ({"vocab_size": 10**9}, "a model of 32,"),
+    ],
+)
+def test_a_config_of_a_far_larger_model_is_refused_before_there_is_memory_for_it(
+    model, settings, says, monkeypatch
+):
+    config = model / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **settings}))
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", lambda *_, **__: pytest.fail())
+    with pytest.raises(ModelError, match=says):
+        load(str(model), device="cpu")
+
+
 def test_a_file_of_the_weights_that_is_missing_is_named_before_and_while_it_loads(
     tiny_model_folder, tmp_path
 ):

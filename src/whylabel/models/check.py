@@ -13,14 +13,13 @@ from whylabel.host.runtime import first_line
 from whylabel.host.takeover import check_folder
 from whylabel.models.load import CARD, find, read_card
 from whylabel.models.refusals import (
-    WEIGHTS_INDEX,
     refuse_encoder,
     refuse_encoder_decoder,
     refuse_named_weights,
-    refuse_other_weights,
     refuse_own_code,
     refuse_part,
 )
+from whylabel.models.weights import stored_shapes, weight_files
 
 _GGUF_MAGIC = b"GGUF"
 # What transformers and whylabel write into a model folder.
@@ -71,33 +70,8 @@ def _check_folder(folder: Path, *, encoder: bool) -> None:
             "The folder holds no weights (no *.safetensors).",
             fix="save the model with safe_serialization=True: other formats can run code, and are not read",
         )
-    for file in _weight_files(folder):
+    for file in weight_files(folder):
         _check_weight_file(file)
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """Return the files with the weights. Raises `ModelError` if there are only some of them."""
-    whole, index = folder / "model.safetensors", folder / WEIGHTS_INDEX
-    if whole.is_file():
-        return [whole]
-    if not index.is_file():
-        raise ModelError(
-            f"The folder has neither {whole.name} nor {index.name}, which names the files that belong together.",
-            fix="copy or download the whole model again",
-        )
-    try:
-        content = json.loads(index.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise ModelError(f"{index.name} cannot be read.", fix="copy the model again") from None
-    refuse_other_weights(content, str(folder))
-    named = set(content["weight_map"].values())
-    missing = sorted(name for name in named if not (folder / name).is_file())
-    if missing:
-        raise ModelError(
-            f"{len(missing)} of the {len(named)} files with its weights are missing: {', '.join(missing[:3])}.",
-            fix="copy or download the whole model again",
-        )
-    return [folder / name for name in sorted(named)]
 
 
 def _check_weight_file(file: Path) -> None:
@@ -145,10 +119,5 @@ def float32_bytes(name: str) -> int | None:
     source = Path(find(name))
     if not source.is_dir():
         return None
-    parameters = 0
-    for file in _weight_files(source):
-        with file.open("rb") as content:
-            header = json.loads(content.read(int.from_bytes(content.read(8), "little")))
-        shapes = [entry["shape"] for key, entry in header.items() if key != "__metadata__"]
-        parameters += sum(math.prod(shape) for shape in shapes)
-    return 4 * parameters
+    shapes = [shape for file in weight_files(source) for shape in stored_shapes(file).values()]
+    return 4 * sum(map(math.prod, shapes))

@@ -41,7 +41,7 @@ from whylabel.models.refusals import (
     refuse_other_weights,
     refuse_own_code,
 )
-from whylabel.models.weights import check_tokenizer, check_weights
+from whylabel.models.weights import check_size, check_tokenizer, check_weights, weight_files
 from whylabel.text.prompts import FORMAT_VERSION, LABEL_MARKER, PAD_TOKEN
 
 if TYPE_CHECKING:
@@ -322,6 +322,8 @@ def _load_pretrained(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
 
     config = _load_config(source)
     with as_model_error(source):
+        if Path(source).is_dir():
+            check_size(config, weight_files(Path(source)), source)
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         model, found = AutoModelForCausalLM.from_pretrained(
             source,
