@@ -74,13 +74,18 @@ def test_versions_and_files_are_ours() -> None:
     assert SERVICE["image"] == POD["containers"][0]["image"] == tag
     assert f"--tag {tag} " in DOCKERFILE
     assert (DEPLOY / SERVICE["build"]["context"] / SERVICE["build"]["dockerfile"]).is_file()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, forced = (
+        settings["project"],
+        settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"],
+    )
     extras = re.search(r"'\.\[([\w,]+)\]'", DOCKERFILE)
     assert extras is not None and set(extras[1].split(",")) <= set(project["optional-dependencies"])
+    copied = " ".join(re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)).split()
+    assert set(forced) <= set(copied)
     sent = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
-    for line in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
-        for name in line.split():
-            assert (ROOT / name).exists() and f"!{name}" in sent
+    for name in copied:
+        assert (ROOT / name).exists() and f"!{name}" in sent
 
 
 def test_nothing_runs_as_root_or_writes_outside_its_volumes() -> None:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,15 @@ def test_recipe_loads_and_finds_the_data(data, tmp_path, capsys):
     assert recipe.task.labels == ["intent 0", "intent 1"]
     assert len(load_dataset(recipe.data, recipe.task, seed=recipe.seed).train) == 29
     assert "Next: whylabel run My-tickets.yaml" in capsys.readouterr().err
+
+
+def test_a_sample_is_said_to_be_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"a text of number {number},{'ab'[number % 2]}\n" for number in range(4000))
+    Path("many.csv").write_text(f"text,label\n{rows}")
+    assert main(["init", "many.csv"]) == 0
+    said = capsys.readouterr().err
+    assert "The recipe takes 2,000 of 2,880 train rows and 500 of 800 test rows" in " ".join(said.split())
 
 
 def test_output_name_and_question(data, tmp_path):

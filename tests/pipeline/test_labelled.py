@@ -123,6 +123,21 @@ def test_what_cannot_be_evaluated_is_refused(finished, tmp_path):
     assert not RunFolder(tmp_path / "out").predictions.exists()
 
 
+def test_what_whylabel_has_predicted_is_not_taken_for_what_people_labelled(
+    finished, labelled, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    output = tmp_path / "predicted.csv"
+    assert (
+        main(["predict", "--model", str(finished.path), "--input", str(labelled), "--output", str(output)])
+        == 0
+    )
+    with pytest.raises(DataError, match=r"(?s)predicted by whylabel.*data\.label_column=input_label"):
+        evaluate(finished.path, output, tmp_path / "out")
+    run = evaluate(finished.path, output, tmp_path / "out", "data.label_column=input_label")
+    assert said(run)
+
+
 def test_the_verb_writes_beside_the_runs(finished, labelled, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("signal.signal", lambda *_: None)

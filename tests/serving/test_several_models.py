@@ -9,6 +9,7 @@ import pytest
 from serving_servers import start_fake
 from whylabel.cli.serve import _named
 from whylabel.errors import UsageError
+from whylabel.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -51,9 +52,13 @@ def test_all_stop_and_all_are_loaded_again(two):
 
 
 def test_each_has_a_name_of_its_own(tmp_path):
-    assert _named(("runs/a", "runs/b/classifier/model"), ()) == {
+    inside = tmp_path / "runs" / "b" / "classifier" / "model"
+    inside.mkdir(parents=True)
+    RunFolder(tmp_path / "runs" / "b").update_manifest(seed=13)
+    assert _named(("runs/a", str(inside), "/model"), ()) == {
         "a": "runs/a",
-        "b": "runs/b/classifier/model",
+        "b": str(inside),
+        "model": "/model",
     }
     assert _named(("x/a", "y/a"), ("one", "two")) == {"one": "x/a", "two": "y/a"}
     with pytest.raises(UsageError, match="Two models have the name 'a'"):

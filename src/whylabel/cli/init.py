@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from whylabel.cli.options import debug_option
+
+if TYPE_CHECKING:
+    from whylabel.recipe import DataConfig
 
 
 @click.command("init")
@@ -67,7 +72,7 @@ def command(
         raise DataError(first.message, where=data, fix=first.fix or None)
     task = draft_task(inspection, name=name, question=question)
     write_text(file, draft_recipe(inspection, config, name=run_name(str(output)), task=task))
-    load_recipe(output)
+    data_config = load_recipe(output).data
     for finding in inspection.findings:
         if finding.severity != "info" or finding.kind == "whole_numbers":
             say(f"{finding.severity}: {finding.message}\n  fix: {finding.fix}")
@@ -75,11 +80,23 @@ def command(
             say(f"{finding.message}: the recipe uses them (data.reasoning_column)")
     rows = " · ".join(f"{split} {count}" for split, count in inspection.rows.items())
     say(f"Wrote {output}: text {inspection.text_column!r}, label {inspection.label_column!r}, {rows} rows.")
+    if sampled := _sampled(data_config, inspection.rows):
+        say(f"The recipe takes {sampled}: remove data.train_rows or data.test_rows from it to use all.")
     say(
         "A larger base_model, a larger reasoner (reasoner.base_model) or an endpoint (reasoner.endpoint) writes "
         "better reasonings, for more time or money; what sizes cost here: whylabel doctor"
     )
     say(f"Next: whylabel run {shlex.quote(str(output))}")
+
+
+def _sampled(config: DataConfig, rows: Mapping[str, int]) -> str:
+    """Return which splits a recipe takes a sample of; empty if it takes all rows."""
+    limits = {"train": config.train_rows, "test": config.test_rows}
+    return " and ".join(
+        f"{limit:,} of {rows[split]:,} {split} rows"
+        for split, limit in limits.items()
+        if limit is not None and limit < rows.get(split, 0)
+    )
 
 
 def _is_recipe(file: Path) -> bool:

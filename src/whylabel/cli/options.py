@@ -41,7 +41,7 @@ def recipe_options(command: _Command) -> _Command:
         click.option(
             "--output",
             type=click.Path(file_okay=False, path_type=Path),
-            help="The run folder. [default: runs/NAME]",
+            help="The run folder. [default: runs/NAME, if nothing else is said above]",
         ),
         click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
         _resumable,

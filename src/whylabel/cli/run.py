@@ -33,6 +33,8 @@ def command(
 ) -> int:
     """Run all stages of RECIPE: train the reasoner, write reasonings, train both models, compare them.
 
+    RECIPE is a file, or the name of a recipe that comes with whylabel: quickstart, refunds, best, ...
+
     A stage whose inputs have not changed is skipped. An interrupted stage continues where it stopped.
     """
     if seeds is not None:

@@ -30,8 +30,8 @@ _PACKAGES = ("fastapi", "uvicorn", "prometheus-client")
     "--name",
     "names",
     multiple=True,
-    help="The model's name in the API; of several models each has one, in their order. [default: the name of its "
-    "folder]",
+    help="The model's name in the API; of several models each has one, in their order. [default: that of its run, "
+    "or of its folder]",
 )
 @click.option(
     "--api-key-file",
@@ -129,7 +129,7 @@ def _named(models: tuple[str, ...], names: tuple[str, ...]) -> dict[str, str]:
         raise UsageError(
             f"There are {len(models)} models and {len(names)} names.", fix="give one --name for each"
         )
-    given = names or tuple(_name(Path(model).expanduser().resolve()) for model in models)
+    given = names or tuple(map(_name, models))
     twice = [name for name in given if given.count(name) > 1]
     if twice:
         raise UsageError(f"Two models have the name {twice[0]!r}.", fix="give one --name for each")
@@ -153,6 +153,9 @@ def _runs(models: dict[str, str]) -> list[ServedRun]:
     return runs
 
 
-def _name(folder: Path) -> str:
-    """Return the name of a run, also for the model folder inside it."""
-    return folder.parent.parent.name if folder.name == "model" else folder.name
+def _name(model: str) -> str:
+    """Return the name of a run, also for the model folder inside it; of another model that of its folder."""
+    from whylabel.page.runs import run_of
+
+    run = run_of(model)
+    return (Path(model).expanduser() if run is None else run.path).resolve().name

@@ -18,7 +18,7 @@ TRAIN_ROWS = 2000
 TEST_ROWS = 500
 """A first recipe takes a sample of data with more rows than this: more rows take hours on two CPU cores."""
 MIN_STEPS = 100
-"""The least number of optimizer steps in a first recipe; `recipes/best.yaml` has the same."""
+"""The least number of optimizer steps in a first recipe."""
 _GROUNDED = ("ungrounded", "contradiction")
 _SURE, _ATTEMPTS = 0.6, 5
 _MAX_TEXT_TOKENS = 512

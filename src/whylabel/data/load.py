@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 Pairs = tuple[QuestionAnswer, ...]
 
+_PREDICTED = frozenset({"label", "reasoning_status", "mode", "status"})
+"""Columns that `predict` writes, and nobody else has together."""
 _LABELLED = "name the column with the labels: data.label_column=NAME"
 
 
@@ -55,11 +57,18 @@ def load_labelled(
     all its rows.
 
     `usual` are the names of the text, label and id column where the recipe does not name them and the file has them.
-    Raises what `load_dataset` does, and `LabelError` for a label outside `task.labels`.
+    Raises what `load_dataset` does, `DataError` for the output of `predict`, and `LabelError` for a label outside
+    `task.labels`.
     """
     streams = read_splits(config.source).streams
     split = "test" if "test" in streams else "train"
     head = streams[split].head
+    if config.label_column is None and set(head.columns) >= _PREDICTED:
+        raise DataError(
+            "These labels were predicted by whylabel: a model would be compared with itself.",
+            where=config.source,
+            fix="name the column of the labels that people gave: data.label_column=input_label",
+        )
     settings = ("text_column", "label_column", "id_column")
     names = {
         setting: name
