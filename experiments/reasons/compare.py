@@ -34,6 +34,7 @@ from whylabel.types import Example, QuestionAnswer, ReasonedExample
 HERE = Path(__file__).parent
 FILTERS = ["empty", "unfinished", "length", "repetition", "copy", "ungrounded", "contradiction"]
 NEW_TOKENS = 64
+DEFAULT = "smollm2-135m-instruct"
 EMOTION = TaskConfig(question="Which emotion does the writer feel?", name="Emotion")
 TASKS = {
     "builtin": EMOTION,
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["builtin"], help="builtin, or NAME=FOLDER")
     parser.add_argument("--rows", type=int, default=50)
     parser.add_argument("--seed", type=int, default=13)
-    parser.add_argument("--base", default="smollm2-135m-instruct", help="what the settings are trained from")
+    parser.add_argument("--base", default=DEFAULT, help="what the settings are trained from")
     parser.add_argument("--work", type=Path, default=Path("runs/reasons"))
     parser.add_argument("--output", type=Path, default=HERE / "written.jsonl")
     options = parser.parse_args()
@@ -64,7 +65,8 @@ def main() -> None:
         loaded = load(name, device="cpu") if options.model else _trained(name, every[name], options)
         for source in options.data:
             data, _, folder = source.partition("=")
-            lines = list(written(loaded, name, data, folder, options, chat=bool(options.model)))
+            own = name if options.model or options.base == DEFAULT else f"{name}-{Path(options.base).stem}"
+            lines = list(written(loaded, own, data, folder, options, chat=bool(options.model)))
             with options.output.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             say(

@@ -27,7 +27,7 @@ def test_the_demo_fetches_the_model_that_it_lacks_and_runs_the_quickstart(
     assert main(["demo", "--output", str(tmp_path / "run"), "seed=3", "--json"]) == 0
     *pulled, run = calls
     assert pulled == ([] if cached else [("pull", "smollm2-135m-instruct")])
-    assert run == ("run", Path("quickstart"), ("seed=3",), tmp_path / "run", None, True)
+    assert run == ("run", shipped_recipes()["quickstart"], ("seed=3",), tmp_path / "run", None, True)
 
 
 def test_a_base_model_of_ones_own_is_not_pulled(calls, tmp_path):
@@ -45,6 +45,12 @@ def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("quickstart").write_text("name: mine\n", encoding="utf-8")
     assert load_recipe("quickstart").name == "mine"
+
+
+def test_a_folder_of_that_name_is_in_nobodys_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("quickstart").mkdir()
+    assert load_recipe("quickstart").data.source == "builtin:emotions"
 
 
 def test_a_name_that_is_none_says_which_there_are(capsys):

@@ -114,6 +114,8 @@ def test_what_cannot_be_evaluated_is_refused(finished, tmp_path):
         evaluate(finished.path, file, tmp_path / "out")
     with pytest.raises(UsageError, match="training.learning_rate has no effect on a model that is trained"):
         evaluate(finished.path, file, tmp_path / "out", "training.learning_rate=1")
+    with pytest.raises(UsageError, match="evaluation.slices has no effect"):
+        evaluate(finished.path, file, tmp_path / "out", "evaluation.slices=[label]")
     with pytest.raises(DataError):
         evaluate(finished.path, tmp_path / "none.csv", tmp_path / "out")
     (tmp_path / "mine").mkdir()
@@ -141,6 +143,8 @@ def test_what_whylabel_has_predicted_is_not_taken_for_what_people_labelled(
 def test_the_verb_writes_beside_the_runs(finished, labelled, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert main(["evaluate", str(finished.path), "--data", str(labelled), "--faithfulness"]) == 2
+    assert "--faithfulness reads the test rows of a run" in capsys.readouterr().err
     assert main(["evaluate", str(finished.path), "--data", str(labelled), "--limit", "8"]) == 0
     out = capsys.readouterr().out
     folder = f"runs/{finished.path.name}-on-labelled"

@@ -131,6 +131,13 @@ def test_an_encoder_can_learn_from_pairs_of_texts(finished, recipe, bert, tmp_pa
     assert "Encoder, SetFit" in run.report.read_text()
 
 
+def test_setfit_is_refused_where_several_processes_train(recipe, bert, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    chosen = override_recipe(recipe, evaluation__encoder=str(bert), evaluation__encoder_training=["setfit"])
+    with pytest.raises(RecipeError, match="SetFit trains in one process"):
+        Pipeline(chosen, RunFolder(tmp_path)).check(evaluated=True)
+
+
 def test_setfit_needs_its_package(recipe, bert, tmp_path, monkeypatch):
     known = preflight.find_spec
     monkeypatch.setattr(

@@ -105,6 +105,15 @@ def test_adaptive_reasons_about_the_close_rows_alone(scripted):
     assert found[2].seconds + 0.001 <= found[0].seconds
 
 
+def test_a_score_that_is_no_number_is_no_answer(scripted, monkeypatch):
+    broken = FAST.copy()
+    broken[1, 2] = np.nan
+    monkeypatch.setitem(globals(), "FAST", broken)
+    found = scripted.reader.read(TEXTS, ["fast"])["fast"]
+    assert [answer.log_scores is None for answer in found] == [False, True, False, False]
+    assert found[1].error == "the model gave no finite score"
+
+
 def test_what_several_modes_need_is_computed_once(scripted):
     found = scripted.reader.read(TEXTS, ALL)
     assert list(found) == list(ALL)

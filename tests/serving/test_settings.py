@@ -33,6 +33,11 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
     file = tmp_path / "keys"
     file.write_text("# ours\none\n\ntwo\n")
     assert read_keys(file) == ("one", "two")
+    file.write_text("one\n", encoding="utf-8-sig")
+    assert read_keys(file) == ("one",)
+    file.write_bytes("# für uns\n".encode("latin-1"))
+    with pytest.raises(UsageError, match="not UTF-8"):
+        read_keys(file)
     file.write_text("# none\n")
     with pytest.raises(UsageError, match="no key"):
         read_keys(file)

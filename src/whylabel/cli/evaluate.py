@@ -38,9 +38,16 @@ def command(
     its own that `whylabel compare` reads like a run.
     """
     from whylabel.cli.results import print_results
+    from whylabel.errors import UsageError
     from whylabel.pipeline import Pipeline
     from whylabel.pipeline.faithfulness import require_reading
 
+    if data is not None and faithfulness:
+        raise UsageError(
+            "--faithfulness reads the test rows of a run, not other texts.",
+            where="--data",
+            fix="whylabel evaluate RECIPE --faithfulness",
+        )
     if data is not None:
         return _evaluate_labelled(recipe_path, data, overrides, output, limit, as_json)
     recipe, run = open_run(recipe_path, overrides, output, limit)

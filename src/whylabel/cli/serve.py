@@ -130,6 +130,11 @@ def _named(models: tuple[str, ...], names: tuple[str, ...]) -> dict[str, str]:
             f"There are {len(models)} models and {len(names)} names.", fix="give one --name for each"
         )
     given = names or tuple(map(_name, models))
+    if odd := [name for name in given if not name or "/" in name]:
+        raise UsageError(
+            f"A model cannot be called {odd[0]!r}: its name is a part of addresses.",
+            fix="name it: --name tickets",
+        )
     twice = [name for name in given if given.count(name) > 1]
     if twice:
         raise UsageError(f"Two models have the name {twice[0]!r}.", fix="give one --name for each")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Pairs = tuple[QuestionAnswer, ...]
 
-_PREDICTED = frozenset({"label", "reasoning_status", "mode", "status"})
+_PREDICTED = frozenset({"label", "reasoning_status", "disagrees", "status"})
 """Columns that `predict` writes, and nobody else has together."""
 _LABELLED = "name the column with the labels: data.label_column=NAME"
 

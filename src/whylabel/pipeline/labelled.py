@@ -31,7 +31,15 @@ from whylabel.run_folder import RunFolder
 from whylabel.text.hashes import fingerprint, rows_fingerprint
 from whylabel.types import Mode, Prediction
 
-_ALLOWED = ("data.", "evaluation.", "device=", "classifier.engine")
+_ALLOWED = (
+    "data.",
+    "evaluation.bootstrap_samples=",
+    "evaluation.modes=",
+    "evaluation.shown=",
+    "device=",
+    "classifier.engine",
+)
+"""What decides how a trained model is evaluated: it has no train rows, so neither rivals nor slices by them."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +58,15 @@ class LabelledEvaluation:
     ) -> LabelledEvaluation:
         """Return the evaluation of a run's models, or of one model folder, on the labelled texts of a source.
 
-        `overrides` may set what is read (`data.*`), how it is evaluated (`evaluation.*`), and where it is computed.
+        `overrides` may set what is read (`data.*`), how it is evaluated, and where it is computed.
         Raises `ModelError` if there is no model, `UsageError` for other overrides.
         """
         for override in overrides:
             if not override.startswith(_ALLOWED):
                 raise UsageError(
                     f"{override.partition('=')[0]} has no effect on a model that is trained.",
-                    fix="with --data, only data.*, evaluation.*, device and classifier.engine can be set",
+                    fix="with --data, only data.*, evaluation.bootstrap_samples, evaluation.modes, evaluation.shown, "
+                    "device and classifier.engine can be set",
                 )
         run = RunFolder(model)
         in_run = {"baseline": run.baseline_model, "classifier": run.classifier_model}

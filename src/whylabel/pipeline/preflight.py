@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -104,6 +105,12 @@ def _check_packages(recipe: Recipe) -> None:
         ),
         "bitsandbytes": ("qlora" in methods, "method: qlora", "qlora"),
     }
+    if needed["sentence_transformers"][0] and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RecipeError(
+            "SetFit trains in one process, and this is one of several.",
+            where="evaluation.encoder_training: setfit",
+            fix="leave setfit out, or run `whylabel evaluate` without accelerate launch",
+        )
     check_tracker(recipe.training, "training")
     if reasoned:
         check_tracker(recipe.reasoner.training, "reasoner.training")

@@ -355,7 +355,7 @@ class Reader:
                 for row, item in enumerate(items)
             ),
         ]
-        scores = iter(self._continued.log_scores(batch, prompts))
+        scores = (row if _is_finite(row) else None for row in self._continued.log_scores(batch, prompts))
         seconds = (time.monotonic() - started) / len(prompts)
         at_once.found |= {
             place: Answer(row, seconds=seconds)
@@ -387,7 +387,11 @@ class Reader:
         """Return the log-scores of every prompt, or the reason why it has none."""
         rows: list[NDArray[np.float64] | str] = []
         for _, scores, failure in self._isolation.run(list(prompts)) if prompts else ():
-            rows += scores if failure is None else [failure]
+            rows += (
+                [row if _is_finite(row) else "the model gave no finite score" for row in scores]
+                if failure is None
+                else [failure]
+            )
         return rows
 
     def _status(self, completion: Completion) -> Status:
@@ -432,6 +436,14 @@ def averaged(votes: Sequence[Answer], may_be_shown: Sequence[bool]) -> Answer:
     )
     log_scores = np.log(np.maximum(mean, _SMALLEST_PROBABILITY))
     return with_cost(replace(representative, log_scores=log_scores), votes)
+
+
+def _is_finite(row: NDArray[np.float64] | None) -> bool:
+    return row is not None and bool(np.isfinite(row).all())
+
+
+def _is_finite(row: NDArray[np.float64] | None) -> bool:
+    return row is not None and bool(np.isfinite(row).all())
 
 
 def _best_label(answer: Answer) -> int | None:

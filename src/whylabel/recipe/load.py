@@ -62,12 +62,13 @@ class _Loader(yaml.SafeLoader):
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply `key=value` overrides with dots (`training.learning_rate=1e-5`).
 
-    `path` is a file, or the name of a recipe that comes with whylabel (`quickstart`). Raises `RecipeError` if the
-    file cannot be read, a key is unknown or a value does not fit.
+    `path` is a file, or else the name of a recipe that comes with whylabel (`quickstart`).
+
+    Raises `RecipeError` if the file cannot be read, a key is unknown or a value does not fit.
     """
     path = Path(path)
     shipped = shipped_recipes().get(str(path))
-    if shipped is not None and not path.exists():
+    if shipped is not None and not path.is_file():
         path = shipped
     values = _parsed(_text(path), path)
     if values is None:

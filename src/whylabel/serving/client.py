@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode
 
 from whylabel.errors import ServerError
 from whylabel.text.words import is_broken
@@ -54,7 +55,7 @@ class Classification:
     label: str | None
     """None if the text failed; `error` says why."""
     probabilities: Mapping[str, float]
-    """The probability of every label, in label order; empty if the text failed."""
+    """The probability of every label, the most probable first; empty if the text failed."""
     mode: Mode | None
     status: Status
     reasoning: str | None = None
@@ -97,18 +98,25 @@ class Options:
 class Client:
     """Talks to one server. It may be used by several threads.
 
-    `api_key` is by default that of the variable `WHYLABEL_API_KEY`. Where the server is busy or loading, a request is
+    `model` names one of several models that the server has; by default its first one answers. `api_key` is by default
+    that of the variable `WHYLABEL_API_KEY`. Where the server is busy or loading, a request is
     sent again after the time that it names, up to `retries` times. All methods raise `ServerError`.
     """
 
     def __init__(
-        self, url: str, *, api_key: str | None = None, timeout: float = 150.0, retries: int = 8
+        self,
+        url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 150.0,
+        retries: int = 8,
     ) -> None:
         import httpx2
 
         key = api_key or os.environ.get(KEY_VARIABLE)
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._url, self._retries = url.rstrip("/"), retries
+        self._url, self._model, self._retries = url.rstrip("/"), model, retries
         try:
             self._http = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout)
         except (httpx2.InvalidURL, ValueError) as error:
@@ -128,9 +136,10 @@ class Client:
 
     def model(self) -> ServedModel:
         """Return what the server serves."""
-        models, labels = self._json("GET", "/v1/models"), self._json("GET", "/v1/labels")
+        query = "" if self._model is None else f"?{urlencode({'model': self._model})}"
+        models, labels = self._json("GET", "/v1/models"), self._json("GET", f"/v1/labels{query}")
         try:
-            (model,) = models["data"]
+            model = next(one for one in models["data"] if self._model in (None, one["id"]))
             return ServedModel(
                 id=model["id"],
                 labels=tuple(labels["labels"]),
@@ -139,12 +148,12 @@ class Client:
                 target=model["target"],
                 label_separator=labels["label_separator"],
             )
-        except _UNEXPECTED:
+        except (*_UNEXPECTED, StopIteration):
             raise self._foreign() from None
 
     def classify(self, text: str, options: Options | None = None) -> Classification:
         """Return the answer to one text."""
-        return self._classifications((options or Options()).body(text))[0]
+        return self._classifications(self._body(text, options or Options()))[0]
 
     def classify_all(
         self,
@@ -174,7 +183,7 @@ class Client:
 
     def stream(self, text: str, options: Options | None = None) -> Iterator[Draft | Classification]:
         """Yield the reasoning as it is written, then the answer. Whether the reasoning is shown, the answer says."""
-        body = {**(options or Options()).body(text), "stream": True}
+        body = {**self._body(text, options or Options()), "stream": True}
         with closing(self._answer("POST", "/v1/classify", body, stream=True)) as answer:
             name = ""
             for line in self._lines(answer):
@@ -219,17 +228,20 @@ class Client:
         return [refused() if text is None or is_broken(text) else next(found) for text in texts]
 
     def _good(self, texts: Sequence[str], options: Options) -> list[Classification]:
-        """Return the answers to texts; where the server refuses some of them, each is asked alone."""
+        """Return the answers to texts; where the server refuses some or has no time for all, each is asked alone."""
         if not texts:
             return []
         try:
-            return self._classifications(options.body(texts))
+            return self._classifications(self._body(texts, options))
         except ServerError as error:
             if not concerns_texts(error):
                 raise
             if len(texts) == 1:
                 return [refused(error.what)]
             return [self._good([text], options)[0] for text in texts]
+
+    def _body(self, texts: str | Sequence[str], options: Options) -> dict[str, Any]:
+        return {**options.body(texts), "model": self._model}
 
     def _classifications(self, body: Mapping[str, Any]) -> list[Classification]:
         answer = self._json("POST", "/v1/classify", body)
@@ -315,8 +327,11 @@ def _classification(row: Mapping[str, Any]) -> Classification:
 
 
 def concerns_texts(error: ServerError) -> bool:
-    """Return whether the server refuses the texts that it was sent; with others the request would be right."""
-    return error.status in (413, 422) and error.param in ("input", None)
+    """Return whether the server refuses the texts that it was sent, or had no time for them.
+
+    With others, or fewer, the request would be right.
+    """
+    return error.status == 504 or (error.status in (413, 422) and error.param in ("input", None))
 
 
 def refused(error: str = _UNREADABLE) -> Classification:

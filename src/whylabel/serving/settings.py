@@ -90,12 +90,15 @@ def is_local(host: str) -> bool:
 def read_keys(file: Path | None) -> tuple[str, ...]:
     """Return the keys of a file, one a line, else that of the environment, if there is one.
 
-    Raises `UsageError` if the file has none.
+    Raises `UsageError` if the file has none, or is not UTF-8.
     """
     if file is None:
         key = os.environ.get(KEY_VARIABLE, "").strip()
         return (key,) if key else ()
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError:
+        raise UsageError("The file of keys is not UTF-8.", where=str(file), fix="save it as UTF-8") from None
     keys = tuple(line for line in lines if line and not line.startswith("#"))
     if not keys:
         raise UsageError("There is no key in the file.", where=str(file), fix="write one key a line")

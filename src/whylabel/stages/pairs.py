@@ -109,6 +109,7 @@ def train_on_pairs(
             logging_strategy="no",
             disable_tqdm=True,
         )
+        arguments._n_gpu = 1  # else every GPU would get a batch of its own, and there would be fewer steps
         Trainer(
             model=model,
             args=arguments,
