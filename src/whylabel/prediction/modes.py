@@ -442,10 +442,6 @@ def _is_finite(row: NDArray[np.float64] | None) -> bool:
     return row is not None and bool(np.isfinite(row).all())
 
 
-def _is_finite(row: NDArray[np.float64] | None) -> bool:
-    return row is not None and bool(np.isfinite(row).all())
-
-
 def _best_label(answer: Answer) -> int | None:
     return None if answer.log_scores is None else int(answer.log_scores.argmax())
 
