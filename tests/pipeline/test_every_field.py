@@ -147,6 +147,7 @@ OTHERS = {
     "classifier.filters.max_similarity": 0.6,
     "classifier.filters.min_fluency": -3.0,
     "classifier.filters.min_probability": 0.7,
+    "classifier.filters.min_effect": 0.1,
     "classifier.reasoning_attempts": 2,
     "classifier.calibration_rows": 20,
     "classifier.adaptive_share": 0.1,

@@ -9,6 +9,8 @@ from trained_models import train_tiny
 from whylabel.engines.base import Completion
 from whylabel.engines.transformers_writer import TransformersWriter
 from whylabel.prediction.steps import Score, Write
+from whylabel.prediction.trained import TrainedClassifier
+from whylabel.recipe import ShownConfig
 
 TEXT = "It was a grey day, number 4"
 
@@ -50,6 +52,18 @@ def test_a_prediction_is_that_of_predict(model, mode):
     assert [(one.start, one.end) for one in found.evidence] == [
         (one.start, one.end) for one in wanted.evidence
     ]
+
+
+@pytest.mark.parametrize(("least", "expected"), [(-1.0, "ok"), (1e9, "withheld: unrelated")])
+def test_the_effect_of_what_is_quoted_is_that_of_predict(model, least, expected):
+    filters = ShownConfig(names=[], min_probability=0).model_copy(update={"min_effect": least})
+    other = TrainedClassifier(model.loaded, replace(model.card, filters=filters, reasoning_attempts=1))
+    (wanted,) = other.predict([("7", TEXT)], "reasoned")
+    found, steps = walk(other, other.steps("7", TEXT, "reasoned"))
+    assert len(steps) == 3 and len(steps[-1].prompts) == 1
+    if wanted.disagrees is False:
+        assert wanted.reasoning_status == found.reasoning_status == expected
+    assert found.reasoning_status == wanted.reasoning_status
 
 
 def test_what_is_scored_alone_does_not_wait_for_longer_work(model):

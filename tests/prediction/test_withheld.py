@@ -34,11 +34,18 @@ def card(**values):
 
 
 def status(
-    reasoning, *, label=NAMES[0], leads_to=NAMES[0], mode="reasoned", finished=True, probability=0.9, **values
+    reasoning,
+    *,
+    label=NAMES[0],
+    leads_to=NAMES[0],
+    mode="reasoned",
+    finished=True,
+    probability=0.9,
+    effect=None,
+    **values,
 ):
-    return Withholding(card(**values)).status(
-        mode, TEXT, label, reasoning, finished=finished, leads_to=leads_to, probability=probability
-    )
+    found = {"finished": finished, "leads_to": leads_to, "probability": probability, "effect": effect}
+    return Withholding(card(**values)).status(mode, TEXT, label, reasoning, **found)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +66,11 @@ def status(
         (GOOD, {"probability": 0.5}, "ok"),
         (GOOD, {"probability": 0.5, "filters": ShownConfig(min_probability=0.6)}, "withheld: unsure"),
         (NO_QUOTATION, {"filters": ShownConfig(quotation_required=True)}, "withheld: no quotation"),
+        (GOOD, {"effect": 0.01, "filters": ShownConfig(min_effect=0.02)}, "withheld: unrelated"),
+        (GOOD, {"effect": 0.02, "filters": ShownConfig(min_effect=0.02)}, "ok"),
+        (GOOD, {"effect": None, "filters": ShownConfig(min_effect=0.02)}, "ok"),
+        (GOOD, {"effect": -1.0}, "ok"),
+        (MADE_UP, {"effect": 0.01, "filters": ShownConfig(min_effect=0.02)}, "withheld: ungrounded"),
     ],
 )  # fmt: skip
 def test_a_reasoning_is_shown_if_it_is_grounded_and_leads_to_its_label(reasoning, changed, expected):
@@ -153,6 +165,43 @@ def test_a_reasoning_that_may_be_shown_is_not_drawn_again_and_a_hopeless_one_is_
     hopeless = Drawn(tiny_model_folder, [MADE_UP], reasoning_attempts=3)
     assert hopeless.predict(first).reasoning_status == "withheld: ungrounded"
     assert hopeless.engine.generated == 3
+
+
+def test_a_reasoning_is_not_shown_if_its_label_does_not_rest_on_what_it_quotes(tiny_model_folder):
+    beside_it = GOOD.replace("could not stop smiling", "all day")
+    shortened = "I all day."
+    fast, without = np.log((0.6, 0.2, 0.1, 0.1)), np.log((0.3, 0.5, 0.1, 0.1))
+
+    def predict(reasonings, **values):
+        filters = ShownConfig(min_effect=0.02)
+        drawn = Drawn(tiny_model_folder, reasonings, filters=filters, **values)
+        answers = iter(reasonings)
+        drawn.engine._answer = lambda _index: next(answers)
+        asked = []
+
+        def lead(prompt):
+            asked.append(prompt)
+            if prompt == drawn.prompts.classifier(shortened, "label"):
+                return without
+            # Without "all day" the label is as probable as with it.
+            return (
+                fast
+                if prompt == drawn.prompts.classifier("I could not stop smiling.", "label")
+                else first(prompt)
+            )
+
+        return drawn.predict(lead), asked
+
+    prediction, asked = predict([GOOD])
+    assert (prediction.reasoning, prediction.reasoning_status) == (GOOD, "ok")
+    assert len(asked) == 2  # after the reasoning, and without what it quotes
+    prediction, _ = predict([beside_it])
+    assert (prediction.reasoning, prediction.reasoning_status) == (None, "withheld: unrelated")
+    prediction, _ = predict([beside_it, MADE_UP, GOOD], reasoning_attempts=3)
+    assert (prediction.reasoning, prediction.reasoning_status) == (GOOD, "ok")
+    # What is refused for another reason needs no scoring of its own.
+    _, asked = predict([MADE_UP])
+    assert len(asked) == 1
 
 
 def test_no_other_is_drawn_where_the_label_is_too_unsure_for_any_to_be_shown(tiny_model_folder):

@@ -15,7 +15,7 @@ def test_every_field_decides_exactly_one_thing():
     data = {"reasoning_column": "reasoning", "split_seed": 7}
     training = {"report_to": "trackio"}
     reasoner = {"without_answer_share": 0.5, "training": training}
-    classifier = {"filters": filters, "reasoning_attempts": 2}
+    classifier = {"filters": {**filters, "min_effect": 0.1}, "reasoning_attempts": 2}
     recipe = Recipe.model_validate(
         {
             **{"augment": augment, "data": data, "reasoner": reasoner, "classifier": classifier},

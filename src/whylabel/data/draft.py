@@ -20,7 +20,7 @@ TEST_ROWS = 500
 MIN_STEPS = 100
 """The least number of optimizer steps in a first recipe."""
 _GROUNDED = ("ungrounded", "contradiction")
-_SURE, _ATTEMPTS = 0.6, 5
+_SURE, _EFFECT, _ATTEMPTS = 0.6, 0.02, 5
 _MAX_TEXT_TOKENS = 512
 _LONG_WORDS = 300
 _WIDTH = 100
@@ -130,7 +130,11 @@ def _values(inspection: Inspection, data: DataConfig, task: TaskConfig, name: st
     }
     values["classifier.target"] = "label" if several else recipe.classifier.target
     if not several:
-        values["classifier.filters"] = {"quotation_required": True, "min_probability": _SURE}
+        values["classifier.filters"] = {
+            "quotation_required": True,
+            "min_probability": _SURE,
+            "min_effect": _EFFECT,
+        }
         values["classifier.reasoning_attempts"] = _ATTEMPTS
     values["baseline.budget"] = "same" if several else "matched_flops"
     return values

@@ -27,6 +27,7 @@ from whylabel.prediction.engine import PredictionEngine
 from whylabel.prediction.scoring import DecisionScorer, LabelScorer, probabilities
 from whylabel.prediction.withheld import Withholding
 from whylabel.text.prompts import Prompt, Prompts
+from whylabel.text.quotes import left_out
 from whylabel.types import Mode, Status
 
 _SMALLEST_PROBABILITY = 1e-300
@@ -53,6 +54,8 @@ class Answer:
     """The place of the most probable label after the reasoning."""
     at_once: NDArray[np.float64] | None = None
     """The log-scores without a reasoning, before a temperature; None if they are not known."""
+    effect: float | None = None
+    """How far log p of `leads_to` at once falls without what the reasoning quotes, in nats; None: not measured."""
 
 
 class _AtOnce:
@@ -192,6 +195,24 @@ class Reader:
         repeated = [place for place in places for _ in range(count)]
         return self._after_reasonings(at_once, repeated, vote.temperature, vote.seed)
 
+    def without_quotations(self, text: str, answer: Answer) -> str | None:
+        """Return the text to score for the effect of what a reasoning quotes; None if that need not be known."""
+        if not self._withholding.measures_effects or answer.at_once is None:
+            return None
+        if answer.reasoning is None or not self.may_be_shown(text, answer):
+            return None
+        return left_out(text, answer.reasoning)
+
+    def with_effect(self, answer: Answer, without: Answer) -> Answer:
+        """Return an answer with the effect of what its reasoning quotes; `without` is that to the text without it."""
+        if without.log_scores is None or answer.leads_to is None:
+            return answer
+        before, after = (
+            max(self._probability("fast", scores, answer.leads_to), _SMALLEST_PROBABILITY)
+            for scores in (answer.at_once, without.log_scores)
+        )
+        return replace(answer, effect=float(np.log(before / after)), seconds=answer.seconds + without.seconds)
+
     def is_worth_more(self, text: str, answer: Answer) -> bool:
         """Return whether another reasoning may be shown where this one may not: none is if the label is unsure."""
         if answer.at_once is not None:
@@ -213,6 +234,7 @@ class Reader:
             probability=self._probability(
                 "reasoned" if answer.at_once is None else "fast", scores, answer.leads_to
             ),
+            effect=answer.effect,
         )
 
     def _probability(self, mode: Mode, log_scores: NDArray[np.float64] | None, label: int) -> float:
@@ -253,7 +275,30 @@ class Reader:
     def _after_reasonings(
         self, at_once: _AtOnce, places: Sequence[int], temperature: float, seed: int = 0
     ) -> Iterator[Answer]:
-        """Write a reasoning about the text at each place and score the labels after it; yield the answers in order.
+        """Yield answers after new reasonings about the texts at these places, in order; see `_scored_after`."""
+        found = self._scored_after(at_once, places, temperature, seed)
+        return self._measured(at_once, places, found) if self._withholding.measures_effects else found
+
+    def _measured(
+        self, at_once: _AtOnce, places: Sequence[int], answers: Iterator[Answer]
+    ) -> Iterator[Answer]:
+        """Yield the answers, those whose reasoning may be shown with the effect of what it quotes."""
+        for start in range(0, len(places), self._scored_rows):
+            some = list(islice(answers, self._scored_rows))
+            texts = [at_once.texts[place] for place in places[start : start + len(some)]]
+            shortened = {
+                number: text
+                for number, pair in enumerate(zip(texts, some, strict=True))
+                if (text := self.without_quotations(*pair)) is not None
+            }
+            scored = dict(zip(shortened, self._fast(list(shortened.values())), strict=True))
+            for number, answer in enumerate(some):
+                yield self.with_effect(answer, scored[number]) if number in scored else answer
+
+    def _scored_after(
+        self, at_once: _AtOnce, places: Sequence[int], temperature: float, seed: int
+    ) -> Iterator[Answer]:
+        """Yield the answers after reasonings about the texts at these places, in order.
 
         Scores are computed for some reasonings at a time, while others are still being written.
         """

@@ -116,7 +116,17 @@ class ModeSteps:
         ]
         if fast is not None:
             answers = [replace(answer, at_once=fast.log_scores) for answer in answers]
-        return answers, fast
+        return (yield from self._measured(text, answers)), fast
+
+    def _measured(self, text: str, answers: Sequence[Answer]) -> Steps[list[Answer]]:
+        """Return the answers, those whose reasoning may be shown with the effect of what it quotes."""
+        shortened = [self._reader.without_quotations(text, answer) for answer in answers]
+        prompts = [self._reader.prompt(short) for short in shortened if short is not None]
+        scored = iter((yield Score(prompts)) if prompts else ())
+        return [
+            answer if short is None else self._reader.with_effect(answer, next(scored))
+            for answer, short in zip(answers, shortened, strict=True)
+        ]
 
     def _samplings(self, text: str, count: int) -> list[Sampling]:
         """Return how several reasonings about a text are drawn, by seeds that depend on the text alone."""

@@ -366,6 +366,7 @@ class TrainedClassifier:
             finished=answer.status != "reasoning_cut",
             leads_to=self.labels.names[answer.leads_to],
             probability=float(probabilities[self.labels.index(label)]),
+            effect=answer.effect,
         )
 
 

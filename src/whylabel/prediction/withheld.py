@@ -13,6 +13,7 @@ WITHHELD = "withheld: "
 """How a `reasoning_status` begins where a reasoning is not to be shown."""
 _ELSEWHERE = "leads to another label"
 _UNSURE = "unsure"
+_UNRELATED = "unrelated"
 # From this weight on, a blended label rests on the answer after the reasoning.
 _RESTS_ON_REASONING = 0.5
 
@@ -31,6 +32,12 @@ class Withholding:
         self._fluency = fluency if "fluency" in card.filters.names else None
         self._blend_weight = card.calibration.blend_weight
         self._min_probability = card.filters.min_probability
+        self._min_effect = card.filters.min_effect
+
+    @property
+    def measures_effects(self) -> bool:
+        """Whether it asks for the effect of what a reasoning quotes on its label."""
+        return self._min_effect is not None
 
     def refuses(self, text: str, label: str, reasoning: str, *, finished: bool) -> str | None:
         """Return the first filter's reason against a reasoning beside a label; None if all let it pass."""
@@ -39,10 +46,17 @@ class Withholding:
         return self._refuse(row)
 
     def may_be_shown(
-        self, text: str, label: str, reasoning: str, *, finished: bool, probability: float
+        self,
+        text: str,
+        label: str,
+        reasoning: str,
+        *,
+        finished: bool,
+        probability: float,
+        effect: float | None,
     ) -> bool:
         """Return whether a reasoning may stand beside the label that it leads to; see `status`."""
-        if probability < self._min_probability:
+        if probability < self._min_probability or self._is_unrelated(effect):
             return False
         return self.refuses(text, label, reasoning, finished=finished) is None
 
@@ -56,21 +70,28 @@ class Withholding:
         finished: bool,
         leads_to: str,
         probability: float,
+        effect: float | None,
     ) -> str:
         """Return the `reasoning_status` of a prediction.
 
         `leads_to` is the most probable label after the reasoning, `probability` that of the label without it, if
-        the model can answer at once.
+        the model can answer at once. `effect` is how far log p of `leads_to` falls, in nats, without the words
+        that the reasoning quotes; None if that was not measured.
         """
         refused = self.refuses(text, label, reasoning, finished=finished)
         if refused is None and leads_to != label:
             refused = _ELSEWHERE
         if refused is None and probability < self._min_probability:
             refused = _UNSURE
+        if refused is None and self._is_unrelated(effect):
+            refused = _UNRELATED
         if refused is not None:
             return f"{WITHHELD}{refused}"
         rests_on_it = mode != "blend" or (self._blend_weight or 0.0) >= _RESTS_ON_REASONING
         return "ok" if rests_on_it else "afterthought"
+
+    def _is_unrelated(self, effect: float | None) -> bool:
+        return effect is not None and self._min_effect is not None and effect < self._min_effect
 
 
 def is_withheld(prediction: Prediction) -> bool:

@@ -23,6 +23,10 @@ class ShownConfig(FilterConfig):
     """A reasoning is withheld where the label's calibrated probability at once, without a reasoning, is below this
     (for a model that cannot answer at once: its probability after the reasoning). Where the model is unsure, its
     reasons are mostly wrong."""
+    min_effect: Annotated[float | None, Later()] = Field(None, ge=0)
+    """A reasoning is withheld where its label does not rest on the words that it quotes: where log p of the label at
+    once falls by less than this (nats) if they are left out of the text. That takes one more scoring a reasoning.
+    Default: not measured; nor is it for a model that cannot answer at once."""
 
 
 class ClassifierConfig(Section):

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import regex
 
-from whylabel.text.stretches import Stretch
+from whylabel.text.stretches import Stretch, without
 from whylabel.text.words import UNSPACED
 
 # A single quotation mark is an apostrophe as well: it opens a quotation only before a word, and closes it only after.
@@ -62,6 +62,14 @@ def find(quotation: str, text: str) -> Stretch | None:
 def without_quotations(reasoning: str) -> str:
     """Return a reasoning with an ellipsis in the place of all that it quotes."""
     return str(_QUOTATION.sub("…", reasoning))
+
+
+def left_out(text: str, reasoning: str) -> str:
+    """Return a text without all that a reasoning quotes of it, where the text says it first."""
+    places = {place for quotation in quotations(reasoning) if (place := find(quotation, text)) is not None}
+    for place in sorted(places, reverse=True):
+        text = without(text, place)
+    return text
 
 
 def _bare(quoted: str) -> str:
