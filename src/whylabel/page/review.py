@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from whylabel.evaluation import readings
@@ -25,7 +25,7 @@ from whylabel.page.schemas import (
     ReadingRequest,
     ReasoningQuery,
 )
-from whylabel.reasonings.deciding import Wish, decide, standing, verdicts
+from whylabel.reasonings.deciding import Wish, decide, is_decided, standing, verdicts
 from whylabel.reasonings.decisions import person_named
 from whylabel.reasonings.review import ReviewRow
 from whylabel.reasonings.store import Decision
@@ -48,13 +48,17 @@ class ConflictError(Exception):
 def deal_reasonings(run: ServedRun, query: ReasoningQuery) -> DealtReasonings:
     """Return the part of the reasonings that is asked for, in this person's order."""
     record = runs.all_decisions(run)
-    decided = {row for row, history in record.items() if history[-1].verdict != "cleared"}
+    places = runs.places(run, query.state)
     wanted = query.which == "decided"
-    left = [row for row in runs.dealt_reasonings(run, query.state, query.by) if (row in decided) == wanted]
+    left = [
+        row
+        for row in runs.dealt_reasonings(run, query.state, query.by)
+        if is_decided(record.get(row, ()), [places[row].reasoning_hash]) == wanted
+    ]
     rows = runs.reasonings(run, query.state, runs.page(left, query.offset, query.limit))
     return DealtReasonings(
         found=len(left),
-        progress=_progress(record, query.by),
+        progress=_progress(runs.reasoning_hashes(run, record), record, query.by),
         data=[_dealt(row, record.get(row.row, [])) for row in rows],
     )
 
@@ -78,7 +82,9 @@ def record_decision(run: ServedRun, body: DecisionRequest) -> DecisionAnswer:
         latest = history[-1] if history else None
         who = "Somebody" if latest is None else latest.decided_by
         raise ConflictError(f"{who} has decided on this row in the meantime.", _dealt(row, history))
-    return DecisionAnswer(row=_dealt(row, history), progress=_progress(runs.all_decisions(run), by))
+    record = runs.all_decisions(run)
+    progress = _progress(runs.reasoning_hashes(run, record), record, by)
+    return DecisionAnswer(row=_dealt(row, history), progress=progress)
 
 
 def _dealt(row: ReviewRow, history: list[Decision]) -> DealtReasoning:
@@ -105,8 +111,9 @@ def _dealt(row: ReviewRow, history: list[Decision]) -> DealtReasoning:
     )
 
 
-def _progress(record: dict[str, list[Decision]], by: str) -> Progress:
-    every = list(record.values())
+def _progress(hashes: Mapping[str, set[str]], record: dict[str, list[Decision]], by: str) -> Progress:
+    """Return how far the review is; `hashes`: those of the reasonings that each row has now."""
+    every = [history for row, history in record.items() if is_decided(history, hashes.get(row, ()))]
     found = verdicts(every)
     mine = verdicts([history for history in every if history[-1].decided_by == by])
     return Progress(

@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from whylabel.errors import RunFolderError, RunInUseError
 from whylabel.evaluation.browsing import Wanted, find_predictions, model_modes, predictions_at
@@ -20,19 +20,29 @@ from whylabel.evaluation.predictions import PredictionRow
 from whylabel.evaluation.readings import ShownReasonings
 from whylabel.host.paths import expanded
 from whylabel.prediction.card import ModelCard
-from whylabel.reasonings.files import iterate_examples
+from whylabel.reasonings.files import iterate_kept
 from whylabel.reasonings.review import ReviewRow, rows_at
 from whylabel.reasonings.store import Decision, open_store
 from whylabel.run_folder import RunFolder
-from whylabel.text.hashes import row_hash
+from whylabel.text.hashes import reasoning_hash, row_hash
 from whylabel.text.several_labels import Separator
 
 State = Literal["kept", "dropped"]
+STATES: tuple[State, ...] = get_args(State)
 Signature = tuple[int, int] | None
 """Time and size of a file, which tell whether it is still the same; None if there is none."""
 
 _WAIT_SECONDS = 3.0
 """How long a decision waits for another process that uses the run folder: another server, or an import."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The number of a row in its file, from 0, and the hash of its reasoning."""
+
+    number: int
+    reasoning_hash: str
+
 
 _Result = TypeVar("_Result")
 _Row = TypeVar("_Row")
@@ -123,19 +133,30 @@ def dealt_reasonings(run: ServedRun, state: State, by: str) -> tuple[str, ...]:
     return _dealt_rows(path, signature(path), by)
 
 
+def places(run: ServedRun, state: State) -> Mapping[str, Place]:
+    """Return where the rows of a state are, by what stands for them in the store."""
+    path = run.folder.kept if state == "kept" else run.folder.dropped
+    return _row_places(path, signature(path))
+
+
+def reasoning_hashes(run: ServedRun, rows: Iterable[str]) -> dict[str, set[str]]:
+    """Return the hashes of the reasonings that some rows have now; a row may be among the kept and the dropped."""
+    every = [places(run, state) for state in STATES]
+    return {row: {each[row].reasoning_hash for each in every if row in each} for row in rows}
+
+
 def reasonings(run: ServedRun, state: State, rows: Sequence[str]) -> list[ReviewRow]:
     """Return some rows of a state, in their order."""
-    places = _places(run, state)
-    at = sorted({places[row] for row in rows})
+    found_at = places(run, state)
+    at = sorted({found_at[row].number for row in rows})
     found = {row.row: row for row in rows_at(run.folder, state, at)}
     return [found[row] for row in rows]
 
 
 def reasoning(run: ServedRun, row: str) -> ReviewRow | None:
     """Return a row by what stands for it in the store; None if the run has none such."""
-    states: tuple[State, ...] = ("kept", "dropped")
-    for state in states:
-        if row in _places(run, state):
+    for state in STATES:
+        if row in places(run, state):
             return reasonings(run, state, [row])[0]
     return None
 
@@ -188,11 +209,6 @@ def page(rows: Sequence[_Row], offset: int, limit: int) -> list[_Row]:
     return list(rows[offset : offset + limit])
 
 
-def _places(run: ServedRun, state: State) -> Mapping[str, int]:
-    path = run.folder.kept if state == "kept" else run.folder.dropped
-    return _row_places(path, signature(path))
-
-
 @lru_cache(maxsize=8)
 def _found(path: Path, _version: Signature, wanted: Wanted, separator: Separator | None) -> tuple[int, ...]:
     return find_predictions(path, wanted, separator)
@@ -203,13 +219,14 @@ def _modes(path: Path, _version: Signature) -> dict[str, list[str]]:
     return model_modes(path)
 
 
-@lru_cache(maxsize=4)
-def _row_places(path: Path, _version: Signature) -> dict[str, int]:
-    places: dict[str, int] = {}
-    for number, example in enumerate(iterate_examples(path)):
+@lru_cache(maxsize=8)
+def _row_places(path: Path, _version: Signature) -> dict[str, Place]:
+    found: dict[str, Place] = {}
+    # Dropped rows have the columns of kept ones.
+    for number, row in enumerate(iterate_kept(path)):
         # Rows with one text and one label are decided alike.
-        places.setdefault(row_hash(example), number)
-    return places
+        found.setdefault(row_hash(row.example), Place(number, reasoning_hash(row.reasoning)))
+    return found
 
 
 @lru_cache(maxsize=16)
