@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 
 from finished_run import EMOTIONS
-from whylabel.page import review
+from whylabel.errors import RunInUseError
+from whylabel.evaluation.predictions import read_predictions, write_predictions
+from whylabel.evaluation.readings import read_readings
+from whylabel.page import review, runs
 from whylabel.page.runs import ServedRun
-from whylabel.page.schemas import DecisionRequest, ReasoningQuery
+from whylabel.page.schemas import DecisionRequest, ReadingQuery, ReadingRequest, ReasoningQuery
 from whylabel.reasonings.files import kept_rows, read_reasoned
 
 
@@ -44,6 +47,19 @@ def with_other_reasonings(rows):
     return [replace(row, reasoning=f"Another reasoning: {row.reasoning}") for row in rows]
 
 
+def before_reading(monkeypatch, name, change):
+    """Let `change` happen once, right before the rows of a file are read by their numbers."""
+    read = getattr(runs, name)
+    waiting = [change]
+
+    def read_late(*args):
+        if waiting:
+            waiting.pop()()
+        return read(*args)
+
+    monkeypatch.setattr(runs, name, read_late)
+
+
 # -- a decision is about the reasoning that was seen ----------------------------------------------------------
 
 
@@ -72,3 +88,39 @@ def test_what_a_person_wrote_stands_whatever_was_written_since(run, served):
     decided = deal(served, "decided")
     assert [each.row for each in decided.data] == [row.row]
     assert decided.progress.verdicts == {"edited": 1}
+
+
+# -- a file that is replaced while it is read -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [lambda rows: rows[:1], lambda rows: rows[::-1]])
+def test_rows_that_are_written_in_between_are_not_dealt(run, served, monkeypatch, change):
+    before_reading(monkeypatch, "rows_at", lambda: write_again(run, change))
+    with pytest.raises(RunInUseError, match="being written"):
+        deal(served)
+    assert deal(served).found == len(read_reasoned(run.kept))
+
+
+def test_no_decision_is_recorded_on_rows_that_are_written_in_between(run, served, monkeypatch):
+    row = deal(served).data[0]
+    before_reading(monkeypatch, "rows_at", lambda: write_again(run, lambda rows: rows[::-1]))
+    with pytest.raises(RunInUseError, match="being written"):
+        decide(served, row, "accepted")
+    assert deal(served).progress.verdicts == {}
+
+
+def test_readings_are_not_of_a_file_that_is_written_in_between(run, served, monkeypatch):
+    (dealt,) = review.deal_readings(served, ReadingQuery(by="Ada", limit=1)).data
+    shown = runs.shown_reasonings
+
+    def shown_then_written(of):
+        found = shown(of)
+        write_predictions(run.predictions, read_predictions(run.predictions)[::-1])
+        return found
+
+    monkeypatch.setattr(runs, "shown_reasonings", shown_then_written)
+    with pytest.raises(RunInUseError, match="being written"):
+        review.deal_readings(served, ReadingQuery(by="Ada", limit=1))
+    with pytest.raises(RunInUseError, match="being written"):
+        review.record_reading(served, ReadingRequest(by="Ada", id=dealt.id, verdict="accepted"))
+    assert read_readings(run) == []

@@ -16,14 +16,19 @@ _YES = {"yes": True, "no": False, None: None}
 
 
 def browse(run: ServedRun, query: PredictionQuery) -> FoundPredictions:
-    """Return the part of the predictions that is asked for. Raises `RunFolderError` if the file is damaged."""
-    found = runs.found_predictions(run, _wanted(query))
+    """Return the part of the predictions that is asked for.
+
+    Raises `RunFolderError` if the file is damaged, `RunInUseError` if it is being written.
+    """
+    with runs.unchanged(run.folder.predictions):
+        found = runs.found_predictions(run, _wanted(query))
+        rows = runs.predictions(run, runs.page(found, query.offset, query.limit))
+        models = runs.modes_of(run)
     evidence = read_evidence(run.folder.evidence)
-    rows = runs.predictions(run, runs.page(found, query.offset, query.limit))
     return FoundPredictions(
         found=len(found),
         offset=query.offset,
-        models=runs.modes_of(run),
+        models=models,
         # Where a text may have several labels, it may have none.
         labels=[*run.labels, *([""] if run.separator else [])],
         data=[_shown(row, run, evidence) for row in rows],

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -139,12 +140,6 @@ def places(run: ServedRun, state: State) -> Mapping[str, Place]:
     return _row_places(path, signature(path))
 
 
-def reasoning_hashes(run: ServedRun, rows: Iterable[str]) -> dict[str, set[str]]:
-    """Return the hashes of the reasonings that some rows have now; a row may be among the kept and the dropped."""
-    every = [places(run, state) for state in STATES]
-    return {row: {each[row].reasoning_hash for each in every if row in each} for row in rows}
-
-
 def reasonings(run: ServedRun, state: State, rows: Sequence[str]) -> list[ReviewRow]:
     """Return some rows of a state, in their order."""
     found_at = places(run, state)
@@ -182,11 +177,6 @@ def shown_reasonings(run: ServedRun) -> ShownReasonings:
     return _shown(run.folder.path, signature(path), signature(run.folder.evaluation_metrics))
 
 
-def dealt_readings(run: ServedRun, by: str) -> list[str]:
-    """Return their ids in the order in which a person is dealt them."""
-    return in_order(list(shown_reasonings(run).rows), by)
-
-
 # -- what is remembered ---------------------------------------------------------------------------------------
 
 
@@ -197,6 +187,26 @@ def signature(path: Path) -> Signature:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size
+
+
+@contextmanager
+def unchanged(*paths: Path) -> Iterator[None]:
+    """Raise `RunInUseError` if one of these files is replaced while the block reads them.
+
+    What was read would be from the old file in part: a number or an id may stand for another row in the new one.
+    """
+    before = [signature(path) for path in paths]
+
+    def check() -> None:
+        if [signature(path) for path in paths] != before:
+            raise RunInUseError("The run is being written; ask again.", where=str(paths[0].parent))
+
+    try:
+        yield
+    except (LookupError, ValueError):
+        check()
+        raise
+    check()
 
 
 def in_order(rows: Sequence[str], by: str) -> list[str]:
