@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from finished_run import EMOTIONS
-from whylabel.errors import RunInUseError
+from whylabel.errors import RunFolderError, RunInUseError
 from whylabel.evaluation.predictions import read_predictions, write_predictions
 from whylabel.evaluation.readings import read_readings
+from whylabel.host.atomic import read_json, write_json
 from whylabel.page import review, runs
 from whylabel.page.runs import ServedRun
 from whylabel.page.schemas import DecisionRequest, ReadingQuery, ReadingRequest, ReasoningQuery
@@ -124,3 +125,11 @@ def test_readings_are_not_of_a_file_that_is_written_in_between(run, served, monk
     with pytest.raises(RunInUseError, match="being written"):
         review.record_reading(served, ReadingRequest(by="Ada", id=dealt.id, verdict="accepted"))
     assert read_readings(run) == []
+
+
+def test_readings_with_other_labels_than_the_figures_are_not_dealt(run, served):
+    metrics = read_json(run.evaluation_metrics, dict)
+    write_json(run.evaluation_metrics, {**metrics, "labels": ["no", "yes"]})
+    with pytest.raises(RunFolderError, match="another evaluation"):
+        review.deal_readings(served, ReadingQuery(by="Ada", blind="no"))
+    assert review.deal_readings(served, ReadingQuery(by="Ada")).data

@@ -137,12 +137,19 @@ def deal_readings(run: ServedRun, query: ReadingQuery) -> DealtReadings:
     """Return reasonings beside predictions that a person has not read, in this person's order."""
     read = {each.id for each in readings.read_readings(run.folder) if each.by == query.by}
     blind = query.blind == "yes"
-    with runs.unchanged(run.folder.predictions, run.folder.evaluation_metrics):
-        shown = runs.shown_reasonings(run)
-        left = runs.in_order([row for row in shown.rows if row not in read], query.by)
-        part = runs.page(left, query.offset, query.limit)
-        data = [_to_read(readings.dealt(shown, row_id, blind=blind)) for row_id in part]
-    return DealtReadings(found=len(left), accepted=_reader_rate(run, shown, query.by), data=data)
+    try:
+        with runs.unchanged(run.folder.predictions, run.folder.evaluation_metrics):
+            shown = runs.shown_reasonings(run)
+            left = runs.in_order([row for row in shown.rows if row not in read], query.by)
+            part = runs.page(left, query.offset, query.limit)
+            data = [readings.dealt(shown, row_id, blind=blind) for row_id in part]
+    except ValueError as error:
+        raise runs.other_evaluation(run) from error
+    return DealtReadings(
+        found=len(left),
+        accepted=_reader_rate(run, shown, query.by),
+        data=[_to_read(cells) for cells in data],
+    )
 
 
 def record_reading(run: ServedRun, body: ReadingRequest) -> ReadingAnswer:

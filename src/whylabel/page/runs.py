@@ -19,6 +19,7 @@ from whylabel.errors import RunFolderError, RunInUseError
 from whylabel.evaluation.browsing import Wanted, find_predictions, model_modes, predictions_at
 from whylabel.evaluation.predictions import PredictionRow
 from whylabel.evaluation.readings import ShownReasonings
+from whylabel.host.atomic import as_written, read_json
 from whylabel.host.paths import expanded
 from whylabel.prediction.card import ModelCard
 from whylabel.reasonings.files import iterate_kept
@@ -51,7 +52,10 @@ _Row = TypeVar("_Row")
 
 @dataclass(frozen=True, slots=True)
 class ServedRun:
-    """A run under the name of its model; `separator` stands between the labels where a text may have several."""
+    """A run under the name of its model, with the labels of that model.
+
+    `separator` stands between the labels where a text may have several.
+    """
 
     name: str
     folder: RunFolder
@@ -123,6 +127,21 @@ def modes_of(run: ServedRun) -> dict[str, list[str]]:
     """Return the modes of each model that has predictions."""
     path = run.folder.predictions
     return _modes(path, signature(path))
+
+
+def labels_of(run: ServedRun) -> tuple[str, ...]:
+    """Return the labels that the predictions were made with: the run may have been trained again with others."""
+    path = run.folder.evaluation_metrics
+    return _labels(path, signature(path)) or run.labels
+
+
+def other_evaluation(run: ServedRun) -> RunFolderError:
+    """Return the error where predictions do not have the labels that the evaluation names."""
+    return RunFolderError(
+        "The predictions are of another evaluation than the figures of this run.",
+        where=str(run.folder.predictions),
+        fix="wait until the evaluation has ended, or: whylabel evaluate RECIPE",
+    )
 
 
 # -- reasonings for training ----------------------------------------------------------------------------------
@@ -227,6 +246,13 @@ def _found(path: Path, _version: Signature, wanted: Wanted, separator: Separator
 @lru_cache(maxsize=8)
 def _modes(path: Path, _version: Signature) -> dict[str, list[str]]:
     return model_modes(path)
+
+
+@lru_cache(maxsize=8)
+def _labels(path: Path, _version: Signature) -> tuple[str, ...]:
+    metrics = read_json(path, dict)
+    with as_written(path):
+        return tuple(map(str, metrics.get("labels") or ()))
 
 
 @lru_cache(maxsize=8)
