@@ -22,6 +22,7 @@ let left = 0;
 let undoable = [];
 let current = null;
 let editing = null;
+// What is reviewed now, an object of its own each time: an answer that comes when it is another one is too late.
 let begun = null;
 let busy = false;
 
@@ -73,9 +74,9 @@ function fillKinds() {
 
 /** Deal anew where person, run or kind of row are others than before. */
 async function begin(focus) {
-  const now = JSON.stringify([person(), runName(), kind()]);
-  if (now === begun && current !== null) return byId("review-card").firstElementChild.focus();
-  begun = now;
+  const choice = JSON.stringify([person(), runName(), kind()]);
+  if (choice === begun?.choice && current !== null) return byId("review-card").firstElementChild.focus();
+  begun = { choice };
   [queue, skipped, undoable, current, editing] = [[], 0, [], null, null];
   const helps = {
     kept: "What you reject is dropped, what you edit is used as you wrote it. Decisions take effect with the next whylabel run.",
@@ -97,6 +98,7 @@ async function next(focus = true) {
   try {
     if (!queue.length) await deal();
   } catch (error) {
+    if (mine !== begun) return;
     clear();
     return say("review-status", error.message);
   }
@@ -113,13 +115,15 @@ async function next(focus = true) {
 }
 
 async function deal() {
-  const query = new URLSearchParams({ by: person(), limit: isReading() ? 5 : BATCH, offset: skipped });
-  if (isReading()) query.set("blind", kind() === "blind" ? "yes" : "no");
+  const [mine, reading] = [begun, isReading()];
+  const query = new URLSearchParams({ by: person(), limit: reading ? 5 : BATCH, offset: skipped });
+  if (reading) query.set("blind", kind() === "blind" ? "yes" : "no");
   else query.set("state", kind());
-  const route = isReading() ? "readings" : "reasonings";
+  const route = reading ? "readings" : "reasonings";
   const { data, found, progress, accepted } = await ask(path(`${route}?${query}`));
+  if (mine !== begun) return;
   left = found;
-  tell(isReading() ? { accepted } : progress);
+  tell(reading ? { accepted } : progress);
   queue = data;
   if (!data.length && skipped) {
     // What was skipped is dealt again when nothing else is left.
@@ -192,18 +196,13 @@ function leaveEdit() {
 
 async function decide(verdict, reasoning = "") {
   if (current === null || busy) return;
-  const row = current;
+  const [mine, row] = [begun, current];
   const reason = byId("review-reason")?.value ?? "";
   await send(async () => {
-    if (isReading()) {
-      await read(row.id, verdict, reason);
-      undoable.push({ row, reading: true });
-    } else {
-      const before = row.decision;
-      const answer = await record(row, verdict, reasoning);
-      undoable.push({ row: answer, before });
-    }
+    const done = isReading() ? await read(row, verdict, reason) : await record(row, verdict, reasoning);
     say("review-status", `${DONE[verdict]}.`);
+    if (mine !== begun) return;
+    undoable.push({ row: done, before: row.decision });
     await next();
   });
 }
@@ -219,11 +218,13 @@ async function skip() {
 
 async function undo() {
   if (!undoable.length || busy) return;
-  const { row, before, reading } = undoable.at(-1);
+  const mine = begun;
+  const { row, before } = undoable.at(-1);
   await send(async () => {
-    let again = row;
-    if (reading) await read(row.id, "cleared", "");
+    let again;
+    if (isReading()) again = await read(row, "cleared", "");
     else again = await record(row, before?.verdict ?? "cleared", before?.verdict === "edited" ? before.reasoning : "", before?.note);
+    if (mine !== begun) return say("review-status", "Undone.");
     undoable.pop();
     if (current !== null) queue.unshift(current);
     queue.unshift(again);
@@ -234,29 +235,36 @@ async function undo() {
 
 /** Do something that is recorded; while it is under way, keys do nothing. */
 async function send(work) {
+  const mine = begun;
   busy = true;
   byId("review-conflict").hidden = true;
   try {
     await work();
   } catch (error) {
-    if (error instanceof ApiError && error.status === 409 && error.row) conflict(error);
+    if (mine === begun && error instanceof ApiError && error.status === 409 && error.row) conflict(error);
     else say("review-status", `Nothing was recorded: ${error.message}`);
   }
   busy = false;
 }
 
 async function record(row, verdict, reasoning = "", note = "") {
+  const mine = begun;
   const body = { by: person(), row: row.row, reasoning_hash: row.reasoning_hash, known: row.known, verdict, reasoning, note };
   const { row: found, progress } = await ask(path("decisions"), { body });
+  if (mine !== begun) return found;
   left += (found.decision === null) - (row.decision === null);
   tell(progress);
   return found;
 }
 
-async function read(id, verdict, reason) {
-  const { accepted } = await ask(path("readings"), { body: { by: person(), id, verdict, reason, blind: kind() === "blind" } });
+async function read(row, verdict, reason) {
+  const mine = begun;
+  const body = { by: person(), id: row.id, verdict, reason, blind: kind() === "blind" };
+  const { accepted } = await ask(path("readings"), { body });
+  if (mine !== begun) return row;
   left += verdict === "cleared" ? 1 : -1;
   tell({ accepted });
+  return row;
 }
 
 /** Somebody else was faster: show what they decided, and let the person choose. */
