@@ -1,0 +1,35 @@
+"""File in a browser: what is pasted, and labelling while things change."""
+
+import csv
+import io
+from pathlib import Path
+
+
+def open_file(page, text):
+    page.get_by_role("tab", name="File").click()
+    page.locator("#file-paste").fill(text)
+    page.locator("#file-options").wait_for()
+
+
+def labelled(page):
+    with page.expect_download() as download:
+        page.locator("#file-result a").click()
+    text = Path(download.value.path()).read_bytes().decode()
+    return download.value.suggested_filename, list(csv.DictReader(io.StringIO(text[1:])))
+
+
+def test_what_was_labelled_is_offered_though_the_input_has_changed(looked_at, visit):
+    page = visit(looked_at.url)
+    open_file(page, "n,text\n1,sleep 2\n2,hello\n3\n")
+    page.get_by_role("button", name="Label the rows").click()
+    page.get_by_role("button", name="Cancel").wait_for()
+    page.locator("#file-paste").fill("")
+    page.locator("#file-options").wait_for(state="hidden")
+    assert page.get_by_role("button", name="Cancel").is_visible()
+    page.locator("#file-result a").wait_for()
+    assert (
+        "1 row left out, as they do not have 2 cells: line 4 (1)" in page.locator("#file-status").inner_text()
+    )
+    assert "sleep 2" in page.locator("#file-labelled").inner_text()
+    name, rows = labelled(page)
+    assert name == "pasted.labelled.csv" and [row["label"] for row in rows] == ["joy", "joy"]
