@@ -18,6 +18,12 @@ def labelled(page):
     return download.value.suggested_filename, list(csv.DictReader(io.StringIO(text[1:])))
 
 
+def count_asked(page, part):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if part in request.url else None)
+    return asked
+
+
 def test_what_was_labelled_is_offered_though_the_input_has_changed(looked_at, visit):
     page = visit(looked_at.url)
     open_file(page, "n,text\n1,sleep 2\n2,hello\n3\n")
@@ -33,3 +39,19 @@ def test_what_was_labelled_is_offered_though_the_input_has_changed(looked_at, vi
     assert "sleep 2" in page.locator("#file-labelled").inner_text()
     name, rows = labelled(page)
     assert name == "pasted.labelled.csv" and [row["label"] for row in rows] == ["joy", "joy"]
+
+
+def test_a_server_that_is_gone_is_said_and_nothing_runs_twice(looked_at, visit):
+    page = visit(looked_at.url)
+    open_file(page, "text\nhello\nhow are you")
+    page.route("**/v1/labels*", lambda route: route.abort())
+    page.get_by_role("button", name="Label the rows").click()
+    page.locator("#file-status").get_by_text("The server does not answer. Nothing was labelled.").wait_for()
+    assert page.get_by_role("button", name="Cancel").is_hidden()
+    page.unroute("**/v1/labels*")
+    asked = count_asked(page, "v1/labels")
+    page.evaluate("for (const _ of [1, 2]) document.getElementById('file-form').requestSubmit()")
+    page.locator("#file-result a").wait_for()
+    assert len(asked) == 1
+    _, rows = labelled(page)
+    assert [row["text"] for row in rows] == ["hello", "how are you"]

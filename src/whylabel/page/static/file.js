@@ -132,7 +132,6 @@ async function label() {
   const column = Number(byId("file-column").value);
   const input = { name: given.name, names, rows, column, odd: oddRows() };
   const mode = byId("file-mode").value;
-  const { labels } = await ask(`v1/labels?${new URLSearchParams({ model: model.id })}`);
   const answers = new Array(rows.length).fill(null);
   const started = performance.now();
   let finished = 0;
@@ -149,8 +148,9 @@ async function label() {
   const waiting = (after, message) => {
     byId("file-count").textContent = `${message} Asking again in ${after} s.`;
   };
-  let ended = "";
+  let [labels, ended] = [null, ""];
   try {
+    ({ labels } = await ask(`v1/labels?${new URLSearchParams({ model: model.id })}`, { signal: abort.signal }));
     const texts = rows.map(({ cells }) => cells[column]);
     await labelAll(texts, { model: model.id, mode, limits, signal: abort.signal, done, waiting });
   } catch (error) {
@@ -160,7 +160,9 @@ async function label() {
   abort = null;
   working(false);
   byId("file-count").textContent = "";
-  offer(input, labels, answers, ended);
+  if (labels !== null) return offer(input, labels, answers, ended);
+  say("file-status", `${ended}Nothing was labelled.`);
+  byId("file-go").focus();
 }
 
 function working(is) {
