@@ -119,3 +119,48 @@ def test_a_decision_that_is_recorded_late_is_not_undone_in_a_newer_choice(run, s
     assert not page.locator("#review-progress").inner_text().startswith("You")
     press(page, "s", "Skipped.")
     assert [each.verdict for each in decisions(run)] == ["accepted"]
+
+
+# -- people who meet ------------------------------------------------------------------------------------------
+
+
+def reject(server, text, by):
+    """Reject the kept row with this text with a note, past the page."""
+    dealt = [
+        row
+        for which in ("undecided", "decided")
+        for row in server.client.get(
+            "/v1/runs/fake/reasonings", params={"by": by, "which": which, "limit": 100}
+        ).json()["data"]
+    ]
+    (row,) = [each for each in dealt if each["text"] == text]
+    body = {name: row[name] for name in ("row", "reasoning_hash", "known")}
+    body |= {"by": by, "verdict": "rejected", "note": "a note"}
+    assert server.client.post("/v1/runs/fake/decisions", json=body).status_code == 200
+
+
+def edit_all_the_same(page, by):
+    """Edit the row on the card, which `by` has rejected in the meantime."""
+    page.locator("#review-card .card").focus()
+    page.keyboard.press("e")
+    page.locator("#review-text").fill("what Ada wrote")
+    page.keyboard.press("Control+Enter")
+    page.locator("#review-conflict").get_by_text(f"{by} rejected it at").wait_for()
+    page.get_by_role("button", name="Decide on it all the same").click()
+    page.locator("#review-text:focus").wait_for()
+    assert page.locator("#review-text").input_value() == "what Ada wrote"
+    page.keyboard.press("Control+Enter")
+    said(page, "Edited.")
+
+
+def test_what_was_typed_outlives_a_conflict(run, served_run, visit):
+    page = visit(served_run.url)
+    begin(page)
+    reject(served_run, text_of(page), "Ben")
+    edit_all_the_same(page, "Ben")
+    assert [(each.decided_by, each.verdict) for each in decisions(run)] == [
+        ("Ben", "rejected"),
+        ("Ada", "edited"),
+    ]
+    page.keyboard.press("e")
+    assert page.locator("#review-text").input_value() != "what Ada wrote"

@@ -174,8 +174,9 @@ function reasonField() {
   );
 }
 
-function edit() {
+function edit(written = null) {
   if (current === null || isReading()) return;
+  editing = written ?? editing;
   const field = el("textarea", { id: "review-text", rows: "5", dir: "auto" });
   field.value = editing ?? current.reasoning;
   const save = el("button", { type: "button", class: "primary" }, "Save the edit ", el("kbd", {}, "Ctrl+Enter"));
@@ -269,15 +270,18 @@ async function read(row, verdict, reason) {
 
 /** Somebody else was faster: show what they decided, and let the person choose. */
 function conflict({ message, row }) {
+  const same = current?.row === row.row;
   const banner = byId("review-conflict");
   const { decision } = row;
   const theirs = decision ? `${decision.by} ${decision.verdict} it at ${decision.at}${decision.verdict === "edited" ? `: “${decision.reasoning}”` : ""}.` : "";
   const keep = el("button", { type: "button" }, "Leave theirs, go on");
   keep.addEventListener("click", () => next());
   const look = el("button", { type: "button" }, "Decide on it all the same");
-  look.addEventListener("click", () => {
+  look.addEventListener("click", async () => {
+    const written = same ? editing : null;
     queue.unshift(row);
-    next();
+    await next();
+    if (written !== null && current === row) edit(written);
   });
   banner.replaceChildren(el("p", {}, `Nothing was recorded. ${message} ${theirs}`), el("div", { class: "row" }, keep, look));
   banner.hidden = false;
