@@ -164,3 +164,40 @@ def test_what_was_typed_outlives_a_conflict(run, served_run, visit):
     ]
     page.keyboard.press("e")
     assert page.locator("#review-text").input_value() != "what Ada wrote"
+
+
+def test_an_undo_signs_nobody_elses_verdict(run, served_run, visit):
+    page = visit(served_run.url)
+    begin(page)
+    reject(served_run, text_of(page), "Ben")
+    edit_all_the_same(page, "Ben")
+    press(page, "u", "Undone. Nothing is decided on it now; before, Ben rejected it.")
+    # Her own in another window is restored.
+    press(page, "s", "Skipped.")
+    reject(served_run, text_of(page), "Ada")
+    edit_all_the_same(page, "Ada")
+    press(page, "u", "Undone: here it is again.")
+    assert [(each.decided_by, each.verdict, each.note) for each in decisions(run)] == [
+        ("Ben", "rejected", "a note"),
+        ("Ada", "edited", ""),
+        ("Ada", "cleared", ""),
+        ("Ada", "rejected", "a note"),
+        ("Ada", "edited", ""),
+        ("Ada", "rejected", "a note"),
+    ]
+
+
+def test_an_undo_that_meets_a_conflict_is_not_tried_again(run, served_run, visit):
+    page = visit(served_run.url)
+    begin(page)
+    text = text_of(page)
+    press(page, "a", "Accepted.")
+    reject(served_run, text, "Ben")
+    shown = text_of(page)
+    page.keyboard.press("u")
+    page.locator("#review-conflict").get_by_text("Ben rejected it at").wait_for()
+    assert page.locator("#review-undo").is_disabled()
+    page.get_by_role("button", name="Leave theirs, go on").click()
+    page.locator("#review-card .card:focus").wait_for()
+    assert text_of(page) == shown != text
+    assert [each.decided_by for each in decisions(run)] == ["Ada", "Ben"]

@@ -106,12 +106,16 @@ async function next(focus = true) {
   current = queue.shift() ?? null;
   editing = null;
   byId("review-conflict").hidden = true;
-  byId("review-actions").hidden = current === null && !undoable.length;
-  for (const name of ["accept", "edit", "reject", "skip"]) byId(`review-${name}`).disabled = current === null;
-  byId("review-undo").disabled = !undoable.length;
+  offerActions();
   const nothing = el("p", { tabindex: "-1" }, "Nothing is left here.");
   byId("review-card").replaceChildren(current === null ? nothing : card(current));
   if (focus) byId("review-card").firstElementChild.focus();
+}
+
+function offerActions() {
+  byId("review-actions").hidden = current === null && !undoable.length;
+  for (const name of ["accept", "edit", "reject", "skip"]) byId(`review-${name}`).disabled = current === null;
+  byId("review-undo").disabled = !undoable.length;
 }
 
 async function deal() {
@@ -223,15 +227,30 @@ async function undo() {
   const { row, before } = undoable.at(-1);
   await send(async () => {
     let again;
-    if (isReading()) again = await read(row, "cleared", "");
-    else again = await record(row, before?.verdict ?? "cleared", before?.verdict === "edited" ? before.reasoning : "", before?.note);
+    try {
+      again = isReading() ? await read(row, "cleared", "") : await restore(row, before);
+    } catch (error) {
+      // Where somebody has decided since, or the row is gone, it would be refused again.
+      if (mine === begun && (error.row || error.status === 404)) {
+        undoable.pop();
+        offerActions();
+      }
+      throw error;
+    }
     if (mine !== begun) return say("review-status", "Undone.");
     undoable.pop();
     if (current !== null) queue.unshift(current);
     queue.unshift(again);
-    say("review-status", "Undone: here it is again.");
+    const lost = before && again.decision === null;
+    say("review-status", lost ? `Undone. Nothing is decided on it now; before, ${before.by} ${before.verdict} it.` : "Undone: here it is again.");
     await next();
   });
+}
+
+/** Record what was decided before; what somebody else decided is not for this person to sign. */
+function restore(row, before) {
+  if (!before || before.by !== row.decision?.by) return record(row, "cleared");
+  return record(row, before.verdict, before.verdict === "edited" ? before.reasoning : "", before.note);
 }
 
 /** Do something that is recorded; while it is under way, keys do nothing. */
@@ -270,15 +289,21 @@ async function read(row, verdict, reason) {
 
 /** Somebody else was faster: show what they decided, and let the person choose. */
 function conflict({ message, row }) {
+  // An undo is about another row than that on the card, which stays to be decided on.
   const same = current?.row === row.row;
   const banner = byId("review-conflict");
   const { decision } = row;
   const theirs = decision ? `${decision.by} ${decision.verdict} it at ${decision.at}${decision.verdict === "edited" ? `: “${decision.reasoning}”` : ""}.` : "";
   const keep = el("button", { type: "button" }, "Leave theirs, go on");
-  keep.addEventListener("click", () => next());
+  keep.addEventListener("click", () => {
+    if (same) return next();
+    banner.hidden = true;
+    byId("review-card").firstElementChild.focus();
+  });
   const look = el("button", { type: "button" }, "Decide on it all the same");
   look.addEventListener("click", async () => {
     const written = same ? editing : null;
+    if (!same && current !== null) queue.unshift(current);
     queue.unshift(row);
     await next();
     if (written !== null && current === row) edit(written);
