@@ -3,7 +3,7 @@
 import { ApiError, ask } from "./api.js";
 import { byId, el, fill, say } from "./dom.js";
 import { plural, rate } from "./formats.js";
-import { facts, labelName, markedText } from "./prediction.js";
+import { reviewCard } from "./review_card.js";
 
 const NAME = "whylabel-name";
 const BATCH = 10;
@@ -108,7 +108,7 @@ async function next(focus = true) {
   byId("review-conflict").hidden = true;
   offerActions();
   const nothing = el("p", { tabindex: "-1" }, "Nothing is left here.");
-  byId("review-card").replaceChildren(current === null ? nothing : card(current));
+  byId("review-card").replaceChildren(current === null ? nothing : reviewCard(current, isReading()));
   if (focus) byId("review-card").firstElementChild.focus();
 }
 
@@ -148,34 +148,6 @@ function tell(progress) {
   }
   parts.push(`${plural(left, "row")} left.`);
   byId("review-progress").textContent = parts.join(" ");
-}
-
-function card(row) {
-  const why = row.reason ? `${row.state}: ${row.reason}` : row.state;
-  return el(
-    "article",
-    { class: "card answer", tabindex: "-1", "aria-label": `Label ${labelName(row.label)}` },
-    el("h3", {}, "Text"),
-    markedText(row.text),
-    facts([
-      ["label", labelName(row.label)],
-      ["gold", row.gold],
-      ["probabilities", row.probabilities],
-      ["state", why],
-    ]),
-    el("h3", {}, "Reasoning"),
-    el("div", { id: "review-reasoning" }, el("p", { class: "reasoning", dir: "auto" }, row.reasoning)),
-    isReading() ? reasonField() : null,
-  );
-}
-
-function reasonField() {
-  return el(
-    "div",
-    {},
-    el("label", { class: "field-name", for: "review-reason" }, "Why (if you like; Esc leaves the field)"),
-    el("input", { id: "review-reason", type: "text" }),
-  );
 }
 
 function edit(written = null) {
