@@ -320,10 +320,10 @@ def test_two_people_at_once_are_told_of_each_other(run, served_run, visit):
         ("Ben", "rejected"),
         ("Ada", "accepted"),
     ]
-    # Undone, it is as Ben left it.
+    # Undone, nothing is decided: what Ben did is not signed by Ada.
     ada.keyboard.press("u")
-    said(ada, "Undone: here it is again.")
-    assert decisions(run)[-1].verdict == "rejected"
+    said(ada, "Undone. Nothing is decided on it now; before, Ben rejected it.")
+    assert [(each.decided_by, each.verdict) for each in decisions(run)][2:] == [("Ada", "cleared")]
 
 
 def test_predictions_are_read_blind(run, served_run, visit):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 from whylabel.evaluation.browsing import Wanted
 from whylabel.evaluation.evidence import Found, evidence_key, read_evidence
@@ -16,17 +17,24 @@ _YES = {"yes": True, "no": False, None: None}
 
 
 def browse(run: ServedRun, query: PredictionQuery) -> FoundPredictions:
-    """Return the part of the predictions that is asked for. Raises `RunFolderError` if the file is damaged."""
-    found = runs.found_predictions(run, _wanted(query))
+    """Return the part of the predictions that is asked for.
+
+    Raises `RunFolderError` if the file is damaged, or of another evaluation than the labels, and `RunInUseError` if
+    it is being written.
+    """
+    with runs.unchanged(run.folder.predictions, run.folder.evaluation_metrics):
+        labels = runs.labels_of(run)
+        found = runs.found_predictions(run, _wanted(query))
+        rows = runs.predictions(run, runs.page(found, query.offset, query.limit))
+        models = runs.modes_of(run)
     evidence = read_evidence(run.folder.evidence)
-    rows = runs.predictions(run, runs.page(found, query.offset, query.limit))
     return FoundPredictions(
         found=len(found),
         offset=query.offset,
-        models=runs.modes_of(run),
+        models=models,
         # Where a text may have several labels, it may have none.
-        labels=[*run.labels, *([""] if run.separator else [])],
-        data=[_shown(row, run, evidence) for row in rows],
+        labels=[*labels, *([""] if run.separator else [])],
+        data=[_shown(row, _chances(run, labels, row), evidence) for row in rows],
     )
 
 
@@ -47,9 +55,16 @@ def _wanted(query: PredictionQuery) -> Wanted:
     )
 
 
-def _shown(row: PredictionRow, run: ServedRun, evidence: Found) -> FoundPrediction:
+def _chances(run: ServedRun, labels: Sequence[str], row: PredictionRow) -> dict[str, float]:
+    """Return the probabilities by label; none where there are none, as of a row that failed."""
+    found = row.prediction.probabilities
+    if found and len(found) != len(labels):
+        raise runs.other_evaluation(run)
+    return dict(zip(labels, found, strict=True)) if found else {}
+
+
+def _shown(row: PredictionRow, chances: Mapping[str, float], evidence: Found) -> FoundPrediction:
     prediction = row.prediction
-    chances = dict(zip(run.labels, prediction.probabilities, strict=False))
     best = sorted(chances.items(), key=lambda pair: -pair[1])[:_TOP_LABELS]
     stretches = evidence.get(evidence_key(row))
     return FoundPrediction(

@@ -8,31 +8,43 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from whylabel.errors import RunFolderError, RunInUseError
 from whylabel.evaluation.browsing import Wanted, find_predictions, model_modes, predictions_at
 from whylabel.evaluation.predictions import PredictionRow
 from whylabel.evaluation.readings import ShownReasonings
+from whylabel.host.atomic import as_written, read_json
 from whylabel.host.paths import expanded
 from whylabel.prediction.card import ModelCard
-from whylabel.reasonings.files import iterate_examples
+from whylabel.reasonings.files import iterate_kept
 from whylabel.reasonings.review import ReviewRow, rows_at
 from whylabel.reasonings.store import Decision, open_store
 from whylabel.run_folder import RunFolder
-from whylabel.text.hashes import row_hash
+from whylabel.text.hashes import reasoning_hash, row_hash
 from whylabel.text.several_labels import Separator
 
 State = Literal["kept", "dropped"]
+STATES: tuple[State, ...] = get_args(State)
 Signature = tuple[int, int] | None
 """Time and size of a file, which tell whether it is still the same; None if there is none."""
 
 _WAIT_SECONDS = 3.0
 """How long a decision waits for another process that uses the run folder: another server, or an import."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The number of a row in its file, from 0, and the hash of its reasoning."""
+
+    number: int
+    reasoning_hash: str
+
 
 _Result = TypeVar("_Result")
 _Row = TypeVar("_Row")
@@ -40,7 +52,10 @@ _Row = TypeVar("_Row")
 
 @dataclass(frozen=True, slots=True)
 class ServedRun:
-    """A run under the name of its model; `separator` stands between the labels where a text may have several."""
+    """A run under the name of its model, with the labels of that model.
+
+    `separator` stands between the labels where a text may have several.
+    """
 
     name: str
     folder: RunFolder
@@ -114,6 +129,21 @@ def modes_of(run: ServedRun) -> dict[str, list[str]]:
     return _modes(path, signature(path))
 
 
+def labels_of(run: ServedRun) -> tuple[str, ...]:
+    """Return the labels that the predictions were made with: the run may have been trained again with others."""
+    path = run.folder.evaluation_metrics
+    return _labels(path, signature(path)) or run.labels
+
+
+def other_evaluation(run: ServedRun) -> RunFolderError:
+    """Return the error where predictions do not have the labels that the evaluation names."""
+    return RunFolderError(
+        "The predictions are of another evaluation than the figures of this run.",
+        where=str(run.folder.predictions),
+        fix="wait until the evaluation has ended, or: whylabel evaluate RECIPE",
+    )
+
+
 # -- reasonings for training ----------------------------------------------------------------------------------
 
 
@@ -123,19 +153,24 @@ def dealt_reasonings(run: ServedRun, state: State, by: str) -> tuple[str, ...]:
     return _dealt_rows(path, signature(path), by)
 
 
+def places(run: ServedRun, state: State) -> Mapping[str, Place]:
+    """Return where the rows of a state are, by what stands for them in the store."""
+    path = run.folder.kept if state == "kept" else run.folder.dropped
+    return _row_places(path, signature(path))
+
+
 def reasonings(run: ServedRun, state: State, rows: Sequence[str]) -> list[ReviewRow]:
     """Return some rows of a state, in their order."""
-    places = _places(run, state)
-    at = sorted({places[row] for row in rows})
+    found_at = places(run, state)
+    at = sorted({found_at[row].number for row in rows})
     found = {row.row: row for row in rows_at(run.folder, state, at)}
     return [found[row] for row in rows]
 
 
 def reasoning(run: ServedRun, row: str) -> ReviewRow | None:
     """Return a row by what stands for it in the store; None if the run has none such."""
-    states: tuple[State, ...] = ("kept", "dropped")
-    for state in states:
-        if row in _places(run, state):
+    for state in STATES:
+        if row in places(run, state):
             return reasonings(run, state, [row])[0]
     return None
 
@@ -161,11 +196,6 @@ def shown_reasonings(run: ServedRun) -> ShownReasonings:
     return _shown(run.folder.path, signature(path), signature(run.folder.evaluation_metrics))
 
 
-def dealt_readings(run: ServedRun, by: str) -> list[str]:
-    """Return their ids in the order in which a person is dealt them."""
-    return in_order(list(shown_reasonings(run).rows), by)
-
-
 # -- what is remembered ---------------------------------------------------------------------------------------
 
 
@@ -178,6 +208,26 @@ def signature(path: Path) -> Signature:
     return stat.st_mtime_ns, stat.st_size
 
 
+@contextmanager
+def unchanged(*paths: Path) -> Iterator[None]:
+    """Raise `RunInUseError` if one of these files is replaced while the block reads them.
+
+    What was read would be from the old file in part: a number or an id may stand for another row in the new one.
+    """
+    before = [signature(path) for path in paths]
+
+    def check() -> None:
+        if [signature(path) for path in paths] != before:
+            raise RunInUseError("The run is being written; ask again.", where=str(paths[0].parent))
+
+    try:
+        yield
+    except (LookupError, ValueError):
+        check()
+        raise
+    check()
+
+
 def in_order(rows: Sequence[str], by: str) -> list[str]:
     """Return rows as if shuffled, for each person otherwise: two who review at once seldom meet."""
     return sorted(rows, key=lambda row: hashlib.blake2b(f"{by}\n{row}".encode(), digest_size=8).digest())
@@ -186,11 +236,6 @@ def in_order(rows: Sequence[str], by: str) -> list[str]:
 def page(rows: Sequence[_Row], offset: int, limit: int) -> list[_Row]:
     """Return a part of some rows."""
     return list(rows[offset : offset + limit])
-
-
-def _places(run: ServedRun, state: State) -> Mapping[str, int]:
-    path = run.folder.kept if state == "kept" else run.folder.dropped
-    return _row_places(path, signature(path))
 
 
 @lru_cache(maxsize=8)
@@ -203,13 +248,21 @@ def _modes(path: Path, _version: Signature) -> dict[str, list[str]]:
     return model_modes(path)
 
 
-@lru_cache(maxsize=4)
-def _row_places(path: Path, _version: Signature) -> dict[str, int]:
-    places: dict[str, int] = {}
-    for number, example in enumerate(iterate_examples(path)):
+@lru_cache(maxsize=8)
+def _labels(path: Path, _version: Signature) -> tuple[str, ...]:
+    metrics = read_json(path, dict)
+    with as_written(path):
+        return tuple(map(str, metrics.get("labels") or ()))
+
+
+@lru_cache(maxsize=8)
+def _row_places(path: Path, _version: Signature) -> dict[str, Place]:
+    found: dict[str, Place] = {}
+    # Dropped rows have the columns of kept ones.
+    for number, row in enumerate(iterate_kept(path)):
         # Rows with one text and one label are decided alike.
-        places.setdefault(row_hash(example), number)
-    return places
+        found.setdefault(row_hash(row.example), Place(number, reasoning_hash(row.reasoning)))
+    return found
 
 
 @lru_cache(maxsize=16)

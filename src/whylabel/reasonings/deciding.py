@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from whylabel.errors import DataError
@@ -50,10 +50,18 @@ def decide(run: RunFolder, row: ReviewRow, wish: Wish, by: str) -> tuple[bool, l
 
 def standing(row: ReviewRow, history: list[Decision]) -> Decision | None:
     """Return what is decided on a row and its reasoning now; None if nothing is."""
-    latest = history[-1] if history else None
-    if latest is None or latest.verdict == "cleared" or not latest.applies_to([row.reasoning]):
-        return None
-    return latest
+    return history[-1] if is_decided(history, [reasoning_hash(row.reasoning)]) else None
+
+
+def is_decided(history: Sequence[Decision], hashes: Collection[str]) -> bool:
+    """Return whether the latest decision on a row is about it as it is now; `hashes`: those of its reasonings.
+
+    It is the same as `Decision.applies_to` says, where the reasonings themselves are not at hand.
+    """
+    if not history or history[-1].verdict == "cleared":
+        return False
+    latest = history[-1]
+    return latest.verdict == "edited" or latest.reasoning_hash is None or latest.reasoning_hash in hashes
 
 
 def verdicts(histories: Iterable[list[Decision]]) -> Counter[str]:

@@ -85,6 +85,14 @@ export function parsed(text, delimiter) {
   return { rows, unclosed };
 }
 
+const isTextName = (name) => TEXT_NAMES.includes(name.trim().toLowerCase());
+
+/** Return whether lines are sentences rather than rows: a blank follows each comma, and no cell names a column. */
+function areSentences(rows, delimiter) {
+  if (![",", ";"].includes(delimiter) || rows[0].cells.some(isTextName)) return false;
+  return rows.every(({ cells }) => cells.slice(1).every((cell) => /^\s/.test(cell)));
+}
+
 /** Return the delimiter with which most of the first rows have as many cells as the first, more than one; else none. */
 export function delimiterOf(text) {
   const head = text.slice(0, 100_000);
@@ -95,22 +103,23 @@ export function delimiterOf(text) {
     const width = first[0]?.cells.length ?? 0;
     const alike = first.filter(({ cells }) => cells.length === width).length;
     // One line with a comma is a sentence, and no table.
-    if (width > best[1] && first.length > 1 && alike >= 0.75 * first.length) best = [delimiter, width];
+    const isTable = width > best[1] && first.length > 1 && alike >= 0.75 * first.length;
+    if (isTable && !areSentences(first, delimiter)) best = [delimiter, width];
   }
   // A file of one column in quotes has no delimiter, but quotes that are to be read.
   return best[0] || (/^\ufeff?"/.test(text) ? "," : "");
 }
 
-/** Return whether the first row looks like names: short, distinct, none a sentence. */
+/** Return whether the first row looks like names: short and distinct; a single one may be a text as well as a name. */
 export function hasHeader(rows) {
   const names = rows[0]?.cells.map((cell) => cell.trim()) ?? [];
-  if (names.length === 1) return TEXT_NAMES.includes(names[0].toLowerCase()) || /^\w{1,20}$/.test(names[0]);
+  if (names.length === 1) return isTextName(names[0]);
   return new Set(names).size === names.length && names.every((name) => name.length > 0 && name.length <= 60);
 }
 
 /** Return the number of the column that most likely has the texts: by its name, else the one with the longest. */
 export function textColumn(names, rows) {
-  const named = names.findIndex((name) => TEXT_NAMES.includes(name.trim().toLowerCase()));
+  const named = names.findIndex(isTextName);
   if (named >= 0) return named;
   const length = (at) => rows.slice(0, 200).reduce((sum, { cells }) => sum + (cells[at]?.length ?? 0), 0);
   return names.reduce((best, _, at) => (length(at) > length(best) ? at : best), 0);

@@ -127,10 +127,11 @@ const short = (value) => (value.length > 160 ? `${value.slice(0, 159)}…` : val
 
 async function label() {
   const { model, limits } = server();
+  // Another file may be chosen while this one is labelled.
   const { names, rows } = table;
   const column = Number(byId("file-column").value);
+  const input = { name: given.name, names, rows, column, odd: oddRows() };
   const mode = byId("file-mode").value;
-  const { labels } = await ask(`v1/labels?${new URLSearchParams({ model: model.id })}`);
   const answers = new Array(rows.length).fill(null);
   const started = performance.now();
   let finished = 0;
@@ -147,8 +148,9 @@ async function label() {
   const waiting = (after, message) => {
     byId("file-count").textContent = `${message} Asking again in ${after} s.`;
   };
-  let ended = "";
+  let [labels, ended] = [null, ""];
   try {
+    ({ labels } = await ask(`v1/labels?${new URLSearchParams({ model: model.id })}`, { signal: abort.signal }));
     const texts = rows.map(({ cells }) => cells[column]);
     await labelAll(texts, { model: model.id, mode, limits, signal: abort.signal, done, waiting });
   } catch (error) {
@@ -158,7 +160,9 @@ async function label() {
   abort = null;
   working(false);
   byId("file-count").textContent = "";
-  offer(labels, names, rows, answers, ended);
+  if (labels !== null) return offer(input, labels, answers, ended);
+  say("file-status", `${ended}Nothing was labelled.`);
+  byId("file-go").focus();
 }
 
 function working(is) {
@@ -175,7 +179,7 @@ function working(is) {
 }
 
 /** Offer the labelled file: every row that was read is in it, labelled or with the reason why not. */
-function offer(labels, names, rows, answers, ended) {
+function offer({ name, names, rows, column, odd }, labels, answers, ended) {
   const chances = labels.map((name) => `p(${name})`);
   const columns = [...freeNames(names, [...RESERVED, ...chances]), "label", ...chances, ...LAST];
   const labelled = rows.map(({ cells }, at) => [...cells, ...predicted(answers[at], labels)]);
@@ -184,19 +188,18 @@ function offer(labels, names, rows, answers, ended) {
   const parts = [`${count(rows.length - failed - left)} labelled`];
   if (failed) parts.push(`${count(failed)} failed (see their column error)`);
   if (left) parts.push(`${count(left)} not labelled`);
-  say("file-status", `${ended}${plural(rows.length, "row")} in the file: ${parts.join(", ")}. ${oddRows()}`);
+  say("file-status", `${ended}${plural(rows.length, "row")} in the file: ${parts.join(", ")}. ${odd}`);
   if (address !== null) URL.revokeObjectURL(address);
   address = URL.createObjectURL(new Blob([written(columns, labelled)], { type: "text/csv" }));
-  const name = `${given.name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}._ -]/gu, "_")}.labelled.csv`;
-  const link = el("a", { class: "button primary", href: address, download: name }, `Save ${name}`);
+  const saved = `${name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}._ -]/gu, "_")}.labelled.csv`;
+  const link = el("a", { class: "button primary", href: address, download: saved }, `Save ${saved}`);
   byId("file-result").replaceChildren(link);
-  byId("file-labelled").replaceChildren(glance(rows, answers));
+  byId("file-labelled").replaceChildren(glance(rows, column, answers));
   link.focus();
 }
 
 /** Return the first rows with what is most worth seeing; the file has the rest. */
-function glance(rows, answers) {
-  const column = Number(byId("file-column").value);
+function glance(rows, column, answers) {
   const first = rows.slice(0, SHOWN).map(({ cells }, at) => {
     const { label, probabilities, reasoning, status, error } = answers[at] ?? { status: "not labelled" };
     const chance = probabilities?.[label];

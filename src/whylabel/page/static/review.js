@@ -3,7 +3,7 @@
 import { ApiError, ask } from "./api.js";
 import { byId, el, fill, say } from "./dom.js";
 import { plural, rate } from "./formats.js";
-import { facts, labelName, markedText } from "./prediction.js";
+import { reviewCard } from "./review_card.js";
 
 const NAME = "whylabel-name";
 const BATCH = 10;
@@ -22,6 +22,7 @@ let left = 0;
 let undoable = [];
 let current = null;
 let editing = null;
+// What is reviewed now, an object of its own each time: an answer that comes when it is another one is too late.
 let begun = null;
 let busy = false;
 
@@ -73,9 +74,9 @@ function fillKinds() {
 
 /** Deal anew where person, run or kind of row are others than before. */
 async function begin(focus) {
-  const now = JSON.stringify([person(), runName(), kind()]);
-  if (now === begun && current !== null) return byId("review-card").firstElementChild.focus();
-  begun = now;
+  const choice = JSON.stringify([person(), runName(), kind()]);
+  if (choice === begun?.choice && current !== null) return byId("review-card").firstElementChild.focus();
+  begun = { choice };
   [queue, skipped, undoable, current, editing] = [[], 0, [], null, null];
   const helps = {
     kept: "What you reject is dropped, what you edit is used as you wrote it. Decisions take effect with the next whylabel run.",
@@ -97,6 +98,7 @@ async function next(focus = true) {
   try {
     if (!queue.length) await deal();
   } catch (error) {
+    if (mine !== begun) return;
     clear();
     return say("review-status", error.message);
   }
@@ -104,22 +106,28 @@ async function next(focus = true) {
   current = queue.shift() ?? null;
   editing = null;
   byId("review-conflict").hidden = true;
-  byId("review-actions").hidden = current === null && !undoable.length;
-  for (const name of ["accept", "edit", "reject", "skip"]) byId(`review-${name}`).disabled = current === null;
-  byId("review-undo").disabled = !undoable.length;
+  offerActions();
   const nothing = el("p", { tabindex: "-1" }, "Nothing is left here.");
-  byId("review-card").replaceChildren(current === null ? nothing : card(current));
+  byId("review-card").replaceChildren(current === null ? nothing : reviewCard(current, isReading()));
   if (focus) byId("review-card").firstElementChild.focus();
 }
 
+function offerActions() {
+  byId("review-actions").hidden = current === null && !undoable.length;
+  for (const name of ["accept", "edit", "reject", "skip"]) byId(`review-${name}`).disabled = current === null;
+  byId("review-undo").disabled = !undoable.length;
+}
+
 async function deal() {
-  const query = new URLSearchParams({ by: person(), limit: isReading() ? 5 : BATCH, offset: skipped });
-  if (isReading()) query.set("blind", kind() === "blind" ? "yes" : "no");
+  const [mine, reading] = [begun, isReading()];
+  const query = new URLSearchParams({ by: person(), limit: reading ? 5 : BATCH, offset: skipped });
+  if (reading) query.set("blind", kind() === "blind" ? "yes" : "no");
   else query.set("state", kind());
-  const route = isReading() ? "readings" : "reasonings";
+  const route = reading ? "readings" : "reasonings";
   const { data, found, progress, accepted } = await ask(path(`${route}?${query}`));
+  if (mine !== begun) return;
   left = found;
-  tell(isReading() ? { accepted } : progress);
+  tell(reading ? { accepted } : progress);
   queue = data;
   if (!data.length && skipped) {
     // What was skipped is dealt again when nothing else is left.
@@ -142,36 +150,9 @@ function tell(progress) {
   byId("review-progress").textContent = parts.join(" ");
 }
 
-function card(row) {
-  const why = row.reason ? `${row.state}: ${row.reason}` : row.state;
-  return el(
-    "article",
-    { class: "card answer", tabindex: "-1", "aria-label": `Label ${labelName(row.label)}` },
-    el("h3", {}, "Text"),
-    markedText(row.text),
-    facts([
-      ["label", labelName(row.label)],
-      ["gold", row.gold],
-      ["probabilities", row.probabilities],
-      ["state", why],
-    ]),
-    el("h3", {}, "Reasoning"),
-    el("div", { id: "review-reasoning" }, el("p", { class: "reasoning", dir: "auto" }, row.reasoning)),
-    isReading() ? reasonField() : null,
-  );
-}
-
-function reasonField() {
-  return el(
-    "div",
-    {},
-    el("label", { class: "field-name", for: "review-reason" }, "Why (if you like; Esc leaves the field)"),
-    el("input", { id: "review-reason", type: "text" }),
-  );
-}
-
-function edit() {
+function edit(written = null) {
   if (current === null || isReading()) return;
+  editing = written ?? editing;
   const field = el("textarea", { id: "review-text", rows: "5", dir: "auto" });
   field.value = editing ?? current.reasoning;
   const save = el("button", { type: "button", class: "primary" }, "Save the edit ", el("kbd", {}, "Ctrl+Enter"));
@@ -192,18 +173,13 @@ function leaveEdit() {
 
 async function decide(verdict, reasoning = "") {
   if (current === null || busy) return;
-  const row = current;
+  const [mine, row] = [begun, current];
   const reason = byId("review-reason")?.value ?? "";
   await send(async () => {
-    if (isReading()) {
-      await read(row.id, verdict, reason);
-      undoable.push({ row, reading: true });
-    } else {
-      const before = row.decision;
-      const answer = await record(row, verdict, reasoning);
-      undoable.push({ row: answer, before });
-    }
+    const done = isReading() ? await read(row, verdict, reason) : await record(row, verdict, reasoning);
     say("review-status", `${DONE[verdict]}.`);
+    if (mine !== begun) return;
+    undoable.push({ row: done, before: row.decision });
     await next();
   });
 }
@@ -219,57 +195,90 @@ async function skip() {
 
 async function undo() {
   if (!undoable.length || busy) return;
-  const { row, before, reading } = undoable.at(-1);
+  const mine = begun;
+  const { row, before } = undoable.at(-1);
   await send(async () => {
-    let again = row;
-    if (reading) await read(row.id, "cleared", "");
-    else again = await record(row, before?.verdict ?? "cleared", before?.verdict === "edited" ? before.reasoning : "", before?.note);
+    let again;
+    try {
+      again = isReading() ? await read(row, "cleared", "") : await restore(row, before);
+    } catch (error) {
+      // Where somebody has decided since, or the row is gone, it would be refused again.
+      if (mine === begun && (error.row || error.status === 404)) {
+        undoable.pop();
+        offerActions();
+      }
+      throw error;
+    }
+    if (mine !== begun) return say("review-status", "Undone.");
     undoable.pop();
     if (current !== null) queue.unshift(current);
     queue.unshift(again);
-    say("review-status", "Undone: here it is again.");
+    const lost = before && again.decision === null;
+    say("review-status", lost ? `Undone. Nothing is decided on it now; before, ${before.by} ${before.verdict} it.` : "Undone: here it is again.");
     await next();
   });
 }
 
+/** Record what was decided before; what somebody else decided is not for this person to sign. */
+function restore(row, before) {
+  if (!before || before.by !== row.decision?.by) return record(row, "cleared");
+  return record(row, before.verdict, before.verdict === "edited" ? before.reasoning : "", before.note);
+}
+
 /** Do something that is recorded; while it is under way, keys do nothing. */
 async function send(work) {
+  const mine = begun;
   busy = true;
   byId("review-conflict").hidden = true;
   try {
     await work();
   } catch (error) {
-    if (error instanceof ApiError && error.status === 409 && error.row) conflict(error);
+    if (mine === begun && error instanceof ApiError && error.status === 409 && error.row) conflict(error);
     else say("review-status", `Nothing was recorded: ${error.message}`);
   }
   busy = false;
 }
 
 async function record(row, verdict, reasoning = "", note = "") {
+  const mine = begun;
   const body = { by: person(), row: row.row, reasoning_hash: row.reasoning_hash, known: row.known, verdict, reasoning, note };
   const { row: found, progress } = await ask(path("decisions"), { body });
+  if (mine !== begun) return found;
   left += (found.decision === null) - (row.decision === null);
   tell(progress);
   return found;
 }
 
-async function read(id, verdict, reason) {
-  const { accepted } = await ask(path("readings"), { body: { by: person(), id, verdict, reason, blind: kind() === "blind" } });
+async function read(row, verdict, reason) {
+  const mine = begun;
+  const body = { by: person(), id: row.id, verdict, reason, blind: kind() === "blind" };
+  const { accepted } = await ask(path("readings"), { body });
+  if (mine !== begun) return row;
   left += verdict === "cleared" ? 1 : -1;
   tell({ accepted });
+  return row;
 }
 
 /** Somebody else was faster: show what they decided, and let the person choose. */
 function conflict({ message, row }) {
+  // An undo is about another row than that on the card, which stays to be decided on.
+  const same = current?.row === row.row;
   const banner = byId("review-conflict");
   const { decision } = row;
   const theirs = decision ? `${decision.by} ${decision.verdict} it at ${decision.at}${decision.verdict === "edited" ? `: “${decision.reasoning}”` : ""}.` : "";
   const keep = el("button", { type: "button" }, "Leave theirs, go on");
-  keep.addEventListener("click", () => next());
+  keep.addEventListener("click", () => {
+    if (same) return next();
+    banner.hidden = true;
+    byId("review-card").firstElementChild.focus();
+  });
   const look = el("button", { type: "button" }, "Decide on it all the same");
-  look.addEventListener("click", () => {
+  look.addEventListener("click", async () => {
+    const written = same ? editing : null;
+    if (!same && current !== null) queue.unshift(current);
     queue.unshift(row);
-    next();
+    await next();
+    if (written !== null && current === row) edit(written);
   });
   banner.replaceChildren(el("p", {}, `Nothing was recorded. ${message} ${theirs}`), el("div", { class: "row" }, keep, look));
   banner.hidden = false;
