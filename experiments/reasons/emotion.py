@@ -49,9 +49,10 @@ def main() -> None:
     }
     reasonings = [written.get(row, "") for row in texts]
     parquet.write_table(table.append_column("reasoning", pyarrow.array(reasonings)), options.output)
-    cues = read_builtin("builtin:cues")["train"].rows()
+    cues = read_builtin("builtin:cues")["train"].columns
+    rows = (dict(zip(cues, cells, strict=True)) for cells in zip(*cues.values(), strict=True))
     lines = (
-        json.dumps({**row, "reasoning": _in_form(row["reasoning"], options.form)}) + "\n" for row in cues
+        json.dumps({**row, "reasoning": _in_form(row["reasoning"], options.form)}) + "\n" for row in rows
     )
     options.output.with_name("cues.jsonl").write_text("".join(lines))
 
