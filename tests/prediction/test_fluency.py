@@ -88,7 +88,7 @@ def test_a_prediction_is_judged_only_where_the_filter_is_named(fluency):
             filters=filters,
         )
         found = Withholding(card, judge).status(
-            "reasoned", TEXT, "joy", REASONING, finished=True, leads_to="joy", probability=1.0
+            "reasoned", TEXT, "joy", REASONING, finished=True, leads_to="joy", probability=1.0, effect=None
         )
         return found, asked
 

@@ -31,21 +31,30 @@ def weight_files(folder: Path) -> list[Path]:
     whole, index = folder / "model.safetensors", folder / WEIGHTS_INDEX
     if whole.is_file():
         return [whole]
+    where = str(folder)
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            "The folder holds no weights (no *.safetensors).",
+            where=where,
+            fix="save the model with safe_serialization=True: other formats can run code, and are not read",
+        )
     if not index.is_file():
         raise ModelError(
             f"The folder has neither {whole.name} nor {index.name}, which names the files that belong together.",
+            where=where,
             fix=_COPY_AGAIN,
         )
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        raise ModelError(f"{index.name} cannot be read.", fix="copy the model again") from None
-    refuse_other_weights(content, str(folder))
+        raise ModelError(f"{index.name} cannot be read.", where=where, fix=_COPY_AGAIN) from None
+    refuse_other_weights(content, where)
     named = set(content["weight_map"].values())
     missing = sorted(name for name in named if not (folder / name).is_file())
     if missing:
         raise ModelError(
             f"{len(missing)} of the {len(named)} files with its weights are missing: {', '.join(missing[:3])}.",
+            where=where,
             fix=_COPY_AGAIN,
         )
     return [folder / name for name in sorted(named)]
