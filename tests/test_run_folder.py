@@ -163,12 +163,14 @@ def test_a_killed_holder_frees_the_lock(run, run_and_kill):
 def test_what_a_killed_holder_left_half_written_is_removed_by_the_next(run):
     (run.path / "evaluation").mkdir(parents=True)
     torn = run.path / "evaluation" / ".predictions.partial-123.parquet"
+    card = run.baseline_model / ".whylabel.partial-123.json"
+    card.parent.mkdir(parents=True)
     others = [run.path / ".run.partial-x.json", run.path / "evaluation" / "predictions.parquet"]
     run.update_manifest(seed=13)
-    for path in (torn, run.path / ".run.partial-123.json", *others):
+    for path in (torn, card, run.path / ".run.partial-123.json", *others):
         path.touch()
     with run.locked():
-        assert not torn.exists() and not (run.path / ".run.partial-123.json").exists()
+        assert not torn.exists() and not card.exists() and not (run.path / ".run.partial-123.json").exists()
         assert all(path.exists() for path in others)
 
 

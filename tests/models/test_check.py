@@ -61,6 +61,7 @@ def test_only_a_model_of_ours_is_replaced(copy, tmp_path):
     with pytest.raises(UsageError, match=r"'chat_template\.jinja', 'config\.json'"):
         check_replaceable(copy)
     (copy / "whylabel.json").write_text(json.dumps({"format": 1}))
+    (copy / ".whylabel.partial-123.json").write_text("{")  # killed while it was calibrated
     check_replaceable(copy)
     (copy / "tokenizer.json.bak").write_text("")
     (copy / "old").mkdir()

@@ -56,11 +56,11 @@ def remove_asides(path: Path) -> None:
 
 
 def remove_asides_in(folder: Path) -> None:
-    """Remove all files that killed processes left in `whole_file`, in this folder and those directly in it.
+    """Remove all files that killed processes left in `whole_file`, in this folder and down to two folders below.
 
     Only the process that alone may write there calls this.
     """
-    for pattern in (f".*{_ASIDE}-*", f"*/.*{_ASIDE}-*"):
+    for pattern in (f".*{_ASIDE}-*", f"*/.*{_ASIDE}-*", f"*/*/.*{_ASIDE}-*"):
         for path in folder.glob(pattern):
             if is_aside(path) and path.is_file():
                 path.unlink(missing_ok=True)

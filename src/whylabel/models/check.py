@@ -88,7 +88,7 @@ def check_replaceable(folder: Path) -> None:
     """
     ours = (folder / CARD).is_file() and bool(read_card(folder))
     fix = "name a new or an empty folder, or move these away"
-    check_folder(folder, lambda path: ours and _is_of_a_model(path), wanted="A model", fix=fix)
+    check_folder(folder, lambda path: ours and _may_be_torn(path), wanted="A model", fix=fix)
     for aside in folder_asides(folder):
         check_folder(
             aside,
