@@ -370,3 +370,18 @@ def test_a_full_disk_is_no_bug_of_ours(failing, capsys, error):
     err = capsys.readouterr().err
     assert err.startswith("Error: The disk refused a file: ")
     assert "the same command then continues" in err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        OSError(errno.EIO, "Error writing bytes to file. Detail: [errno 5] Input/output error"),
+        RuntimeError("I/O error: Input/output error (os error 5)"),
+    ],
+)
+def test_a_disk_that_fails_is_no_bug_of_ours(failing, capsys, error):
+    failing(error)
+    assert main(["recipe"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Error: The disk failed: ") and "Input/output error" in err

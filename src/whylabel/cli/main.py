@@ -155,6 +155,12 @@ def _report(error: Exception, *, debug: bool) -> int:
             "  fix: free some space, or choose another folder with --output; the same command then continues"
         )
         return 2
+    if _says(error, errno.EIO):
+        _print_error(
+            f"Error: The disk failed: {str(error).splitlines()[0]}\n"
+            "  fix: look at the disk and its connection; the same command then continues"
+        )
+        return 2
     if isinstance(error, OSError) and error.filename:
         _print_error(f"Error: {error.strerror}\n  where: {error.filename}")
         return 2
@@ -176,10 +182,14 @@ def _excerpt(error: UnicodeEncodeError) -> str:
 
 
 def _is_disk_error(error: Exception) -> bool:
-    # Writers in Rust raise their own errors, which contain the message of the operating system.
-    refused = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-    named = isinstance(error, OSError) and error.errno in refused
-    return named or any(os.strerror(number) in str(error) for number in refused)
+    return any(_says(error, number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS))
+
+
+def _says(error: Exception, number: int) -> bool:
+    """Return whether this error of the operating system is behind an error."""
+    # Writers in Rust and C++ raise their own errors, which contain its message.
+    named = isinstance(error, OSError) and error.errno == number
+    return named or os.strerror(number).casefold() in str(error).casefold()
 
 
 def _print_error(message: str) -> None:
