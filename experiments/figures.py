@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -128,6 +128,30 @@ def differences(experiment: Experiment, trial: str) -> str:
     axes[0].set_yticks(range(len(names)), names)
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     _finish(axes[0], "", "points ahead of the label alone at the same training FLOPs", "")
+    return _svg(figure)
+
+
+def by_number_of_steps(experiments: Mapping[str, Experiment]) -> str:
+    """Draw by how many points a trial is ahead of the label alone when it reasons, by how many steps a label takes.
+
+    `experiments` by the name of the trial. A label that is read off a text takes no step. As SVG.
+    """
+    figure, axes = _panels(1)
+    points: dict[str, list[tuple[float, Estimate]]] = {}
+    for trial, experiment in experiments.items():
+        for setting in experiment.settings:
+            if "classifier reasoned" not in experiment.models(setting, trial):
+                continue
+            steps = experiment.steps(setting, trial)
+            number = float(np.mean(np.concatenate(steps))) if steps else 0.0
+            place = number + APART * 3 * len(points.get(experiment.data(setting), ()))
+            ahead = experiment.ahead(setting, trial, "classifier reasoned")
+            points.setdefault(experiment.data(setting), []).append((place, ahead))
+    for number, (name, found) in enumerate(points.items()):
+        moved = [(place + APART * 9 * number, ahead) for place, ahead in found]
+        _errorbar(axes[0], moved, name, "osD^v<>P"[number % 8], COLOURS[number % len(COLOURS)])
+    axes[0].axhline(0, color=LABEL_ALONE, linewidth=1)
+    _finish(axes[0], "", "steps that the label takes, in the mean", "points ahead of the label alone")
     return _svg(figure)
 
 

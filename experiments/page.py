@@ -15,7 +15,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from figures import against_cost, against_flops, against_labels, beside_label_alone, differences
+from figures import (
+    against_cost,
+    against_flops,
+    against_labels,
+    beside_label_alone,
+    by_number_of_steps,
+    differences,
+)
 from results import Estimate, Experiment
 from run import HERE
 
@@ -153,6 +160,50 @@ def by_size(experiment: Experiment, trial: str, cell: Callable[[str, Sequence[st
     return "\n".join(lines)
 
 
+def by_steps(experiment: Experiment) -> str:
+    """Return the table of accuracy by the number of steps, and of how right the written steps are."""
+    lines = [
+        "| setting | trained on | steps | rows | label alone | reasoned | sentences right | all right "
+        "| label right where all are | where not |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for setting in experiment.settings:
+        for trial in experiment.trials(setting):
+            mode = "classifier reasoned"
+            if mode not in experiment.models(setting, trial) or not experiment.steps(setting, trial):
+                continue
+            steps, sentences = (
+                np.concatenate(values)
+                for values in (
+                    experiment.steps(setting, trial),
+                    experiment.right_sentences(setting, trial, mode),
+                )
+            )
+            own, alone = (
+                np.concatenate(experiment.series(setting, trial, model).right) for model in (mode, "baseline")
+            )
+            for number in np.unique(steps):
+                these = steps == number
+                shown = these & ~np.isnan(sentences)
+                whole = shown & (sentences == 1)
+                shares = (
+                    alone[these],
+                    own[these],
+                    sentences[shown],
+                    whole[shown],
+                    own[whole],
+                    own[shown & ~whole],
+                )
+                cells = [setting, trial, str(number), str(these.sum()), *map(percent, shares)]
+                lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def percent(values: np.ndarray) -> str:
+    """Return a mean in percent, nothing if there are no values."""
+    return f"{100 * values.mean():.0f}" if len(values) else ""
+
+
 def label_alone(experiment: Experiment) -> str:
     """Return the table of the baselines at every budget, and the floors."""
     lines = [
@@ -192,6 +243,7 @@ REASONINGS = Experiment("e4-reasonings")
 BEST = Experiment("e5-best", "test")
 BETTER = Experiment("e6-better-reasonings")
 ALL_TEXTS = Experiment("e7-all-texts")
+STEPS = Experiment("e8-steps")
 
 BLOCKS = {
     "e1": lambda: comparison(PAPER),
@@ -204,6 +256,8 @@ BLOCKS = {
     "e5": lambda: beside_others(BEST, "best"),
     "e6": lambda: ablation(BETTER, CURVES),
     "e7": lambda: comparison(ALL_TEXTS),
+    "e8": lambda: comparison(STEPS),
+    "e8-steps": lambda: by_steps(STEPS),
 }
 
 
@@ -213,6 +267,7 @@ def page(text: str) -> str:
 
 
 DRAWN = {
+    "map.svg": lambda: by_number_of_steps({"best": BEST, "reasoning_label": STEPS}),
     "e2-labels.svg": lambda: against_labels(CURVES),
     "e2-flops.svg": lambda: against_flops(CURVES),
     "e2-cost.svg": lambda: against_cost(CURVES, "dual"),

@@ -80,7 +80,7 @@ class Experiment:
 
     def series(self, setting: str, trial: str, model: str, seeds: Iterable[int] | None = None) -> Series:
         """Return a model's scores: `baseline`, `classifier MODE` or a floor."""
-        found = sorted(self._results[setting, trial], key=lambda result: result["seed"])
+        found = self._of(setting, trial)
         if seeds is not None:
             found = [result for result in found if result["seed"] in set(seeds)]
         trained = model.split()[0]
@@ -91,6 +91,10 @@ class Experiment:
             tuple(result["scores"][model]["seconds_per_row"] for result in found),
             tuple(result["scores"][model]["negative_log_likelihood"] for result in found),
         )
+
+    def _of(self, setting: str, trial: str) -> list[dict[str, Any]]:
+        """Return a trial's results in the order of the seeds."""
+        return sorted(self._results[setting, trial], key=lambda result: result["seed"])
 
     def ahead(self, setting: str, trial: str, model: str) -> Estimate:
         """Return by how much a model of a trial is more accurate than the trial's baseline."""
@@ -121,6 +125,15 @@ class Experiment:
             if trial in self.trials(setting):
                 found[self.data(setting)].append(value(setting))
         return over(np.array([np.mean(values) for values in found.values()]))
+
+    def steps(self, setting: str, trial: str) -> tuple[np.ndarray, ...]:
+        """Return the steps that each row's label takes, for each seed; nothing where the data does not say."""
+        return tuple(np.array(result["steps"]) for result in self._of(setting, trial) if "steps" in result)
+
+    def right_sentences(self, setting: str, trial: str, model: str) -> tuple[np.ndarray, ...]:
+        """Return which share of each row's sentences a mode wrote rightly, for each seed; NaN: it is withheld."""
+        found = (result["right_sentences"][model] for result in self._of(setting, trial))
+        return tuple(np.array(shares, dtype=float) for shares in found)
 
     def seeds(self, setting: str, trial: str) -> set[int]:
         """Return the seeds that a trial was run with."""

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from steps import written_steps
 
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.host.atomic import whole_file
@@ -284,6 +285,7 @@ def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
         "rows": read(run_folder.manifest)["data"]["rows"],
         "scores": dict(scores(evaluation)),
         "right": right(run_folder),
+        **(written_steps(run_folder, Path(recipe.data.test)) if recipe.data.test else {}),
         "spent": {
             name: {key: read(path).get(key) for key in SPENT}
             for name, path in (

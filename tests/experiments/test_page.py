@@ -134,6 +134,30 @@ def test_the_mean_of_several_settings_has_an_interval_over_their_data_sets(
     assert "mean of the data sets" in drawn and "reasoned" not in drawn
 
 
+def test_labels_and_written_steps_are_counted_by_the_number_of_steps(page, results, tmp_path, monkeypatch):
+    import figures
+
+    (tmp_path / "e0").mkdir()
+    plan = {"settings": {"s": {"data": "chains"}}, "trials": {"reasoned": [], "at_once": []}}
+    (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    line = result("reasoned", 1, "1110", "1000", 200.0)
+    mode = "classifier reasoned"
+    for kept in (line["right"], line["scores"]):
+        kept[mode] = kept.pop("classifier fast")
+    steps = {"steps": [1, 3, 3, 3], "right_sentences": {mode: [1.0, 1.0, 0.5, None]}}
+    lines = [{**line, **steps}, result("at_once", 1, "1110", "1000", 200.0)]
+    (tmp_path / "e0" / "results.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    experiment = results.Experiment("e0")
+    # Of the three rows with three steps one is withheld; one of the other two is right in all its sentences.
+    assert page.by_steps(experiment).splitlines()[2:] == [
+        "| s | reasoned | 1 | 1 | 100 | 100 | 100 | 100 | 100 |  |",
+        "| s | reasoned | 3 | 3 | 0 | 67 | 75 | 50 | 100 | 100 |",
+    ]
+    drawn = figures.by_number_of_steps({"reasoned": experiment, "at_once": experiment})
+    assert drawn.count("chains") == 1
+
+
 def test_a_trial_has_its_colour_in_every_panel(page, results, tmp_path, monkeypatch):
     import figures
 

@@ -1,0 +1,66 @@
+"""How right the written steps of a reasoning are."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from whylabel.evaluation.predictions import PredictionRow, write_predictions
+from whylabel.run_folder import RunFolder
+from whylabel.types import Prediction
+
+GIVEN = "Start: Ann red, Bob blue. Ann and Bob swap: Ann blue, Bob red. At the end Ann has blue, not red."
+
+
+@pytest.fixture
+def steps(run):
+    import steps
+
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("written", "share"),
+    [
+        (GIVEN, 1),
+        (GIVEN.replace("Ann blue, Bob red", "Ann red, Bob red"), 2 / 3),
+        ("Start: Ann red, Bob blue.", 1 / 3),
+        # A step too much moves all that follow, and what is written beyond the end is not right.
+        (GIVEN.replace("Ann and", "Nothing happens. Ann and"), 1 / 4),
+        (f"{GIVEN} That is all.", 3 / 4),
+        ("", 0),
+    ],
+)
+def test_a_sentence_is_right_where_the_program_wrote_it_at_its_place(steps, written, share):
+    assert steps.right_sentences(written, GIVEN) == pytest.approx(share)
+
+
+def test_numbers_do_not_end_a_sentence(steps):
+    assert steps.sentences("Against A: $1.5 + $2,000. So no.") == ["Against A: $1.5 + $2,000.", "So no."]
+
+
+def test_the_steps_of_every_row_are_kept_in_the_order_of_the_ids(steps, tmp_path):
+    def answer(model, row_id, reasoning):
+        said = Prediction(row_id, "yes", (1.0,), reasoning, "reasoned", "ok", 0.1, 5)
+        return PredictionRow(model, f"text {row_id}", "yes", said)
+
+    test = tmp_path / "test.parquet"
+    rows = [{"text": f"text {n}", "reasoning": GIVEN, "steps": int(n)} for n in "312"]
+    pq.write_table(pa.Table.from_pylist(rows), test)
+    run_folder = RunFolder(tmp_path / "run")
+    run_folder.predictions.parent.mkdir(parents=True)
+    write_predictions(
+        run_folder.predictions,
+        [
+            *(
+                answer("classifier", row_id, said)
+                for row_id, said in (("3", None), ("2", GIVEN), ("1", "No."))
+            ),
+            answer("baseline", "1", None),
+        ],
+    )
+    assert steps.written_steps(run_folder, test) == {
+        "steps": [1, 2, 3],
+        "right_sentences": {"classifier reasoned": [0.0, 1.0, None]},
+    }
+    pq.write_table(pa.table({"text": ["text 1"], "label": ["yes"]}), test)
+    assert steps.written_steps(run_folder, test) == {}
