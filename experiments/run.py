@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from steps import written_steps
+from steps import reasoner_steps, written_steps
 
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.host.atomic import whole_file
@@ -61,7 +61,9 @@ class Trial:
     reasonings: Path | None = None
     """A file of reasonings that take the place of the reasoner's."""
     has_reasoner: bool = True
-    """Whether a reasoner writes; if not, the data has a reasoning for every row."""
+    """Whether the shared reasoner writes; if not, one of the run's own does, or the data has every reasoning."""
+    program: Path | None = None
+    """Train rows with the reasonings that a program wrote, if the reasoner is to be measured by them."""
 
     @property
     def key(self) -> tuple[str, str, int, str]:
@@ -210,27 +212,41 @@ def planned(
         for setting in arguments.settings or size["settings"]:
             shared = plan["settings"][setting]
             overrides = [
-                *data_set(shared["data"], split, arguments, shared.get("where", {})),
+                *data_set(shared["data"], split, arguments, shared.get("where", {}), shared.get("given")),
                 f"seed={seed}",
                 *plan.get("overrides", []),
             ]
             overrides += [*shared.get("overrides", []), *size.get("overrides", [])]
             for name in arguments.trials or trials:
-                own = (*overrides, *trials[name])
-                reads = plan.get("reasoner") != "none"
-                yield Trial(experiment, setting, name, seed, split, recipe, own, reasonings, reads)
+                general = str(arguments.data / "reasoning")
+                own = (*overrides, *(text.replace("REASONING", general) for text in trials[name]))
+                reads = plan.get("reasoner") not in ("none", "own")
+                folder = arguments.data / data_sets()[shared["data"]].get("folder", shared["data"])
+                program = folder / "train.parquet" if "given" in shared else None
+                yield Trial(experiment, setting, name, seed, split, recipe, own, reasonings, reads, program)
 
 
 def data_set(
-    name: str, split: str, arguments: argparse.Namespace, where: Mapping[str, Any] | None = None
+    name: str,
+    split: str,
+    arguments: argparse.Namespace,
+    where: Mapping[str, Any] | None = None,
+    given: int | None = None,
 ) -> list[str]:
-    """Return a data set as overrides, with its rows of `where` alone, and without those of a label to be dropped."""
+    """Return a data set as overrides, with its rows of `where` alone, and without those of a label to be dropped.
+
+    `given`: so many train rows keep their reasoning.
+    """
     known = data_sets()[name]
     folder = arguments.data / known.get("folder", name)
-    if where or "drop" in known:
-        words = [f"{column}-{value}" for column, value in (where or {}).items()]
+    if where or given or "drop" in known:
+        words = [
+            f"{column}-{value}"
+            for column, value in {**(where or {}), "given": given}.items()
+            if value is not None
+        ]
         target = arguments.runs / "data" / "-".join([name, *words])
-        folder = selected(folder, target, known.get("drop"), where or {})
+        folder = selected(folder, target, known.get("drop"), where or {}, given)
     places = {"data.source": folder / "train.parquet", "data.test": folder / f"{split}.parquet"}
     if split == "test":
         places["data.validation"] = folder / "validation.parquet"
@@ -243,8 +259,14 @@ def data_sets() -> dict[str, dict[str, Any]]:
     return found
 
 
-def selected(folder: Path, target: Path, without: str | None, where: Mapping[str, Any]) -> Path:
-    """Write the splits without the rows of a label, and with those that have these values alone; return where."""
+def selected(
+    folder: Path, target: Path, without: str | None, where: Mapping[str, Any], given: int | None = None
+) -> Path:
+    """Write the splits without the rows of a label, and with those that have these values alone; return where.
+
+    `given`: of the train rows, only so many keep their reasoning, at even distances.
+    """
+    import pyarrow
     import pyarrow.compute
     import pyarrow.parquet
 
@@ -254,6 +276,11 @@ def selected(folder: Path, target: Path, without: str | None, where: Mapping[str
             table = table.filter(pyarrow.compute.not_equal(table["label_name"], without))
         for column, value in where.items():
             table = table.filter(pyarrow.compute.equal(table[column], value))
+        if given and file.stem == "train":
+            kept = {row * len(table) // given for row in range(given)}
+            cells = [cell if row in kept else None for row, cell in enumerate(table["reasoning"].to_pylist())]
+            place = table.column_names.index("reasoning")
+            table = table.set_column(place, "reasoning", pyarrow.array(cells, pyarrow.string()))
         with whole_file(target / file.name) as aside:
             pyarrow.parquet.write_table(table, aside)
     return target
@@ -286,6 +313,7 @@ def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
         "scores": dict(scores(evaluation)),
         "right": right(run_folder),
         **(written_steps(run_folder, Path(recipe.data.test)) if recipe.data.test else {}),
+        **(reasoner_steps(run_folder, trial.program) if trial.program else {}),
         "spent": {
             name: {key: read(path).get(key) for key in SPENT}
             for name, path in (

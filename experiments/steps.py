@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +25,45 @@ def right_sentences(written: str, given: str) -> float:
     return sum(one == other for one, other in zip(own, its, strict=False)) / max(len(own), len(its))
 
 
+def by_program(file: Path) -> dict[str, dict[str, Any]]:
+    """Return the rows of a Parquet file by their text; none if it does not say the steps and their number."""
+    columns = ["text", "reasoning", "steps"]
+    if not set(columns) <= set(pyarrow.parquet.read_schema(file).names):
+        return {}
+    return {row["text"]: row for row in pyarrow.parquet.read_table(file, columns=columns).to_pylist()}
+
+
+def reasoner_steps(run_folder: RunFolder, train: Path) -> dict[str, Any]:
+    """Return, for each condition under which the kept reasonings were written, how right they are.
+
+    `rows`, the mean share of `right_sentences`, and the share `all_right`, in which no sentence is wrong.
+    """
+    known = by_program(train)
+    shares: dict[str, list[float]] = {}
+    for row in pyarrow.parquet.read_table(run_folder.kept).to_pylist():
+        share = right_sentences(row["reasoning"], known[row["text"]]["reasoning"])
+        shares.setdefault(row["condition"], []).append(share)
+    return {
+        "reasoner": {
+            condition: {
+                "rows": len(found),
+                "right_sentences": round(sum(found) / len(found), 4),
+                "all_right": round(found.count(1.0) / len(found), 4),
+            }
+            for condition, found in shares.items()
+        }
+    }
+
+
 def written_steps(run_folder: RunFolder, test: Path) -> dict[str, Any]:
     """Return the number of steps of each test row, and for each mode that reasons how right its sentences are.
 
     Both in the order of the row ids, as what `run.py` keeps of the labels; None: a reasoning that is withheld.
     Nothing where the data does not say.
     """
-    if not {"text", "reasoning", "steps"} <= set(pyarrow.parquet.read_schema(test).names):
+    known = by_program(test)
+    if not known:
         return {}
-    rows = pyarrow.parquet.read_table(test, columns=["text", "reasoning", "steps"]).to_pylist()
-    known: Mapping[str, Mapping[str, Any]] = {row["text"]: row for row in rows}
     steps: dict[str, int] = {}
     found: dict[str, dict[str, float | None]] = {}
     for row in iterate_predictions(run_folder.predictions):

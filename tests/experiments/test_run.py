@@ -45,6 +45,20 @@ def test_rows_are_selected_into_files_that_are_never_torn(run, tmp_path, monkeyp
     ]
 
 
+def test_some_train_rows_alone_keep_their_reasoning(run, tmp_path):
+    rows = pa.table(
+        {"text": list("abcdef"), "steps": [1] * 6, "reasoning": [f"why {letter}" for letter in "abcdef"]}
+    )
+    (tmp_path / "from").mkdir()
+    for split in ("train", "validation"):
+        pq.write_table(rows, tmp_path / "from" / f"{split}.parquet")
+    folder = run.selected(tmp_path / "from", tmp_path / "to", None, {}, given=2)
+    train = pq.read_table(folder / "train.parquet")
+    assert train["reasoning"].to_pylist() == ["why a", None, None, "why d", None, None]
+    assert train.column_names == rows.column_names and train["text"] == rows["text"]
+    assert pq.read_table(folder / "validation.parquet") == rows
+
+
 def write_data(folder):
     """Write a data set with validation rows, one without, and reasoning data."""
     rows = {"text": [f"text {n} is {n % 2}" for n in range(60)], "label_name": ["no", "yes"] * 30}

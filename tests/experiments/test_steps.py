@@ -64,3 +64,20 @@ def test_the_steps_of_every_row_are_kept_in_the_order_of_the_ids(steps, tmp_path
     }
     pq.write_table(pa.table({"text": ["text 1"], "label": ["yes"]}), test)
     assert steps.written_steps(run_folder, test) == {}
+
+
+def test_the_reasoner_is_measured_by_the_condition_it_wrote_under(steps, tmp_path):
+    train = tmp_path / "train.parquet"
+    texts = [f"text {number}" for number in range(4)]
+    pq.write_table(pa.table({"text": texts, "reasoning": [GIVEN] * 4, "steps": [1] * 4}), train)
+    run_folder = RunFolder(tmp_path / "run")
+    run_folder.kept.parent.mkdir(parents=True)
+    written = [GIVEN, GIVEN, "Start: Ann red, Bob blue.", "No."]
+    kept = {"text": texts, "reasoning": written, "condition": ["own", "label", "label", "label"]}
+    pq.write_table(pa.table(kept), run_folder.kept)
+    assert steps.reasoner_steps(run_folder, train) == {
+        "reasoner": {
+            "own": {"rows": 1, "right_sentences": 1.0, "all_right": 1.0},
+            "label": {"rows": 3, "right_sentences": 0.4444, "all_right": 0.3333},
+        }
+    }
