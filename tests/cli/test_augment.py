@@ -148,6 +148,8 @@ def test_a_rehearsal_is_shown_to_people(shown):
     ]
     assert shown().splitlines() == lines
     assert shown(cost=None, failed=0).splitlines() == lines[:-2]
+    # An endpoint has no tokenizer here, so nobody knows.
+    assert shown(prompts=(("Why?", 0),)).splitlines()[1:4] == ["", "prompt 1", "  Why?"]
 
 
 def test_a_rehearsal_with_nothing_to_write_says_what_is_there(shown):

@@ -143,3 +143,12 @@ def test_a_column_that_looks_like_reasonings_is_the_text_only_if_no_other_can_be
         assert recognise_reasoning_column(given, expected) == name
         found = recognise_columns(given, DataConfig(reasoning_column=name))
         assert (found.text, found.label, found.reasoning) == (*expected, name)
+
+
+def test_a_long_column_that_is_mostly_empty_is_not_the_text():
+    some = [*REASONS[:3], *[""] * 5]
+    assert recognised(table(Nachricht=SHORT, Thema=LABELS, Begründung=some)) == ("Nachricht", "Thema")
+    # Where there is no other, its empty cells are bad rows.
+    assert recognised(table(Begründung=some, Thema=LABELS)) == ("Begründung", "Thema")
+    full = [*REASONS[:5], *[""] * 3]
+    assert recognised(table(Nachricht=SHORT, Thema=LABELS, Begründung=full))[0] == "Begründung"

@@ -77,7 +77,9 @@ def _show(rehearsal: Rehearsal) -> None:
         click.echo(f"All {done:,} reasonings are already in the store.")
         return
     for place, (text, tokens) in enumerate(rehearsal.prompts, start=1):
-        click.echo(click.style(f"\nprompt {place} ({tokens} tokens)", bold=True))
+        # An endpoint has no tokenizer here.
+        counted = f" ({tokens} tokens)" if tokens else ""
+        click.echo(click.style(f"\nprompt {place}{counted}", bold=True))
         click.echo(textwrap.indent(printable_lines(text), "  "))
     click.echo(f"\nprompt tokens  about {rehearsal.prompt_tokens:,}")
     click.echo(f"new tokens     about {rehearsal.new_tokens:,}, {rehearsal.tokens_per_second:,.0f} a second")

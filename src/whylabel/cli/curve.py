@@ -69,7 +69,7 @@ def command(
         print_json(curve.to_json())
     else:
         _show(curve)
-        click.echo(printable(f"\npage:        {folder / 'curve.html'}"))
+        click.echo(f"\npage:        {printable(str(folder / 'curve.html'))}")
     if failed:
         say(f"{failed:,} rows failed. They are listed in the run folders in {folder}.")
     return 4 if failed else 0

@@ -159,11 +159,14 @@ def command(
         write_rows(export, exported)
         say(f"{len(exported):,} rows in {export}")
         return
+    row = None
     for row in itertools.islice(rows, limit or 20):
         if as_json:
             click.echo(json_text(asdict(row), encoding=sys.stdout.encoding))
         else:
             _show(row)
+    if row is None:
+        say("no reasoning of this run is so")
 
 
 def _hand_out(path: Path, count: int, file: Path) -> None:

@@ -108,7 +108,7 @@ def _run_seeds(
         print_json(comparison.to_json())
     else:
         print_comparison(comparison)
-        click.echo(printable(f"\npage:        {folder / 'comparison.html'}"))
+        click.echo(f"\npage:        {printable(str(folder / 'comparison.html'))}")
     if failed:
         say(f"{failed:,} rows failed. They are listed in the run folders in {folder}.")
     return 4 if failed else 0

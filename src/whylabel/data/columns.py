@@ -29,6 +29,7 @@ _ID_NAMES = ("id", "idx", "index", "uid", "uuid", "guid")
 # If the second longest column is nearly as long as the longest one, the length does not decide.
 _CLEARLY_LONGER = 1.5
 _MOST_LABELS_PER_ROW = 0.5
+_MOSTLY_FILLED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class _Profile:
     kind: Literal["string", "integer", "number", "other", "empty"]
     distinct: int
     mean_length: float
+    filled: float = 0.0
+    """The share of cells that are not missing."""
 
 
 def columns_of_splits(heads: Mapping[str, Table], config: DataConfig) -> Columns:
@@ -115,7 +118,11 @@ def recognise_columns(table: Table, config: DataConfig) -> Columns:
     }
     if label is None:
         label = _label_by_name(table, profiles, text)
-    profiles = _without_reasonings(table, profiles, label, text)
+    reasonings = recognise_reasoning_column(table, (label, text))
+    profiles = _without_unlikely(profiles, [reasonings], label, text)
+    # Notes, or reasonings for some of the rows, may be longer than the texts.
+    sparse = [name for name, profile in profiles.items() if profile.filled <= _MOSTLY_FILLED]
+    profiles = _without_unlikely(profiles, sparse, label, text)
     if text is None:
         text = _text_column(table, profiles, [label] if label else [])
         inferred["text_column"] = text
@@ -129,12 +136,13 @@ def recognise_columns(table: Table, config: DataConfig) -> Columns:
     return Columns(text, label, identifier, reasoning, inferred)
 
 
-def _without_reasonings(
-    table: Table, profiles: Mapping[str, _Profile], label: str | None, text: str | None
+def _without_unlikely(
+    profiles: Mapping[str, _Profile], unlikely: Sequence[str | None], label: str | None, text: str | None
 ) -> Mapping[str, _Profile]:
-    """Return the columns without one that looks like reasonings, if what is left can be text and label."""
-    reasoning = recognise_reasoning_column(table, (label, text))
-    left = {name: profile for name, profile in profiles.items() if name != reasoning}
+    """Return the columns without those that are probably neither, if what is left can be text and label."""
+    left = {
+        name: profile for name, profile in profiles.items() if name in (label, text) or name not in unlikely
+    }
     others = [name for name in left if name not in (label, text) and not _is_id(name)]
     has_text = text is not None or any(left[name].kind == "string" for name in others)
     wanted = (label is None) + (text is None)
@@ -201,7 +209,7 @@ def _profile(values: Sequence[object]) -> _Profile:
         kind = "integer"
     elif all(_is_number(text) for text in texts):
         kind = "number"
-    return _Profile(kind, len(set(texts)), sum(map(len, texts)) / len(texts))
+    return _Profile(kind, len(set(texts)), sum(map(len, texts)) / len(texts), len(texts) / len(values))
 
 
 def _is_number(text: str) -> bool:
