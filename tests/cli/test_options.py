@@ -35,6 +35,14 @@ def test_a_limit_makes_every_number_of_rows_smaller_and_none_larger(opened, rows
     assert {getattr(recipe.data, name) for name in ROWS} == {rows} and recipe.reasoner.rows == rows
 
 
+def test_a_rehearsal_trains_no_longer_than_its_rows_take(opened):
+    steps = {"training": {"min_steps": 300}, "reasoner": {"training": {"min_steps": 200}}}
+    recipe, _ = opened(limit=8, **steps)
+    assert (recipe.training.min_steps, recipe.reasoner.training.min_steps) == (None, None)
+    recipe, _ = opened(**steps)
+    assert (recipe.training.min_steps, recipe.reasoner.training.min_steps) == (300, 200)
+
+
 def test_a_run_has_the_folder_that_is_named_else_that_of_its_recipe(opened, tmp_path):
     recipe, run = opened("seed=7", output=tmp_path / "there")
     assert (recipe.seed, recipe.name, run.path) == (7, "mine", tmp_path / "there")

@@ -36,7 +36,7 @@ def recipe_options(command: _Command) -> _Command:
         click.option(
             "--limit",
             type=click.IntRange(min=2),
-            help="Use at most this many rows of each split: a quick rehearsal.",
+            help="Use at most this many rows of each split, and only the steps that they take: a quick rehearsal.",
         ),
         click.option(
             "--output",
@@ -87,7 +87,9 @@ def open_run(
             for split in ("train", "validation", "test")
         }
         rows["reasoner__rows"] = min(limit, recipe.reasoner.rows or limit)
-        recipe = override_recipe(recipe, **rows)
+        # A least number of steps would make a rehearsal nearly as long as the run.
+        steps = {"training__min_steps": None, "reasoner__training__min_steps": None}
+        recipe = override_recipe(recipe, **rows, **steps)
     return recipe, RunFolder(output or Path("runs") / recipe.name)
 
 
