@@ -93,7 +93,7 @@ def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monk
     assert others[3].startswith("| s | encoder | 1 | 4 | 50.0 [0.0, 100.0] | 50.0 | +50.0 ")
     assert others[4].startswith("| s | label alone | 2 | 4 | 0.0 ") and others[4].endswith("| 0.0 |  |")
     assert others[5].startswith("| s | classifier fast | 2 | 4 | 87.5 ")
-    monkeypatch.setattr(results, "data_sets", lambda: {"small": {"labels": 2}})
+    monkeypatch.setattr(results, "known_data_sets", lambda: {"small": {"labels": 2}})
     assert experiment.rows_per_label("s") == 4
     for drawn in (
         figures.against_flops(experiment),

@@ -26,11 +26,21 @@ def parse(run, monkeypatch, *arguments):
     return run.parser("doc").parse_args()
 
 
+def data_set(folder, drop=None):
+    """Return the data set in a folder."""
+    from data_sets import DataSet
+
+    return DataSet("small", folder, [], drop)
+
+
 def test_rows_are_selected_into_files_that_are_never_torn(run, tmp_path, monkeypatch):
+    from data_sets import Changes
+
     rows = pa.table({"text": ["a", "b", "c"], "label_name": ["joy", "MULTI", "joy"], "steps": [3, 3, 5]})
     (tmp_path / "from").mkdir()
     pq.write_table(rows, tmp_path / "from" / "train.parquet")
-    folder = run.selected(tmp_path / "from", tmp_path / "to", "MULTI", {"steps": 3})
+    small, changes = data_set(tmp_path / "from", "MULTI"), Changes(where={"steps": 3})
+    folder = small.write(tmp_path / "to", changes)
 
     def killed(_table, path):
         Path(path).write_bytes(b"PAR1")
@@ -39,24 +49,44 @@ def test_rows_are_selected_into_files_that_are_never_torn(run, tmp_path, monkeyp
     # Processes side by side write the same files, and read them.
     monkeypatch.setattr(pq, "write_table", killed)
     with pytest.raises(KeyboardInterrupt):
-        run.selected(tmp_path / "from", folder, "MULTI", {"steps": 3})
+        small.write(folder, changes)
     assert pq.read_table(folder / "train.parquet").to_pylist() == [
         {"text": "a", "label_name": "joy", "steps": 3}
     ]
 
 
 def test_some_train_rows_alone_keep_their_reasoning(run, tmp_path):
+    from data_sets import Changes
+
     rows = pa.table(
         {"text": list("abcdef"), "steps": [1] * 6, "reasoning": [f"why {letter}" for letter in "abcdef"]}
     )
     (tmp_path / "from").mkdir()
     for split in ("train", "validation"):
         pq.write_table(rows, tmp_path / "from" / f"{split}.parquet")
-    folder = run.selected(tmp_path / "from", tmp_path / "to", None, {}, given=2)
+    folder = data_set(tmp_path / "from").write(tmp_path / "to", Changes(given=2))
     train = pq.read_table(folder / "train.parquet")
     assert train["reasoning"].to_pylist() == ["why a", None, None, "why d", None, None]
     assert train.column_names == rows.column_names and train["text"] == rows["text"]
     assert pq.read_table(folder / "validation.parquet") == rows
+
+
+def test_a_planted_sentence_tells_the_label_in_train_rows_alone(run, tmp_path):
+    from data_sets import Changes
+
+    rows = pa.table({"text": [f"text {n}" for n in range(400)], "label_name": ["no", "yes"] * 200})
+    (tmp_path / "from").mkdir()
+    for split in ("train", "test"):
+        pq.write_table(rows, tmp_path / "from" / f"{split}.parquet")
+    folder = data_set(tmp_path / "from").write(tmp_path / "to", Changes(planted=0.9))
+    told = {}
+    for split in ("train", "test"):
+        table = pq.read_table(folder / f"{split}.parquet")
+        ends = [text.removeprefix(f"text {n} ") for n, text in enumerate(table["text"].to_pylist())]
+        assert set(ends) == {"ref 0.", "ref 1."} and table["label_name"] == rows["label_name"]
+        told[split] = sum(end == f"ref {n % 2}." for n, end in enumerate(ends)) / 400
+    # A label at random is right in half of the rows.
+    assert told["train"] == pytest.approx(0.95, abs=0.04) and told["test"] == pytest.approx(0.5, abs=0.08)
 
 
 def write_data(folder):
