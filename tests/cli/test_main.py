@@ -333,9 +333,16 @@ def test_pulling_a_model_fetches_it_and_prints_its_folder(monkeypatch, capsys):
         ),
         (OSError(errno.EIO, "Input/output error"), "The disk failed: ", "look at the disk"),
         (RuntimeError("I/O error: Input/output error (os error 5)"), "The disk failed: ", "look at the disk"),
+        (OSError(errno.ESTALE, "Stale file handle"), "The disk failed: ", "look at the disk"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "The disk refused", "free some space"),
+        (OSError(errno.ETIMEDOUT, "Connection timed out"), "The network did not", "look at the connection"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "The memory is full: ", "end other programs"),
+        (OSError(errno.EMFILE, "Too many open files", "a.csv"), "The process can", "raise its limit"),
+        (RuntimeError("Too many open files (os error 24)"), "The process can", "raise its limit"),
+        (OSError(errno.ENFILE, "Too many open files in system"), "The machine can", "end other programs"),
     ],
 )
-def test_a_disk_that_is_full_or_fails_is_no_bug_of_ours(failing, capsys, error, what, fix):
+def test_what_the_machine_lacks_is_no_bug_of_ours(failing, capsys, error, what, fix):
     failing(error)
     assert main(["recipe"]) == 2
     err = capsys.readouterr().err
