@@ -148,6 +148,7 @@ def tiny(run, tiny_model_folder, tmp_path, monkeypatch):
         (home / name).write_text(yaml.safe_dump(values))
     write_data(tmp_path / "data")
     monkeypatch.setattr(run, "HERE", home)
+    monkeypatch.setattr("data_sets.PLACE", home / "data.yaml")
     return tmp_path / "data"
 
 
@@ -180,7 +181,8 @@ def test_trials_leave_a_result_each_and_are_not_run_again(run, tiny, tmp_path, m
 
 
 def test_settings_and_seeds_run_side_by_side(run, tiny, tmp_path):
-    shutil.copy(EXPERIMENTS / "run.py", run.HERE)
+    for name in ("run.py", "data_sets.py", "steps.py"):
+        shutil.copy(EXPERIMENTS / name, run.HERE)
     command = [sys.executable, str(run.HERE / "run.py"), "e0", "--data", str(tiny), "--size", "cpu"]
     command += ["--runs", str(tmp_path / "runs"), "--trials", "dual", "--jobs", "2"]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -288,6 +290,46 @@ def test_reasonings_of_a_file_take_the_place_of_the_reasoners(run, tiny, tmp_pat
     assert len(run.read_results(run.HERE / "e0" / "results.jsonl")) == 1
     rows = pq.read_table(folder / "augment/train.parquet").to_pylist()
     assert {row["id"]: row["reasoning"] for row in rows} == written
+
+
+def test_dots_take_the_place_of_the_steps_stage_by_stage(run, tiny, tmp_path, monkeypatch):
+    import dots
+
+    for split in ("train", "test"):
+        file = tiny / "bare" / f"{split}.parquet"
+        table = pq.read_table(file)
+        reasons = pa.array([f"It ends in {label}. So it is." for label in table["label_name"].to_pylist()])
+        pq.write_table(table.append_column("reasoning", reasons), file)
+    plan = yaml.safe_load((run.HERE / "e0" / "trials.yaml").read_text())
+    plan["reasoner"] = "none"
+    plan["settings"]["b"]["overrides"] = ["data.reasoning_column=reasoning", "data.train_rows_per_label=4"]
+    (run.HERE / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    common = (
+        "e0",
+        "--data",
+        tiny,
+        "--size",
+        "cpu",
+        "--runs",
+        tmp_path / "runs",
+        "--settings",
+        "b",
+        "--seeds",
+        1,
+    )
+    monkeypatch.setattr(sys, "argv", ["dots.py", *map(str, (*common, "--test"))])
+    dots.main()
+    (line,) = run.read_results(run.HERE / "e0" / "results.jsonl")
+    stages = [f"after {number} sentences" for number in range(3)]
+    assert (line["trial"], list(line["scores"]), list(line["spent"])) == ("dots", stages, stages)
+    assert {len(right) for right in line["right"].values()} == {10}
+    folder = tmp_path / "runs" / "e12-dots" / "b-test-1"
+    last = pq.read_table(folder / "stage-2.parquet")["reasoning"].to_pylist()
+    assert set(last) == {"... ... ... ... ... ... ..."}
+    lineage = json.loads((folder / "stage-2" / "classifier" / "model" / "whylabel.json").read_text())[
+        "lineage"
+    ]
+    assert lineage["base_model"] == str(folder / "stage-1" / "classifier" / "model")
 
 
 @pytest.fixture
