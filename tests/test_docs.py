@@ -1,7 +1,8 @@
-"""The documentation holds: the command line page is current, links resolve, shipped recipes load."""
+"""The documentation holds: generated pages are current, links resolve, shipped recipes load, the site is whole."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -19,7 +20,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
@@ -39,7 +40,7 @@ def test_the_page_of_models_is_current() -> None:
     assert outcome.returncode == 0, outcome.stderr
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_internal_links_resolve(page: Path) -> None:
     for link in _links(page):
         path, _, anchor = link.partition("#")
@@ -47,6 +48,44 @@ def test_internal_links_resolve(page: Path) -> None:
         assert target.exists(), f"{page.name} links to {link}"
         if anchor:
             assert anchor in _anchors(target), f"{page.name} links to {link}"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation as a site. A link that leads nowhere, or a page that is in no menu, is an error."""
+    pytest.importorskip("material")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    outcome = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    return folder
+
+
+def test_the_site_has_every_page(site: Path) -> None:
+    pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in PAGES if path.parent != ROOT}
+    pages |= {Path("changelog.html"), Path("contributing.html")}
+    assert pages <= {path.relative_to(site) for path in site.rglob("*.html")}
+
+
+def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    loads = {
+        "*.html": r"<(?:script|img|iframe|source|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>",
+        "*.css": r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^)]*",
+    }
+    for files, pattern in loads.items():
+        for path in site.rglob(files):
+            assert re.findall(pattern, path.read_text(encoding="utf-8")) == [], path
+
+
+def test_the_site_shows_what_github_shows(site: Path) -> None:
+    method = (site / "method.html").read_text(encoding="utf-8")
+    assert "<math" in method and "arithmatex" not in method
+    # Markdown within <details>.
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert (site / "results.html").read_text(encoding="utf-8").count("<table>") == _tables(results)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
@@ -110,6 +149,10 @@ def _files_of_the_tree() -> set[str]:
         if name.endswith(".py"):
             found.add("".join(parents))
     return found
+
+
+def _tables(text: str) -> int:
+    return len(re.findall(r"^\|[ :|-]+\|$", _FENCE.sub("", text), re.MULTILINE))
 
 
 def _links(page: Path) -> list[str]:
