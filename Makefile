@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check format docs clean
+.PHONY: setup demo test check format reference docs clean
 
 setup: .venv/.installed
 
@@ -27,6 +27,9 @@ check: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: setup
+	for page in cli recipe python http; do $(BIN)/python scripts/$${page}_reference.py || exit 1; done
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -11,7 +11,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from python_reference import PUBLIC
 
+import whylabel
 from whylabel.cli.main import main
 from whylabel.recipe import load_recipe
 
@@ -22,22 +24,30 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+GENERATING = [
+    "cli_reference.py",
+    "recipe_reference.py",
+    "python_reference.py",
+    "http_reference.py",
+    "models_page.py",
+]
+"""The scripts that write pages from the code; with `--check` each says whether its page is current."""
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
-def test_the_command_line_page_is_current() -> None:
-    script = ROOT / "scripts" / "cli_reference.py"
-    outcome = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("script", GENERATING)
+def test_generated_pages_are_current(script: str) -> None:
+    command = [sys.executable, ROOT / "scripts" / script, "--check"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stderr
 
 
-def test_the_page_of_models_is_current() -> None:
-    script = ROOT / "scripts" / "models_page.py"
-    outcome = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
-    assert outcome.returncode == 0, outcome.stderr
+def test_the_python_page_has_every_public_name() -> None:
+    _, names = PUBLIC["whylabel"]
+    assert names.keys() == set(whylabel.__all__) - {"__version__"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
