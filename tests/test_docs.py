@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from python_reference import PUBLIC
 
 import whylabel
@@ -121,6 +122,22 @@ def test_commands_are_found() -> None:
     assert any(
         "task.labels" in one for _, given in _commands(ROOT / "recipes" / "best.yaml") for one in given
     )
+
+
+def test_the_citation_names_this_version_and_the_paper() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == whylabel.__version__
+    assert citation["references"][0]["url"] in (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+
+
+def test_the_defaults_of_older_versions_can_be_set(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert recipes
+    for number, recipe in enumerate(recipes):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(recipe, encoding="utf-8")
+        load_recipe(path)
 
 
 def test_the_tree_names_every_module() -> None:
