@@ -130,8 +130,9 @@ def test_the_citation_names_this_version_and_the_paper() -> None:
     assert citation["references"][0]["url"] in (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
 
 
-def test_the_defaults_of_older_versions_can_be_set(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["scaling", "upgrading"])
+def test_recipes_of_a_page_load(name: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     recipes = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     assert recipes
     for number, recipe in enumerate(recipes):
