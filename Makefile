@@ -23,6 +23,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell *.md CITATION.cff benchmarks deploy docs experiments recipes scripts src
 
 format: setup
 	$(BIN)/ruff check --fix .
