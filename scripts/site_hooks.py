@@ -90,4 +90,6 @@ def _address(link: str, source: Path, folder: Path) -> str:
 def _mathml(found: re.Match[str]) -> str:
     # `\texttt` is not known there.
     latex = html.unescape(found[2]).replace(r"\texttt", r"\mathtt")
-    return convert(latex, display="block" if found[1] == "div" else "inline")
+    formula = convert(latex, display="block" if found[1] == "div" else "inline")
+    # Browsers put no space between a function and what it is applied to.
+    return re.sub(r"<mi>(?:ln|log)</mi>(?!<mo)", r'\g<0><mspace width="0.17em"/>', formula)
