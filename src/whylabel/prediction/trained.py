@@ -48,7 +48,7 @@ Rows = Sequence[tuple[str, str | None]]
 
 
 class TrainedClassifier:
-    """A classifier or baseline in memory.
+    """A classifier or baseline in memory. `labels` are its labels in their order, `mode` is its default mode.
 
     >>> model = TrainedClassifier.from_folder("runs/quickstart")
     >>> next(model.predict([("1", "I could not stop smiling.")])).label
