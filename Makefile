@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check format clean
+.PHONY: setup demo test check format reference docs clean
 
 setup: .venv/.installed
 
@@ -23,10 +23,17 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell *.md CITATION.cff benchmarks deploy docs experiments recipes scripts src
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+reference: setup
+	for page in cli recipe python http; do $(BIN)/python scripts/$${page}_reference.py || exit 1; done
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv runs site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -28,10 +28,12 @@ from whylabel.host.machine import hardware, versions
 from whylabel.models.packaged import pull
 
 MEASURED = """
-import resource, sys
+import sys
+from pathlib import Path
 from whylabel.cli.main import main
 code = main(sys.argv[1:])
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+# Not ru_maxrss: after an exec, that is at least the memory of the process before it.
+print("peak", Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0], file=sys.stderr)
 sys.exit(code)
 """
 

@@ -12,7 +12,7 @@ import argparse
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from figures import (
@@ -24,7 +24,7 @@ from figures import (
     differences,
 )
 from results import Estimate, Experiment
-from run import HERE
+from run import HERE, read_results
 
 PAGE = HERE.parent / "docs" / "results.md"
 FIGURES = HERE.parent / "docs" / "figures"
@@ -199,6 +199,31 @@ def by_steps(experiment: Experiment) -> str:
     return "\n".join(lines)
 
 
+def by_surface(experiments: Mapping[str, Experiment]) -> str:
+    """Return the table of what words alone make of each data set, beside what reasoning first gained there.
+
+    `experiments` by the name of the trial; the gain is the mean over an experiment's settings of the data set.
+    """
+    gains: dict[str, list[float]] = defaultdict(list)
+    for trial, experiment in experiments.items():
+        for setting in experiment.settings:
+            if "classifier reasoned" in experiment.models(setting, trial):
+                ahead = experiment.ahead(setting, trial, "classifier reasoned")[0]
+                gains[experiment.data(setting)].append(ahead)
+    lines = [
+        "| data set | rows | most frequent label | TF-IDF | nearest neighbours | TF-IDF's lift | points ahead |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for found in read_results(HERE / "e13-probe" / "surface.jsonl"):
+        lift = (found["tfidf"] - found["majority"]) / (1 - found["majority"])
+        gain = gains.get(found["data"])
+        shares = [f"{100 * found[key]:.1f}" for key in ("majority", "tfidf", "neighbours")]
+        ahead = f"{100 * np.mean(gain):+.1f}" if gain else ""
+        cells = [found["data"], str(found["rows"]), *shares, f"{lift:+.2f}", ahead]
+        lines.append(f"| {' | '.join(cells)} |".replace("-", "−"))
+    return "\n".join(lines)
+
+
 def percent(values: np.ndarray) -> str:
     """Return a mean in percent, nothing if there are no values."""
     return f"{100 * values.mean():.0f}" if len(values) else ""
@@ -245,6 +270,9 @@ BETTER = Experiment("e6-better-reasonings")
 ALL_TEXTS = Experiment("e7-all-texts")
 STEPS = Experiment("e8-steps")
 
+FIRST = {"best": BEST, "reasoning_label": STEPS}
+"""The trials whose reasoned answers the map shows."""
+
 BLOCKS = {
     "e1": lambda: comparison(PAPER),
     "e2": lambda: comparison(CURVES),
@@ -258,6 +286,7 @@ BLOCKS = {
     "e7": lambda: comparison(ALL_TEXTS),
     "e8": lambda: comparison(STEPS),
     "e8-steps": lambda: by_steps(STEPS),
+    "e13": lambda: by_surface(FIRST),
 }
 
 
@@ -267,7 +296,7 @@ def page(text: str) -> str:
 
 
 DRAWN = {
-    "map.svg": lambda: by_number_of_steps({"best": BEST, "reasoning_label": STEPS}),
+    "map.svg": lambda: by_number_of_steps(FIRST),
     "e2-labels.svg": lambda: against_labels(CURVES),
     "e2-flops.svg": lambda: against_flops(CURVES),
     "e2-cost.svg": lambda: against_cost(CURVES, "dual"),

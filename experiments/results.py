@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import yaml
-from run import HERE, data_sets, read_results
+from data_sets import known_data_sets
+from run import HERE, read_results
 from scipy import stats
 
 SEEDS_FOR_T = 3
@@ -148,7 +149,7 @@ class Experiment:
         rows = next(
             results[0]["rows"]["train"] for key, results in self._results.items() if key[0] == setting
         )
-        return float(rows / data_sets()[self.data(setting)]["labels"])
+        return float(rows / known_data_sets()[self.data(setting)]["labels"])
 
     def models(self, setting: str, trial: str) -> list[str]:
         """Return the classifier's modes, in the order of the page."""

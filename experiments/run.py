@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from data_sets import CHANGES, Changes, DataSet
 from steps import reasoner_steps, written_steps
 
 from whylabel.evaluation.predictions import read_predictions
-from whylabel.host.atomic import whole_file
 from whylabel.host.locks import one_at_a_time
 from whylabel.host.machine import hardware, usable_cores, versions
 from whylabel.host.progress import say
@@ -183,6 +183,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("experiment", choices=sorted(path.parent.name for path in HERE.glob("*/trials.yaml")))
     parser.add_argument("--data", type=Path, required=True, help="the folder of the data sets")
+    parser.add_argument(
+        "--models", type=Path, default=Path("models"), help="the folder of larger base models"
+    )
     parser.add_argument("--size", choices=["cpu", "gpu"], help="default: what this machine has")
     parser.add_argument("--settings", nargs="+", help="default: all of the size")
     parser.add_argument("--trials", nargs="+", help="default: all")
@@ -211,79 +214,24 @@ def planned(
     for seed in arguments.seeds or size["seeds"]:
         for setting in arguments.settings or size["settings"]:
             shared = plan["settings"][setting]
+            changes = Changes(**{key: shared[key] for key in CHANGES if key in shared})
+            data = DataSet.of(shared["data"], arguments.data)
             overrides = [
-                *data_set(shared["data"], split, arguments, shared.get("where", {}), shared.get("given")),
+                *data.overrides(split, changes, arguments.runs / "data"),
                 f"seed={seed}",
                 *plan.get("overrides", []),
             ]
             overrides += [*shared.get("overrides", []), *size.get("overrides", [])]
             for name in arguments.trials or trials:
-                general = str(arguments.data / "reasoning")
-                own = (*overrides, *(text.replace("REASONING", general) for text in trials[name]))
-                reads = plan.get("reasoner") not in ("none", "own")
-                folder = arguments.data / data_sets()[shared["data"]].get("folder", shared["data"])
-                program = folder / "train.parquet" if "given" in shared else None
+                own = tuple(
+                    text.replace("REASONING", str(arguments.data / "reasoning")).replace(
+                        "MODELS", str(arguments.models)
+                    )
+                    for text in (*overrides, *trials[name])
+                )
+                reads = shared.get("reasoner", plan.get("reasoner")) not in ("none", "own")
+                program = data.folder / "train.parquet" if changes.given else None
                 yield Trial(experiment, setting, name, seed, split, recipe, own, reasonings, reads, program)
-
-
-def data_set(
-    name: str,
-    split: str,
-    arguments: argparse.Namespace,
-    where: Mapping[str, Any] | None = None,
-    given: int | None = None,
-) -> list[str]:
-    """Return a data set as overrides, with its rows of `where` alone, and without those of a label to be dropped.
-
-    `given`: so many train rows keep their reasoning.
-    """
-    known = data_sets()[name]
-    folder = arguments.data / known.get("folder", name)
-    if where or given or "drop" in known:
-        words = [
-            f"{column}-{value}"
-            for column, value in {**(where or {}), "given": given}.items()
-            if value is not None
-        ]
-        target = arguments.runs / "data" / "-".join([name, *words])
-        folder = selected(folder, target, known.get("drop"), where or {}, given)
-    places = {"data.source": folder / "train.parquet", "data.test": folder / f"{split}.parquet"}
-    if split == "test":
-        places["data.validation"] = folder / "validation.parquet"
-    return [*known["overrides"], *(f"{key}={path}" for key, path in places.items() if path.exists())]
-
-
-def data_sets() -> dict[str, dict[str, Any]]:
-    """Return what is known of the data sets, by name."""
-    found: dict[str, dict[str, Any]] = yaml.safe_load((HERE / "data.yaml").read_text(encoding="utf-8"))
-    return found
-
-
-def selected(
-    folder: Path, target: Path, without: str | None, where: Mapping[str, Any], given: int | None = None
-) -> Path:
-    """Write the splits without the rows of a label, and with those that have these values alone; return where.
-
-    `given`: of the train rows, only so many keep their reasoning, at even distances.
-    """
-    import pyarrow
-    import pyarrow.compute
-    import pyarrow.parquet
-
-    for file in folder.glob("*.parquet"):
-        table = pyarrow.parquet.read_table(file)
-        if without is not None:
-            table = table.filter(pyarrow.compute.not_equal(table["label_name"], without))
-        for column, value in where.items():
-            table = table.filter(pyarrow.compute.equal(table[column], value))
-        if given and file.stem == "train":
-            kept = {row * len(table) // given for row in range(given)}
-            cells = [cell if row in kept else None for row, cell in enumerate(table["reasoning"].to_pylist())]
-            place = table.column_names.index("reasoning")
-            table = table.set_column(place, "reasoning", pyarrow.array(cells, pyarrow.string()))
-        with whole_file(target / file.name) as aside:
-            pyarrow.parquet.write_table(table, aside)
-    return target
 
 
 def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "licences.md"
-NOT_SHIPPED = ("bench", "dev")
+NOT_SHIPPED = ("bench", "dev", "docs")
 """Extras for those who work on whylabel."""
 
 PERMISSIVE = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from families import FAMILIES, WINDOW, build
+from generated_page import write_or_check
 
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 _TOKENS, _VOCABULARY = 200, 600
@@ -76,14 +77,7 @@ def main(arguments: list[str]) -> int:
     from whylabel.host.runtime import prepare_process
 
     prepare_process()
-    text = page()
-    if "--check" not in arguments:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print("docs/models.md is stale; write it again with: python scripts/models_page.py", file=sys.stderr)
-    return 1
+    return write_or_check(PAGE, page(), "models_page.py", arguments)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The documentation holds: the command line page is current, links resolve, shipped recipes load."""
+"""The documentation holds: generated pages are current, links resolve, shipped recipes load, the site is whole."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -10,7 +11,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from python_reference import PUBLIC
 
+import whylabel
 from whylabel.cli.main import main
 from whylabel.recipe import load_recipe
 
@@ -21,22 +25,30 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+GENERATING = [
+    "cli_reference.py",
+    "recipe_reference.py",
+    "python_reference.py",
+    "http_reference.py",
+    "models_page.py",
+]
+"""The scripts that write pages from the code; with `--check` each says whether its page is current."""
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
-def test_the_command_line_page_is_current() -> None:
-    script = ROOT / "scripts" / "cli_reference.py"
-    outcome = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("script", GENERATING)
+def test_generated_pages_are_current(script: str) -> None:
+    command = [sys.executable, ROOT / "scripts" / script, "--check"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stderr
 
 
-def test_the_page_of_models_is_current() -> None:
-    script = ROOT / "scripts" / "models_page.py"
-    outcome = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
-    assert outcome.returncode == 0, outcome.stderr
+def test_the_python_page_has_every_public_name() -> None:
+    _, names = PUBLIC["whylabel"]
+    assert names.keys() == set(whylabel.__all__) - {"__version__"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -47,6 +59,44 @@ def test_internal_links_resolve(page: Path) -> None:
         assert target.exists(), f"{page.name} links to {link}"
         if anchor:
             assert anchor in _anchors(target), f"{page.name} links to {link}"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation as a site. A link that leads nowhere, or a page that is in no menu, is an error."""
+    pytest.importorskip("material")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    outcome = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    return folder
+
+
+def test_the_site_has_every_page(site: Path) -> None:
+    pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in PAGES if path.parent != ROOT}
+    pages |= {Path("changelog.html"), Path("contributing.html")}
+    assert pages <= {path.relative_to(site) for path in site.rglob("*.html")}
+
+
+def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    loads = {
+        "*.html": r"<(?:script|img|iframe|source|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>",
+        "*.css": r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^)]*",
+    }
+    for files, pattern in loads.items():
+        for path in site.rglob(files):
+            assert re.findall(pattern, path.read_text(encoding="utf-8")) == [], path
+
+
+def test_the_site_shows_what_github_shows(site: Path) -> None:
+    method = (site / "method.html").read_text(encoding="utf-8")
+    assert "<math" in method and "arithmatex" not in method
+    # Markdown within <details>.
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert (site / "results.html").read_text(encoding="utf-8").count("<table>") == _tables(results)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
@@ -72,6 +122,23 @@ def test_commands_are_found() -> None:
     assert any(
         "task.labels" in one for _, given in _commands(ROOT / "recipes" / "best.yaml") for one in given
     )
+
+
+def test_the_citation_names_this_version_and_the_paper() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == whylabel.__version__
+    assert citation["references"][0]["url"] in (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["scaling", "upgrading"])
+def test_recipes_of_a_page_load(name: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert recipes
+    for number, recipe in enumerate(recipes):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(recipe, encoding="utf-8")
+        load_recipe(path)
 
 
 def test_the_tree_names_every_module() -> None:
@@ -110,6 +177,10 @@ def _files_of_the_tree() -> set[str]:
         if name.endswith(".py"):
             found.add("".join(parents))
     return found
+
+
+def _tables(text: str) -> int:
+    return len(re.findall(r"^\|[ :|-]+\|$", _FENCE.sub("", text), re.MULTILINE))
 
 
 def _links(page: Path) -> list[str]:

@@ -13,7 +13,8 @@
     └── RunFolderError            a run folder that is not ours, or incomplete
         └── RunInUseError         one that another process is using
 
-Any other exception that reaches the command line is a bug of ours: exit code 1.
+Any other exception that reaches the command line is a bug of ours (exit code 1), unless it comes from the machine
+or a file (exit code 2).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A trained model to predict with."""
+"""A trained model to predict with; the signals of the test process."""
+
+import signal
 
 import pytest
 
@@ -7,6 +9,14 @@ from whylabel.recipe import Recipe, override_recipe
 from whylabel.stages.classifier import save_checked, train_classifier
 from whylabel.text.labels import LabelSet
 from whylabel.types import ReasonedExample
+
+
+@pytest.fixture(autouse=True)
+def own_signals():
+    # `main` takes SIGTERM over; the test process gets it back.
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A finished command with failed rows exits with 4; --limit is heeded by every split and by the reasoner's rows."""
 
 import json
-import signal
 
 import pytest
 import yaml
@@ -10,13 +9,6 @@ from finished_run import write_run
 from whylabel.cli.main import main
 from whylabel.evaluation.predictions import read_predictions
 from whylabel.run_folder import RunFolder
-
-
-@pytest.fixture(autouse=True)
-def own_signals():
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="module")

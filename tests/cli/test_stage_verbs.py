@@ -1,7 +1,6 @@
 """What the verbs over a recipe ask of the pipeline, and what they print: no stage runs here."""
 
 import json
-import signal
 
 import pytest
 
@@ -10,14 +9,6 @@ from whylabel.cli.main import main
 from whylabel.errors import RunFolderError
 from whylabel.recipe import Recipe
 from whylabel.run_folder import STAGES, RunFolder
-
-
-@pytest.fixture(autouse=True)
-def own_signals():
-    # `main` takes SIGTERM over; the test process gets it back.
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 class Asked:

@@ -93,7 +93,7 @@ def test_tables_compare_on_the_same_rows_and_seeds(page, results, tmp_path, monk
     assert others[3].startswith("| s | encoder | 1 | 4 | 50.0 [0.0, 100.0] | 50.0 | +50.0 ")
     assert others[4].startswith("| s | label alone | 2 | 4 | 0.0 ") and others[4].endswith("| 0.0 |  |")
     assert others[5].startswith("| s | classifier fast | 2 | 4 | 87.5 ")
-    monkeypatch.setattr(results, "data_sets", lambda: {"small": {"labels": 2}})
+    monkeypatch.setattr(results, "known_data_sets", lambda: {"small": {"labels": 2}})
     assert experiment.rows_per_label("s") == 4
     for drawn in (
         figures.against_flops(experiment),
@@ -153,6 +153,15 @@ def test_labels_and_written_steps_are_counted_by_the_number_of_steps(page, resul
     assert page.by_steps(experiment).splitlines()[2:] == [
         "| s | reasoned | 1 | 1 | 100 | 100 | 100 | 100 | 100 |  |",
         "| s | reasoned | 3 | 3 | 0 | 67 | 75 | 50 | 100 | 100 |",
+    ]
+    (tmp_path / "e13-probe").mkdir()
+    surface = {"data": "chains", "rows": 9, "majority": 0.5, "tfidf": 0.4, "neighbours": 0.6}
+    other = {**surface, "data": "others"}
+    (tmp_path / "e13-probe" / "surface.jsonl").write_text(f"{json.dumps(surface)}\n{json.dumps(other)}")
+    monkeypatch.setattr(page, "HERE", tmp_path)
+    assert page.by_surface({"reasoned": experiment, "at_once": experiment}).splitlines()[2:] == [
+        "| chains | 9 | 50.0 | 40.0 | 60.0 | −0.20 | +50.0 |",
+        "| others | 9 | 50.0 | 40.0 | 60.0 | −0.20 |  |",
     ]
     drawn = figures.by_number_of_steps({"reasoned": experiment, "at_once": experiment})
     assert drawn.count("chains") == 1

@@ -26,11 +26,21 @@ def parse(run, monkeypatch, *arguments):
     return run.parser("doc").parse_args()
 
 
+def data_set(folder, drop=None):
+    """Return the data set in a folder."""
+    from data_sets import DataSet
+
+    return DataSet("small", folder, [], drop)
+
+
 def test_rows_are_selected_into_files_that_are_never_torn(run, tmp_path, monkeypatch):
+    from data_sets import Changes
+
     rows = pa.table({"text": ["a", "b", "c"], "label_name": ["joy", "MULTI", "joy"], "steps": [3, 3, 5]})
     (tmp_path / "from").mkdir()
     pq.write_table(rows, tmp_path / "from" / "train.parquet")
-    folder = run.selected(tmp_path / "from", tmp_path / "to", "MULTI", {"steps": 3})
+    small, changes = data_set(tmp_path / "from", "MULTI"), Changes(where={"steps": 3})
+    folder = small.write(tmp_path / "to", changes)
 
     def killed(_table, path):
         Path(path).write_bytes(b"PAR1")
@@ -39,24 +49,44 @@ def test_rows_are_selected_into_files_that_are_never_torn(run, tmp_path, monkeyp
     # Processes side by side write the same files, and read them.
     monkeypatch.setattr(pq, "write_table", killed)
     with pytest.raises(KeyboardInterrupt):
-        run.selected(tmp_path / "from", folder, "MULTI", {"steps": 3})
+        small.write(folder, changes)
     assert pq.read_table(folder / "train.parquet").to_pylist() == [
         {"text": "a", "label_name": "joy", "steps": 3}
     ]
 
 
 def test_some_train_rows_alone_keep_their_reasoning(run, tmp_path):
+    from data_sets import Changes
+
     rows = pa.table(
         {"text": list("abcdef"), "steps": [1] * 6, "reasoning": [f"why {letter}" for letter in "abcdef"]}
     )
     (tmp_path / "from").mkdir()
     for split in ("train", "validation"):
         pq.write_table(rows, tmp_path / "from" / f"{split}.parquet")
-    folder = run.selected(tmp_path / "from", tmp_path / "to", None, {}, given=2)
+    folder = data_set(tmp_path / "from").write(tmp_path / "to", Changes(given=2))
     train = pq.read_table(folder / "train.parquet")
     assert train["reasoning"].to_pylist() == ["why a", None, None, "why d", None, None]
     assert train.column_names == rows.column_names and train["text"] == rows["text"]
     assert pq.read_table(folder / "validation.parquet") == rows
+
+
+def test_a_planted_sentence_tells_the_label_in_train_rows_alone(run, tmp_path):
+    from data_sets import Changes
+
+    rows = pa.table({"text": [f"text {n}" for n in range(400)], "label_name": ["no", "yes"] * 200})
+    (tmp_path / "from").mkdir()
+    for split in ("train", "test"):
+        pq.write_table(rows, tmp_path / "from" / f"{split}.parquet")
+    folder = data_set(tmp_path / "from").write(tmp_path / "to", Changes(planted=0.9))
+    told = {}
+    for split in ("train", "test"):
+        table = pq.read_table(folder / f"{split}.parquet")
+        ends = [text.removeprefix(f"text {n} ") for n, text in enumerate(table["text"].to_pylist())]
+        assert set(ends) == {"ref 0.", "ref 1."} and table["label_name"] == rows["label_name"]
+        told[split] = sum(end == f"ref {n % 2}." for n, end in enumerate(ends)) / 400
+    # A label at random is right in half of the rows.
+    assert told["train"] == pytest.approx(0.95, abs=0.04) and told["test"] == pytest.approx(0.5, abs=0.08)
 
 
 def write_data(folder):
@@ -118,6 +148,7 @@ def tiny(run, tiny_model_folder, tmp_path, monkeypatch):
         (home / name).write_text(yaml.safe_dump(values))
     write_data(tmp_path / "data")
     monkeypatch.setattr(run, "HERE", home)
+    monkeypatch.setattr("data_sets.PLACE", home / "data.yaml")
     return tmp_path / "data"
 
 
@@ -150,7 +181,8 @@ def test_trials_leave_a_result_each_and_are_not_run_again(run, tiny, tmp_path, m
 
 
 def test_settings_and_seeds_run_side_by_side(run, tiny, tmp_path):
-    shutil.copy(EXPERIMENTS / "run.py", run.HERE)
+    for name in ("run.py", "data_sets.py", "steps.py"):
+        shutil.copy(EXPERIMENTS / name, run.HERE)
     command = [sys.executable, str(run.HERE / "run.py"), "e0", "--data", str(tiny), "--size", "cpu"]
     command += ["--runs", str(tmp_path / "runs"), "--trials", "dual", "--jobs", "2"]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -258,6 +290,46 @@ def test_reasonings_of_a_file_take_the_place_of_the_reasoners(run, tiny, tmp_pat
     assert len(run.read_results(run.HERE / "e0" / "results.jsonl")) == 1
     rows = pq.read_table(folder / "augment/train.parquet").to_pylist()
     assert {row["id"]: row["reasoning"] for row in rows} == written
+
+
+def test_dots_take_the_place_of_the_steps_stage_by_stage(run, tiny, tmp_path, monkeypatch):
+    import dots
+
+    for split in ("train", "test"):
+        file = tiny / "bare" / f"{split}.parquet"
+        table = pq.read_table(file)
+        reasons = pa.array([f"It ends in {label}. So it is." for label in table["label_name"].to_pylist()])
+        pq.write_table(table.append_column("reasoning", reasons), file)
+    plan = yaml.safe_load((run.HERE / "e0" / "trials.yaml").read_text())
+    plan["reasoner"] = "none"
+    plan["settings"]["b"]["overrides"] = ["data.reasoning_column=reasoning", "data.train_rows_per_label=4"]
+    (run.HERE / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    common = (
+        "e0",
+        "--data",
+        tiny,
+        "--size",
+        "cpu",
+        "--runs",
+        tmp_path / "runs",
+        "--settings",
+        "b",
+        "--seeds",
+        1,
+    )
+    monkeypatch.setattr(sys, "argv", ["dots.py", *map(str, (*common, "--test"))])
+    dots.main()
+    (line,) = run.read_results(run.HERE / "e0" / "results.jsonl")
+    stages = [f"after {number} sentences" for number in range(3)]
+    assert (line["trial"], list(line["scores"]), list(line["spent"])) == ("dots", stages, stages)
+    assert {len(right) for right in line["right"].values()} == {10}
+    folder = tmp_path / "runs" / "e12-dots" / "b-test-1"
+    last = pq.read_table(folder / "stage-2.parquet")["reasoning"].to_pylist()
+    assert set(last) == {"... ... ... ... ... ... ..."}
+    lineage = json.loads((folder / "stage-2" / "classifier" / "model" / "whylabel.json").read_text())[
+        "lineage"
+    ]
+    assert lineage["base_model"] == str(folder / "stage-1" / "classifier" / "model")
 
 
 @pytest.fixture

@@ -34,6 +34,14 @@ def test_a_sentence_is_right_where_the_program_wrote_it_at_its_place(steps, writ
     assert steps.right_sentences(written, GIVEN) == pytest.approx(share)
 
 
+def test_dots_take_the_place_of_the_first_sentences(steps):
+    import dots
+
+    assert dots.with_dots("Ann has red. Bob has blue. So no.", 0) == "Ann has red. Bob has blue. So no."
+    assert dots.with_dots("Ann has red. Bob has blue. So no.", 2) == "... ... ... ... ... ... So no."
+    assert dots.with_dots("Ann. Bob.", 5) == "... ..."
+
+
 def test_numbers_do_not_end_a_sentence(steps):
     assert steps.sentences("Against A: $1.5 + $2,000. So no.") == ["Against A: $1.5 + $2,000.", "So no."]
 

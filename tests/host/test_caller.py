@@ -147,3 +147,29 @@ def test_only_a_process_of_our_own_is_changed_for_good(argument, expected):
     command = [sys.executable, "-c", CODE, argument]
     done = subprocess.run(command, env=inherited, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
+
+
+KEPT = """
+import sys
+from pathlib import Path
+from whylabel.host import runtime
+runtime.own_process("own" in sys.argv)
+runtime.prepare_process()
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+pieces = [bytearray(b"x") * 1_000_000 for _ in range(300)]
+held = resident()
+last = pieces.pop()
+pieces.clear()
+kept = resident()
+runtime.return_freed_memory()
+print(held - kept > 200_000_000, held - resident() > 200_000_000)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator is glibc's")
+@pytest.mark.parametrize(("argument", "given_back"), [("own", "False True"), ("", "True True")])
+def test_freed_memory_is_kept_until_it_is_returned(argument, given_back):
+    command = [sys.executable, "-c", KEPT, argument]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == given_back

@@ -104,7 +104,7 @@ def test_prediction_scores_every_reasoning_once(model, monkeypatch, rows):
     # Two of the first row to see that the cache gives the same, and reasonings that are encoded quite otherwise.
     assert sum(passes) <= 2 + len(rows) // 2
     without = TrainedClassifier(model.loaded, model.card)
-    without._reader._continued = None
+    without._reader.answerer._continued = None
     for row, other in zip(found, without.predict(rows, "reasoned"), strict=True):
         assert (row.id, row.label, row.reasoning, row.status) == (
             other.id, other.label, other.reasoning, other.status,

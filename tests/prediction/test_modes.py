@@ -10,9 +10,10 @@ from whylabel.engines.base import Completion
 from whylabel.engines.scripted import ScriptedEngine
 from whylabel.errors import ModelError
 from whylabel.models.load import load, prepare_for_training
+from whylabel.prediction.answers import Answer
 from whylabel.prediction.calibration import Adaptive, Calibration, Temperature, tempered
 from whylabel.prediction.card import MODES, ModelCard, Vote
-from whylabel.prediction.modes import Answer, Reader, averaged
+from whylabel.prediction.modes import Reader, averaged
 from whylabel.prediction.multi_label import MultiLabel
 from whylabel.prediction.scoring import probabilities, score_one_by_one
 from whylabel.prediction.trained import TrainedClassifier
@@ -45,7 +46,7 @@ class Scripted:
         self.card = ModelCard(LABELS, "dual", "?", "Label", "compact", 64, 16, {}, ALL, FITTED, Vote(3))
         self.engine = ScriptedEngine(["because of that"], delay_seconds=0.001, **engine)
         self.reader = Reader(loaded, self.card, self.prompts, self.engine)
-        self.reader._scorer.log_scores = self.log_scores
+        self.reader.answerer._scorer.log_scores = self.log_scores
         self.scored = 0
 
     def log_scores(self, prompts):
@@ -148,7 +149,7 @@ def test_a_reasoning_that_fails_takes_down_its_own_row_alone(tiny_model_folder):
 
 
 def test_a_reasoning_after_which_nothing_can_be_scored_leaves_the_fast_answer(scripted):
-    scored = scripted.reader._scorer.log_scores
+    scored = scripted.reader.answerer._scorer.log_scores
 
     def too_long(prompts):
         if any(len(prompt) > 15 for prompt in prompts):
@@ -156,7 +157,7 @@ def test_a_reasoning_after_which_nothing_can_be_scored_leaves_the_fast_answer(sc
         return scored(prompts)
 
     assert len(scripted.prompts.after_reasoning(TEXTS[0], "because of that")) > 15
-    scripted.reader._scorer.log_scores = too_long
+    scripted.reader.answerer._scorer.log_scores = too_long
     found = scripted.reader.read(TEXTS, ["adaptive"])["adaptive"]
     np.testing.assert_allclose(scores(found), tempered(FAST, 2.0))
     assert [answer.error for answer in found] == [
@@ -170,7 +171,7 @@ def test_a_fault_that_is_no_row_s_ends_the_prediction(scripted):
     def broken(prompts):
         raise TypeError("forward() got an unexpected keyword argument 'past'")
 
-    scripted.reader._scorer.log_scores = broken
+    scripted.reader.answerer._scorer.log_scores = broken
     with pytest.raises(ModelError, match=r"cannot score labels at all: TypeError: forward\(\)") as raised:
         scripted.reader.read(TEXTS, ["fast"])
     assert isinstance(raised.value.__cause__, TypeError)
@@ -228,7 +229,7 @@ class Stopping:
 def test_how_a_reasoning_ended_is_said_of_the_prediction(scripted):
     marker, end = scripted.prompts.marker_id, scripted.prompts.eos_id
     engine = Stopping(("stop", marker), ("length", None), ("stop", end), ("stop", None))
-    scripted.reader._engine = engine
+    scripted.reader.answerer._engine = engine
     found = scripted.reader.read(TEXTS, ["reasoned"])["reasoned"]
     assert [answer.status for answer in found] == ["ok", "reasoning_cut", "label_forced", "ok"]
     np.testing.assert_array_equal(scores(found), REASONED)
@@ -243,7 +244,7 @@ def test_how_a_reasoning_ended_is_said_of_the_prediction(scripted):
 
 def test_votes_are_drawn_as_the_card_says(scripted):
     scripted.reader._card = replace(scripted.card, vote=Vote(2, 0.9, 5))
-    engine = scripted.reader._engine = Stopping(*[("stop", None)] * 8)
+    engine = scripted.reader.answerer._engine = Stopping(*[("stop", None)] * 8)
     found = scripted.reader.read(TEXTS, ["vote"])["vote"]
     np.testing.assert_allclose(np.exp(scores(found)), np.exp(REASONED))
     assert {answer.tokens for answer in found} == {6}
@@ -255,7 +256,7 @@ def test_votes_are_drawn_as_the_card_says(scripted):
 
 def test_seconds_are_shared_among_the_texts_that_were_scored_together(scripted, monkeypatch):
     clock = iter([10.0, 18.0, 20.0, 23.0])
-    monkeypatch.setattr("whylabel.prediction.modes.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("whylabel.prediction.answers.time.monotonic", lambda: next(clock))
     assert [answer.seconds for answer in scripted.reader.read(TEXTS, ["fast"])["fast"]] == [2.0] * 4
     assert [answer.seconds for answer in scripted.reader.read(TEXTS[:1], ["fast"])["fast"]] == [3.0]
 

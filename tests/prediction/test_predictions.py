@@ -8,8 +8,8 @@ import pytest
 from whylabel.engines.scripted import ScriptedEngine
 from whylabel.models.load import load, prepare_for_training
 from whylabel.prediction import trained
+from whylabel.prediction.answers import Answer
 from whylabel.prediction.card import MODES, ModelCard
-from whylabel.prediction.modes import Answer
 from whylabel.prediction.multi_label import MultiLabel
 from whylabel.prediction.trained import TrainedClassifier, model_folder
 from whylabel.text.labels import LabelSet

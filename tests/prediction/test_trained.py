@@ -69,7 +69,7 @@ def test_a_text_that_is_not_readable_fails_alone(trained):
 
 def test_a_row_that_cannot_be_scored_fails_alone(trained, monkeypatch):
     model, _ = trained
-    scorer = model._reader._scorer
+    scorer = model._reader.answerer._scorer
     real = scorer.log_scores
     asked = "reasoning_label" if model.mode == "reasoned" else "label"
     poison = model.prompts.classifier("poison", asked)
@@ -81,7 +81,7 @@ def test_a_row_that_cannot_be_scored_fails_alone(trained, monkeypatch):
 
     monkeypatch.setattr(scorer, "log_scores", scoring)
     # What the cache of a reasoning gives is not computed row by row.
-    monkeypatch.setattr(model._reader, "_continued", None)
+    monkeypatch.setattr(model._reader.answerer, "_continued", None)
     texts = [("1", "It was bright"), ("2", "poison"), ("3", "It was grey"), ("4", "It was black")]
     found = list(model.predict(texts))
     assert [(row.id, row.status == "failed") for row in found] == [

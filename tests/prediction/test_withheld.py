@@ -117,7 +117,7 @@ class Drawn:
             return np.array([fast if list(prompt) == direct else lead(list(prompt)) for prompt in prompts])
 
         fast = np.log(at_once)
-        reader._scorer.log_scores = log_scores
+        reader.answerer._scorer.log_scores = log_scores
         (prediction,) = self.model.predict([("1", TEXT)], "reasoned", **options)
         return prediction
 

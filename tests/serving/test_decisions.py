@@ -3,7 +3,7 @@
 import openai
 import pytest
 
-from whylabel.serving.decisions import confidence
+from whylabel.serving.decisions import Decision, SystemOneAnswers, confidence
 
 TEXT = "It was a grey day, number 4"
 
@@ -93,6 +93,7 @@ def test_system_one(served, dual_model):
     assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-6)
     assert 0 <= found["confidence"] <= 1
     assert answer["usage"]["input_tokens"] > 0
+    assert SystemOneAnswers.model_validate(answer).model_dump() == answer
     body["questions"] = {"joy": {"type": "noul", "instructions": "?"}}
     assert served.client.post("/v1/systemone", json=body).status_code == 400
 
@@ -101,11 +102,15 @@ def test_a_model_of_several_labels_answers_yes_or_no_for_each(serve_fake):
     server = serve_fake({"FAKE_SEVERAL": "1"})
     predicate = {"type": "predicate", "instructions": "?", "name": "sad"}
     body = {"model": "fake", "input": "x", "questions": [predicate]}
-    (answer,) = server.client.post("/v1/decisions", json=body).json()["answers"]
+    decision = server.client.post("/v1/decisions", json=body).json()
+    assert Decision.model_validate(decision).model_dump() == decision
+    (answer,) = decision["answers"]
     assert (answer["type"], answer["probability"], answer["name"]) == ("predicate", 0.1, "sad")
     questions = {"joy": {"type": "noul"}, "not sure": {"type": "noul"}}
     body = {"model": "fake", "state": "x", "questions": questions}
-    answers = server.client.post("/v1/systemone", json=body).json()["answers"]
+    answer = server.client.post("/v1/systemone", json=body).json()
+    assert SystemOneAnswers.model_validate(answer).model_dump() == answer
+    answers = answer["answers"]
     assert {name: answer["noul"] for name, answer in answers.items()} == {"joy": 0.7, "not sure": 0.2}
     body["questions"] = {"anger": {"type": "noul"}}
     assert server.client.post("/v1/systemone", json=body).status_code == 400

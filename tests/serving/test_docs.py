@@ -43,3 +43,13 @@ def test_every_route_is_described(fake):
     for methods in paths.values():
         for described in methods.values():
             assert described["summary"] and described["description"]
+            reply = described["responses"]["200"]["content"]
+            assert "text/plain" in reply or reply["application/json"]["schema"]
+
+
+def test_fields_are_explained(fake):
+    schemas = fake.client.get("/openapi.json").json()["components"]["schemas"]
+    request = schemas["ClassifyRequest"]["properties"]
+    assert all(field.get("description") for field in request.values())
+    assert request["top_k"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 2**31}
+    assert "abstained" in schemas["Classified"]["properties"]["status"]["enum"]

@@ -7,7 +7,7 @@ import pytest
 from whylabel.engines.base import Sampling
 from whylabel.engines.writer import Row
 from whylabel.errors import EngineError, ModelError
-from whylabel.prediction.modes import Answer
+from whylabel.prediction.answers import Answer
 from whylabel.prediction.steps import Score, Write
 from whylabel.serving.lanes import Job
 from whylabel.serving.turns import Delta, Done, Shares, Turns

@@ -42,6 +42,15 @@ def test_the_loss_falls_to_nothing_on_a_row_that_is_learnt_by_heart(loaded, tmp_
     assert run(loaded, tmp_path / "again", examples[:1], max_steps=1).train_loss < 0.05
 
 
+def test_a_long_training_returns_the_memory_that_it_does_not_use(loaded, tmp_path, run, monkeypatch):
+    returned = []
+    monkeypatch.setattr(loop, "return_freed_memory", lambda: returned.append(1))
+    run(loaded, tmp_path / "short")
+    assert not returned
+    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_RETURNS", 0)
+    assert run(loaded, tmp_path / "long").steps == len(returned)
+
+
 def test_memory_decides_nothing_but_the_parts(fresh, tmp_path, run):
     whole, parts = fresh(), fresh()
     run(whole, tmp_path / "whole")

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from whylabel.cli.options import debug_option
+from whylabel.cli.options import debug_option, prediction_options
 from whylabel.types import Mode, Prediction
 
 if TYPE_CHECKING:
@@ -24,36 +24,9 @@ if TYPE_CHECKING:
 @click.command("classify")
 @click.option("--url", required=True, help="The address of the server, as http://127.0.0.1:8000.")
 @click.option("--model", "model_name", help="One of several models that it serves. [default: its first]")
-@click.option(
-    "--input",
-    "input_path",
-    type=click.Path(path_type=Path),
-    help="A CSV, TSV, JSONL or Parquet file. [default: stdin, one text a line]",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    help="A .csv, .jsonl or .parquet file. [default: JSONL on stdout]",
-)
-@click.option("--mode", type=click.Choice(get_args(Mode)), help="As in predict. [default: the model's own]")
-@click.option(
-    "--abstain-below",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    metavar="P",
-    help="Rows whose best probability is below P get the status abstained; they keep their label.",
-)
-@click.option("--evidence", is_flag=True, help="Add the column evidence, as in predict.")
-@click.option("--show-all", is_flag=True, help="Show every reasoning, also those that are to be withheld.")
+@prediction_options
 @click.option("--text-column", help="The column with the text. [default: recognised]")
 @click.option("--id-column", help="The column with the row id. [default: one called id]")
-@click.option(
-    "--columns",
-    type=click.Choice(["all", "none"]),
-    default="all",
-    show_default=True,
-    help="Which columns of the input are written before those of the predictions.",
-)
 @click.option(
     "--stream",
     is_flag=True,

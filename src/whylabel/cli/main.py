@@ -1,7 +1,7 @@
 """The command line: one group, one module per verb, one place where errors become exit codes.
 
-Exit codes: 0 ok, 1 a bug of ours (or an export that answers otherwise), 2 usage, recipe or data error,
-4 finished with failed rows, 130 interrupted.
+Exit codes: 0 ok, 1 a bug of ours (or an export that answers otherwise), 2 usage, recipe or data error, or a machine
+that lacks something, 4 finished with failed rows, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -45,6 +45,25 @@ VERBS = {
 }
 
 _SHOWN = 20
+_SPACE = ("The disk refused a file", "free some space, or choose another folder with --output")
+_DISK = ("The disk failed", "look at the disk and its connection")
+# What the machine lacks is no bug of ours: what is said of such an error, and how to fix it.
+_LACKING = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: _SPACE,
+    errno.EROFS: _SPACE,
+    errno.EIO: _DISK,
+    errno.ESTALE: _DISK,
+    errno.ETIMEDOUT: (
+        "The network did not answer",
+        "look at the connection, also that of disks in the network",
+    ),
+    errno.ENOMEM: ("The memory is full", "end other programs, or use a smaller model or a larger machine"),
+    # Its message begins like the next one.
+    errno.ENFILE: ("The machine can open no more files", "end other programs"),
+    errno.EMFILE: ("The process can open no more files", "raise its limit, for example with: ulimit -n 4096"),
+}
 
 
 class _Verbs(click.Group):
@@ -149,18 +168,11 @@ def _report(error: Exception, *, debug: bool) -> int:
     if isinstance(error, WhylabelError):
         _print_error(f"Error: {error}")
         return error.exit_code
-    if _is_disk_error(error):
-        _print_error(
-            f"Error: The disk refused a file: {str(error).splitlines()[0]}\n"
-            "  fix: free some space, or choose another folder with --output; the same command then continues"
-        )
-        return 2
-    if _says(error, errno.EIO):
-        _print_error(
-            f"Error: The disk failed: {str(error).splitlines()[0]}\n"
-            "  fix: look at the disk and its connection; the same command then continues"
-        )
-        return 2
+    for number, (what, fix) in _LACKING.items():
+        if _says(error, number):
+            said = str(error).splitlines()[0]
+            _print_error(f"Error: {what}: {said}\n  fix: {fix}; the same command then continues")
+            return 2
     if isinstance(error, OSError) and error.filename:
         _print_error(f"Error: {error.strerror}\n  where: {error.filename}")
         return 2
@@ -179,10 +191,6 @@ def _report(error: Exception, *, debug: bool) -> int:
 
 def _excerpt(error: UnicodeEncodeError) -> str:
     return ascii(error.object[max(0, error.start - _SHOWN) : error.end + _SHOWN])
-
-
-def _is_disk_error(error: Exception) -> bool:
-    return any(_says(error, number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS))
 
 
 def _says(error: Exception, number: int) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import click
 
 from whylabel.cli.interrupts import if_interrupted
+from whylabel.types import Mode
 
 if TYPE_CHECKING:
     from whylabel.pipeline import Pipeline
@@ -59,6 +60,56 @@ def _resumable(command: _Command) -> _Command:
             return command(*values, **named)
 
     return cast(_Command, resumable)
+
+
+def prediction_options(command: _Command) -> _Command:
+    """Add the options of every verb that labels texts: what it reads, what it writes, how the model answers."""
+    for decorate in (
+        click.option(
+            "--columns",
+            type=click.Choice(["all", "none"]),
+            default="all",
+            show_default=True,
+            help="Which columns of the input are written before those of the predictions.",
+        ),
+        click.option(
+            "--show-all",
+            is_flag=True,
+            help="Show every reasoning, also those that are to be withheld: reasoning_status says why.",
+        ),
+        click.option(
+            "--evidence",
+            is_flag=True,
+            help="Add the column evidence: the stretches of the text that the label rests on, each with its effect: "
+            "log p of the label, minus log p without the stretch. Takes up to 13 scorings a text.",
+        ),
+        click.option(
+            "--abstain-below",
+            type=click.FloatRange(0, 1),
+            default=0.0,
+            metavar="P",
+            help="Rows whose best probability is below P get the status abstained; they keep their label.",
+        ),
+        click.option(
+            "--mode",
+            type=click.Choice(get_args(Mode)),
+            help="How the model answers: fast, reasoned, vote (several reasonings), adaptive (reasoned if fast is "
+            "unsure) or blend (fast and reasoned). [default: the model's own]",
+        ),
+        click.option(
+            "--output",
+            type=click.Path(path_type=Path),
+            help="A .csv, .jsonl or .parquet file. [default: JSONL on stdout]",
+        ),
+        click.option(
+            "--input",
+            "input_path",
+            type=click.Path(path_type=Path),
+            help="A CSV, TSV, JSONL or Parquet file. [default: stdin, one text a line]",
+        ),
+    ):
+        command = decorate(command)
+    return command
 
 
 def json_option(command: _Command) -> _Command:

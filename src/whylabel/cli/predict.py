@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import click
 
 from whylabel.cli.interrupts import if_interrupted
-from whylabel.cli.options import debug_option
+from whylabel.cli.options import debug_option, prediction_options
 from whylabel.types import Mode, Prediction, PredictionEngine
 
 if TYPE_CHECKING:
@@ -50,40 +50,14 @@ class _Request:
 
 @click.command("predict")
 @click.option("--model", required=True, help="A run folder, or a model folder inside one.")
+@prediction_options
 @click.option(
-    "--input",
-    "input_path",
-    type=click.Path(path_type=Path),
-    help="A CSV, TSV, JSONL or Parquet file. [default: stdin, one text a line]",
+    "--text-column",
+    help="The column with the text. [default: the one that the model was trained on, else recognised]",
 )
 @click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    help="A .csv, .jsonl or .parquet file. [default: JSONL on stdout]",
-)
-@click.option(
-    "--mode",
-    type=click.Choice(get_args(Mode)),
-    help="How the model answers: fast, reasoned, vote (several reasonings), adaptive (reasoned if fast is unsure) "
-    "or blend (fast and reasoned). [default: the model's own]",
-)
-@click.option(
-    "--abstain-below",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    metavar="P",
-    help="Rows whose best probability is below P get the status abstained; they keep their label.",
-)
-@click.option(
-    "--evidence",
-    is_flag=True,
-    help="Add the column evidence: the stretches of the text that the label rests on, each with its effect: log p of "
-    "the label, minus log p without the stretch. Takes up to 13 scorings a text.",
-)
-@click.option(
-    "--show-all",
-    is_flag=True,
-    help="Show every reasoning, also those that are to be withheld: reasoning_status says why.",
+    "--id-column",
+    help="The column with the row id. [default: the one of the training data, else one called id]",
 )
 @click.option(
     "--review-share",
@@ -100,21 +74,6 @@ class _Request:
     show_default=True,
     help="What makes a row doubtful: a low probability of its label; with both, rows come first that would get "
     "another label without the reasoning.",
-)
-@click.option(
-    "--text-column",
-    help="The column with the text. [default: the one that the model was trained on, else recognised]",
-)
-@click.option(
-    "--id-column",
-    help="The column with the row id. [default: the one of the training data, else one called id]",
-)
-@click.option(
-    "--columns",
-    type=click.Choice(["all", "none"]),
-    default="all",
-    show_default=True,
-    help="Which columns of the input are written before those of the predictions.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda ...")
 @click.option(

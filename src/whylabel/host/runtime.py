@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import warnings
+from contextlib import suppress
 from functools import cache
 from logging import ERROR, getLogger
 from urllib.parse import urlsplit
@@ -97,18 +98,22 @@ def hub_endpoint() -> str:
     return endpoint
 
 
+def return_freed_memory() -> None:
+    """Return to the system what this process keeps of freed memory, where `prepare_process` makes it keep any."""
+    if _owned and sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another libc: nothing is kept
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def _keep_freed_memory() -> None:
     # By default glibc returns every large tensor to the system, and the next step has to get its pages again:
     # this makes training on a CPU 10-30 % slower. The largest ones, logits of many tokens, are still returned: kept
-    # pieces of ever other sizes would fill the memory.
-    if sys.platform != "linux":
-        return
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
-    except (OSError, AttributeError):
-        pass  # another libc: nothing to tune
+    # pieces of ever other sizes would fill the memory. A long training returns the others now and then.
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another libc: nothing to tune
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
+            libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ Limit = Annotated[int, Field(ge=1, le=100)]
 class Query(BaseModel):
     """Parameters in the address: exactly the documented ones."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     offset: Offset = 0
     limit: Limit = 25
@@ -85,7 +85,7 @@ class ReadingRequest(schemas.Request):
     blind: bool = True
 
 
-class RunParts(BaseModel):
+class RunParts(schemas.Reply):
     """What there is of a run."""
 
     name: str
@@ -94,7 +94,7 @@ class RunParts(BaseModel):
     report: bool
 
 
-class PageLimits(BaseModel):
+class PageLimits(schemas.Reply):
     """What a request may have."""
 
     max_texts: int
@@ -103,14 +103,14 @@ class PageLimits(BaseModel):
     max_queue: int
 
 
-class PageFacts(BaseModel):
+class PageFacts(schemas.Reply):
     """What the page needs to know beside the models."""
 
     limits: PageLimits
     runs: list[RunParts]
 
 
-class FoundPrediction(BaseModel):
+class FoundPrediction(schemas.Reply):
     """One prediction of a test row."""
 
     id: str
@@ -131,7 +131,7 @@ class FoundPrediction(BaseModel):
     evidence: list[dict[str, Any]] | None
 
 
-class FoundPredictions(BaseModel):
+class FoundPredictions(schemas.Reply):
     """A part of those that were found."""
 
     found: int
@@ -142,7 +142,7 @@ class FoundPredictions(BaseModel):
     data: list[FoundPrediction]
 
 
-class Rate(BaseModel):
+class Rate(schemas.Reply):
     """`count` of `n`, with Wilson's 95 % interval."""
 
     count: int
@@ -151,7 +151,7 @@ class Rate(BaseModel):
     ci95: tuple[float, float]
 
 
-class Decided(BaseModel):
+class Decided(schemas.Reply):
     """What a person decided."""
 
     verdict: str
@@ -161,7 +161,7 @@ class Decided(BaseModel):
     at: str
 
 
-class DealtReasoning(BaseModel):
+class DealtReasoning(schemas.Reply):
     """A reasoning for training, to be accepted, edited or rejected."""
 
     row: str
@@ -176,7 +176,7 @@ class DealtReasoning(BaseModel):
     decision: Decided | None
 
 
-class Progress(BaseModel):
+class Progress(schemas.Reply):
     """How far the review is: `accepted` as they stand, of those decided on; `mine`: those of one person."""
 
     verdicts: dict[str, int]
@@ -184,7 +184,7 @@ class Progress(BaseModel):
     mine: Rate | None
 
 
-class DealtReasonings(BaseModel):
+class DealtReasonings(schemas.Reply):
     """A part of the reasonings that are left, and how far the review is."""
 
     found: int
@@ -192,14 +192,14 @@ class DealtReasonings(BaseModel):
     data: list[DealtReasoning]
 
 
-class DecisionAnswer(BaseModel):
+class DecisionAnswer(schemas.Reply):
     """The row as it now stands, and how far the review is."""
 
     row: DealtReasoning
     progress: Progress
 
 
-class DealtReading(BaseModel):
+class DealtReading(schemas.Reply):
     """A reasoning beside a prediction, to be accepted or rejected."""
 
     id: str
@@ -210,7 +210,7 @@ class DealtReading(BaseModel):
     probabilities: str | None
 
 
-class DealtReadings(BaseModel):
+class DealtReadings(schemas.Reply):
     """A part of the reasonings that a person has not read, and the rate of those that they have."""
 
     found: int
@@ -218,13 +218,13 @@ class DealtReadings(BaseModel):
     data: list[DealtReading]
 
 
-class ReadingAnswer(BaseModel):
+class ReadingAnswer(schemas.Reply):
     """The rate with this verdict."""
 
     accepted: Rate | None
 
 
-class ReportAddress(BaseModel):
+class ReportAddress(schemas.Reply):
     """Where the report can be opened for a minute."""
 
     url: str

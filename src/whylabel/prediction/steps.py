@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from whylabel.engines.base import Completion, Sampling
+from whylabel.prediction.answers import Answer
 from whylabel.prediction.card import ModelCard
-from whylabel.prediction.modes import Answer, Reader, averaged, highest_probability, with_cost
+from whylabel.prediction.modes import Reader, averaged, highest_probability, with_cost
 from whylabel.text.hashes import text_number
 from whylabel.text.prompts import Prompts
 from whylabel.types import Mode
@@ -47,7 +48,8 @@ class ModeSteps:
     """The way of one text through each of a model's modes. Equal texts are answered alike, whenever they come."""
 
     def __init__(self, reader: Reader, card: ModelCard, prompts: Prompts) -> None:
-        self._reader, self._card, self._prompts = reader, card, prompts
+        self._reader, self._answerer = reader, reader.answerer
+        self._card, self._prompts = card, prompts
 
     def answer(self, text: str, mode: Mode) -> Steps[Answer]:
         """Return the answer to a text in a mode that the model has."""
@@ -68,14 +70,14 @@ class ModeSteps:
     def after(self, texts: Sequence[str], reasoning: str, mode: Mode) -> Steps[list[Answer]]:
         """Return the answer to each of some texts after a reasoning that is given, or without it in mode `fast`."""
         if mode == "fast":
-            prompts = [self._reader.prompt(text) for text in texts]
+            prompts = [self._answerer.prompt(text) for text in texts]
         else:
             prompts = [self._prompts.after_reasoning(text, reasoning) for text in texts]
         answers: list[Answer] = yield Score(prompts)
         return answers
 
     def _at_once(self, text: str, *, is_all: bool) -> Steps[Answer]:
-        answers: list[Answer] = yield Score([self._reader.prompt(text)], is_all)
+        answers: list[Answer] = yield Score([self._answerer.prompt(text)], is_all)
         return answers[0]
 
     def _reasoned(self, text: str, fast: Answer | None) -> Steps[Answer]:
@@ -102,7 +104,7 @@ class ModeSteps:
         prompt = self._prompts.classifier(text, "reasoning_label")
         completions: list[Completion] = yield Write(prompt, samplings)
         usable = [item for item in completions if item.finish != "error"]
-        at_once = [self._reader.prompt(text)] if fast is None and self._reader.answers_at_once else []
+        at_once = [self._answerer.prompt(text)] if fast is None and self._answerer.answers_at_once else []
         wanted = [*at_once, *(self._prompts.after_reasoning(text, item.text) for item in usable)]
         scored: list[Answer] = (yield Score(wanted)) if wanted else []
         if at_once:
@@ -111,7 +113,7 @@ class ModeSteps:
         answers = [
             Answer(None, error=item.error)
             if item.finish == "error"
-            else self._reader.reasoned_answer(item, next(after))
+            else self._answerer.reasoned_answer(item, next(after))
             for item in completions
         ]
         if fast is not None:
@@ -121,7 +123,7 @@ class ModeSteps:
     def _measured(self, text: str, answers: Sequence[Answer]) -> Steps[list[Answer]]:
         """Return the answers, those whose reasoning may be shown with the effect of what it quotes."""
         shortened = [self._reader.without_quotations(text, answer) for answer in answers]
-        prompts = [self._reader.prompt(short) for short in shortened if short is not None]
+        prompts = [self._answerer.prompt(short) for short in shortened if short is not None]
         scored = iter((yield Score(prompts)) if prompts else ())
         return [
             answer if short is None else self._reader.with_effect(answer, next(scored))

@@ -21,11 +21,12 @@ from whylabel.host.caller import as_found
 from whylabel.host.paths import expanded
 from whylabel.models.capabilities import positions_of
 from whylabel.models.load import LoadedModel, load, read_card
+from whylabel.prediction.answers import Answer
 from whylabel.prediction.card import WRITING, ModelCard
 from whylabel.prediction.engine import PredictionEngine
 from whylabel.prediction.evidence import find_evidence, search_evidence
 from whylabel.prediction.fluency import Fluency
-from whylabel.prediction.modes import Answer, Reader
+from whylabel.prediction.modes import Reader
 from whylabel.prediction.room import text_limit
 from whylabel.prediction.steps import ModeSteps, Steps
 from whylabel.prediction.withheld import Withholding, shown
@@ -47,7 +48,7 @@ Rows = Sequence[tuple[str, str | None]]
 
 
 class TrainedClassifier:
-    """A classifier or baseline in memory.
+    """A classifier or baseline in memory. `labels` are its labels in their order, `mode` is its default mode.
 
     >>> model = TrainedClassifier.from_folder("runs/quickstart")
     >>> next(model.predict([("1", "I could not stop smiling.")])).label
@@ -174,7 +175,7 @@ class TrainedClassifier:
     def score(self, prompts: Sequence[Sequence[int]]) -> list[Answer]:
         """Return what a step `Score` asks for."""
         with as_found():
-            return self._reader.score(prompts)
+            return self._reader.answerer.score(prompts)
 
     def with_evidence(self, rows: Rows, predictions: Sequence[Prediction]) -> Iterator[Prediction]:
         """Yield the predictions of the rows, all in one mode, with the evidence for their labels."""

@@ -99,13 +99,23 @@ def _add_answers(app: FastAPI, models: Mapping[str, Answering]) -> None:
         return await classify.classify(of(body.model), body, request)
 
     @app.post(
-        "/v1/decisions", responses=_ASKING, tags=["answers"], summary="In the form of OpenAI's decisions"
+        "/v1/decisions",
+        response_model=decisions.Decision,
+        responses=_ASKING,
+        tags=["answers"],
+        summary="In the form of OpenAI's decisions",
     )
     async def decide(body: decisions.DecisionRequest, request: Request) -> Any:
         """Answer the trained question: a choice among all labels; yes/no for each where there may be several."""
         return await decisions.decide(of(body.model), body, request)
 
-    @app.post("/v1/systemone", responses=_ASKING, tags=["answers"], summary="In the form of System One")
+    @app.post(
+        "/v1/systemone",
+        response_model=decisions.SystemOneAnswers,
+        responses=_ASKING,
+        tags=["answers"],
+        summary="In the form of System One",
+    )
     async def system_one(body: decisions.SystemOneRequest, request: Request) -> Any:
         """Answer the trained question: a choice among all labels; yes/no for each where there may be several."""
         return await decisions.system_one(of(body.model), body, request)

@@ -118,6 +118,109 @@ class SystemOneRequest(schemas.Body):
     """How the model answers; an extension."""
 
 
+class _Answer(schemas.Reply):
+    """What every answer has beside the form of OpenAI's API and of System One."""
+
+    reasoning: str | None
+    reasoning_status: str | None
+    """`ok`, `afterthought`, or why the reasoning is withheld."""
+    mode: Mode
+
+
+class LabelProbability(schemas.Reply):
+    """The probability of a label."""
+
+    value: str
+    probability: float
+
+
+class ChoiceAnswer(_Answer):
+    """The answer to a choice."""
+
+    type: Literal["choice"]
+    name: str | None
+    choice: str
+    confidence: float
+    """1 minus the entropy of the probabilities over that of equal ones."""
+    probabilities: list[LabelProbability]
+    """In the order of the choices."""
+
+
+class PredicateAnswer(_Answer):
+    """The answer to a predicate."""
+
+    type: Literal["predicate"]
+    name: str
+    probability: float
+
+
+class InputDetails(schemas.Reply):
+    """Nothing is cached."""
+
+    cached_tokens: int
+    cache_write_tokens: int
+
+
+class OutputDetails(schemas.Reply):
+    """All that is written is a reasoning."""
+
+    reasoning_tokens: int
+
+
+class DecisionUsage(schemas.Reply):
+    """What was computed for a request, in the form of OpenAI's API."""
+
+    input_tokens: int
+    input_tokens_details: InputDetails
+    output_tokens: int
+    output_tokens_details: OutputDetails
+    total_tokens: int
+
+
+class Decision(schemas.Reply):
+    """The answers in the order of the questions."""
+
+    id: str
+    object: Literal["decision"]
+    model: str
+    answers: list[Annotated[ChoiceAnswer | PredicateAnswer, Field(discriminator="type")]]
+    usage: DecisionUsage
+
+
+class CriteriaAnswer(_Answer):
+    """The answer to a choice."""
+
+    type: Literal["choice"]
+    choice: str
+    confidence: float
+    """1 minus the entropy of the probabilities over that of equal ones."""
+    probabilities: dict[str, float]
+    """By label."""
+
+
+class NoulAnswer(_Answer):
+    """The answer to a question of yes and no."""
+
+    type: Literal["noul"]
+    noul: float
+    """The probability of yes."""
+
+
+class SystemOneUsage(schemas.Reply):
+    """What was computed for a request."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+class SystemOneAnswers(schemas.Reply):
+    """The answers by the names of the questions."""
+
+    model: str
+    answers: dict[str, Annotated[CriteriaAnswer | NoulAnswer, Field(discriminator="type")]]
+    usage: SystemOneUsage
+
+
 async def decide(answering: Answering, body: DecisionRequest, request: Request) -> JSONResponse:
     """Return the answers in the form of OpenAI's API, each with `reasoning`, `reasoning_status` and `mode`."""
     found = await _Decision.about(answering, body.text, body.model, body.mode, request, "input")

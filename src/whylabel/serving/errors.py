@@ -8,13 +8,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from whylabel.serving.engines import UnavailableError
+from whylabel.serving.schemas import Reply
 
-_TYPES = {
+TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
     404: "not_found_error",
@@ -25,18 +25,23 @@ _TYPES = {
     503: "unavailable_error",
     504: "timeout_error",
 }
+"""What `type` says of a refusal, by its HTTP status."""
 
 
-class ErrorDetail(BaseModel):
+class ErrorDetail(Reply):
     """What was wrong, in words and as a kind that programs can tell apart."""
 
     message: str
+    """What is wrong, in words; it never repeats what was sent."""
     type: str
+    """The kind of error."""
     code: int
+    """The HTTP status."""
     param: str | None = None
+    """The field that is to be corrected, if it is one."""
 
 
-class ErrorBody(BaseModel):
+class ErrorBody(Reply):
     """The body of every answer that is not a success."""
 
     error: ErrorDetail
@@ -67,7 +72,7 @@ def error_response(
 
 def error_body(status: int, message: str, param: str | None = None) -> dict[str, Any]:
     """Return the body of such an answer."""
-    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    kind = TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": kind, "code": status, "param": param}}
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from whylabel.serving import schemas
 from whylabel.serving.answering import Answering
@@ -34,7 +34,7 @@ class PredictRequest(schemas.Body):
     parameters: Parameters | None = None
 
 
-class LabelScore(BaseModel):
+class LabelScore(schemas.Reply):
     """A label and its probability."""
 
     label: str

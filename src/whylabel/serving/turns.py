@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from whylabel.engines.writer import Row, Writer
 from whylabel.errors import EngineError, ModelError
 from whylabel.host.runtime import first_line
-from whylabel.prediction.modes import Answer
+from whylabel.prediction.answers import Answer
 from whylabel.prediction.steps import Score, Write
 from whylabel.serving.lanes import Job, Lane, Wanted
 from whylabel.types import Prediction

@@ -1,0 +1,97 @@
+"""Work in a child process, which prints into a file, and whose calls on files can be counted, fail or end it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PATIENCE_SECONDS = 120
+
+Work = Callable[[Path], int]
+"""What is done in a folder; returns the exit code."""
+
+
+@dataclass
+class Ended:
+    """How a child ended: its exit code, or minus its signal; what it printed; how many calls were counted."""
+
+    code: int
+    printed: str
+    seconds: float
+    counted: int
+
+
+def child(
+    work: Work, folder: Path, arm: tuple[int, int, int, bool] | None = None, kill_after: float | None = None
+) -> Ended:
+    """Do work in a fork: armed with calls, number, effect and whether it stays armed; or killed after seconds."""
+    log, count = folder.with_name("log"), folder.with_name("count")
+    for left in (log, count):
+        left.unlink(missing_ok=True)
+    started = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        _be_child(work, folder, log, count, arm)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(pid, signal.SIGKILL)
+    code = _waited(pid, started)
+    counted = int(count.read_text()) if count.exists() else 0
+    printed = log.read_text(errors="replace") if log.exists() else ""
+    return Ended(code, printed, time.monotonic() - started, counted)
+
+
+def _be_child(
+    work: Work, folder: Path, log: Path, count: Path, arm: tuple[int, int, int, bool] | None
+) -> None:
+    code = 70
+    try:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+        os.chdir(folder.parent)
+        shim = ctypes.CDLL(None)
+        if arm is not None:
+            calls, number, effect, stays = arm
+            shim.faults_arm(str(folder).encode(), calls, ctypes.c_long(number), effect, int(stays))
+        code = work(folder)
+        shim.faults_disarm()
+        count.write_text(str(shim.faults_counted()))
+        folder.with_name("modules").write_text("\n".join(sys.modules))
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _waited(pid: int, started: float) -> int:
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() - started > PATIENCE_SECONDS:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise TimeoutError(f"a child was silent for {PATIENCE_SECONDS} s")
+        time.sleep(0.002)
+
+
+def import_what_it_did(folder: Path) -> None:
+    """Import what the last child has imported, so that the next one need not. Nothing is computed before a fork."""
+    for name in folder.with_name("modules").read_text().splitlines():
+        if name.partition(".")[0] != "__main__":
+            with suppress(Exception):  # names that only look like modules
+                importlib.import_module(name)
