@@ -224,7 +224,9 @@ def by_surface(experiments: Mapping[str, Experiment]) -> str:
     gains: dict[str, list[float]] = defaultdict(list)
     for trial, experiment in experiments.items():
         for setting in experiment.settings:
-            if "classifier reasoned" in experiment.models(setting, trial):
+            if trial in experiment.trials(setting) and "classifier reasoned" in experiment.models(
+                setting, trial
+            ):
                 ahead = experiment.ahead(setting, trial, "classifier reasoned")[0]
                 gains[experiment.data(setting)].append(ahead)
     lines = [
