@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib import pyplot
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from results import Estimate, Experiment
 
 matplotlib.use("svg")
@@ -134,24 +134,32 @@ def differences(experiment: Experiment, trial: str) -> str:
 def by_number_of_steps(experiments: Mapping[str, Experiment]) -> str:
     """Draw by how many points a trial is ahead of the label alone when it reasons, by how many steps a label takes.
 
-    `experiments` by the name of the trial. A label that is read off a text takes no step. As SVG.
+    `experiments` by the name of the trial. A label that is read off a text takes no step; such data sets stand side
+    by side, around 0. As SVG.
     """
     figure, axes = _panels(1)
+    every = [
+        (trial, experiment, setting)
+        for trial, experiment in experiments.items()
+        for setting in experiment.settings
+        if trial in experiment.trials(setting) and "classifier reasoned" in experiment.models(setting, trial)
+    ]
+    read_off = [setting for trial, experiment, setting in every if not experiment.steps(setting, trial)]
     points: dict[str, list[tuple[float, Estimate]]] = {}
-    for trial, experiment in experiments.items():
-        for setting in experiment.settings:
-            if "classifier reasoned" not in experiment.models(setting, trial):
-                continue
-            steps = experiment.steps(setting, trial)
-            number = float(np.mean(np.concatenate(steps))) if steps else 0.0
-            place = number + APART * 3 * len(points.get(experiment.data(setting), ()))
-            ahead = experiment.ahead(setting, trial, "classifier reasoned")
-            points.setdefault(experiment.data(setting), []).append((place, ahead))
+    for trial, experiment, setting in every:
+        steps = experiment.steps(setting, trial)
+        if steps:
+            place = float(np.mean(np.concatenate(steps)))
+        else:
+            place = 3 * APART * (read_off.index(setting) - (len(read_off) - 1) / 2)
+        ahead = experiment.ahead(setting, trial, "classifier reasoned")
+        points.setdefault(experiment.data(setting), []).append((place, ahead))
     for number, (name, found) in enumerate(points.items()):
-        moved = [(place + APART * 9 * number, ahead) for place, ahead in found]
-        _errorbar(axes[0], moved, name, "osD^v<>P"[number % 8], COLOURS[number % len(COLOURS)])
+        _errorbar(axes[0], found, name, "osD^v<>P"[number % 8], COLOURS[number % len(COLOURS)])
     axes[0].axhline(0, color=LABEL_ALONE, linewidth=1)
-    _finish(axes[0], "", "steps that the label takes, in the mean", "points ahead of the label alone")
+    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    across = "steps that a label takes, in the mean (0: it is read off the text)"
+    _finish(axes[0], "", across, "points ahead of the label alone")
     return _svg(figure)
 
 

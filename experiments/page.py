@@ -199,6 +199,23 @@ def by_steps(experiment: Experiment) -> str:
     return "\n".join(lines)
 
 
+def by_reasoner(experiment: str) -> str:
+    """Return the table of how right the reasonings are that reasoners of their own rows wrote."""
+    lines = [
+        "| setting | reasoner | seed | written | rows | sentences right | all right |",
+        "|---|---|---:|---|---:|---:|---:|",
+    ]
+    for result in read_results(HERE / experiment / "results.jsonl"):
+        for condition, found in result["reasoner"].items():
+            shares = [f"{100 * found[key]:.0f}" for key in ("right_sentences", "all_right")]
+            own = [result["setting"], result["trial"].partition(",")[0], str(result["seed"])]
+            written = {"own": "by the program", "label": "label in hand", "free": "without the label"}[
+                condition
+            ]
+            lines.append(f"| {' | '.join([*own, written, str(found['rows']), *shares])} |")
+    return "\n".join(lines)
+
+
 def by_surface(experiments: Mapping[str, Experiment]) -> str:
     """Return the table of what words alone make of each data set, beside what reasoning first gained there.
 
@@ -207,7 +224,9 @@ def by_surface(experiments: Mapping[str, Experiment]) -> str:
     gains: dict[str, list[float]] = defaultdict(list)
     for trial, experiment in experiments.items():
         for setting in experiment.settings:
-            if "classifier reasoned" in experiment.models(setting, trial):
+            if trial in experiment.trials(setting) and "classifier reasoned" in experiment.models(
+                setting, trial
+            ):
                 ahead = experiment.ahead(setting, trial, "classifier reasoned")[0]
                 gains[experiment.data(setting)].append(ahead)
     lines = [
@@ -286,6 +305,7 @@ BLOCKS = {
     "e7": lambda: comparison(ALL_TEXTS),
     "e8": lambda: comparison(STEPS),
     "e8-steps": lambda: by_steps(STEPS),
+    "e9": lambda: by_reasoner("e9-own-reasonings"),
     "e13": lambda: by_surface(FIRST),
 }
 

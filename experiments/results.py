@@ -71,7 +71,7 @@ class Experiment:
         self.plan = yaml.safe_load((HERE / name / "trials.yaml").read_text(encoding="utf-8"))
         self._results: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for result in read_results(HERE / name / "results.jsonl"):
-            if result["split"] == split:
+            if result["split"] == split and "scores" in result:
                 self._results.setdefault((result["setting"], result["trial"]), []).append(result)
         self.settings = [one for one in self.plan["settings"] if any(key[0] == one for key in self._results)]
 

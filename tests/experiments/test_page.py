@@ -163,6 +163,17 @@ def test_labels_and_written_steps_are_counted_by_the_number_of_steps(page, resul
         "| chains | 9 | 50.0 | 40.0 | 60.0 | −0.20 | +50.0 |",
         "| others | 9 | 50.0 | 40.0 | 60.0 | −0.20 |  |",
     ]
+    found = {"rows": 3, "right_sentences": 0.756, "all_right": 0.5}
+    line = {
+        "setting": "s",
+        "trial": "label, reasonings alone",
+        "seed": 1,
+        "split": "test",
+        "reasoner": {"label": found},
+    }
+    (tmp_path / "e0" / "results.jsonl").write_text(json.dumps(line))
+    assert page.by_reasoner("e0").splitlines()[2:] == ["| s | label | 1 | label in hand | 3 | 76 | 50 |"]
+    assert not results.Experiment("e0", "test").settings
     drawn = figures.by_number_of_steps({"reasoned": experiment, "at_once": experiment})
     assert drawn.count("chains") == 1
 

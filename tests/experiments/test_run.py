@@ -292,14 +292,55 @@ def test_reasonings_of_a_file_take_the_place_of_the_reasoners(run, tiny, tmp_pat
     assert {row["id"]: row["reasoning"] for row in rows} == written
 
 
+def with_reasonings(folder):
+    """Give each row of the data set `bare` a reasoning and its number of steps."""
+    for split in ("train", "test"):
+        file = folder / "bare" / f"{split}.parquet"
+        table = pq.read_table(file)
+        reasons = pa.array([f"It ends in {label}. So it is." for label in table["label_name"].to_pylist()])
+        steps = pa.array([1] * len(table))
+        pq.write_table(table.append_column("reasoning", reasons).append_column("steps", steps), file)
+
+
+def test_a_reasoner_is_measured_before_a_classifier_learns_from_it(run, tiny, tmp_path, monkeypatch):
+    import written
+
+    with_reasonings(tiny)
+    plan = yaml.safe_load((run.HERE / "e0" / "trials.yaml").read_text())
+    plan["reasoner"] = "own"
+    plan["settings"]["b"] |= {
+        "given": 20,
+        "overrides": ["data.reasoning_column=reasoning", "reasoner.data=own"],
+    }
+    plan["settings"]["b"]["overrides"] += ["reasoner.validation_rows=2", "reasoner.training.max_steps=1"]
+    (run.HERE / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    monkeypatch.setattr(written, "HERE", run.HERE)
+    common = (
+        "e0",
+        "--data",
+        tiny,
+        "--size",
+        "cpu",
+        "--runs",
+        tmp_path / "runs",
+        "--settings",
+        "b",
+        "--seeds",
+        1,
+    )
+    monkeypatch.setattr(sys, "argv", ["written.py", *map(str, common), "--test", "--trials", "dual"])
+    written.main()
+    (line,) = run.read_results(run.HERE / "e0" / "results.jsonl")
+    assert line["trial"] == "dual, reasonings alone" and "scores" not in line
+    found = line["reasoner"]
+    assert found["own"]["all_right"] == 1 and found["label"]["all_right"] == 0
+    assert found["own"]["rows"] + found["label"]["rows"] > 40
+
+
 def test_dots_take_the_place_of_the_steps_stage_by_stage(run, tiny, tmp_path, monkeypatch):
     import dots
 
-    for split in ("train", "test"):
-        file = tiny / "bare" / f"{split}.parquet"
-        table = pq.read_table(file)
-        reasons = pa.array([f"It ends in {label}. So it is." for label in table["label_name"].to_pylist()])
-        pq.write_table(table.append_column("reasoning", reasons), file)
+    with_reasonings(tiny)
     plan = yaml.safe_load((run.HERE / "e0" / "trials.yaml").read_text())
     plan["reasoner"] = "none"
     plan["settings"]["b"]["overrides"] = ["data.reasoning_column=reasoning", "data.train_rows_per_label=4"]

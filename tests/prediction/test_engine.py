@@ -8,7 +8,7 @@ from whylabel.engines import make_engine
 from whylabel.engines.base import Completion
 from whylabel.errors import EngineError, RecipeError
 from whylabel.models.load import ModelSource, load
-from whylabel.prediction import modes
+from whylabel.prediction import answers
 from whylabel.prediction.engine import PredictionEngine
 from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import PredictionEngineConfig, Recipe, override_recipe
@@ -67,8 +67,8 @@ def test_every_engine_predicts_the_same(folder, expected, config):
 
 
 def test_auto_exports_a_model_where_the_rows_pay_for_it(folder, expected, monkeypatch, capsys):
-    monkeypatch.setattr("whylabel.engines._ROWS_WORTH_AN_EXPORT", 12)
     model = with_engine(folder)
+    monkeypatch.setattr("whylabel.engines._TOKENS_WORTH_AN_EXPORT", 12 * model.card.max_reasoning_tokens)
     assert model._engine.name == "auto" and model._engine._engine is None, "made before it is needed"
     list(model.predict(ROWS, "fast"))
     assert model._engine._engine is None, "a label needs no engine"
@@ -88,9 +88,9 @@ def test_auto_exports_a_model_where_the_rows_pay_for_it(folder, expected, monkey
 
 
 def test_an_export_that_exists_pays_sooner(folder, monkeypatch):
-    monkeypatch.setattr("whylabel.engines._ROWS_WORTH_LOADING", 12)
-    monkeypatch.setattr("whylabel.engines.openvino.is_exported", lambda model: False)
     model = with_engine(folder)
+    monkeypatch.setattr("whylabel.engines._TOKENS_WORTH_LOADING", 12 * model.card.max_reasoning_tokens)
+    monkeypatch.setattr("whylabel.engines.openvino.is_exported", lambda model: False)
     list(model.predict(ROWS, "reasoned"))
     assert model._engine.name == "transformers"
     monkeypatch.setattr("whylabel.engines.openvino.is_exported", lambda model: True)
@@ -174,7 +174,7 @@ class Slow:
 
 
 def test_rows_come_in_order_while_others_are_still_written(folder, monkeypatch):
-    monkeypatch.setattr(modes, "_CPU_SCORED_ROWS", 2)
+    monkeypatch.setattr(answers, "_CPU_SCORED_ROWS", 2)
     engine = Slow()
     plain = TrainedClassifier.from_folder(folder, device="cpu")
     model = TrainedClassifier(plain.loaded, plain.card, engine)

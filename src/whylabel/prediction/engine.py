@@ -21,7 +21,8 @@ _QUEUED_ROWS = 2048
 class PredictionEngine:
     """The engine that `config` names, for a trained model that is in memory.
 
-    `auto` is decided when the number of rows is known. `setting` is where its user has set it, for messages.
+    `auto` is decided when it is known how much is to be written. `setting` is where its user has set it, for
+    messages.
     """
 
     def __init__(
@@ -47,8 +48,8 @@ class PredictionEngine:
         """How many rows it is given at once; None: as many as are computed together."""
         return None if self._engine is None or self._engine.name == "transformers" else _QUEUED_ROWS
 
-    def open(self, rows: int) -> None:
-        """Get ready for about this many rows. Raises `EngineError` if the engine cannot be had."""
+    def open(self, tokens: int) -> None:
+        """Get ready to write about this many tokens at most. Raises `EngineError` if the engine cannot be had."""
         config = self._config
         if self._engine is not None and (config.name != "auto" or self._engine.name != "transformers"):
             return
@@ -59,7 +60,7 @@ class PredictionEngine:
                 return
             name, reason = config.name, ""
             if name == "auto":
-                name, reason = pick_engine(self._source, rows)
+                name, reason = pick_engine(self._source, tokens)
             if self._engine is not None and name == self._engine.name:
                 return
             if reason and name != "transformers":
@@ -75,7 +76,7 @@ class PredictionEngine:
     ) -> Iterator[Completion]:
         """Yield completions as they finish; `inspect` is that of the engine transformers, others have none."""
         if self._engine is None:
-            self.open(len(prompts))
+            self.open(len(prompts) * sampling.max_new_tokens)
         assert self._engine is not None
         with named_after(self._setting):
             if isinstance(self._engine, TransformersEngine):

@@ -322,7 +322,7 @@ class TrainedClassifier:
         adaptive = self.card.calibration.adaptive
         if writing == ["adaptive"] and adaptive is not None:
             reasonings = round(rows * adaptive.share)
-        self._engine.open(reasonings)
+        self._engine.open(reasonings * self.card.max_reasoning_tokens)
         return self._engine.queued_rows or self._chunk_rows
 
     def _prediction(
