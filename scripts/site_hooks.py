@@ -22,8 +22,6 @@ DOCS = ROOT / "docs"
 REPOSITORY = "https://github.com/whylabel/whylabel"
 FROM_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 """Files of the root that are pages of the site, and the addresses that they have there."""
-NOT_YET = {"tutorial.md"}
-"""Pages that the navigation names before they are written."""
 
 _FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(\]\()([^)\s#]+)([^)\s]*\))")
@@ -69,7 +67,7 @@ def _with_folders(entries: list[Any]) -> list[Any]:
         elif what.endswith("/"):
             pages = sorted((DOCS / what).glob("*.md"), key=lambda path: (path.name != "index.md", path.name))
             found += [{title: [str(path.relative_to(DOCS)) for path in pages]}] if pages else []
-        elif what not in NOT_YET or (DOCS / what).exists():
+        else:
             found.append(entry)
     return found
 
