@@ -131,13 +131,13 @@ def differences(experiment: Experiment, trial: str) -> str:
     return _svg(figure)
 
 
-def by_number_of_steps(experiments: Mapping[str, Experiment]) -> str:
-    """Draw by how many points a trial is ahead of the label alone when it reasons, by how many steps a label takes.
+def where_it_pays(experiments: Mapping[str, Experiment]) -> str:
+    """Draw by how many points a trial is ahead of the label alone when it reasons, in two panels, as SVG.
 
-    `experiments` by the name of the trial. A label that is read off a text takes no step; such data sets stand side
-    by side, around 0. As SVG.
+    The first is by how many steps a label takes; a label that is read off a text takes none, and such data sets stand
+    side by side, around 0. The second is by how far the label alone comes from chance (0) to no errors (1).
+    `experiments` by the name of the trial.
     """
-    figure, axes = _panels(1)
     every = [
         (trial, experiment, setting)
         for trial, experiment in experiments.items()
@@ -145,21 +145,29 @@ def by_number_of_steps(experiments: Mapping[str, Experiment]) -> str:
         if trial in experiment.trials(setting) and "classifier reasoned" in experiment.models(setting, trial)
     ]
     read_off = [setting for trial, experiment, setting in every if not experiment.steps(setting, trial)]
-    points: dict[str, list[tuple[float, Estimate]]] = {}
+    by_steps: dict[str, list[tuple[float, Estimate]]] = {}
+    by_label_alone: dict[str, list[tuple[float, Estimate]]] = {}
     for trial, experiment, setting in every:
         steps = experiment.steps(setting, trial)
         if steps:
             place = float(np.mean(np.concatenate(steps)))
         else:
             place = 3 * APART * (read_off.index(setting) - (len(read_off) - 1) / 2)
+        chance = 1 / experiment.labels(setting)
+        alone = (experiment.series(setting, trial, "baseline").accuracy()[0] - chance) / (1 - chance)
         ahead = experiment.ahead(setting, trial, "classifier reasoned")
-        points.setdefault(experiment.data(setting), []).append((place, ahead))
-    for number, (name, found) in enumerate(points.items()):
-        _errorbar(axes[0], found, name, "osD^v<>P"[number % 8], COLOURS[number % len(COLOURS)])
-    axes[0].axhline(0, color=LABEL_ALONE, linewidth=1)
+        by_steps.setdefault(experiment.data(setting), []).append((place, ahead))
+        by_label_alone.setdefault(experiment.data(setting), []).append((alone, ahead))
+    figure, axes = _panels(2)
+    for axis, points in zip(axes, (by_steps, by_label_alone), strict=True):
+        for number, (name, found) in enumerate(points.items()):
+            _errorbar(axis, found, name, "osD^v<>P"[number % 8], COLOURS[number % len(COLOURS)])
+        axis.axhline(0, color=LABEL_ALONE, linewidth=1)
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    across = "steps that a label takes, in the mean (0: it is read off the text)"
-    _finish(axes[0], "", across, "points ahead of the label alone")
+    up = "points ahead of the label alone"
+    _finish(axes[0], "", "steps that a label takes, in the mean (0: it is read off the text)", up)
+    _finish(axes[1], "", "the label alone, from chance (0) to no errors (1)", up)
+    axes[0].get_legend().remove()
     return _svg(figure)
 
 

@@ -20,8 +20,8 @@ from figures import (
     against_flops,
     against_labels,
     beside_label_alone,
-    by_number_of_steps,
     differences,
+    where_it_pays,
 )
 from results import Estimate, Experiment
 from run import HERE, read_results
@@ -316,7 +316,7 @@ def page(text: str) -> str:
 
 
 DRAWN = {
-    "map.svg": lambda: by_number_of_steps(FIRST),
+    "map.svg": lambda: where_it_pays(FIRST),
     "e2-labels.svg": lambda: against_labels(CURVES),
     "e2-flops.svg": lambda: against_flops(CURVES),
     "e2-cost.svg": lambda: against_cost(CURVES, "dual"),

@@ -149,7 +149,11 @@ class Experiment:
         rows = next(
             results[0]["rows"]["train"] for key, results in self._results.items() if key[0] == setting
         )
-        return float(rows / known_data_sets()[self.data(setting)]["labels"])
+        return float(rows / self.labels(setting))
+
+    def labels(self, setting: str) -> int:
+        """Return how many labels the data set of a setting has."""
+        return int(known_data_sets()[self.data(setting)]["labels"])
 
     def models(self, setting: str, trial: str) -> list[str]:
         """Return the classifier's modes, in the order of the page."""

@@ -174,8 +174,9 @@ def test_labels_and_written_steps_are_counted_by_the_number_of_steps(page, resul
     (tmp_path / "e0" / "results.jsonl").write_text(json.dumps(line))
     assert page.by_reasoner("e0").splitlines()[2:] == ["| s | label | 1 | label in hand | 3 | 76 | 50 |"]
     assert not results.Experiment("e0", "test").settings
-    drawn = figures.by_number_of_steps({"reasoned": experiment, "at_once": experiment})
-    assert drawn.count("chains") == 1
+    monkeypatch.setattr(results, "known_data_sets", lambda: {"chains": {"labels": 2}})
+    drawn = figures.where_it_pays({"reasoned": experiment, "at_once": experiment})
+    assert drawn.count("chains") == 1 and "from chance (0)" in drawn
 
 
 def test_a_trial_has_its_colour_in_every_panel(page, results, tmp_path, monkeypatch):
