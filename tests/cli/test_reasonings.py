@@ -98,7 +98,7 @@ def test_a_row_is_shown_in_a_few_lines(run, monkeypatch, capsys):
 def test_where_no_row_is_found_that_is_said(run, capsys):
     assert main(["reasonings", str(run.path), "--search", "nobody wrote this"]) == 0
     found = capsys.readouterr()
-    assert (found.out, found.err) == ("", "no reasoning of this run is so\n")
+    assert (found.out, found.err) == ("", "this run has no such reasoning\n")
 
 
 def test_twenty_rows_are_shown_and_all_are_exported(run, tmp_path, monkeypatch, capsys):

@@ -302,6 +302,12 @@ def with_reasonings(folder):
         pq.write_table(table.append_column("reasoning", reasons).append_column("steps", steps), file)
 
 
+def of_bare(tiny, tmp_path):
+    """Return the arguments of a script that runs the data set `bare` with one seed."""
+    where = ["--data", str(tiny), "--runs", str(tmp_path / "runs")]
+    return ["e0", *where, "--size", "cpu", "--settings", "b", "--seeds", "1", "--test"]
+
+
 def test_a_reasoner_is_measured_before_a_classifier_learns_from_it(run, tiny, tmp_path, monkeypatch):
     import written
 
@@ -315,20 +321,7 @@ def test_a_reasoner_is_measured_before_a_classifier_learns_from_it(run, tiny, tm
     plan["settings"]["b"]["overrides"] += ["reasoner.validation_rows=2", "reasoner.training.max_steps=1"]
     (run.HERE / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
     monkeypatch.setattr(written, "HERE", run.HERE)
-    common = (
-        "e0",
-        "--data",
-        tiny,
-        "--size",
-        "cpu",
-        "--runs",
-        tmp_path / "runs",
-        "--settings",
-        "b",
-        "--seeds",
-        1,
-    )
-    monkeypatch.setattr(sys, "argv", ["written.py", *map(str, common), "--test", "--trials", "dual"])
+    monkeypatch.setattr(sys, "argv", ["written.py", *of_bare(tiny, tmp_path), "--trials", "dual"])
     written.main()
     (line,) = run.read_results(run.HERE / "e0" / "results.jsonl")
     assert line["trial"] == "dual, reasonings alone" and "scores" not in line
@@ -345,20 +338,7 @@ def test_dots_take_the_place_of_the_steps_stage_by_stage(run, tiny, tmp_path, mo
     plan["reasoner"] = "none"
     plan["settings"]["b"]["overrides"] = ["data.reasoning_column=reasoning", "data.train_rows_per_label=4"]
     (run.HERE / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
-    common = (
-        "e0",
-        "--data",
-        tiny,
-        "--size",
-        "cpu",
-        "--runs",
-        tmp_path / "runs",
-        "--settings",
-        "b",
-        "--seeds",
-        1,
-    )
-    monkeypatch.setattr(sys, "argv", ["dots.py", *map(str, (*common, "--test"))])
+    monkeypatch.setattr(sys, "argv", ["dots.py", *of_bare(tiny, tmp_path)])
     dots.main()
     (line,) = run.read_results(run.HERE / "e0" / "results.jsonl")
     stages = [f"after {number} sentences" for number in range(3)]

@@ -166,7 +166,7 @@ def command(
         else:
             _show(row)
     if row is None:
-        say("no reasoning of this run is so")
+        say("this run has no such reasoning")
 
 
 def _hand_out(path: Path, count: int, file: Path) -> None:
