@@ -169,7 +169,10 @@ def compare(trials: Iterable[Trial], arguments: argparse.Namespace) -> None:
             continue
         before, now = kept[trial.key], again[trial.key]
         say(f"\n{trial.setting} · {trial.name} · seed {trial.seed}: as it was kept, and now")
-        for model in sorted(before["scores"]):
+        for condition, found in before.get("reasoner", {}).items():
+            old, new = (100 * each["all_right"] for each in (found, now["reasoner"][condition]))
+            say(f"  reasonings, {condition}: all right in {old:.1f} % and {new:.1f} %")
+        for model in sorted(before.get("scores", ())):
             rows = before["right"][model], now["right"][model]
             old, new = (100 * row.count("1") / len(row) for row in rows)
             alike = sum(one == other for one, other in zip(*rows, strict=False))
@@ -234,6 +237,12 @@ def planned(
                 yield Trial(experiment, setting, name, seed, split, recipe, own, reasonings, reads, program)
 
 
+def run_folder_of(trial: Trial, arguments: argparse.Namespace) -> RunFolder:
+    """Return the run folder of a trial's setting and seed, which its trials share."""
+    name = f"{trial.setting}-{trial.split}-{trial.seed}{'-again' if arguments.again else ''}"
+    return RunFolder(arguments.runs / trial.experiment / name)
+
+
 def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train and evaluate, and return what there is to keep."""
     runs = arguments.runs
@@ -245,8 +254,7 @@ def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
             *(text.replace("REASONER", reasoner) for text in overrides),
         ]
     recipe = load_recipe(trial.recipe, overrides)
-    name = f"{trial.setting}-{trial.split}-{trial.seed}{'-again' if arguments.again else ''}"
-    run_folder = RunFolder(runs / trial.experiment / name)
+    run_folder = run_folder_of(trial, arguments)
     pipeline = Pipeline(recipe, run_folder)
     if trial.reasonings is not None:
         with run_folder.locked():

@@ -8,21 +8,20 @@ line of `results.jsonl` says how right the reasonings are, by the condition unde
 
 from __future__ import annotations
 
-from pathlib import Path
+import argparse
 from typing import Any
 
 import yaml
-from run import HERE, Trial, parser, planned, run_all
+from run import HERE, Trial, parser, planned, run_all, run_folder_of
 from steps import reasoner_steps
 
 from whylabel.pipeline import Pipeline
 from whylabel.recipe import load_recipe
-from whylabel.run_folder import RunFolder
 
 
-def run(trial: Trial, runs: Path) -> dict[str, Any]:
+def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train the reasoner, let it write, and return how right that is."""
-    run_folder = RunFolder(runs / trial.experiment / f"{trial.setting}-{trial.split}-{trial.seed}")
+    run_folder = run_folder_of(trial, arguments)
     pipeline = Pipeline(load_recipe(trial.recipe, trial.overrides), run_folder)
     with run_folder.locked():
         pipeline.begin()
@@ -40,7 +39,7 @@ def main() -> None:
     arguments.trials = None
     alone = {f"{name}, reasonings alone": plan["trials"][name] for name in names}
     trials = list(planned(arguments.experiment, arguments, alone))
-    run_all(trials, arguments, lambda trial: run(trial, arguments.runs))
+    run_all(trials, arguments, lambda trial: run(trial, arguments))
 
 
 if __name__ == "__main__":

@@ -308,7 +308,7 @@ def of_bare(tiny, tmp_path):
     return ["e0", *where, "--size", "cpu", "--settings", "b", "--seeds", "1", "--test"]
 
 
-def test_a_reasoner_is_measured_before_a_classifier_learns_from_it(run, tiny, tmp_path, monkeypatch):
+def test_a_reasoner_is_measured_before_a_classifier_learns_from_it(run, tiny, tmp_path, monkeypatch, capsys):
     import written
 
     with_reasonings(tiny)
@@ -328,6 +328,10 @@ def test_a_reasoner_is_measured_before_a_classifier_learns_from_it(run, tiny, tm
     found = line["reasoner"]
     assert found["own"]["all_right"] == 1 and found["label"]["all_right"] == 0
     assert found["own"]["rows"] + found["label"]["rows"] > 40
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--again"])
+    written.main()
+    assert "reasonings, own: all right in 100.0 % and 100.0 %" in capsys.readouterr().err
+    assert (tmp_path / "runs" / "e0" / "b-test-1-again").is_dir()
 
 
 def test_dots_take_the_place_of_the_steps_stage_by_stage(run, tiny, tmp_path, monkeypatch):
