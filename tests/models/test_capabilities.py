@@ -205,6 +205,12 @@ def test_the_lengths_at_which_something_changes_are_read_from_the_settings():
     ]
 
 
+@pytest.mark.parametrize("model_type", ["qwen2", "qwen3"])
+def test_a_number_of_layers_is_not_a_length(model_type):
+    config = AutoConfig.for_model(model_type, max_window_layers=24)
+    assert "max_window_layers" in config.to_dict() and limits_of(config) == []
+
+
 def test_a_record_is_read_as_it_was_written(tokenizer):
     for family in ("Gemma 2", "GPT-2"):
         found = of(family, tokenizer)
