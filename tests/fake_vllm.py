@@ -46,6 +46,8 @@ class Handler(BaseHTTPRequestHandler):
             "finish_reason": "stop",
             "stop_reason": body["stop_token_ids"][0],
         }
+        if BEHAVIOUR == "loops" and body["repetition_detection"]["min_count"] == 3:
+            choice |= {"finish_reason": "repetition", "stop_reason": "repetition_detected"}
         self.send(200, {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
 
     def send(self, status, body):

@@ -92,6 +92,7 @@ def test_a_whole_answer(body):
         "max_tokens",
         "MAX_TOKENS",
         "model_length",
+        "repetition",
         "max_new_tokens",
         "maxTokens",
         "max_output_tokens",

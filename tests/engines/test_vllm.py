@@ -94,6 +94,11 @@ def test_it_serves_the_folder_with_ids_a_key_and_no_telemetry(fake, tmp_path, ti
     assert said.out == ""
 
 
+def test_a_loop_is_stopped_and_counts_as_cut(fake):
+    rows = list(fake("loops").generate(PROMPTS, GREEDY))
+    assert {(row.finish, row.stop_id, row.error) for row in rows} == {("length", None, None)}
+
+
 def test_one_server_for_several_calls_and_close_ends_all_of_it(fake, tmp_path):
     engine = fake()
     list(engine.generate(PROMPTS, GREEDY))
@@ -221,6 +226,11 @@ def test_the_real_vllm_writes_what_transformers_writes():
         pids = [server.pid, *(child.pid for child in server.children(recursive=True))]
         drawn = Sampling(16, sampling.stop_ids, temperature=1.5, seed=3)
         twins = [row.text for row in engine.generate([asked[0]] * 4, drawn)]
+        loops = list(
+            engine.generate(
+                [Prompt(tuple(source.tokenizer.encode("so good " * 40)))], Sampling(64, sampling.stop_ids)
+            )
+        )
     finally:
         engine.close()
     assert len(pids) > 1
@@ -228,6 +238,7 @@ def test_the_real_vllm_writes_what_transformers_writes():
     assert shared_memory() <= before, "hundreds of MB were left behind"
     assert source.place == "", "the weights were loaded here, too"
     assert len(set(twins)) > 1
+    assert loops[0].finish == "length" and 12 <= loops[0].tokens <= 18
     here = make_engine("transformers", source, {})
     expected = {row.index: row for row in here.generate(asked, sampling)}
     assert [served[index].text for index in range(len(asked))] == [

@@ -2,7 +2,7 @@
 
 A row is in a loop if its last tokens are one run of at most `_LONGEST_RUN` tokens, three times in a row and twelve
 tokens at least. The rule reads nothing but a row's own new tokens, so it cuts a row at the same place in every engine
-that can stop one.
+of this process. vLLM has a rule of its own, which is set to the nearest to this one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,13 @@ _LEAST_TOKENS = 12
 
 _LOOPS = [(run, max(_TIMES * run, _LEAST_TOKENS)) for run in range(1, _LONGEST_RUN + 1)]
 """Of each run, in tokens: how many of the last tokens have to repeat it."""
+
+VLLM_LOOPS = {
+    "min_pattern_size": _LEAST_TOKENS // _TIMES,
+    "max_pattern_size": _LONGEST_RUN,
+    "min_count": _TIMES,
+}
+"""The rule as vLLM's `repetition_detection`: a run of three tokens is stopped after 18 of them instead of 12."""
 
 
 def is_in_loop(ids: Sequence[int]) -> bool:

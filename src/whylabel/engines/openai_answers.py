@@ -28,7 +28,8 @@ _ENDS = {
     "stop": "stop(ped|_(sequence|string|str|token))?|eos(_token)?|end(_(turn|of_turn|of_text))?"
     "|complete|completed|done|finish|finished|normal|success",
     "length": "length|limit|token_limit|(max_|max_new_|max_output_|max_completion_)(tokens|length)|model_length"
-    "|context_length(_exceeded)?|model_context_window_exceeded",
+    "|context_length(_exceeded)?|model_context_window_exceeded"
+    "|repetition",  # vLLM has stopped a loop
     "refused": "refus(al|ed)|content_filter(ed)?|(image_)?safety|recitation|block(ed|list)|prohibited_content|spii"
     "|sensitive|moderation|flagged|language|model_armor|error_toxic|guardrail_intervened",
     # The same request may succeed later.

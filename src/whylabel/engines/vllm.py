@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from whylabel.engines.base import Completion, Sampling
+from whylabel.engines.loops import VLLM_LOOPS
 from whylabel.engines.openai import OpenAIEngine
 from whylabel.engines.openai_options import OpenAIOptions
 from whylabel.engines.vllm_server import VllmServer, find_command
@@ -118,6 +119,7 @@ class VllmEngine:
             timeout_seconds=options.timeout_seconds,
             max_retries=2,
             send_stop_token_ids=True,
+            extra_body={"repetition_detection": VLLM_LOOPS},
         )
         self._client = client = OpenAIEngine(settings, key=server.key)
         return client, server

@@ -51,7 +51,7 @@ _CPU_FLOPS, _GPU_FLOPS = 5e11, 1e15
 _CPU_TOKENS, _GPU_TOKENS = 2048, 8192
 """The longest row that is tried out: attention and its masks grow with the square of the length."""
 _LIMITS = re.compile(r"(?:window|chunk)(?!.*(?:layers|pattern))")
-"""Names of settings that hold a length; Qwen's `max_window_layers` and Gemma's `sliding_window_pattern` count layers."""
+"""Names of settings that hold a length; `max_window_layers` and `sliding_window_pattern` are numbers of layers."""
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
 """The settings that say how long a row may be, or how long those were from which a model has learnt."""
 _GROWING_ROPE = ("dynamic", "longrope")
