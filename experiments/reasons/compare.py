@@ -33,7 +33,6 @@ from whylabel.types import Example, QuestionAnswer, ReasonedExample
 
 HERE = Path(__file__).parent
 FILTERS = ["empty", "unfinished", "length", "repetition", "copy", "ungrounded", "contradiction"]
-NEW_TOKENS = 64
 DEFAULT = "smollm2-135m-instruct"
 EMOTION = TaskConfig(question="Which emotion does the writer feel?", name="Emotion")
 TASKS = {
@@ -56,6 +55,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["builtin"], help="builtin, or NAME=FOLDER")
     parser.add_argument("--rows", type=int, default=50)
     parser.add_argument("--seed", type=int, default=13)
+    parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--base", default=DEFAULT, help="what the settings are trained from")
     parser.add_argument("--work", type=Path, default=Path("runs/reasons"))
     parser.add_argument("--output", type=Path, default=HERE / "written.jsonl")
@@ -121,7 +121,7 @@ def written(
     texts: list[Example] = random.Random(options.seed).sample(list(dataset.validation), options.rows)
     style = "chat" if chat else "compact"
     prompts = Prompts(loaded.tokenizer, style, task.question, task.name, loaded.end_ids)
-    sampling = Sampling(NEW_TOKENS, tuple(sorted(prompts.stop_ids)))
+    sampling = Sampling(options.new_tokens, tuple(sorted(prompts.stop_ids)))
     asked = [prompts.reasoner_for_text(row.text, row.label) for row in texts]
     refuse = refusal(
         FilterConfig(
