@@ -1,10 +1,11 @@
-"""Whether report, results table and `predict` stay small and flat: seconds, peak memory and bytes of the page.
+"""Whether report, table, `predict` and `evaluate` stay small and flat: seconds, peak memory and bytes of the page.
 
     python benchmarks/report.py --rows 10000 100000 --output benchmarks/report.json
 
 A run folder with so many synthetic test rows, each answered by two floors, the baseline, and the classifier in four
 modes; a classifier of a few random weights with the default model's tokenizer for `predict`, so that hardly anything
-but whylabel is measured. Each piece of work runs in a process of its own. The figures in the folder's metrics are
+but whylabel is measured. In `evaluate` it computes nothing: the verb, over labelled texts, is given answers in four
+modes. Each piece of work runs in a process of its own. The figures in the folder's metrics are
 those of its first rows: the page is no longer for more rows. Wanted are a page below 3 MB and a peak at the largest
 size of at most 1.2 times that at the smallest.
 """
@@ -19,7 +20,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,18 @@ print_results(RunFolder(sys.argv[1]), as_json=False)
     "predict": """
 from whylabel.cli.main import main
 folder = sys.argv[1]
-assert not main(["predict", "--model", f"{folder}/model", f"{folder}/texts.jsonl", "--output", f"{folder}/out.jsonl"])
+files = ["--input", f"{folder}/texts.jsonl", "--output", f"{folder}/out.jsonl"]
+assert not main(["predict", "--model", f"{folder}/model", "--mode", "fast", *files])
+""",
+    "evaluate": f"""
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from report import in_every_mode
+from whylabel.cli.main import main
+from whylabel.prediction.trained import TrainedClassifier
+TrainedClassifier.predict_in_modes = in_every_mode
+folder = sys.argv[1]
+files = ["--data", f"{{folder}}/texts.jsonl", "--output", f"{{folder}}/evaluated"]
+assert not main(["evaluate", f"{{folder}}/model", *files])
 """,
 }
 
@@ -103,12 +115,13 @@ def measured(rows: int, work: list[str]) -> dict[str, Any]:
     """Return the figures of one size."""
     with tempfile.TemporaryDirectory(prefix="whylabel-") as scratch:
         folder = Path(scratch)
-        write_run(RunFolder(folder), rows)
-        if "predict" in work:
+        if {"report", "table"} & set(work):
+            write_run(RunFolder(folder), rows)
+        if {"predict", "evaluate"} & set(work):
             write_model(folder / "model")
             with (folder / "texts.jsonl").open("w", encoding="utf-8") as file:
                 for row in examples(rows):
-                    file.write(json.dumps({"id": row.id, "text": row.text}) + "\n")
+                    file.write(json.dumps(asdict(row)) + "\n")
         found: dict[str, Any] = {"load_average": round(os.getloadavg()[0], 1)}
         found |= {name: in_a_process(WORK[name], folder) for name in work}
         page = RunFolder(folder).report
@@ -164,6 +177,14 @@ def answers(model: str, mode: Mode, rows: int) -> Iterator[PredictionRow]:
         yield PredictionRow(model, row.text, row.label, prediction)
 
 
+def in_every_mode(
+    _model: object, rows: Sequence[tuple[str, str]], modes: Sequence[Mode], **_options: object
+) -> Iterator[dict[Mode, Prediction]]:
+    """Yield answers to all rows in the place of a model's, which computes nothing."""
+    found = zip(*(answers("classifier", mode, len(rows)) for mode in modes), strict=True)
+    return ({row.prediction.mode: row.prediction for row in said} for said in found)
+
+
 def write_run(run: RunFolder, rows: int) -> None:
     """Write what the report reads of an evaluated run."""
     few = min(rows, METRICS_ROWS)
@@ -206,14 +227,14 @@ def write_model(folder: Path) -> None:
     prepare_for_training(loaded)
     card = ModelCard(
         labels=LabelSet(LABELS),
-        target="label",
+        target="dual",
         question="Which label fits the text?",
         name="Label",
         prompt_style="compact",
         max_text_tokens=256,
-        max_reasoning_tokens=0,
+        max_reasoning_tokens=32,
         lineage={},
-        modes=("fast",),
+        modes=("blend", "fast", "reasoned", "adaptive"),
     )
     folder.mkdir(parents=True)
     save(loaded, folder, card.to_json())

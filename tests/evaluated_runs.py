@@ -8,7 +8,7 @@ from pathlib import Path
 
 from whylabel.evaluation.evaluate import SINGLE_LABEL, evaluate
 from whylabel.evaluation.multi_label import measures_by_label
-from whylabel.evaluation.predictions import prediction_rows, write_predictions
+from whylabel.evaluation.predictions import PredictionRows, write_predictions
 from whylabel.host.atomic import write_json
 from whylabel.recipe import EvaluationConfig, Recipe, override_recipe
 from whylabel.run_folder import RunFolder
@@ -65,7 +65,7 @@ def write_evaluated(
         seed,
         measures=measures_by_label(found.separator) if several and found else SINGLE_LABEL,
     )
-    more = [row for name, said in (others or {}).items() for row in prediction_rows(name, rows, said)]
+    more = [row for name, said in (others or {}).items() for row in PredictionRows(name, rows, said)]
     run.write_recipe(settings.to_yaml())
     run.update_manifest(seed=seed, versions={}, data={"rows": {"test": len(rows)}})
     write_json(run.evaluation_metrics, result.to_json())

@@ -54,7 +54,11 @@ def test_rows_that_failed_are_counted_and_where_they_are_is_said(tmp_path, capsy
         failed_rows, run = 0, RunFolder(tmp_path)
 
     assert finish(Done()) == 0 and capsys.readouterr().err == ""
-    Done.failed_rows = 1234
+    Done.failed_rows = 1000
     assert finish(Done()) == 4
     listed = f"{Done.run.augment_metrics} and {Done.run.predictions}"
+    assert capsys.readouterr().err == f"1,000 rows failed. They are listed in {listed}.\n"
+    Done.failed_rows = 1234
+    assert finish(Done()) == 4
+    listed = f"{Done.run.augment_metrics} (1,000 at most) and {Done.run.predictions}"
     assert capsys.readouterr().err == f"1,234 rows failed. They are listed in {listed}.\n"

@@ -55,7 +55,7 @@ def test_metrics_json_has_the_promised_keys() -> None:
 
 
 def test_rows_hold_every_model_and_test_row() -> None:
-    rows = evaluated("baseline", "classifier").rows
+    rows = list(evaluated("baseline", "classifier").rows)
     assert {row.model for row in rows} == {"majority", "tfidf", "baseline", "classifier"}
     assert len(rows) == 4 * len(TEST)
 

@@ -154,6 +154,8 @@ def test_predictions_are_joined_by_id() -> None:
     test, predictions = rows("abc"), said("abc")
     shuffled = [predictions[2], predictions[0], predictions[1]]
     assert in_test_order(test, shuffled) == tuple(predictions)
+    # Those that are in order are not copied: there may be very many.
+    assert in_test_order(test, predictions) is predictions
 
 
 @pytest.mark.parametrize(

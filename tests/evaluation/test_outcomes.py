@@ -6,7 +6,7 @@ import pytest
 from evaluated_runs import answers, test_rows
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.outcomes import NO_OUTCOMES, NO_PREDICTIONS, Predictions
-from whylabel.evaluation.predictions import prediction_rows, write_predictions
+from whylabel.evaluation.predictions import PredictionRows, write_predictions
 
 ROWS = test_rows(9_000)
 SAID = [
@@ -16,7 +16,7 @@ SAID = [
         ("classifier", "reasoned", 0.7),
         ("classifier", "fast", 0.5),
     )
-    for row in prediction_rows(model, ROWS, answers(ROWS, right, seed=len(mode), mode=mode))
+    for row in PredictionRows(model, ROWS, answers(ROWS, right, seed=len(mode), mode=mode))
 ]
 
 

@@ -12,7 +12,7 @@ from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import (
     COLUMNS,
     PredictionRow,
-    prediction_rows,
+    PredictionRows,
     read_predictions,
     write_predictions,
 )
@@ -27,15 +27,15 @@ SAID = (
 
 def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "evaluation" / "predictions.parquet"
-    rows = prediction_rows("classifier", TEST, SAID)
+    rows = PredictionRows("classifier", TEST, SAID)
     write_predictions(path, rows)
-    assert read_predictions(path) == rows
+    assert read_predictions(path) == rows[:] == tuple(rows)
     assert [row.right for row in rows] == [True, False]
 
 
 def test_columns_and_types(tmp_path: Path) -> None:
     path = tmp_path / "predictions.parquet"
-    write_predictions(path, prediction_rows("baseline", TEST, SAID))
+    write_predictions(path, PredictionRows("baseline", TEST, SAID))
     schema = pq.read_schema(path)
     assert tuple(schema.names) == COLUMNS
     assert schema.field("probabilities").type == pa.list_(pa.float64())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from whylabel.evaluation import quality
 from whylabel.evaluation.metrics import wilson_interval
-from whylabel.evaluation.predictions import PredictionRow
+from whylabel.evaluation.predictions import PredictionRow, by_model_and_mode
 from whylabel.evaluation.quality import explaining_mode, quality_by_mode, reasoning_quality
 from whylabel.types import Prediction
 
@@ -88,10 +89,10 @@ def test_modes_are_counted_apart_and_those_without_reasonings_not_at_all():
         row(0, "a fine day for the writer, joy", "afterthought", mode="blend"),
         row(0, "what a baseline says", model="baseline"),
     ]
-    found = quality_by_mode(rows, LABELS)
+    found = quality_by_mode(by_model_and_mode(rows), LABELS)
     assert list(found) == ["reasoned", "blend"]
     assert [quality.afterthoughts.count for quality in found.values()] == [0, 1]
-    assert reasoning_quality([rows[1]], LABELS) is None and quality_by_mode([], LABELS) == {}
+    assert reasoning_quality([rows[1]], LABELS) is None and quality_by_mode({}, LABELS) == {}
 
 
 @pytest.mark.parametrize(
@@ -107,3 +108,10 @@ def test_the_mode_that_explains_is_the_default_one_or_the_first_that_always_writ
     assert (
         explaining_mode({"classifier": {"mode": default}, "modes": {mode: {} for mode in modes}}) == expected
     )
+
+
+def test_of_very_many_reasonings_the_first_are_compared_with_each_other(monkeypatch):
+    rows = [row(at, "It is a fine day for the writer.") for at in range(4)]
+    monkeypatch.setattr(quality, "_MOST_COMPARED", 3)
+    found = reasoning_quality(rows, LABELS).content
+    assert (found.near_duplicates.count, found.near_duplicates.n, found.contradictions.n) == (2, 3, 4)

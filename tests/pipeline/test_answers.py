@@ -52,6 +52,14 @@ def test_a_torn_line_is_asked_again(tmp_path):
     assert again.asked == ["3"] and list(read_answers(path)) == ["1", "2", "3"]
 
 
+def test_kept_answers_are_read_when_they_are_asked_for(tmp_path):
+    path = tmp_path / "classifier.jsonl"
+    list(ask(path, ROWS, {}, Model()))
+    known = read_answers(path)
+    path.write_bytes(path.read_bytes().replace(b"trois", b"drei!"))
+    assert "drei!" in known["3"]["reasoned"].reasoning and known["1"] == next(Model()(ROWS))
+
+
 def test_what_failed_is_asked_again(tmp_path):
     path = tmp_path / "classifier.jsonl"
     found = list(ask(path, ROWS, read_answers(path), Model(failing="zwei")))

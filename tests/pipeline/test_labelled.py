@@ -68,6 +68,14 @@ def test_a_runs_models_say_of_its_test_rows_what_they_said_in_the_run(finished, 
     assert "Comparison" in Page(evaluated.report.read_text()).text
 
 
+def test_the_table_says_of_which_texts_it_is(finished, evaluated, labelled, capsys):
+    print_results(evaluated, as_json=False, with_model=False)
+    title = " ".join(capsys.readouterr().out.partition("95 % intervals")[0].split())
+    assert title == f"{labelled}, 12 rows,"
+    print_results(finished, as_json=False)
+    assert capsys.readouterr().out.strip().startswith("test split, 12 rows,")
+
+
 def test_what_has_not_changed_is_skipped_and_other_rows_are_not(finished, labelled, evaluated, capsys):
     evaluate(finished.path, labelled, evaluated.path, "evaluation.bootstrap_samples=200")
     assert "evaluate: nothing has changed, skipped" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from whylabel.evaluation.judged import quoted_evidence
-from whylabel.evaluation.predictions import read_predictions
+from whylabel.evaluation.predictions import by_model_and_mode, read_predictions
 from whylabel.evaluation.quality import share_of
 from whylabel.models.load import load
 from whylabel.pipeline import Pipeline
@@ -63,7 +63,7 @@ def test_the_figures_are_those_of_the_base_model_and_of_the_measured_evidence(
 
     monkeypatch.setattr(TrainedClassifier, "with_evidence", with_evidence)
     job = job_of(recipe, finished)
-    found = judge_reasonings(job, rows, "reasoned")
+    found = judge_reasonings(job, by_model_and_mode(rows), "reasoned")
     assert re.search(r"quality of the reasonings: (\d+) of \1 rows", capsys.readouterr().err)
     mine = [row for row in rows if row.prediction.mode == "reasoned"]
     assert found is not None and found.n == len(mine) == 12
@@ -98,22 +98,28 @@ def test_the_sample_is_drawn_with_the_seed(recipe, finished, rows, monkeypatch):
 
     monkeypatch.setattr(Verifier, "lifts", noted)
     for seed in (13, 13, 14):
-        judge_reasonings(job_of(recipe, finished, seed=seed, evaluation__quality_rows=5), rows, "reasoned")
+        judge_reasonings(
+            job_of(recipe, finished, seed=seed, evaluation__quality_rows=5),
+            by_model_and_mode(rows),
+            "reasoned",
+        )
     assert asked[0] == asked[1] != asked[2] and len(asked[0]) == 5
 
 
 def test_without_reasonings_or_if_none_are_wanted_no_model_is_loaded(recipe, finished, rows, monkeypatch):
     monkeypatch.setattr("whylabel.models.load.load", None)
-    assert judge_reasonings(job_of(recipe, finished, evaluation__quality_rows=0), rows, "reasoned") is None
-    assert judge_reasonings(job_of(recipe, finished), rows, "fast") is None
+    said = by_model_and_mode(rows)
+    assert judge_reasonings(job_of(recipe, finished, evaluation__quality_rows=0), said, "reasoned") is None
+    assert judge_reasonings(job_of(recipe, finished), said, "fast") is None
     others = [replace(row, model="baseline") for row in rows]
-    assert judge_reasonings(job_of(recipe, finished), others, "reasoned") is None
+    assert judge_reasonings(job_of(recipe, finished), by_model_and_mode(others), "reasoned") is None
 
 
 def test_where_nothing_is_quoted_the_classifier_is_not_asked(recipe, finished, rows, monkeypatch):
     monkeypatch.setattr(TrainedClassifier, "from_folder", None)
     plain = [replace(row, prediction=replace(row.prediction, reasoning="It is so.")) for row in rows]
-    found = judge_reasonings(job_of(recipe, finished, evaluation__quality_rows=3), plain, "reasoned")
+    job = job_of(recipe, finished, evaluation__quality_rows=3)
+    found = judge_reasonings(job, by_model_and_mode(plain), "reasoned")
     assert found is not None and (found.n, found.overlap) == (3, None)
 
 

@@ -63,6 +63,16 @@ def test_a_column_that_was_added_by_hand_does_no_harm(tmp_path):
     assert read_reasoned(tmp_path / "b.parquet") == ROWS
 
 
+def test_the_files_of_the_first_versions_are_read(tmp_path):
+    first = ReasonedExample("2", "a text", "joy", "because", "smollm2", True)
+    write_dropped(tmp_path / "now.parquet", [Dropped(first, "unfinished")])
+    names = ["id", "text", "label", "reasoning", "reasoner", "finished", "reason"]
+    table = pyarrow.parquet.read_table(tmp_path / "now.parquet", columns=names)
+    pyarrow.parquet.write_table(table, tmp_path / "old.parquet")
+    assert list(iterate_dropped(tmp_path / "old.parquet")) == [Dropped(first, "unfinished")]
+    assert read_reasoned(tmp_path / "old.parquet") == (first,)
+
+
 def test_many_rows_are_written_as_they_come_and_none_is_there_before_all_are(tmp_path):
     path = tmp_path / "many.parquet"
     with kept_rows(path) as keep:

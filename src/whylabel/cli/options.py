@@ -147,11 +147,14 @@ def open_run(
 def finish(pipeline: Pipeline) -> int:
     """Return the exit code of finished stages: 4 if rows failed, which is also reported."""
     from whylabel.host.progress import say
+    from whylabel.stages.augment.sort import FAILURES_LISTED
 
-    if not pipeline.failed_rows:
+    failed = pipeline.failed_rows
+    if not failed:
         return 0
+    most = f" ({FAILURES_LISTED:,} at most)" if failed > FAILURES_LISTED else ""
     say(
-        f"{pipeline.failed_rows:,} rows failed. They are listed in {pipeline.run.augment_metrics} and "
+        f"{failed:,} rows failed. They are listed in {pipeline.run.augment_metrics}{most} and "
         f"{pipeline.run.predictions}."
     )
     return 4

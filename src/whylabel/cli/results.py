@@ -60,7 +60,7 @@ def _show(run: RunFolder, metrics: dict[str, Any], with_model: bool) -> None:
 
     console = Console(width=max(100, Console().width))
     console.print()
-    console.print(_comparison(metrics))
+    console.print(_comparison(metrics, _evaluated_on(run)))
     if metrics.get("paired"):
         console.print(_paired(metrics["paired"]), highlight=False, soft_wrap=True)
     for line in filter(None, (seen_note(metrics), *best_notes(metrics))):
@@ -85,15 +85,26 @@ def _show(run: RunFolder, metrics: dict[str, Any], with_model: bool) -> None:
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
-def _comparison(metrics: dict[str, Any]) -> Any:
+def _evaluated_on(run: RunFolder) -> str:
+    """Return what the figures are of: the test split of a run, or the texts that trained models were given."""
+    manifest = run.read_manifest()
+    # Only the evaluation of trained models on other texts records which models it is of.
+    given = "model" in manifest and (manifest.get("data") or {}).get("source")
+    return printable(str(given)) if given else "test split"
+
+
+def _comparison(metrics: dict[str, Any], evaluated_on: str = "test split") -> Any:
+    from rich.markup import escape
     from rich.table import Table
 
     models = {**metrics.get("floors", {}), **metrics.get("rivals", {})}
     models.update({name: metrics[name] for name in ("baseline", "classifier") if metrics.get(name)})
     test_rows = max(model["n"] for model in models.values())
     several = len(metrics.get("modes", {})) > 1
-    title = f"test split, {test_rows:,} rows, 95 % intervals{'; the default mode first' if several else ''}"
-    table = Table(title=title, title_justify="left")
+    first_mode = "; the default mode first" if several else ""
+    title = f"{evaluated_on}, {test_rows:,} rows, 95 % intervals{first_mode}"
+    # A path may hold brackets, which are no markup.
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("model")
     key, first = ("micro_f1", "micro-F1") if decides_by_label(metrics) else ("accuracy", "accuracy")
     for name in (first, "macro-F1", "seconds/row", "tokens/row"):

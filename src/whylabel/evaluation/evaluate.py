@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Protocol
 
 from whylabel.errors import DataError, unknown_name
@@ -12,8 +13,9 @@ from whylabel.evaluation.best import Best, best_of, corrected_p, difference_of, 
 from whylabel.evaluation.floors import FLOORS, Floor, learnt
 from whylabel.evaluation.metrics import in_test_order, score
 from whylabel.evaluation.paired import compare_pair
-from whylabel.evaluation.predictions import PredictionRow, prediction_rows
+from whylabel.evaluation.predictions import PredictionRow, PredictionRows
 from whylabel.evaluation.quality import ReasoningQuality, quality_by_mode
+from whylabel.evaluation.stored import StoredPredictions
 from whylabel.recipe import EvaluationConfig
 from whylabel.text.labels import LabelSet
 from whylabel.types import Example, Mode, Prediction
@@ -39,7 +41,7 @@ class Measures:
     floors: Mapping[str, Floor]
     score: Callable[..., Score]
     compare: Callable[..., object]
-    learnt: Callable[..., tuple[Prediction, ...]]
+    learnt: Callable[..., Sequence[Prediction]]
     """Predictions of a simple model, with the parameters of `floors.learnt`."""
 
 
@@ -48,7 +50,7 @@ SINGLE_LABEL = Measures(FLOORS, score, compare_pair, learnt)
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All scores on the test rows; `rows` are the predictions behind them, floors included.
+    """All scores on the test rows; `predictions` are those behind them by model and mode, floors included.
 
     `classifier` is the score in the default mode; `modes` has the scores of all evaluated modes, including the
     default. `baseline`, `classifier` and `paired` are None if a model was not evaluated. `reasonings` has the modes
@@ -64,10 +66,15 @@ class Evaluation:
     reasonings: dict[Mode, ReasoningQuality]
     rivals: dict[str, Score]
     best: Best | None
-    rows: tuple[PredictionRow, ...]
+    predictions: dict[tuple[str, Mode], PredictionRows]
+
+    @property
+    def rows(self) -> Iterator[PredictionRow]:
+        """All predictions, one model and mode after the other."""
+        return chain.from_iterable(self.predictions.values())
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of `evaluation/metrics.json`: JSON values, without the rows."""
+        """Return the content of `evaluation/metrics.json`: JSON values, without the predictions."""
         return {
             name: _to_json(getattr(self, name))
             for name in (
@@ -99,7 +106,9 @@ def evaluate(
         if name not in MODELS:
             raise DataError(unknown_name("model", name, MODELS))
     floors: dict[str, Sequence[Prediction]] = {
-        name: measures.floors[name](train, test, label_set, seed) for name in config.floors if train
+        name: StoredPredictions(measures.floors[name](train, test, label_set, seed))
+        for name in config.floors
+        if train
     }
     samples = config.bootstrap_samples
     given = {**floors, **(rivals or {}), **models}
@@ -122,11 +131,9 @@ def evaluate(
     paired = None
     if all(name in models for name in MODELS):
         paired = compared(ordered["baseline"], ordered["classifier"])
-    rows = tuple(
-        row
-        for name, found in (*ordered.items(), *(("classifier", found) for found in others.values()))
-        for row in prediction_rows(name, test, found)
-    )
+    said = {(name, scores[name].mode): found for name, found in ordered.items()}
+    said |= {("classifier", mode): found for mode, found in others.items()}
+    predictions = {key: PredictionRows(key[0], test, found) for key, found in said.items()}
     return Evaluation(
         labels=label_set.names,
         baseline=scores.get("baseline"),
@@ -134,10 +141,10 @@ def evaluate(
         modes=by_mode,
         floors={name: scores[name] for name in floors},
         paired=paired,
-        reasonings=quality_by_mode(rows, label_set.names),
+        reasonings=quality_by_mode(predictions, label_set.names),
         rivals={name: scores[name] for name in rivals or ()},
         best=_best(test, scores, by_mode, ordered, others, compared),
-        rows=rows,
+        predictions=predictions,
     )
 
 

@@ -152,8 +152,8 @@ def mode_of(predictions: Sequence[Prediction]) -> Mode:
     return modes.pop()
 
 
-def in_test_order(test: Sequence[Example], predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
-    """Return the predictions in the order of the test rows.
+def in_test_order(test: Sequence[Example], predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+    """Return the predictions in the order of the test rows; the same sequence if they are in it already.
 
     Raises `DataError` if there are no rows, an id occurs twice or the ids differ.
     """
@@ -161,23 +161,26 @@ def in_test_order(test: Sequence[Example], predictions: Sequence[Prediction]) ->
         raise DataError(
             "There are no test rows to evaluate on.", fix="give a test split, or data.test_fraction"
         )
-    for kind, ids in (("test rows", [row.id for row in test]), ("predictions", [p.id for p in predictions])):
+    wanted, given = [row.id for row in test], [prediction.id for prediction in predictions]
+    for kind, ids in (("test rows", wanted), ("predictions", given)):
         repeated = [name for name, count in Counter(ids).items() if count > 1]
         if repeated:
             raise DataError(
                 f"{len(repeated)} ids occur more than once among the {kind}: {_first_ids(repeated)}.",
                 fix="give every row its own id",
             )
-    by_id = {prediction.id: prediction for prediction in predictions}
-    missing = [row.id for row in test if row.id not in by_id]
-    foreign = sorted(by_id.keys() - {row.id for row in test})
+    if given == wanted:
+        return predictions
+    places = {row_id: place for place, row_id in enumerate(given)}
+    missing = [row_id for row_id in wanted if row_id not in places]
+    foreign = sorted(places.keys() - set(wanted))
     if missing or foreign:
         raise DataError(
             f"Predictions and test rows differ: {len(missing)} rows without a prediction"
             f" ({_first_ids(missing)}), {len(foreign)} predictions without a row ({_first_ids(foreign)}).",
             fix="predict exactly the test rows, and compare by the same ids",
         )
-    return tuple(by_id[row.id] for row in test)
+    return tuple(predictions[places[row_id]] for row_id in wanted)
 
 
 def gold_indices(test: Sequence[Example], label_set: LabelSet) -> Ints:

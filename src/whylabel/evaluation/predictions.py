@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 from whylabel.data.parquet import Kind, read_rows, row_tables
 from whylabel.data.writers import parquet_file
@@ -85,14 +86,34 @@ class Head:
         return cls(row.model, said.mode, said.id, row.gold, said.label, row.right)
 
 
-def prediction_rows(
-    model: str, test: Sequence[Example], predictions: Sequence[Prediction]
-) -> tuple[PredictionRow, ...]:
-    """Combine predictions with their test rows; both must be in the same order."""
-    return tuple(
-        PredictionRow(model, row.text, row.label, prediction)
-        for row, prediction in zip(test, predictions, strict=True)
-    )
+class PredictionRows(Sequence[PredictionRow]):
+    """A model's predictions beside their test rows, both in the same order; a row is made when it is asked for.
+
+    A slice is a tuple.
+    """
+
+    def __init__(self, model: str, test: Sequence[Example], predictions: Sequence[Prediction]) -> None:
+        self._model, self._test, self._predictions = model, test, predictions
+
+    def __len__(self) -> int:
+        return len(self._predictions)
+
+    @overload
+    def __getitem__(self, place: int) -> PredictionRow: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[PredictionRow, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> PredictionRow | tuple[PredictionRow, ...]:
+        if isinstance(place, slice):
+            return tuple(map(self._row, self._test[place], self._predictions[place]))
+        return self._row(self._test[place], self._predictions[place])
+
+    def __iter__(self) -> Iterator[PredictionRow]:
+        return starmap(self._row, zip(self._test, self._predictions, strict=True))
+
+    def _row(self, row: Example, prediction: Prediction) -> PredictionRow:
+        return PredictionRow(self._model, row.text, row.label, prediction)
 
 
 def by_model_and_mode(rows: Iterable[PredictionRow]) -> dict[tuple[str, Mode], list[PredictionRow]]:

@@ -25,6 +25,7 @@ from whylabel.types import Mode
 
 # That of the filter `near_duplicate`, whatever a recipe says: the figure is to compare runs.
 _MAX_SIMILARITY = FilterConfig().max_similarity
+_MOST_COMPARED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Content:
 
     `quoting`: those with a quotation. `grounded`: of these, those whose every quotation stands in their text.
     `contradictions`: those whose last sentence denies the label beside them, or affirms others alone.
-    `near_duplicates`: those that nearly repeat an earlier one.
+    `near_duplicates`: those of the first 10,000 that nearly repeat an earlier one.
     """
 
     quoting: Share | None
@@ -73,37 +74,49 @@ class ReasoningQuality:
 
 
 def reasoning_quality(rows: Sequence[PredictionRow], labels: Sequence[str]) -> ReasoningQuality | None:
-    """Return the figures of the predictions of one mode; None if it writes no reasonings."""
-    written = [row for row in rows if row.prediction.reasoning is not None]
+    """Return the figures of the predictions of one mode; None if it writes no reasonings.
+
+    The rows are read several times rather than held.
+    """
+    written = 0
+    statuses: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    disagrees: Counter[bool] = Counter()
+    for row in rows:
+        said = row.prediction
+        if said.reasoning is None:
+            continue
+        written += 1
+        if said.reasoning_status is not None:
+            statuses[said.reasoning_status] += 1
+            if reason := withheld_because(said):
+                reasons[reason] += 1
+        if said.disagrees is not None:
+            disagrees[said.disagrees] += 1
     if not written:
         return None
-    statuses = [row.prediction for row in written if row.prediction.reasoning_status is not None]
-    n = len(statuses)
-    reasons = Counter(filter(None, map(withheld_because, statuses)))
-    disagrees = [row.prediction.disagrees for row in written if row.prediction.disagrees is not None]
-
-    def with_status(status: str) -> Share | None:
-        return _share_or_none(sum(prediction.reasoning_status == status for prediction in statuses), n)
-
+    n = statuses.total()
     return ReasoningQuality(
-        written=share_of(len(written), len(rows)),
-        shown=with_status("ok"),
-        afterthoughts=with_status("afterthought"),
+        written=share_of(written, len(rows)),
+        shown=_share_or_none(statuses["ok"], n),
+        afterthoughts=_share_or_none(statuses["afterthought"], n),
         withheld=_share_or_none(reasons.total(), n),
         withheld_by_reason={reason: share_of(count, n) for reason, count in reasons.most_common()},
-        disagrees=_share_or_none(sum(disagrees), len(disagrees)),
-        content=_content(written, labels),
-        content_for_readers=_content([row for row in written if not is_withheld(row.prediction)], labels),
+        disagrees=_share_or_none(disagrees[True], disagrees.total()),
+        content=_content(rows, labels),
+        content_for_readers=_content((row for row in rows if not is_withheld(row.prediction)), labels),
     )
 
 
-def quality_by_mode(rows: Iterable[PredictionRow], labels: Sequence[str]) -> dict[Mode, ReasoningQuality]:
+def quality_by_mode(
+    predictions: Mapping[tuple[str, Mode], Sequence[PredictionRow]], labels: Sequence[str]
+) -> dict[Mode, ReasoningQuality]:
     """Return the figures of each mode in which the classifier has written reasonings."""
-    modes: dict[Mode, list[PredictionRow]] = {}
-    for row in rows:
-        if row.model == "classifier":
-            modes.setdefault(row.prediction.mode, []).append(row)
-    found = {mode: reasoning_quality(mine, labels) for mode, mine in modes.items()}
+    found = {
+        mode: reasoning_quality(rows, labels)
+        for (model, mode), rows in predictions.items()
+        if model == "classifier"
+    }
     return {mode: quality for mode, quality in found.items() if quality is not None}
 
 
@@ -128,20 +141,25 @@ def _share_or_none(count: int, n: int) -> Share | None:
     return share_of(count, n) if n else None
 
 
-def _content(rows: Sequence[PredictionRow], labels: Sequence[str]) -> Content:
+def _content(rows: Iterable[PredictionRow], labels: Sequence[str]) -> Content:
+    """Return what the reasonings of the rows say; rows without one are left out."""
     earlier = NearDuplicates(_MAX_SIMILARITY)
-    quoting = grounded = contradictions = repeating = 0
+    n = quoting = grounded = contradictions = repeating = 0
     for row in rows:
-        reasoning = row.prediction.reasoning or ""
+        reasoning = row.prediction.reasoning
+        if reasoning is None:
+            continue
+        n += 1
         quoted = quotations(reasoning)
         quoting += bool(quoted)
         grounded += bool(quoted) and all(find(quotation, row.text) is not None for quotation in quoted)
         contradictions += conclusion(reasoning, labels).contradicts(row.prediction.label)
-        repeating += earlier.repeats(reasoning)
-    n = len(rows)
+        # Each takes about a kilobyte; and the share grows with their number, so more would only be harder to compare.
+        if n <= _MOST_COMPARED:
+            repeating += earlier.repeats(reasoning)
     return Content(
         _share_or_none(quoting, n),
         _share_or_none(grounded, quoting),
         _share_or_none(contradictions, n),
-        _share_or_none(repeating, n),
+        _share_or_none(repeating, min(n, _MOST_COMPARED)),
     )

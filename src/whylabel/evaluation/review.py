@@ -17,7 +17,7 @@ from whylabel.evaluation.predictions import PredictionRow
 from whylabel.prediction.doubt import Signal, doubt
 from whylabel.prediction.multi_label import MultiLabel
 from whylabel.text.labels import LabelSet
-from whylabel.types import Mode, Prediction
+from whylabel.types import Mode
 
 Bools = NDArray[np.bool_]
 
@@ -198,12 +198,14 @@ def _disagreement(
     fast, reasoned = (predictions.get(("classifier", mode)) for mode in ("fast", "reasoned"))
     if not fast or not reasoned:
         return [row.prediction.disagrees for row in rows]
-    said = {row.prediction.id: row.prediction for row in fast}
-    differ = {row.prediction.id: _differ(said.get(row.prediction.id), row.prediction) for row in reasoned}
-    return [differ.get(row.prediction.id) for row in rows]
+    first, second = ({row.prediction.id: _answer(row) for row in side} for side in (fast, reasoned))
+
+    def differ(row_id: str) -> bool | None:
+        labels = first.get(row_id), second.get(row_id)
+        return None if None in labels else labels[0] != labels[1]
+
+    return [differ(row.prediction.id) for row in rows]
 
 
-def _differ(fast: Prediction | None, reasoned: Prediction) -> bool | None:
-    if fast is None or "failed" in (fast.status, reasoned.status):
-        return None
-    return fast.label != reasoned.label
+def _answer(row: PredictionRow) -> str | None:
+    return None if row.prediction.status == "failed" else row.prediction.label

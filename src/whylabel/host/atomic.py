@@ -165,15 +165,18 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def whole_lines(path: Path) -> list[bytes]:
-    """Return the lines of a file that grows line by line; one that does not exist has none.
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file that grows line by line, with their ends; one that does not exist has none.
 
     An incomplete last line, left by a killed process, is cut off.
     """
     if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
-    return content[:whole].splitlines()
+        return
+    whole = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                os.truncate(path, whole)
+                return
+            whole += len(line)
+            yield line

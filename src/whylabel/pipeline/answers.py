@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import RunFolderError
+from whylabel.evaluation.stored import StoredPredictions
 from whylabel.host.atomic import whole_lines
 from whylabel.host.progress import progress, say
 from whylabel.types import Mode, Prediction
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 Answer = dict[Mode, Prediction]
 """A model's prediction for one text in each mode."""
+
+Answers = dict[Mode, StoredPredictions]
+"""A model's predictions for all texts by mode."""
 
 Row = tuple[str, str]
 """Id and text."""
@@ -38,9 +42,9 @@ def answers_file(folder: Path, name: str, key: str) -> Path:
 
 def answer_all(
     model: TrainedClassifier, name: str, rows: Sequence[Row], modes: Sequence[Mode], kept: Path
-) -> dict[Mode, list[Prediction]]:
+) -> Answers:
     """Return the model's predictions of the rows by mode, those in the file `kept` first; the model is closed."""
-    found: dict[Mode, list[Prediction]] = {mode: [] for mode in modes}
+    found: Answers = {mode: StoredPredictions() for mode in modes}
     known = read_answers(kept)
     if known:
         say(f"  evaluate {name}: {len(known):,} of {len(rows):,} rows were answered earlier")
@@ -54,13 +58,41 @@ def answer_all(
     return found
 
 
-def read_answers(path: Path) -> dict[str, Answer]:
+class KeptAnswers(Mapping[str, Answer]):
+    """The answers in a file by row id, each read when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Raise `ValueError`, `KeyError` or `TypeError` if a line is not what `ask` writes."""
+        self._path = path
+        self._places: dict[str, int] = {}
+        place = 0
+        for line in whole_lines(path):
+            self._places[_parsed(line)[0]] = place
+            place += len(line)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __contains__(self, row_id: object) -> bool:
+        return row_id in self._places
+
+    def __getitem__(self, row_id: str) -> Answer:
+        place = self._places[row_id]
+        with self._path.open("rb") as file:
+            file.seek(place)
+            return _parsed(file.readline())[1]
+
+
+def read_answers(path: Path) -> KeptAnswers:
     """Return the kept answers by row id; an incomplete last line, left by a killed process, is cut off.
 
     Raises `RunFolderError` if another line is not what `ask` writes.
     """
     try:
-        return dict(map(_parsed, whole_lines(path)))
+        return KeptAnswers(path)
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
             f"The kept answers of a model cannot be read: {error}.",

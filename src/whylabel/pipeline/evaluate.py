@@ -12,7 +12,7 @@ from whylabel.host.atomic import read_json, write_json
 from whylabel.host.machine import hardware
 from whylabel.host.progress import say
 from whylabel.models.load import read_card
-from whylabel.pipeline.answers import answer_all, answers_file
+from whylabel.pipeline.answers import Answers, answer_all, answers_file
 from whylabel.pipeline.calibrate import calibrated_content
 from whylabel.pipeline.job import Job, StageResult
 from whylabel.pipeline.quality import judge_reasonings
@@ -21,7 +21,7 @@ from whylabel.pipeline.slices import slices
 from whylabel.prediction.card import ModelCard
 from whylabel.run_folder import RunFolder
 from whylabel.text.hashes import fingerprint
-from whylabel.types import Mode, Prediction
+from whylabel.types import Mode
 
 
 def evaluate_stage(job: Job) -> StageResult:
@@ -30,7 +30,7 @@ def evaluate_stage(job: Job) -> StageResult:
     from whylabel.evaluation.mended import reasoning_effect
     from whylabel.evaluation.multi_label import measures_by_label
     from whylabel.evaluation.outcomes import Predictions
-    from whylabel.evaluation.predictions import by_model_and_mode, write_predictions
+    from whylabel.evaluation.predictions import write_predictions
     from whylabel.evaluation.quality import explaining_mode
     from whylabel.evaluation.review import review
 
@@ -56,9 +56,9 @@ def evaluate_stage(job: Job) -> StageResult:
     )
     write_predictions(run.predictions, outcome.rows)
     metrics = outcome.to_json()
-    judged = judge_reasonings(job, outcome.rows, explaining_mode(metrics))
+    judged = judge_reasonings(job, outcome.predictions, explaining_mode(metrics))
     reviewed = review(
-        by_model_and_mode(outcome.rows),
+        outcome.predictions,
         mode,
         inputs.labels,
         multi_label,
@@ -66,21 +66,20 @@ def evaluate_stage(job: Job) -> StageResult:
         bootstrap_samples=config.bootstrap_samples,
         seed=inputs.recipe.seed,
     )
-    effect = reasoning_effect(Predictions.of_rows(outcome.rows), explaining_mode(metrics))
+    effect = reasoning_effect(Predictions.of_file(run.predictions), explaining_mode(metrics))
     card = _card(run)
     added = {
         "target": card.target,
         "calibrated": card.is_calibrated,
         "seen_in_training": asdict(texts_in_train(dataset.train, {"test": dataset.test})[0]),
-        "slices": [asdict(each) for each in slices(inputs, outcome.rows, mode)],
+        "slices": [asdict(each) for each in slices(inputs, outcome.predictions, mode)],
         "review": [asdict(each) for each in reviewed],
         "reasoning_effect": effect and asdict(effect),
         "reasonings_judged": judged and asdict(judged),
         "cost": {"stages": {name: asdict(each) for name, each in _stage_costs(job).items()}},
     }
     write_json(run.evaluation_metrics, {**metrics, **added})
-    every = [row for found in (*baseline.values(), *classifier.values()) for row in found]
-    failed = sum(prediction.status == "failed" for prediction in every)
+    failed = failed_predictions(baseline) + failed_predictions(classifier)
     return StageResult(len(dataset.test), generated_tokens(classifier), {}, failed)
 
 
@@ -98,9 +97,7 @@ def _stage_costs(job: Job) -> dict[str, StageCost]:
     return stage_costs({name: read_json(path, dict) for name, path in files.items() if path.exists()})
 
 
-def _predict(
-    job: Job, name: str, folder: Path, requested: Sequence[Mode] | None
-) -> tuple[dict[Mode, list[Prediction]], Mode]:
+def _predict(job: Job, name: str, folder: Path, requested: Sequence[Mode] | None) -> tuple[Answers, Mode]:
     """Return a model's predictions on the test rows by mode, and its default mode.
 
     The default mode is always evaluated, beside the `requested` ones. None: all that the model has, except `vote`.
@@ -128,7 +125,12 @@ def _kept_answers(job: Job, name: str, modes: Sequence[Mode]) -> Path:
     return answers_file(job.run.answers, name, key)
 
 
-def generated_tokens(predictions: dict[Mode, list[Prediction]]) -> int:
+def failed_predictions(predictions: Answers) -> int:
+    """Return how many predictions failed, in all modes together."""
+    return sum(row.status == "failed" for rows in predictions.values() for row in rows)
+
+
+def generated_tokens(predictions: Answers) -> int:
     """Return the number of generated tokens: all modes except `vote` share one reasoning per row."""
     by_mode = {mode: [row.tokens for row in rows] for mode, rows in predictions.items()}
     votes = by_mode.pop("vote", [])

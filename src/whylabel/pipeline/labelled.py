@@ -19,9 +19,9 @@ from whylabel.host.atomic import write_json
 from whylabel.host.machine import hardware, versions
 from whylabel.host.progress import duration, say
 from whylabel.models.load import read_card
-from whylabel.pipeline.answers import answer_all, answers_file
+from whylabel.pipeline.answers import Answers, answer_all, answers_file
 from whylabel.pipeline.calibrate import calibrated_content
-from whylabel.pipeline.evaluate import generated_tokens
+from whylabel.pipeline.evaluate import failed_predictions, generated_tokens
 from whylabel.pipeline.seen import seen_in_training
 from whylabel.prediction.card import ModelCard
 from whylabel.prediction.trained import TrainedClassifier, model_folder
@@ -29,7 +29,7 @@ from whylabel.recipe import Recipe, build_recipe
 from whylabel.recipe.load import name_from, with_overrides
 from whylabel.run_folder import RunFolder
 from whylabel.text.hashes import fingerprint, rows_fingerprint
-from whylabel.types import Mode, Prediction
+from whylabel.types import Mode
 
 _ALLOWED = (
     "data.",
@@ -145,7 +145,7 @@ class LabelledEvaluation:
         say("evaluate:")
         seen = seen_in_training(self.source, rows, self.recipe.data.source)
         output.begin_stage("evaluate", key)
-        said: dict[str, dict[Mode, list[Prediction]]] = {name: self._answers(name) for name in self.models}
+        said = {name: self._answers(name) for name in self.models}
         outcome = evaluate(
             rows,
             (),
@@ -166,7 +166,6 @@ class LabelledEvaluation:
             say(f"  Warning: {note}")
         write_json(output.evaluation_metrics, {**outcome.to_json(), **described})
         self._record()
-        every = [row for found in said.values() for predictions in found.values() for row in predictions]
         seconds = time.monotonic() - started
         output.finish_stage(
             "evaluate",
@@ -174,11 +173,11 @@ class LabelledEvaluation:
             seconds=seconds,
             rows=len(rows),
             tokens=sum(map(generated_tokens, said.values())),
-            failed_rows=sum(row.status == "failed" for row in every),
+            failed_rows=sum(map(failed_predictions, said.values())),
         )
         say(f"evaluate: done in {duration(seconds)}")
 
-    def _answers(self, name: str) -> dict[Mode, list[Prediction]]:
+    def _answers(self, name: str) -> Answers:
         """Return a model's predictions by mode, the default mode first."""
         recipe = self.recipe
         model = TrainedClassifier.from_folder(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from whylabel.evaluation.judged import (
@@ -17,14 +17,16 @@ from whylabel.evaluation.judged import (
 from whylabel.evaluation.predictions import PredictionRow
 from whylabel.host.progress import Progress, progress
 from whylabel.pipeline.job import Job
-from whylabel.types import ReasonedExample
+from whylabel.types import Mode, ReasonedExample
 
 _AT_ONCE = 16
 # At its borders a text may be encoded in other tokens than by itself.
 _SPARE_TOKENS = 8
 
 
-def judge_reasonings(job: Job, rows: Sequence[PredictionRow], mode: str) -> JudgedQuality | None:
+def judge_reasonings(
+    job: Job, predictions: Mapping[tuple[str, Mode], Sequence[PredictionRow]], mode: str
+) -> JudgedQuality | None:
     """Let models judge a sample of the reasonings that the classifier has written in a mode; None if there is none.
 
     The base model, untrained, says how fluent they are, beside as many that the classifier was trained on, and
@@ -34,12 +36,9 @@ def judge_reasonings(job: Job, rows: Sequence[PredictionRow], mode: str) -> Judg
 
     recipe, run = job.inputs.recipe, job.run
     size, rng = recipe.evaluation.quality_rows, random.Random(recipe.seed)
-    written = [
-        row
-        for row in rows
-        if row.model == "classifier" and row.prediction.mode == mode and row.prediction.reasoning
-    ]
-    sample = rng.sample(written, min(size, len(written)))
+    rows = next((rows for key, rows in predictions.items() if key == ("classifier", mode)), ())
+    written = [place for place, row in enumerate(rows) if row.prediction.reasoning]
+    sample = [rows[place] for place in rng.sample(written, min(size, len(written)))]
     if not sample:
         return None
     training = list(iterate_kept(run.kept)) if run.kept.exists() else []

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whylabel.evaluation.stored import StoredPredictions
 from whylabel.host.atomic import as_written, read_json
 from whylabel.host.progress import progress
 from whylabel.models.fingerprint import model_fingerprint
@@ -54,22 +55,23 @@ _ENCODERS = {"fine_tuned": "encoder", "setfit": "setfit"}
 Rival = Callable[[Job, "Measures"], Sequence[Prediction]]
 
 
-def rival_answers(job: Job, measures: Measures) -> dict[str, list[Prediction]]:
+def rival_answers(job: Job, measures: Measures) -> dict[str, StoredPredictions]:
     """Return the predictions of each rival that the recipe names; none without train rows."""
     config = job.inputs.recipe.evaluation
     names = [*config.rivals, *(_ENCODERS[way] for way in config.encoder_training if config.encoder)]
     return {name: _answers(job, measures, name) for name in names if job.inputs.dataset.train}
 
 
-def _answers(job: Job, measures: Measures, name: str) -> list[Prediction]:
+def _answers(job: Job, measures: Measures, name: str) -> StoredPredictions:
     kept = answers_file(job.run.answers, name, _key(job, name))
     rows = [(row.id, row.text) for row in job.inputs.dataset.test]
     known = read_answers(kept)
     if len(known) < len(rows):
         kept.unlink(missing_ok=True)
         said = _RIVALS[name](job, measures)
-        return [one["fast"] for one in ask(kept, rows, {}, lambda _rows: ({"fast": p} for p in said))]
-    return [known[row_id]["fast"] for row_id, _ in rows]
+        answers = ask(kept, rows, {}, lambda _rows: ({"fast": p} for p in said))
+        return StoredPredictions(answer["fast"] for answer in answers)
+    return StoredPredictions(known[row_id]["fast"] for row_id, _ in rows)
 
 
 def _key(job: Job, name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from whylabel.data.leakage import Leakage, texts_in_train
 from whylabel.errors import WhylabelError
 from whylabel.pipeline.inputs import Inputs
-from whylabel.reasonings.files import iterate_kept
+from whylabel.reasonings.files import iterate_examples
 from whylabel.recipe import load_recipe
 from whylabel.run_folder import RunFolder
 from whylabel.types import Example
@@ -34,5 +34,5 @@ def _train_rows(run: RunFolder, *, from_hub: bool) -> Iterable[Example] | None:
         except (WhylabelError, OSError):
             pass
     if run.kept.exists():
-        return (Example(row.id, row.text, row.label) for row in iterate_kept(run.kept))
+        return iterate_examples(run.kept)
     return None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from whylabel.evaluation.grouping import groups_of
-from whylabel.evaluation.predictions import PredictionRow, by_model_and_mode
+from whylabel.evaluation.predictions import PredictionRow
 from whylabel.evaluation.slices import Slice, compare_slices
 from whylabel.pipeline.inputs import Inputs
 from whylabel.types import Mode
 
 
-def slices(inputs: Inputs, rows: Sequence[PredictionRow], default: Mode) -> tuple[Slice, ...]:
+def slices(
+    inputs: Inputs, predictions: Mapping[tuple[str, Mode], Sequence[PredictionRow]], default: Mode
+) -> tuple[Slice, ...]:
     """Return baseline and classifier, in its default mode, within each slice of the test rows.
 
     A prediction is right if it has exactly the gold labels. Raises `DataError` if a column is not there.
@@ -19,7 +21,6 @@ def slices(inputs: Inputs, rows: Sequence[PredictionRow], default: Mode) -> tupl
     import numpy as np
 
     config = inputs.recipe.evaluation
-    predictions = by_model_and_mode(rows)
     baseline, classifier = (
         np.array([row.right for row in predictions[key]])
         for key in (("baseline", "fast"), ("classifier", default))

@@ -25,6 +25,8 @@ _KEPT: dict[str, Kind] = {
     "scores": "numbers",
     "weight": "number",
 }
+_LATER = ("condition", "candidate", "candidates", "scores", "weight")
+"""Columns that the first versions did not write: they had one reasoning a row, written with the label in hand."""
 _DROPPED: dict[str, Kind] = {**_KEPT, "reason": "text"}
 _VALUES: Callable[[ReasonedExample], tuple[Any, ...]] = attrgetter(*_KEPT)
 
@@ -70,7 +72,7 @@ def _rows(
     path: Path, schema: Mapping[str, Kind], at: Sequence[int] | None = None
 ) -> Iterator[dict[str, Any]]:
     fix = "remove the file, then: whylabel run RECIPE"
-    return read_rows(path, schema, what="The reasonings", fix=fix, at=at)
+    return read_rows(path, schema, what="The reasonings", fix=fix, may_lack=_LATER, at=at)
 
 
 def _record(row: ReasonedExample) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def _record(row: ReasonedExample) -> dict[str, Any]:
 
 
 def _reasoned(row: Mapping[str, Any]) -> ReasonedExample:
-    values = {name: row[name] for name in _KEPT}
-    return ReasonedExample(
-        **{**values, "candidates": tuple(row["candidates"]), "scores": tuple(row["scores"])}
-    )
+    values = {name: row[name] for name in _KEPT if row[name] is not None}
+    for name in ("candidates", "scores"):
+        values[name] = tuple(values.get(name, ()))
+    return ReasonedExample(**values)

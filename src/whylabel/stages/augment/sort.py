@@ -18,7 +18,8 @@ from whylabel.types import Condition, Dropped, Example, Lift, ReasonedExample
 UNVERIFIED = "does not lead to its label"
 SUSPECT = "suspect label"
 REJECTED = "rejected by a person"
-_FAILURES_LISTED = 1000
+FAILURES_LISTED = 1000
+"""How many failed rows the metrics name; all are counted."""
 _NOTHING = "the engine returned nothing for this row"
 
 
@@ -70,7 +71,7 @@ def sort_reasonings(examples: Sequence[Example], work: Work, kept: Path, dropped
                     drop(result)
                 else:
                     outcome.failed += 1
-                    if len(outcome.failures) < _FAILURES_LISTED:
+                    if len(outcome.failures) < FAILURES_LISTED:
                         outcome.failures[example.id] = result
     outcome.content = digest.hexdigest()
     return outcome
