@@ -57,6 +57,14 @@ def test_a_server_that_is_gone_is_said_and_nothing_runs_twice(looked_at, visit):
     assert [row["text"] for row in rows] == ["hello", "how are you"]
 
 
+def test_a_row_without_a_reasoning_says_why(looked_at, visit):
+    page = visit(looked_at.url)
+    open_file(page, "text\nwithhold it")
+    page.locator("#file-mode").select_option("reasoned")
+    page.get_by_role("button", name="Label the rows").click()
+    page.locator("#file-labelled").get_by_text("withheld: unsure").wait_for()
+
+
 TABLES = {
     # A line is a name only if it says what it is.
     "Awful\nGreat product\nNo": ("", False, [["Awful"], ["Great product"], ["No"]]),

@@ -201,9 +201,9 @@ function offer({ name, names, rows, column, odd }, labels, answers, ended) {
 /** Return the first rows with what is most worth seeing; the file has the rest. */
 function glance(rows, column, answers) {
   const first = rows.slice(0, SHOWN).map(({ cells }, at) => {
-    const { label, probabilities, reasoning, status, error } = answers[at] ?? { status: "not labelled" };
+    const { label, probabilities, reasoning, reasoning_status: why, status, error } = answers[at] ?? { status: "not labelled" };
     const chance = probabilities?.[label];
-    return [cells[column], label ?? "", chance === undefined ? "" : percent(chance), reasoning ?? "", error ?? status];
+    return [cells[column], label ?? "", chance === undefined ? "" : percent(chance), reasoning ?? why ?? "", error ?? status];
   });
   return grid(["text", "label", "probability", "reasoning", "status"], first, 1);
 }
