@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import advisories
 from licences import is_permissive, main, rows
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,6 +34,17 @@ def test_other_licences_are_refused(monkeypatch, capsys) -> None:  # type: ignor
     monkeypatch.setattr("licences.PERMISSIVE", {"MIT"})
     assert main(["--check"]) == 1
     assert "BSD-3-Clause" in capsys.readouterr().err
+
+
+def test_what_is_pinned_installs_on_the_oldest_python_that_we_allow() -> None:
+    """Debian 12 has Python 3.11.2; a pin that asked for 3.11.5 made `make demo` fail there."""
+    pins = dict(
+        re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    pinned = [one for one in distributions() if pins.get(one.metadata["Name"]) == one.version]
+    assert len(pinned) > 60
+    needs = {one.metadata["Name"]: one.metadata.get("Requires-Python") or "" for one in pinned}
+    assert {name: need for name, need in needs.items() if not SpecifierSet(need).contains("3.11.0")} == {}
 
 
 ADVISORY = {"id": "PYSEC-1", "fixed_in": ["1.1"], "withdrawn": None}
