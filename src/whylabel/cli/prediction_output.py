@@ -9,7 +9,7 @@ from pathlib import Path
 
 from whylabel.data.writers import require_format, written_columns
 from whylabel.errors import UsageError
-from whylabel.host.paths import expanded
+from whylabel.host.paths import expanded, nearest
 from whylabel.host.takeover import check_file
 from whylabel.prediction.journal import is_journal, journal_path, lock_path
 from whylabel.prediction.trained import model_folder
@@ -60,10 +60,9 @@ def _require_writable(file: Path, output: Path) -> None:
                 where=f"--output {output}",
                 fix=f"name a file in it: --output {output / 'predictions.jsonl'}",
             )
-        file.with_name(f"{file.name}{_LONGER_NAME}").exists()
+        nearest(file.with_name(f"{file.name}{_LONGER_NAME}"))
         # Missing folders are created later, when there is something to write.
-        folder = next(parent for parent in file.parents if parent.exists())
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=nearest(file.parent)):
             pass
     except OSError as error:
         raise UsageError(

