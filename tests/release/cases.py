@@ -10,7 +10,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +34,15 @@ class Case:
     """Patterns of the files whose content is compared."""
     check: Callable[[Path, str], str | None] | None = None
     """Looks at the folder after a kill, given what the process has printed; returns what is wrong with it."""
+    saves: str = ""
+    """What the paths of its checkpoints contain; half of the kills come while these are written."""
 
 
-def prepared(folder: Path) -> list[Case]:
-    """Return all cases; a tiny run is made once, in whose folder each of them starts."""
+VERBS = ("augment", "train", "evaluate", "predict", "export", "review")
+
+
+def prepared(folder: Path, verbs: Collection[str] = VERBS) -> list[Case]:
+    """Return the cases of these verbs; a tiny run is made once, as far as they need it."""
     model = folder / "model"
     trial = folder / "trial"
 
@@ -72,15 +77,18 @@ def prepared(folder: Path) -> list[Case]:
         shutil.copytree(trial, starts[start])
 
     shutil.copytree(trial, starts["augment"])
-    after("augment", "train")
-    after("train", "evaluate")
-    after("evaluate", "done")
+    if set(verbs) - {"augment"}:
+        after("augment", "train")
+    if set(verbs) - {"augment", "train"}:
+        after("train", "evaluate")
+    if set(verbs) - {"augment", "train", "evaluate"}:
+        after("evaluate", "done")
     weights = ("run/classifier/model/model.safetensors", "run/baseline/model/model.safetensors")
-    return [
+    cases = [
         Case(
             "augment", over_recipe("augment"), starts["augment"], ("run/augment/*.parquet",), _rows_are_kept
         ),
-        Case("train", over_recipe("train"), starts["train"], weights, _steps_are_kept),
+        Case("train", over_recipe("train"), starts["train"], weights, _steps_are_kept, "checkpoint-"),
         Case("evaluate", over_recipe("evaluate"), starts["evaluate"], ("run/evaluation/*.parquet",)),
         Case(
             "predict",
@@ -96,6 +104,7 @@ def prepared(folder: Path) -> list[Case]:
         ),
         Case("review", _review, starts["done"], (), _decisions_are_kept),
     ]
+    return [case for case in cases if case.name in verbs]
 
 
 def _verb(command: str) -> Work:

@@ -14,10 +14,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
 
 Work = Callable[[Path], int]
 """What is done in a folder; returns the exit code."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Which call on a file below the folder is disturbed, and how; as in `faults.c`."""
+
+    calls: int
+    number: int = 0
+    """0 only counts the calls."""
+    effect: int = 0
+    stays: bool = False
+    part: str = ""
+    """Only paths that contain this count."""
 
 
 @dataclass
@@ -30,17 +43,15 @@ class Ended:
     counted: int
 
 
-def child(
-    work: Work, folder: Path, arm: tuple[int, int, int, bool] | None = None, kill_after: float | None = None
-) -> Ended:
-    """Do work in a fork: armed with calls, number, effect and whether it stays armed; or killed after seconds."""
+def child(work: Work, folder: Path, hit: Hit | None = None, kill_after: float | None = None) -> Ended:
+    """Do work in a fork, where a call is disturbed, or which is killed after so many seconds."""
     log, count = folder.with_name("log"), folder.with_name("count")
     for left in (log, count):
         left.unlink(missing_ok=True)
     started = time.monotonic()
     pid = os.fork()
     if pid == 0:
-        _be_child(work, folder, log, count, arm)
+        _be_child(work, folder, log, count, hit)
     if kill_after is not None:
         time.sleep(kill_after)
         os.kill(pid, signal.SIGKILL)
@@ -50,9 +61,7 @@ def child(
     return Ended(code, printed, time.monotonic() - started, counted)
 
 
-def _be_child(
-    work: Work, folder: Path, log: Path, count: Path, arm: tuple[int, int, int, bool] | None
-) -> None:
+def _be_child(work: Work, folder: Path, log: Path, count: Path, hit: Hit | None) -> None:
     code = 70
     try:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -62,9 +71,11 @@ def _be_child(
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         os.chdir(folder.parent)
         shim = ctypes.CDLL(None)
-        if arm is not None:
-            calls, number, effect, stays = arm
-            shim.faults_arm(str(folder).encode(), calls, ctypes.c_long(number), effect, int(stays))
+        if hit is not None:
+            number = ctypes.c_long(hit.number)
+            shim.faults_arm(
+                str(folder).encode(), hit.part.encode(), hit.calls, number, hit.effect, int(hit.stays)
+            )
         code = work(folder)
         shim.faults_disarm()
         count.write_text(str(shim.faults_counted()))
