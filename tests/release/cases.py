@@ -20,6 +20,7 @@ import yaml
 from pyarrow import parquet
 
 from release.children import Work, child, import_what_it_did
+from release.trainer import torn_checkpoint, train_with_trainer
 from tiny_model import tiny_tokenizer, write_tiny_model
 
 
@@ -39,6 +40,8 @@ class Case:
 
 
 VERBS = ("augment", "train", "evaluate", "predict", "export", "review")
+TRAINER = "trainer"
+"""transformers' Trainer, which is tried beside the verbs."""
 
 
 def prepared(folder: Path, verbs: Collection[str] = VERBS) -> list[Case]:
@@ -77,11 +80,11 @@ def prepared(folder: Path, verbs: Collection[str] = VERBS) -> list[Case]:
         shutil.copytree(trial, starts[start])
 
     shutil.copytree(trial, starts["augment"])
-    if set(verbs) - {"augment"}:
+    if set(verbs) - {TRAINER, "augment"}:
         after("augment", "train")
-    if set(verbs) - {"augment", "train"}:
+    if set(verbs) - {TRAINER, "augment", "train"}:
         after("train", "evaluate")
-    if set(verbs) - {"augment", "train", "evaluate"}:
+    if set(verbs) - {TRAINER, "augment", "train", "evaluate"}:
         after("evaluate", "done")
     weights = ("run/classifier/model/model.safetensors", "run/baseline/model/model.safetensors")
     cases = [
@@ -101,6 +104,14 @@ def prepared(folder: Path, verbs: Collection[str] = VERBS) -> list[Case]:
             _verb("export FOLDER/run --format merged --output FOLDER/exported"),
             starts["done"],
             ("exported/*.safetensors", "exported/*.json"),
+        ),
+        Case(
+            TRAINER,
+            train_with_trainer,
+            starts["augment"],
+            ("trainer/model/model.safetensors",),
+            torn_checkpoint,
+            "checkpoint-",
         ),
         Case("review", _review, starts["done"], (), _decisions_are_kept),
     ]

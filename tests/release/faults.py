@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from release.cases import VERBS, Case, prepared
+from release.cases import TRAINER, VERBS, Case, prepared
 from release.children import Hit, child, import_what_it_did
 from release.systems import systems
 from release.trials import (
@@ -90,10 +90,12 @@ def kills(case: Case, folder: Path, times: int, minutes: float, rng: random.Rand
             ended = child(case.work, trial, Hit(calls, number, effect, part=part))
             tally.in_saves += bool(part)
         tally.add(ended, kills=True)
-        wrong = case.check and case.check(trial, ended.printed)
-        wrong = wrong or finished(case, trial, expected, known)
-        if wrong:
-            tally.fault(f"{case.name} {what}: {wrong}")
+        wrong = (
+            case.check and case.check(trial, ended.printed),
+            finished(case, trial, expected, known),
+        )
+        if any(wrong):
+            tally.fault(f"{case.name} {what}: {'; '.join(filter(None, wrong))}")
     return tally
 
 
@@ -116,7 +118,7 @@ def main() -> int:
     """Try what is asked for; the exit code is 1 if a fault was found."""
     known = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     known.add_argument("what", choices=("kills", "failures", "systems"))
-    known.add_argument("--verbs", nargs="+", choices=VERBS, default=VERBS)
+    known.add_argument("--verbs", nargs="+", choices=(*VERBS, TRAINER), default=VERBS)
     known.add_argument("--times", type=int, default=20, help="kills of a verb")
     known.add_argument("--minutes", type=float, default=math.inf, help="no more kills of a verb after these")
     known.add_argument("--most", type=int, default=12, help="calls of a kind that fail, of each verb")
