@@ -115,7 +115,9 @@ def prepared(folder: Path, verbs: Collection[str] = VERBS) -> list[Case]:
         ),
         Case("review", _review, starts["done"], (), _decisions_are_kept),
     ]
-    return [case for case in cases if case.name in verbs]
+    return sorted(
+        (case for case in cases if case.name in verbs), key=lambda case: list(verbs).index(case.name)
+    )
 
 
 def _verb(command: str) -> Work:
@@ -131,6 +133,18 @@ def _verb(command: str) -> Work:
 
 def _review(folder: Path) -> int:
     """Decide on every reasoning of the run as the page does, and print the row once the decision is made."""
+    from whylabel.errors import WhylabelError
+
+    try:
+        _decide_on_all(folder)
+    except (WhylabelError, OSError) as error:
+        # As a request the page is told, with status 409, 422 or 500, and what was decided before stands.
+        print(f"Error: {error}")
+        return 2
+    return 0
+
+
+def _decide_on_all(folder: Path) -> None:
     from whylabel.page import review, runs
     from whylabel.page.schemas import DecisionRequest
     from whylabel.run_folder import RunFolder
@@ -145,7 +159,6 @@ def _review(folder: Path) -> int:
         )
         review.record_decision(run, body)
         os.write(1, f"decided {row.row}\n".encode())
-    return 0
 
 
 def _decisions_are_kept(folder: Path, printed: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import json
 import os
 import signal
 import sys
@@ -15,6 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE_SECONDS = 600
+
+CALLS = {
+    "open": 1,
+    "write": 2,
+    "sync": 4,
+    "rename": 8,
+    "truncate": 16,
+    "unlink": 32,
+    "mkdir": 64,
+    "read": 128,
+    "lock": 256,
+}
+"""The kinds of calls, as in `faults.c`."""
 
 Work = Callable[[Path], int]
 """What is done in a folder; returns the exit code."""
@@ -33,14 +47,21 @@ class Hit:
     """Only paths that contain this count."""
 
 
+COUNTING = Hit(0)
+"""Disturbs nothing, and counts."""
+
+
 @dataclass
 class Ended:
-    """How a child ended: its exit code, or minus its signal; what it printed; how many calls were counted."""
+    """How a child ended: its exit code, or minus its signal; what it printed; how many calls were counted.
+
+    `counted` has all calls of each kind, and as `hits` those that the hit named.
+    """
 
     code: int
     printed: str
     seconds: float
-    counted: int
+    counted: dict[str, int]
 
 
 def child(work: Work, folder: Path, hit: Hit | None = None, kill_after: float | None = None) -> Ended:
@@ -56,7 +77,7 @@ def child(work: Work, folder: Path, hit: Hit | None = None, kill_after: float | 
         time.sleep(kill_after)
         os.kill(pid, signal.SIGKILL)
     code = _waited(pid, started)
-    counted = int(count.read_text()) if count.exists() else 0
+    counted = json.loads(count.read_text()) if count.exists() else {}
     printed = log.read_text(errors="replace") if log.exists() else ""
     return Ended(code, printed, time.monotonic() - started, counted)
 
@@ -78,7 +99,8 @@ def _be_child(work: Work, folder: Path, log: Path, count: Path, hit: Hit | None)
             )
         code = work(folder)
         shim.faults_disarm()
-        count.write_text(str(shim.faults_counted()))
+        counts = {call: shim.faults_counted_of(bit) for call, bit in CALLS.items()}
+        count.write_text(json.dumps({"hits": shim.faults_counted(), **counts}))
         folder.with_name("modules").write_text("\n".join(sys.modules))
         sys.stdout.flush()
         sys.stderr.flush()

@@ -30,7 +30,7 @@ static size_t length;
 static int armed, sticky, effect;
 static unsigned wanted;
 static long nth;
-static _Atomic long counted;
+static _Atomic long counted, counted_of[9]; /* those that are wanted; of each kind, all */
 static _Atomic long jumped;
 
 void faults_arm(const char *folder, const char *part, unsigned calls, long number, int what, int from_then_on) {
@@ -38,12 +38,15 @@ void faults_arm(const char *folder, const char *part, unsigned calls, long numbe
     length = strlen(below);
     strncpy(containing, part, sizeof containing - 1);
     wanted = calls, nth = number, effect = what, sticky = from_then_on, counted = 0;
+    for (int kind = 0; kind < 9; kind++) counted_of[kind] = 0;
     armed = 1;
 }
 
 void faults_disarm(void) { armed = 0; }
 
 long faults_counted(void) { return counted; }
+
+long faults_counted_of(unsigned call) { return counted_of[__builtin_ctz(call)]; }
 
 static int named(const char *path) {
     return path != NULL && strncmp(path, below, length) == 0 && strstr(path + length, containing) != NULL;
@@ -67,7 +70,9 @@ static int placed(int folder, const char *path) {
 }
 
 static int is_hit(unsigned call) {
-    if (!armed || !(wanted & call)) return 0;
+    if (!armed) return 0;
+    counted_of[__builtin_ctz(call)]++;
+    if (!(wanted & call)) return 0;
     long number = ++counted;
     int hit = nth > 0 && (number == nth || (sticky && number > nth));
     if (!hit || (effect != CLOCK_BACK && effect != CLOCK_AHEAD)) return hit;

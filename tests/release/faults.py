@@ -72,7 +72,7 @@ def kills(case: Case, folder: Path, times: int, minutes: float, rng: random.Rand
     """
     calls = sum(CALLS[name] for name in CHANGES)
     expected, known, undisturbed = whole(case, folder, Hit(calls))
-    in_saves = whole(case, folder, Hit(calls, part=case.saves))[2].counted if case.saves else 0
+    in_saves = whole(case, folder, Hit(calls, part=case.saves))[2].counted["hits"] if case.saves else 0
     tally = Tally()
     for trial_number in range(times):
         if tally.seconds > 60 * minutes:
@@ -83,7 +83,7 @@ def kills(case: Case, folder: Path, times: int, minutes: float, rng: random.Rand
             ended = child(case.work, trial, kill_after=instant)
         else:
             part = case.saves if trial_number % 2 == 0 else ""
-            counted = in_saves if part else undisturbed.counted
+            counted = in_saves if part else undisturbed.counted["hits"]
             number = rng.randint(1, counted)
             effect = rng.choice((KILLED_BEFORE, KILLED_HALF, KILLED_AFTER))
             what = f"at call {number} of {counted} {part} ({effect})"
@@ -101,23 +101,23 @@ def kills(case: Case, folder: Path, times: int, minutes: float, rng: random.Rand
 
 def failures(case: Case, folder: Path, most: int) -> Iterator[tuple[str, str, Tally]]:
     """Let call after call of each kind fail, at most so many of a kind, evenly spread."""
+    expected, known, undisturbed = whole(case, folder)
     for name, call, effect, stays in FAILURES:
-        expected, known, undisturbed = whole(case, folder, Hit(CALLS[call]))
-        tally = Tally()
-        for number in evenly(undisturbed.counted, most):
+        tally, count = Tally(), undisturbed.counted[call]
+        for number in evenly(count, most):
             trial = fresh(case, folder)
             ended = child(case.work, trial, Hit(CALLS[call], number, effect, stays))
             tally.add(ended)
             wrong = unclear(ended) or finished(case, trial, expected, known)
             if wrong:
-                tally.fault(f"{case.name} {name} {call} {number} of {undisturbed.counted}: {wrong}")
+                tally.fault(f"{case.name} {name} {call} {number} of {count}: {wrong}")
         yield name, call, tally
 
 
 def main() -> int:
     """Try what is asked for; the exit code is 1 if a fault was found."""
     known = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known.add_argument("what", choices=("kills", "failures", "systems"))
+    known.add_argument("what", nargs="+", choices=("failures", "systems", "kills"))
     known.add_argument("--verbs", nargs="+", choices=(*VERBS, TRAINER), default=VERBS)
     known.add_argument("--times", type=int, default=20, help="kills of a verb")
     known.add_argument("--minutes", type=float, default=math.inf, help="no more kills of a verb after these")
@@ -151,7 +151,7 @@ def _again(place: Path) -> int:
         "TOKENIZERS_PARALLELISM": "false",
     }
     command = [sys.executable, "-m", "release.faults", *sys.argv[1:]]
-    if sys.argv[1] == "systems":
+    if "systems" in sys.argv:
         command = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else []), *command]
     return subprocess.run(command, env={**os.environ, **own}, check=False).returncode
 
@@ -162,15 +162,15 @@ def lines(arguments: argparse.Namespace, place: Path) -> Iterator[dict[str, Any]
     for case in prepared(place, arguments.verbs):
         child(case.work, fresh(case, place))
         import_what_it_did(place / "trial")
-        if arguments.what == "kills":
-            tally = kills(case, place, arguments.times, arguments.minutes, rng)
-            yield {"verb": case.name, **_line(tally)}
-        elif arguments.what == "systems":
-            for name, tally in systems(case, place, arguments.most):
-                yield {"verb": case.name, "system": name, **_line(tally)}
-        else:
+        if "failures" in arguments.what:
             for name, call, tally in failures(case, place, arguments.most):
                 yield {"verb": case.name, "failure": name, "call": call, **_line(tally)}
+        if "systems" in arguments.what:
+            for name, tally in systems(case, place, arguments.most):
+                yield {"verb": case.name, "system": name, **_line(tally)}
+        if "kills" in arguments.what:
+            tally = kills(case, place, arguments.times, arguments.minutes, rng)
+            yield {"verb": case.name, **_line(tally)}
 
 
 def _line(tally: Tally) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from release.cases import Case, results
-from release.children import Hit, child
-from release.trials import CALLS, CLOCK_AHEAD, CLOCK_BACK, Tally, evenly, finished, names, unclear
+from release.children import CALLS, COUNTING, Hit, child
+from release.trials import CLOCK_AHEAD, CLOCK_BACK, Tally, evenly, finished, names, unclear
 
 _ROOM = 1 << 30
 
@@ -55,7 +55,7 @@ def systems(case: Case, folder: Path, most: int) -> Iterator[tuple[str, Tally]]:
     disk = Disk(folder / "trial")
     disk.hold(case)
     before, used = results(case, disk.place), disk.used()
-    undisturbed = child(case.work, disk.place, Hit(CALLS["write"]))
+    undisturbed = child(case.work, disk.place, COUNTING)
     if undisturbed.code:
         raise RuntimeError(f"{case.name}: {undisturbed.printed}")
     expected, known, grown = results(case, disk.place), names(disk.place), disk.used() - used
@@ -85,7 +85,7 @@ def systems(case: Case, folder: Path, most: int) -> Iterator[tuple[str, Tally]]:
 
         for effect, name in ((CLOCK_BACK, "clock jumps back"), (CLOCK_AHEAD, "clock jumps ahead")):
             tally = Tally()
-            for number in evenly(undisturbed.counted, most):
+            for number in evenly(undisturbed.counted["write"], most):
                 tried("rw", Hit(CALLS["write"], number, effect), (0,), tally, f"{name} at write {number}")
             yield name, tally
 

@@ -11,19 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from release.cases import Case, results
-from release.children import Ended, Hit, child
+from release.children import COUNTING, Ended, Hit, child
 
-CALLS = {
-    "open": 1,
-    "write": 2,
-    "sync": 4,
-    "rename": 8,
-    "truncate": 16,
-    "unlink": 32,
-    "mkdir": 64,
-    "read": 128,
-    "lock": 256,
-}
 FALLS_SHORT, KILLED_BEFORE, KILLED_HALF, KILLED_AFTER, CLOCK_BACK, CLOCK_AHEAD = -1, -2, -3, -4, -5, -6
 """Effects of a hit beside an errno; as in `faults.c`."""
 CHANGES = ("write", "sync", "rename", "truncate", "unlink", "mkdir")
@@ -70,7 +59,7 @@ def names(trial: Path) -> set[str]:
     return {str(path.relative_to(trial)) for path in trial.rglob("*")}
 
 
-def whole(case: Case, folder: Path, calls: Hit) -> tuple[dict[str, str], set[str], Ended]:
+def whole(case: Case, folder: Path, calls: Hit = COUNTING) -> tuple[dict[str, str], set[str], Ended]:
     """Return what the command leaves if nobody disturbs it, and how many calls it makes."""
     trial = fresh(case, folder)
     ended = child(case.work, trial, calls)
@@ -104,4 +93,8 @@ def unclear(ended: Ended, codes: Collection[int] = (0, 2, 4)) -> str | None:
 
 def evenly(count: int, most: int) -> list[int]:
     """Return numbers from 1 to a count: all of them, or so many, evenly spread."""
-    return [1 + at * count // most for at in range(most)] if count > most else list(range(1, count + 1))
+    return (
+        [1 + (2 * at + 1) * count // (2 * most) for at in range(most)]
+        if count > most
+        else list(range(1, count + 1))
+    )
