@@ -162,15 +162,22 @@ def lines(arguments: argparse.Namespace, place: Path) -> Iterator[dict[str, Any]
     for case in prepared(place, arguments.verbs):
         child(case.work, fresh(case, place))
         import_what_it_did(place / "trial")
-        if "failures" in arguments.what:
-            for name, call, tally in failures(case, place, arguments.most):
-                yield {"verb": case.name, "failure": name, "call": call, **_line(tally)}
-        if "systems" in arguments.what:
-            for name, tally in systems(case, place, arguments.most):
-                yield {"verb": case.name, "system": name, **_line(tally)}
-        if "kills" in arguments.what:
-            tally = kills(case, place, arguments.times, arguments.minutes, rng)
-            yield {"verb": case.name, **_line(tally)}
+        for what in arguments.what:
+            for named, tally in _tallies(what, case, place, arguments, rng):
+                yield {"verb": case.name, **named, **_line(tally)}
+
+
+def _tallies(
+    what: str, case: Case, place: Path, arguments: argparse.Namespace, rng: random.Random
+) -> Iterator[tuple[dict[str, str], Tally]]:
+    if what == "failures":
+        for name, call, tally in failures(case, place, arguments.most):
+            yield {"failure": name, "call": call}, tally
+    elif what == "systems":
+        for name, tally in systems(case, place, arguments.most):
+            yield {"system": name}, tally
+    else:
+        yield {}, kills(case, place, arguments.times, arguments.minutes, rng)
 
 
 def _line(tally: Tally) -> dict[str, Any]:
