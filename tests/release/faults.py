@@ -27,10 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from release.cases import TRAINER, VERBS, Case, prepared
-from release.children import Hit, child, import_what_it_did
+from release.children import CALLS, Hit, child, import_what_it_did
 from release.systems import systems
 from release.trials import (
-    CALLS,
     CHANGES,
     FALLS_SHORT,
     KILLED_AFTER,
