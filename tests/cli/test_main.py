@@ -168,6 +168,17 @@ def test_a_file_of_the_user_that_cannot_be_used_is_no_bug(failing, capsys):
     assert capsys.readouterr().err == "Error: Permission denied\n  where: secret.csv\n"
 
 
+def test_a_file_that_a_writer_in_cpp_may_not_open_is_no_bug(failing, capsys):
+    failing(
+        PermissionError(13, "Failed to open local file 'a.parquet'. Detail: [errno 13] Permission denied")
+    )
+    assert main(["recipe"]) == 2
+    assert capsys.readouterr().err == (
+        "Error: Failed to open local file 'a.parquet'. Detail: [errno 13] Permission denied\n"
+        "  fix: look at the rights of the file and its folder\n"
+    )
+
+
 def test_a_verb_that_exits_by_itself_keeps_its_code(failing):
     failing(SystemExit(3))
     assert main(["recipe"]) == 3
@@ -334,6 +345,11 @@ def test_pulling_a_model_fetches_it_and_prints_its_folder(monkeypatch, capsys):
         (OSError(errno.EIO, "Input/output error"), "The disk failed: ", "look at the disk"),
         (RuntimeError("I/O error: Input/output error (os error 5)"), "The disk failed: ", "look at the disk"),
         (OSError(errno.ESTALE, "Stale file handle"), "The disk failed: ", "look at the disk"),
+        (
+            OSError(errno.ENOLCK, "its file system has no locks", "a"),
+            "The folder cannot lock",
+            "choose a folder",
+        ),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "The disk refused", "free some space"),
         (OSError(errno.ETIMEDOUT, "Connection timed out"), "The network did not", "look at the connection"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "The memory is full: ", "end other programs"),

@@ -1,7 +1,11 @@
+import errno
+import fcntl
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -99,3 +103,23 @@ def test_locks_and_whole_files_need_nothing_that_only_some_systems_have(tmp_path
     assert outcome.returncode == 0, outcome.stderr
     refused, known = outcome.stdout.splitlines()
     assert refused.startswith("Another process is using this run folder (pid ") and known == "True True"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_folder_without_locks_is_told_from_a_lock_that_another_process_holds(
+    tmp_path, monkeypatch, number, wait
+):
+    def refuse(*_):
+        raise OSError(number, "refused")
+
+    # SQLite calls both cases busy: here another connection holds the lock, while the file system has none.
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with closing(sqlite3.connect(tmp_path / ".lock", isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with (
+            pytest.raises(OSError, match="its file system has no locks") as caught,
+            locked(tmp_path / ".lock", wait=wait),
+        ):
+            pass
+    assert caught.value.errno == errno.ENOLCK and caught.value.filename == str(tmp_path)

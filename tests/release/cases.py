@@ -10,7 +10,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ import yaml
 from pyarrow import parquet
 
 from release.children import Work, child, import_what_it_did
+from release.trainer import torn_checkpoint, train_with_trainer
 from tiny_model import tiny_tokenizer, write_tiny_model
 
 
@@ -34,10 +35,17 @@ class Case:
     """Patterns of the files whose content is compared."""
     check: Callable[[Path, str], str | None] | None = None
     """Looks at the folder after a kill, given what the process has printed; returns what is wrong with it."""
+    saves: str = ""
+    """What the paths of its checkpoints contain; half of the kills come while these are written."""
 
 
-def prepared(folder: Path) -> list[Case]:
-    """Return all cases; a tiny run is made once, in whose folder each of them starts."""
+VERBS = ("augment", "train", "evaluate", "predict", "export", "review")
+TRAINER = "trainer"
+"""transformers' Trainer, which is tried beside the verbs."""
+
+
+def prepared(folder: Path, verbs: Collection[str] = VERBS) -> list[Case]:
+    """Return the cases of these verbs; a tiny run is made once, as far as they need it."""
     model = folder / "model"
     trial = folder / "trial"
 
@@ -72,15 +80,18 @@ def prepared(folder: Path) -> list[Case]:
         shutil.copytree(trial, starts[start])
 
     shutil.copytree(trial, starts["augment"])
-    after("augment", "train")
-    after("train", "evaluate")
-    after("evaluate", "done")
+    if set(verbs) - {TRAINER, "augment"}:
+        after("augment", "train")
+    if set(verbs) - {TRAINER, "augment", "train"}:
+        after("train", "evaluate")
+    if set(verbs) - {TRAINER, "augment", "train", "evaluate"}:
+        after("evaluate", "done")
     weights = ("run/classifier/model/model.safetensors", "run/baseline/model/model.safetensors")
-    return [
+    cases = [
         Case(
             "augment", over_recipe("augment"), starts["augment"], ("run/augment/*.parquet",), _rows_are_kept
         ),
-        Case("train", over_recipe("train"), starts["train"], weights, _steps_are_kept),
+        Case("train", over_recipe("train"), starts["train"], weights, _steps_are_kept, "checkpoint-"),
         Case("evaluate", over_recipe("evaluate"), starts["evaluate"], ("run/evaluation/*.parquet",)),
         Case(
             "predict",
@@ -94,8 +105,19 @@ def prepared(folder: Path) -> list[Case]:
             starts["done"],
             ("exported/*.safetensors", "exported/*.json"),
         ),
+        Case(
+            TRAINER,
+            train_with_trainer,
+            starts["augment"],
+            ("trainer/model/model.safetensors",),
+            torn_checkpoint,
+            "checkpoint-",
+        ),
         Case("review", _review, starts["done"], (), _decisions_are_kept),
     ]
+    return sorted(
+        (case for case in cases if case.name in verbs), key=lambda case: list(verbs).index(case.name)
+    )
 
 
 def _verb(command: str) -> Work:
@@ -111,6 +133,18 @@ def _verb(command: str) -> Work:
 
 def _review(folder: Path) -> int:
     """Decide on every reasoning of the run as the page does, and print the row once the decision is made."""
+    from whylabel.errors import WhylabelError
+
+    try:
+        _decide_on_all(folder)
+    except (WhylabelError, OSError) as error:
+        # As a request the page is told, with status 409, 422 or 500, and what was decided before stands.
+        print(f"Error: {error}")
+        return 2
+    return 0
+
+
+def _decide_on_all(folder: Path) -> None:
     from whylabel.page import review, runs
     from whylabel.page.schemas import DecisionRequest
     from whylabel.run_folder import RunFolder
@@ -125,7 +159,6 @@ def _review(folder: Path) -> int:
         )
         review.record_decision(run, body)
         os.write(1, f"decided {row.row}\n".encode())
-    return 0
 
 
 def _decisions_are_kept(folder: Path, printed: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import json
 import os
 import signal
 import sys
@@ -14,45 +15,74 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
+
+CALLS = {
+    "open": 1,
+    "write": 2,
+    "sync": 4,
+    "rename": 8,
+    "truncate": 16,
+    "unlink": 32,
+    "mkdir": 64,
+    "read": 128,
+    "lock": 256,
+}
+"""The kinds of calls, as in `faults.c`."""
 
 Work = Callable[[Path], int]
 """What is done in a folder; returns the exit code."""
 
 
+@dataclass(frozen=True)
+class Hit:
+    """Which call on a file below the folder is disturbed, and how; as in `faults.c`."""
+
+    calls: int
+    number: int = 0
+    """0 only counts the calls."""
+    effect: int = 0
+    stays: bool = False
+    part: str = ""
+    """Only paths that contain this count."""
+
+
+COUNTING = Hit(0)
+"""Disturbs nothing, and counts."""
+
+
 @dataclass
 class Ended:
-    """How a child ended: its exit code, or minus its signal; what it printed; how many calls were counted."""
+    """How a child ended: its exit code, or minus its signal; what it printed; how many calls were counted.
+
+    `counted` has all calls of each kind, and as `hits` those that the hit named.
+    """
 
     code: int
     printed: str
     seconds: float
-    counted: int
+    counted: dict[str, int]
 
 
-def child(
-    work: Work, folder: Path, arm: tuple[int, int, int, bool] | None = None, kill_after: float | None = None
-) -> Ended:
-    """Do work in a fork: armed with calls, number, effect and whether it stays armed; or killed after seconds."""
+def child(work: Work, folder: Path, hit: Hit | None = None, kill_after: float | None = None) -> Ended:
+    """Do work in a fork, where a call is disturbed, or which is killed after so many seconds."""
     log, count = folder.with_name("log"), folder.with_name("count")
     for left in (log, count):
         left.unlink(missing_ok=True)
     started = time.monotonic()
     pid = os.fork()
     if pid == 0:
-        _be_child(work, folder, log, count, arm)
+        _be_child(work, folder, log, count, hit)
     if kill_after is not None:
         time.sleep(kill_after)
         os.kill(pid, signal.SIGKILL)
     code = _waited(pid, started)
-    counted = int(count.read_text()) if count.exists() else 0
+    counted = json.loads(count.read_text()) if count.exists() else {}
     printed = log.read_text(errors="replace") if log.exists() else ""
     return Ended(code, printed, time.monotonic() - started, counted)
 
 
-def _be_child(
-    work: Work, folder: Path, log: Path, count: Path, arm: tuple[int, int, int, bool] | None
-) -> None:
+def _be_child(work: Work, folder: Path, log: Path, count: Path, hit: Hit | None) -> None:
     code = 70
     try:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -62,12 +92,15 @@ def _be_child(
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         os.chdir(folder.parent)
         shim = ctypes.CDLL(None)
-        if arm is not None:
-            calls, number, effect, stays = arm
-            shim.faults_arm(str(folder).encode(), calls, ctypes.c_long(number), effect, int(stays))
+        if hit is not None:
+            number = ctypes.c_long(hit.number)
+            shim.faults_arm(
+                str(folder).encode(), hit.part.encode(), hit.calls, number, hit.effect, int(hit.stays)
+            )
         code = work(folder)
         shim.faults_disarm()
-        count.write_text(str(shim.faults_counted()))
+        counts = {call: shim.faults_counted_of(bit) for call, bit in CALLS.items()}
+        count.write_text(json.dumps({"hits": shim.faults_counted(), **counts}))
         folder.with_name("modules").write_text("\n".join(sys.modules))
         sys.stdout.flush()
         sys.stderr.flush()

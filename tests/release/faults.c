@@ -1,7 +1,9 @@
 /* Makes the n-th system call on a file below a folder fail, fall short, or end the process. Loaded with LD_PRELOAD.
  *
- * faults_arm(folder, calls, nth, effect, from_then_on): `calls` is a set of the bits below. A positive effect is the
- * errno that the call returns; the others are FALLS_SHORT and the three KILLED_. nth = 0 only counts.
+ * faults_arm(folder, part, calls, nth, effect, from_then_on): only paths below the folder that contain the part count.
+ * `calls` is a set of the bits below. A positive effect is the errno that the call returns; the others are FALLS_SHORT
+ * and the three KILLED_; with CLOCK_BACK and CLOCK_AHEAD the call goes through, and the clock jumps by a day. nth = 0
+ * only counts.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -11,25 +13,32 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { OPEN = 1, WRITE = 2, SYNC = 4, RENAME = 8, TRUNCATE = 16, UNLINK = 32, MKDIR = 64, READ = 128 };
-enum { FALLS_SHORT = -1, KILLED_BEFORE = -2, KILLED_HALF = -3, KILLED_AFTER = -4 };
+enum { OPEN = 1, WRITE = 2, SYNC = 4, RENAME = 8, TRUNCATE = 16, UNLINK = 32, MKDIR = 64, READ = 128, LOCK = 256 };
+enum { FALLS_SHORT = -1, KILLED_BEFORE = -2, KILLED_HALF = -3, KILLED_AFTER = -4, CLOCK_BACK = -5, CLOCK_AHEAD = -6 };
+enum { DAY = 86400 };
 
-static char below[4096];
+static char below[4096], containing[256];
 static size_t length;
 static int armed, sticky, effect;
 static unsigned wanted;
 static long nth;
-static _Atomic long counted;
+static _Atomic long counted, counted_of[9]; /* those that are wanted; of each kind, all */
+static _Atomic long jumped;
 
-void faults_arm(const char *folder, unsigned calls, long number, int what, int from_then_on) {
+void faults_arm(const char *folder, const char *part, unsigned calls, long number, int what, int from_then_on) {
     strncpy(below, folder, sizeof below - 1);
     length = strlen(below);
+    strncpy(containing, part, sizeof containing - 1);
     wanted = calls, nth = number, effect = what, sticky = from_then_on, counted = 0;
+    for (int kind = 0; kind < 9; kind++) counted_of[kind] = 0;
     armed = 1;
 }
 
@@ -37,7 +46,11 @@ void faults_disarm(void) { armed = 0; }
 
 long faults_counted(void) { return counted; }
 
-static int named(const char *path) { return path != NULL && strncmp(path, below, length) == 0; }
+long faults_counted_of(unsigned call) { return counted_of[__builtin_ctz(call)]; }
+
+static int named(const char *path) {
+    return path != NULL && strncmp(path, below, length) == 0 && strstr(path + length, containing) != NULL;
+}
 
 static int opened(int file) {
     char link[64], path[4096];
@@ -57,9 +70,14 @@ static int placed(int folder, const char *path) {
 }
 
 static int is_hit(unsigned call) {
-    if (!armed || !(wanted & call)) return 0;
+    if (!armed) return 0;
+    counted_of[__builtin_ctz(call)]++;
+    if (!(wanted & call)) return 0;
     long number = ++counted;
-    return nth > 0 && (number == nth || (sticky && number > nth));
+    int hit = nth > 0 && (number == nth || (sticky && number > nth));
+    if (!hit || (effect != CLOCK_BACK && effect != CLOCK_AHEAD)) return hit;
+    jumped = effect == CLOCK_AHEAD ? DAY : -DAY;
+    return 0;
 }
 
 static void end(void) { kill(getpid(), SIGKILL); for (;;) pause(); }
@@ -192,3 +210,44 @@ OPENS(open64)
     }
 OPENS_AT(openat)
 OPENS_AT(openat64)
+
+int flock(int file, int operation) {
+    REAL(flock, int, int, int);
+    if (armed && opened(file) && is_hit(LOCK)) AS_IT_IS(real(file, operation));
+    return real(file, operation);
+}
+
+#define CONTROLS(name)                               \
+    int name(int file, int command, ...) {           \
+        REAL(name, int, int, int, ...);              \
+        va_list rest;                                \
+        va_start(rest, command);                     \
+        void *given = va_arg(rest, void *);          \
+        va_end(rest);                                \
+        int locks = command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK; \
+        if (armed && locks && opened(file) && is_hit(LOCK)) AS_IT_IS(real(file, command, given)); \
+        return real(file, command, given);           \
+    }
+CONTROLS(fcntl)
+CONTROLS(fcntl64)
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    REAL(clock_gettime, int, clockid_t, struct timespec *);
+    int failed = real(clock, now);
+    if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += jumped;
+    return failed;
+}
+
+int gettimeofday(struct timeval *now, void *zone) {
+    REAL(gettimeofday, int, struct timeval *, void *);
+    int failed = real(now, zone);
+    if (!failed) now->tv_sec += jumped;
+    return failed;
+}
+
+time_t time(time_t *place) {
+    REAL(time, time_t, time_t *);
+    time_t now = real(NULL) + jumped;
+    if (place != NULL) *place = now;
+    return now;
+}

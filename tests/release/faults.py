@@ -1,7 +1,8 @@
-"""Kill the verbs at every write, sync and rename, let their system calls fail, and look at what is left.
+"""Kill the verbs at every write, sync and rename, let their system calls and disks fail, and look at what is left.
 
     PYTHONPATH=tests:src python -m release.faults kills --times 1000 --verbs augment --output FILE
     PYTHONPATH=tests:src python -m release.faults failures --output FILE
+    PYTHONPATH=tests:src python -m release.faults systems --output FILE     # mounts: as root, or in a namespace
 
 One process imports everything and forks for each trial, so that a trial takes as long as the verb and no longer. A
 small library (`faults.c`, which needs a C compiler) is preloaded: it ends the process at the n-th call on a file
@@ -15,38 +16,35 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import math
 import os
 import random
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from release.cases import Case, prepared, results
-from release.children import Ended, child, import_what_it_did
+from release.cases import TRAINER, VERBS, Case, prepared
+from release.children import CALLS, Hit, child, import_what_it_did
+from release.systems import systems
+from release.trials import (
+    CHANGES,
+    FALLS_SHORT,
+    KILLED_AFTER,
+    KILLED_BEFORE,
+    KILLED_HALF,
+    Tally,
+    evenly,
+    finished,
+    fresh,
+    unclear,
+    whole,
+)
 from whylabel.host.atomic import write_json
 from whylabel.host.machine import hardware, versions
 
-CALLS = {
-    "open": 1,
-    "write": 2,
-    "sync": 4,
-    "rename": 8,
-    "truncate": 16,
-    "unlink": 32,
-    "mkdir": 64,
-    "read": 128,
-}
-FALLS_SHORT, KILLED_BEFORE, KILLED_HALF, KILLED_AFTER = -1, -2, -3, -4
-"""Effects of a hit beside an errno; as in `faults.c`."""
-CHANGES = ("write", "sync", "rename", "truncate", "unlink", "mkdir")
 FAILURES: tuple[tuple[str, str, int, bool], ...] = (
     ("ENOSPC", "write", errno.ENOSPC, True),
     ("ENOSPC", "mkdir", errno.ENOSPC, True),
@@ -65,118 +63,63 @@ FAILURES: tuple[tuple[str, str, int, bool], ...] = (
 """What fails: its name, the call, the effect, and whether all later calls of the kind fail, too."""
 
 
-@dataclass
-class Tally:
-    """What came of a case."""
+def kills(case: Case, folder: Path, times: int, minutes: float, rng: random.Random) -> Tally:
+    """Kill a case so many times, half of them at a call on a file and half at a random instant.
 
-    trials: int = 0
-    disturbed: int = 0
-    codes: Counter[int] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-def fresh(case: Case, folder: Path) -> Path:
-    """Return the trial's folder as it is before the command."""
-    trial = folder / "trial"
-    for path in (trial, *folder.glob("trial*")):
-        shutil.rmtree(path, ignore_errors=True)
-    return shutil.copytree(case.start, trial)
-
-
-def names(trial: Path) -> set[str]:
-    """Return the names of all files, but those of SQLite's logs, which a process that ends by itself removes."""
-    return {str(path.relative_to(trial)) for path in trial.rglob("*")}
-
-
-def whole(case: Case, folder: Path, calls: int) -> tuple[dict[str, str], set[str], Ended]:
-    """Return what the command leaves if nobody disturbs it, and how many calls it makes."""
-    trial = fresh(case, folder)
-    ended = child(case.work, trial, (calls, 0, 0, False))
-    if ended.code:
-        raise RuntimeError(f"{case.name}: {ended.printed}")
-    return results(case, trial), names(trial), ended
-
-
-def finished(case: Case, trial: Path, expected: dict[str, str], known: set[str]) -> str | None:
-    """Run the command undisturbed, and return what is wrong with what it leaves."""
-    ended = child(case.work, trial)
-    if ended.code:
-        return f"the next run ends with {ended.code}: {ended.printed.strip().splitlines()[-3:]}"
-    if (found := results(case, trial)) != expected:
-        return f"other results: {sorted(set(found.items()) ^ set(expected.items()))[:2]}"
-    if names(trial) != known:
-        return f"other files: {sorted(names(trial) ^ known)[:5]}"
-    return None
-
-
-def kills(case: Case, folder: Path, times: int, rng: random.Random) -> Tally:
-    """Kill a case so many times, half of them at a call on a file and half at a random instant."""
+    Where a case has saves, half of the kills come in these, a quarter at any call and a quarter at an instant. No
+    further kill begins after so many minutes.
+    """
     calls = sum(CALLS[name] for name in CHANGES)
-    expected, known, undisturbed = whole(case, folder, calls)
-    tally, started = Tally(), time.monotonic()
+    expected, known, undisturbed = whole(case, folder, Hit(calls))
+    in_saves = whole(case, folder, Hit(calls, part=case.saves))[2].counted["hits"] if case.saves else 0
+    tally = Tally()
     for trial_number in range(times):
+        if tally.seconds > 60 * minutes:
+            break
         trial = fresh(case, folder)
-        if trial_number % 2:
+        if trial_number % (4 if case.saves else 2) == 1:
             what = f"after {(instant := rng.uniform(0, undisturbed.seconds)):.4f} s"
             ended = child(case.work, trial, kill_after=instant)
         else:
-            number = rng.randint(1, undisturbed.counted)
+            part = case.saves if trial_number % 2 == 0 else ""
+            counted = in_saves if part else undisturbed.counted["hits"]
+            number = rng.randint(1, counted)
             effect = rng.choice((KILLED_BEFORE, KILLED_HALF, KILLED_AFTER))
-            what = f"at call {number} of {undisturbed.counted} ({effect})"
-            ended = child(case.work, trial, (calls, number, effect, False))
-        tally.trials += 1
-        tally.disturbed += ended.code == -signal.SIGKILL
-        tally.codes[ended.code] += 1
-        wrong = case.check and case.check(trial, ended.printed)
-        wrong = wrong or finished(case, trial, expected, known)
-        if wrong:
-            tally.faults.append(f"{what}: {wrong}")
-            print(f"{case.name} {what}: {wrong}", flush=True)
-    tally.seconds = round(time.monotonic() - started, 1)
+            what = f"at call {number} of {counted} {part} ({effect})"
+            ended = child(case.work, trial, Hit(calls, number, effect, part=part))
+            tally.in_saves += bool(part)
+        tally.add(ended, kills=True)
+        wrong = (
+            case.check and case.check(trial, ended.printed),
+            finished(case, trial, expected, known),
+        )
+        if any(wrong):
+            tally.fault(f"{case.name} {what}: {'; '.join(filter(None, wrong))}")
     return tally
 
 
 def failures(case: Case, folder: Path, most: int) -> Iterator[tuple[str, str, Tally]]:
     """Let call after call of each kind fail, at most so many of a kind, evenly spread."""
+    expected, known, undisturbed = whole(case, folder)
     for name, call, effect, stays in FAILURES:
-        expected, known, undisturbed = whole(case, folder, CALLS[call])
-        count = undisturbed.counted
-        numbers = sorted(
-            {1 + at * count // most for at in range(most)} if count > most else range(1, count + 1)
-        )
-        tally, started = Tally(), time.monotonic()
-        for number in numbers:
+        tally, count = Tally(), undisturbed.counted[call]
+        for number in evenly(count, most):
             trial = fresh(case, folder)
-            ended = child(case.work, trial, (CALLS[call], number, effect, stays))
-            tally.trials += 1
-            tally.disturbed += ended.code != 0
-            tally.codes[ended.code] += 1
-            wrong = _unclear(ended) or finished(case, trial, expected, known)
+            ended = child(case.work, trial, Hit(CALLS[call], number, effect, stays))
+            tally.add(ended)
+            wrong = unclear(ended) or finished(case, trial, expected, known)
             if wrong:
-                tally.faults.append(f"{call} {number} of {count}: {wrong}")
-                print(f"{case.name} {name} {call} {number} of {count}: {wrong}", flush=True)
-        tally.seconds = round(time.monotonic() - started, 1)
+                tally.fault(f"{case.name} {name} {call} {number} of {count}: {wrong}")
         yield name, call, tally
-
-
-def _unclear(ended: Ended) -> str | None:
-    """Return what is wrong with how a command ended whose call failed."""
-    if ended.code not in (0, 2, 4):
-        return f"exit code {ended.code}: {ended.printed.strip().splitlines()[-4:]}"
-    if "Traceback" in ended.printed:
-        return "a traceback"
-    if ended.code == 2 and "Error:" not in ended.printed:
-        return f"no error message: {ended.printed.strip().splitlines()[-3:]}"
-    return None
 
 
 def main() -> int:
     """Try what is asked for; the exit code is 1 if a fault was found."""
     known = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known.add_argument("what", choices=("kills", "failures"))
-    known.add_argument("--verbs", nargs="+", metavar="VERB")
+    known.add_argument("what", nargs="+", choices=("failures", "systems", "kills"))
+    known.add_argument("--verbs", nargs="+", choices=(*VERBS, TRAINER), default=VERBS)
     known.add_argument("--times", type=int, default=20, help="kills of a verb")
+    known.add_argument("--minutes", type=float, default=math.inf, help="no more kills of a verb after these")
     known.add_argument("--most", type=int, default=12, help="calls of a kind that fail, of each verb")
     known.add_argument("--seed", type=int, default=13)
     known.add_argument("--output", type=Path)
@@ -184,12 +127,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         if "FAULTS_ARE_LOADED" not in os.environ:
             return _again(Path(place))
-        found = run(arguments, Path(place).resolve())
-    for line in found["table"]:
-        print(json.dumps(line))
-    if arguments.output:
-        write_json(arguments.output, found)
-    return int(any(line["faults"] for line in found["table"]))
+        table: list[dict[str, Any]] = []
+        machine = {**hardware(), **versions()}
+        for line in lines(arguments, Path(place).resolve()):
+            print(json.dumps(line), flush=True)
+            table.append(line)
+            if arguments.output:
+                write_json(arguments.output, {"table": table, "seed": arguments.seed, "machine": machine})
+    return int(any(line["faults"] for line in table))
 
 
 def _again(place: Path) -> int:
@@ -205,27 +150,44 @@ def _again(place: Path) -> int:
         "TOKENIZERS_PARALLELISM": "false",
     }
     command = [sys.executable, "-m", "release.faults", *sys.argv[1:]]
+    if "systems" in sys.argv:
+        command = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else []), *command]
     return subprocess.run(command, env={**os.environ, **own}, check=False).returncode
 
 
-def run(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
-    """Return the figures of all cases that are wanted."""
-    rng, table = random.Random(arguments.seed), []
-    for case in prepared(place):
-        if arguments.verbs and case.name not in arguments.verbs:
-            continue
+def lines(arguments: argparse.Namespace, place: Path) -> Iterator[dict[str, Any]]:
+    """Yield the figures of all cases that are wanted, each as soon as it is known."""
+    rng = random.Random(arguments.seed)
+    for case in prepared(place, arguments.verbs):
         child(case.work, fresh(case, place))
         import_what_it_did(place / "trial")
-        if arguments.what == "kills":
-            table.append({"verb": case.name, **_line(kills(case, place, arguments.times, rng))})
-        else:
-            for name, call, tally in failures(case, place, arguments.most):
-                table.append({"verb": case.name, "failure": name, "call": call, **_line(tally)})
-    return {"table": table, "seed": arguments.seed, "machine": {**hardware(), **versions()}}
+        for what in arguments.what:
+            for named, tally in _tallies(what, case, place, arguments, rng):
+                yield {"verb": case.name, **named, **_line(tally)}
+
+
+def _tallies(
+    what: str, case: Case, place: Path, arguments: argparse.Namespace, rng: random.Random
+) -> Iterator[tuple[dict[str, str], Tally]]:
+    if what == "failures":
+        for name, call, tally in failures(case, place, arguments.most):
+            yield {"failure": name, "call": call}, tally
+    elif what == "systems":
+        for name, tally in systems(case, place, arguments.most):
+            yield {"system": name}, tally
+    else:
+        yield {}, kills(case, place, arguments.times, arguments.minutes, rng)
 
 
 def _line(tally: Tally) -> dict[str, Any]:
-    return {**vars(tally), "codes": {str(code): count for code, count in sorted(tally.codes.items())}}
+    return {
+        "trials": tally.trials,
+        "in_saves": tally.in_saves,
+        "disturbed": tally.disturbed,
+        "codes": {str(code): count for code, count in sorted(tally.codes.items())},
+        "faults": tally.faults,
+        "seconds": round(tally.seconds, 1),
+    }
 
 
 if __name__ == "__main__":

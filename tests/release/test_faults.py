@@ -1,4 +1,4 @@
-"""Kills at writes, syncs and renames, and failing system calls: a few of each; `release.faults` tries thousands."""
+"""Kills, failing system calls and failing systems: a few of each; `release.faults` tries thousands."""
 
 from __future__ import annotations
 
@@ -51,3 +51,20 @@ def test_no_kill_of_any_verb_loses_anything(tmp_path, verb):
 def test_a_failing_call_ends_in_one_message_and_the_next_run_goes_on(tmp_path, verb):
     table = found_by(tmp_path, "failures", "--most", "4", "--verbs", verb)
     assert {(line["failure"], line["call"]): line["faults"] for line in table if line["faults"]} == {}
+
+
+def may_mount() -> bool:
+    # As `release.faults` does: as root, or as what a user namespace takes for root.
+    own = ["--map-root-user"] if os.geteuid() else []
+    mount = ["unshare", "--mount", *own, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return shutil.which("unshare") is not None and not subprocess.run(mount, check=False).returncode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["augment", "train", "evaluate", "predict", "export", "review"])
+def test_a_system_that_fails_ends_in_one_message_and_the_next_run_goes_on(tmp_path, verb):
+    if not may_mount():
+        pytest.skip("this system lets nobody mount a disk")
+    table = found_by(tmp_path, "systems", "--most", "2", "--verbs", verb)
+    assert {line["system"]: line["faults"] for line in table if line["faults"]} == {}
+    assert len(table) == 6

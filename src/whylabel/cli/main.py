@@ -55,6 +55,7 @@ _LACKING = {
     errno.EROFS: _SPACE,
     errno.EIO: _DISK,
     errno.ESTALE: _DISK,
+    errno.ENOLCK: ("The folder cannot lock files", "choose a folder on a disk of this machine"),
     errno.ETIMEDOUT: (
         "The network did not answer",
         "look at the connection, also that of disks in the network",
@@ -175,6 +176,11 @@ def _report(error: Exception, *, debug: bool) -> int:
             return 2
     if isinstance(error, OSError) and error.filename:
         _print_error(f"Error: {error.strerror}\n  where: {error.filename}")
+        return 2
+    if isinstance(error, PermissionError):  # of a writer in C++, which names the file in its message
+        _print_error(
+            f"Error: {error.strerror or error}\n  fix: look at the rights of the file and its folder"
+        )
         return 2
     if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
         _print_error(

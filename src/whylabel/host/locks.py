@@ -6,7 +6,9 @@ store needs its locks anyway, and the operating system frees a lock however its 
 
 from __future__ import annotations
 
+import errno
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -28,10 +30,11 @@ def locked(file: Path, *, wait: bool) -> Iterator[None]:
     """Hold the lock of `file`, which is created if it is missing and stays empty.
 
     Raises `BlockingIOError` if another process holds the lock and `wait` is False, `OSError` if the file cannot be
-    locked.
+    locked; its number is `ENOLCK` where no file of the folder can be.
     """
     with closing(_opened(file)) as connection:
         while not _taken(connection, file):
+            _check_locks(file.parent)
             if not wait:
                 raise BlockingIOError(f"{file} is locked")
             time.sleep(_SECONDS_BETWEEN_TRIES)
@@ -53,5 +56,20 @@ def _taken(connection: sqlite3.Connection, file: Path) -> bool:
     except sqlite3.Error as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
             return False
+        _check_locks(file.parent)
         raise OSError(f"{file} cannot be locked: {error}") from None
     return True
+
+
+def _check_locks(folder: Path) -> None:
+    """Raise `OSError` if not even a new file of the folder can be locked."""
+    # SQLite calls a file busy, too, where the file system has no locks.
+    try:
+        import fcntl
+    except ImportError:  # Windows, where SQLite says so
+        return
+    with tempfile.TemporaryFile(dir=folder) as new:
+        try:
+            fcntl.lockf(new, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise OSError(errno.ENOLCK, "its file system has no locks", str(folder)) from None
