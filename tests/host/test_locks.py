@@ -1,5 +1,4 @@
 import errno
-import fcntl
 import sqlite3
 import subprocess
 import sys
@@ -110,6 +109,8 @@ def test_locks_and_whole_files_need_nothing_that_only_some_systems_have(tmp_path
 def test_a_folder_without_locks_is_told_from_a_lock_that_another_process_holds(
     tmp_path, monkeypatch, number, wait
 ):
+    fcntl = pytest.importorskip("fcntl")
+
     def refuse(*_):
         raise OSError(number, "refused")
 
