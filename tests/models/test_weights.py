@@ -155,9 +155,8 @@ def test_a_gguf_file_is_read_whole_whatever_the_case_of_its_name(tokenizer, tmp_
     assert source.is_gguf and source.config.num_hidden_layers == 2
     loaded = source.load()
     assert loaded.tokenizer("day", add_special_tokens=False).input_ids == tokenizer("day").input_ids
-    assert (
-        loaded.tokenizer.eos_token == tokenizer.eos_token
-    )  # transformers before 5.19 took the begin for the end
+    # transformers before 5.19 took the begin for the end.
+    assert loaded.tokenizer.eos_token == tokenizer.eos_token
     assert loaded.model(torch.tensor([[5, 6, 7]])).logits.isfinite().all()
     with pytest.raises(ModelError, match="There is no model"):
         ModelSource("nowhere.GGUF", "cpu").load()
