@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from copy import deepcopy
 
 import pytest
@@ -160,6 +162,16 @@ def test_a_gguf_file_is_read_whole_whatever_the_case_of_its_name(tokenizer, tmp_
     assert loaded.model(torch.tensor([[5, 6, 7]])).logits.isfinite().all()
     with pytest.raises(ModelError, match="There is no model"):
         ModelSource("nowhere.GGUF", "cpu").load()
+
+
+def test_a_gguf_file_draws_no_progress_bar_into_a_log(tokenizer, tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from whylabel.host.runtime import own_process; own_process();"
+        "from whylabel.models.gguf import load_gguf; load_gguf(Path(sys.argv[1])); print('read')"
+    )
+    command = [sys.executable, "-c", program, str(write_gguf(tmp_path / "tiny.gguf", tokenizer))]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert outcome.stdout == "read\n" and "it/s" not in outcome.stderr
 
 
 def test_a_gguf_file_without_a_weight_is_refused(tokenizer, tmp_path):

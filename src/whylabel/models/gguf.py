@@ -21,10 +21,11 @@ def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
     Raises `ModelError` if it cannot be read, does not hold all weights, or is one part of several.
     """
+    # Before transformers is imported: it reads then whether progress bars are wanted.
+    prepare_process()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    prepare_process()
     place: dict[str, Any] = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
         refuse_part(path, _parts(path))
