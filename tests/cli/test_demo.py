@@ -30,9 +30,10 @@ def test_the_demo_fetches_the_model_that_it_lacks_and_runs_the_quickstart(
     assert run == ("run", shipped_recipes()["quickstart"], ("seed=3",), tmp_path / "run", None, True)
 
 
-def test_a_base_model_of_ones_own_is_not_pulled(calls, tmp_path):
+def test_a_base_model_of_ones_own_is_not_pulled(calls, tmp_path, capsys):
     assert main(["demo", f"base_model={tmp_path}"]) == 0
     assert [name for name, *_ in calls] == ["run"]
+    assert "`whylabel run refunds`" in capsys.readouterr().err
 
 
 def test_a_recipe_is_found_by_its_name_from_anywhere(tmp_path, monkeypatch):

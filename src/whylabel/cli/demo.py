@@ -17,6 +17,7 @@ def command(overrides: tuple[str, ...], output: Path | None, limit: int | None, 
 
     A second call finds that nothing has changed; an interrupted one continues.
     """
+    from whylabel.host.progress import say
     from whylabel.models.packaged import PACKAGED_MODELS, is_cached, pull
     from whylabel.recipe import load_recipe
     from whylabel.recipe.shipped import shipped_recipes
@@ -25,4 +26,8 @@ def command(overrides: tuple[str, ...], output: Path | None, limit: int | None, 
     base_model = load_recipe(recipe, overrides).base_model
     if base_model in PACKAGED_MODELS and not is_cached(base_model):
         pull(base_model)
-    return run_recipe(recipe, overrides, output, limit, as_json)
+    code = run_recipe(recipe, overrides, output, limit, as_json)
+    say(
+        "\nThe other side is labels that must be worked out, where reasoning first can pay: `whylabel run refunds`."
+    )
+    return code
