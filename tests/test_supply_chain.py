@@ -28,7 +28,7 @@ def test_what_an_extra_brings_along_is_listed() -> None:
     assert found["numpy"][1] == "whylabel"
 
 
-def test_other_licences_are_refused(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_other_licences_are_refused(monkeypatch, capsys):
     assert is_permissive("(MIT OR Apache-2.0) AND Zlib")
     assert not is_permissive("MIT AND GPL-3.0-only")
     monkeypatch.setattr("licences.PERMISSIVE", {"MIT"})
@@ -58,7 +58,7 @@ PAGES = {
 }
 
 
-def test_advisories_of_another_version_are_not_those_of_the_pinned_one(monkeypatch, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_advisories_of_another_version_are_not_those_of_the_pinned_one(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(advisories, "page", PAGES.get)
     pins = tmp_path / "pins.txt"
     pins.write_text(

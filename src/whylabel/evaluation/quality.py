@@ -120,13 +120,13 @@ def quality_by_mode(
     return {mode: quality for mode, quality in found.items() if quality is not None}
 
 
-def explaining_mode(evaluation: Mapping[str, Any]) -> str:
+def explaining_mode(evaluation: Mapping[str, Any]) -> Mode:
     """Return the mode whose reasonings stand for the classifier, from the content of `evaluation/metrics.json`.
 
     It is the default mode if that writes a reasoning for every text, else the first evaluated one that does, else the
     default mode all the same.
     """
-    default = str(evaluation["classifier"]["mode"])
+    default: Mode = evaluation["classifier"]["mode"]
     evaluated = {default, *(evaluation.get("modes") or {})}
     return next((mode for mode in (default, *REASONS) if mode in REASONS and mode in evaluated), default)
 

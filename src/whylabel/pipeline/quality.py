@@ -25,7 +25,7 @@ _SPARE_TOKENS = 8
 
 
 def judge_reasonings(
-    job: Job, predictions: Mapping[tuple[str, Mode], Sequence[PredictionRow]], mode: str
+    job: Job, predictions: Mapping[tuple[str, Mode], Sequence[PredictionRow]], mode: Mode
 ) -> JudgedQuality | None:
     """Let models judge a sample of the reasonings that the classifier has written in a mode; None if there is none.
 
@@ -36,7 +36,7 @@ def judge_reasonings(
 
     recipe, run = job.inputs.recipe, job.run
     size, rng = recipe.evaluation.quality_rows, random.Random(recipe.seed)
-    rows = next((rows for key, rows in predictions.items() if key == ("classifier", mode)), ())
+    rows = predictions.get(("classifier", mode), ())
     written = [place for place, row in enumerate(rows) if row.prediction.reasoning]
     sample = [rows[place] for place in rng.sample(written, min(size, len(written)))]
     if not sample:
