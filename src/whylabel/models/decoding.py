@@ -44,9 +44,9 @@ NEUTRAL: dict[str, Any] = {
 
 def own_generation_config(source: str) -> GenerationConfig | None:
     """Return the generation config of a model folder or hub id, as transformers reads it; None if it has none."""
+    prepare_process()
     from transformers import GenerationConfig
 
-    prepare_process()
     for place in ({}, {"config_file_name": "config.json", "_from_model_config": True}):
         try:
             return GenerationConfig.from_pretrained(source, **place)

@@ -43,10 +43,10 @@ class LoadedEncoder:
 
 def load_encoder(name: str, *, device: str = "auto") -> LoadedEncoder:
     """Return an encoder by its folder or hub id. Raises `ModelError` if it cannot be found, read or trusted."""
+    prepare_process()
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    prepare_process()
     source = find(name)
     with as_model_error(source):
         refuse_by_settings(source)

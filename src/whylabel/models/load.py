@@ -340,9 +340,9 @@ def _load_pretrained(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
 
 
 def _load_config(source: str) -> PreTrainedConfig:
+    prepare_process()
     from transformers import AutoConfig
 
-    prepare_process()
     with as_model_error(source):
         if is_gguf(source):
             path = Path(source)
@@ -354,9 +354,9 @@ def _load_config(source: str) -> PreTrainedConfig:
 
 
 def _load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    prepare_process()
     from transformers import AutoTokenizer
 
-    prepare_process()
     with as_model_error(source):
         refuse_by_settings(source)
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)

@@ -131,9 +131,9 @@ def vectors_of(model: SentenceTransformer, texts: Sequence[str]) -> NDArray[np.f
 
 
 def _sentence_transformer(name: str, device: str) -> SentenceTransformer:
+    prepare_process()
     import torch
 
-    prepare_process()
     # It is checked, and its limit of tokens found, as for the encoder that is fine-tuned.
     longest = load_encoder(name, device="cpu").longest
     from sentence_transformers import SentenceTransformer
