@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import eq
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from whylabel.data.cells import text_of
+from whylabel.data.lazy import LazySequence
 from whylabel.data.rows import Rows
 from whylabel.data.table import Stream
 from whylabel.errors import DataError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from whylabel.data.split import Numbers
 
 
-class Examples(Sequence[Example]):
+class Examples(LazySequence[Example]):
     """Some of the rows as examples, in their order. No text stays in memory. A slice is a tuple.
 
     Only rows that are trained on have the reasoning that they came with.
@@ -39,19 +40,8 @@ class Examples(Sequence[Example]):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    @overload
-    def __getitem__(self, place: int) -> Example: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> tuple[Example, ...]: ...
-
-    def __getitem__(self, place: int | slice) -> Example | tuple[Example, ...]:
-        if isinstance(place, slice):
-            return tuple(map(self._example, self._numbers[place].tolist()))
+    def _at(self, place: int) -> Example:
         return self._example(int(self._numbers[place]))
-
-    def __iter__(self) -> Iterator[Example]:
-        return map(self._example, self._numbers)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str):

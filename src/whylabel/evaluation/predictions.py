@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, overload
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from whylabel.data.lazy import LazySequence
 from whylabel.data.parquet import Kind, read_rows, row_tables
 from whylabel.data.writers import parquet_file
 from whylabel.types import Example, Mode, Prediction
@@ -86,7 +87,7 @@ class Head:
         return cls(row.model, said.mode, said.id, row.gold, said.label, row.right)
 
 
-class PredictionRows(Sequence[PredictionRow]):
+class PredictionRows(LazySequence[PredictionRow]):
     """A model's predictions beside their test rows, both in the same order; a row is made when it is asked for.
 
     A slice is a tuple.
@@ -98,15 +99,7 @@ class PredictionRows(Sequence[PredictionRow]):
     def __len__(self) -> int:
         return len(self._predictions)
 
-    @overload
-    def __getitem__(self, place: int) -> PredictionRow: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> tuple[PredictionRow, ...]: ...
-
-    def __getitem__(self, place: int | slice) -> PredictionRow | tuple[PredictionRow, ...]:
-        if isinstance(place, slice):
-            return tuple(map(self._row, self._test[place], self._predictions[place]))
+    def _at(self, place: int) -> PredictionRow:
         return self._row(self._test[place], self._predictions[place])
 
     def __iter__(self) -> Iterator[PredictionRow]:

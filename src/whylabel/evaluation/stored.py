@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import astuple, fields
 from operator import attrgetter
-from typing import overload
 
+from whylabel.data.lazy import LazySequence
 from whylabel.data.spool import Spool
 from whylabel.types import Evidence, Prediction
 
@@ -14,7 +14,7 @@ _FIELDS = tuple(field.name for field in fields(Prediction) if field.name not in 
 _VALUES = attrgetter(*_FIELDS)
 
 
-class StoredPredictions(Sequence[Prediction]):
+class StoredPredictions(LazySequence[Prediction]):
     """Predictions in their order, each read from a temporary file when it is asked for. A slice is a tuple."""
 
     def __init__(self, predictions: Iterable[Prediction] = ()) -> None:
@@ -30,20 +30,7 @@ class StoredPredictions(Sequence[Prediction]):
     def __len__(self) -> int:
         return len(self._spool)
 
-    @overload
-    def __getitem__(self, place: int) -> Prediction: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> tuple[Prediction, ...]: ...
-
-    def __getitem__(self, place: int | slice) -> Prediction | tuple[Prediction, ...]:
-        places = range(len(self))[place]
-        return self._read(places) if isinstance(places, int) else tuple(map(self._read, places))
-
-    def __iter__(self) -> Iterator[Prediction]:
-        return map(self._read, range(len(self)))
-
-    def _read(self, place: int) -> Prediction:
+    def _at(self, place: int) -> Prediction:
         values, probabilities, evidence = self._spool[place]
         return Prediction(
             **dict(zip(_FIELDS, values, strict=True)),
