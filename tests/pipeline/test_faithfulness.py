@@ -149,6 +149,25 @@ def dual_figures(measured, tmp_path):
     return run, json.loads(run.faithfulness.read_text())
 
 
+def test_of_many_rows_some_are_read_whole(measured, tmp_path, monkeypatch, capsys):
+    recipe, finished = measured
+    run = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
+    run.faithfulness.unlink()
+    lent = []
+
+    def counted(sample, others, *rest):
+        lent.append(others)
+        return measure(sample, others, *rest)
+
+    monkeypatch.setattr("whylabel.evaluation.faithfulness.measure", counted)
+    monkeypatch.setattr("whylabel.pipeline.faithfulness._MOST_LOOKED_AT", 7)
+    Pipeline(recipe, run).evaluate(faithfulness=True)
+    written = by_model_and_mode(read_predictions(run.predictions))["classifier", "reasoned"]
+    assert len(lent[0]) == 7 and all(row in written for row in lent[0])
+    assert json.loads(run.faithfulness.read_text())["n"] == len(written) == 12
+    assert "the labels of 7 test rows" in capsys.readouterr().err
+
+
 def test_what_has_not_changed_is_not_measured_again(measured, monkeypatch, capsys):
     recipe, run = measured
     before = run.faithfulness.read_bytes()

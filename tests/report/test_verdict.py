@@ -71,6 +71,14 @@ def test_notes_name_chance_cost_and_floors() -> None:
         assert expected in notes
 
 
+def test_models_that_are_right_on_the_same_texts_are_said_to_be() -> None:
+    figures = metrics(0.0, 1.0)
+    figures["paired"]["ci95"] = [0.0, 0.0]
+    notes = " ".join(verdict(figures).notes).replace("\u00a0", " ")
+    assert "right on the same ones of these 180 test texts" in notes
+    assert "anywhere" not in notes
+
+
 def test_a_significant_difference_is_not_called_chance() -> None:
     notes = " ".join(verdict(metrics(0.1, 0.001)).notes)
     assert "chance" not in notes

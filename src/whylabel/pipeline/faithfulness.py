@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whylabel.errors import RecipeError
-from whylabel.evaluation.predictions import PredictionRow, by_model_and_mode, read_predictions
+from whylabel.evaluation.predictions import PredictionRow, iterate_predictions
 from whylabel.host.atomic import read_json, write_json
 from whylabel.host.progress import Progress, progress, say
 from whylabel.pipeline.arguments import argue
@@ -31,7 +31,8 @@ _STAGE = "calibrate-classifier"
 _READS: tuple[Mode, ...] = ("reasoned", "blend", "vote")
 """The modes whose reasonings are looked at, the preferred one first: of `blend` they are those of `reasoned`."""
 _AT_ONCE = 64
-_MOST_SIMULATED = 2_000
+_MOST_LOOKED_AT = 2_000
+"""Rows that small readers learn from, and whose reasonings are lent to others, at most."""
 
 
 def require_reading(target: str) -> None:
@@ -107,14 +108,10 @@ def _measured(job: Job, settings: Mapping[str, Any], kept: Path, mode: Mode | No
     from whylabel.stages.augment import open_reasoner
 
     inputs, run, recipe = job.inputs, job.run, job.inputs.recipe
-    predictions = by_model_and_mode(read_predictions(run.predictions))
-    written = [
-        row
-        for row in predictions.get(("classifier", mode), ())  # type: ignore[arg-type]
-        if row.prediction.status != "failed" and row.prediction.reasoning is not None
-    ]
-    size = min(recipe.evaluation.faithfulness_rows, len(written))
-    sample = random.Random(recipe.seed).sample(written, size)
+    places, agreement = _look_through(run.predictions, mode)
+    size = min(recipe.evaluation.faithfulness_rows, len(places))
+    sample = _drawn(run.predictions, places, recipe.seed, size)
+    more = _drawn(run.predictions, places, recipe.seed, min(_MOST_LOOKED_AT, len(places)))
     model = TrainedClassifier.from_folder(run.classifier_model, device=recipe.device)
     rivals = min(MOST_RIVALS, len(inputs.labels) - 1)
     total = size * (len(SHARES) + 5 + 2 * rivals)
@@ -126,14 +123,10 @@ def _measured(job: Job, settings: Mapping[str, Any], kept: Path, mode: Mode | No
     )
     with opened as reasoner, progress("faithfulness", total=total, unit="reasonings") as bar:
         read, written_for = partial(_read, model, bar), partial(argue, kept, reasoner, bar)
-        found = measure(sample, written, inputs.labels, read, written_for, recipe.seed)
+        found = measure(sample, more, inputs.labels, read, written_for, recipe.seed)
     if found is None or mode is None:
         return None
-    return replace(
-        found,
-        agreement=_agreement(predictions.get(("classifier", "fast")), written),
-        simulatability=_simulatability(job, written),
-    )
+    return replace(found, agreement=agreement, simulatability=_simulatability(job, more))
 
 
 def _read(model: TrainedClassifier, bar: Progress, texts: Sequence[str], reasonings: Sequence[str]) -> Floats:
@@ -148,28 +141,44 @@ def _read(model: TrainedClassifier, bar: Progress, texts: Sequence[str], reasoni
     return np.concatenate(found)
 
 
-def _agreement(fast: Sequence[PredictionRow] | None, reasoned: Sequence[PredictionRow]) -> Share | None:
-    """Return how many rows fast and reasoned label alike; None if fast was not evaluated."""
+def _look_through(path: Path, mode: Mode | None) -> tuple[list[int], Share | None]:
+    """Return the numbers of the rows that have a reasoning of a mode, and how many of these fast labels alike.
+
+    The share is None if fast was not evaluated.
+    """
     from whylabel.evaluation.quality import share_of
 
-    said: dict[str, Any] = {
-        row.prediction.id: row.prediction.label for row in fast or () if row.prediction.status != "failed"
-    }
-    both = [row.prediction for row in reasoned if row.prediction.id in said]
-    return share_of(sum(said[row.id] == row.label for row in both), len(both)) if both else None
+    places: list[int] = []
+    fast, reasoned = {}, {}
+    for place, row in enumerate(iterate_predictions(path)):
+        said = row.prediction
+        if row.model != "classifier" or said.status == "failed":
+            continue
+        if said.mode == "fast":
+            fast[said.id] = said.label
+        if said.mode == mode and said.reasoning is not None:
+            places.append(place)
+            reasoned[said.id] = said.label
+    both = fast.keys() & reasoned.keys()
+    same = sum(fast[row_id] == reasoned[row_id] for row_id in both)
+    return places, share_of(same, len(both)) if both else None
 
 
-def _simulatability(job: Job, written: Sequence[PredictionRow]) -> Any:
+def _drawn(path: Path, places: Sequence[int], seed: int, count: int) -> list[PredictionRow]:
+    """Return so many of the rows with these numbers, drawn at random."""
+    drawn = random.Random(seed).sample(places, count)
+    rows = dict(zip(sorted(drawn), iterate_predictions(path, at=sorted(drawn)), strict=True))
+    return [rows[place] for place in drawn]
+
+
+def _simulatability(job: Job, rows: Sequence[PredictionRow]) -> Any:
     from whylabel.evaluation.simulatability import simulatability
 
-    seed = job.inputs.recipe.seed
-    count = min(_MOST_SIMULATED, len(written))
-    say(f"  small readers: learning to tell the labels of {count:,} test rows")
-    rows = random.Random(seed).sample(written, count)
+    say(f"  small readers: learning to tell the labels of {len(rows):,} test rows")
     return simulatability(
         [row.text for row in rows],
         [row.prediction.reasoning or "" for row in rows],
         [row.prediction.label for row in rows],
         job.inputs.labels.names,
-        seed,
+        job.inputs.recipe.seed,
     )

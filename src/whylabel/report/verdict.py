@@ -155,11 +155,14 @@ def _paired_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     paired = evaluation.get("paired") or {}
     p = paired.get("mcnemar_p")
     if is_number(p) and p >= SIGNIFICANCE:
-        low, high = interval_of(paired, "ci95")
-        yield (
-            f"The difference may be chance: these {count(paired.get('n'))} test texts are compatible with"
-            f" a true difference anywhere from {points(low)} to {points(high)} points."
-        )
+        (low, high), texts = interval_of(paired, "ci95"), f"these {count(paired.get('n'))} test texts"
+        if low == high:
+            yield f"The two models are right on the same ones of {texts}, which thus show no difference."
+        else:
+            yield (
+                f"The difference may be chance: {texts} are compatible with"
+                f" a true difference anywhere from {points(low)} to {points(high)} points."
+            )
     if paired:
         yield seed_note()
 
