@@ -14,18 +14,17 @@ from typing import Any
 
 import pyarrow
 import pyarrow.parquet
-from run import SCORES, SPENT, Trial, parser, planned, read, run_all
+from run import SPENT, Trial, classifier_alone, parser, planned, read, right, run_all, scores
 from steps import sentences
 
-from whylabel.evaluation.metrics import score
 from whylabel.host.atomic import whole_file
 from whylabel.pipeline import Pipeline
-from whylabel.prediction.trained import TrainedClassifier
 from whylabel.recipe import load_recipe
 from whylabel.run_folder import RunFolder
 
 FIRST_EPOCHS, EPOCHS = 4, 1
 DOTS = "..."
+MODE = "classifier reasoned"
 
 
 def with_dots(reasoning: str, number: int) -> str:
@@ -53,34 +52,22 @@ def run(trial: Trial, runs: Path) -> dict[str, Any]:
             f"base_model={base}",
             f"training.num_train_epochs={EPOCHS if number else FIRST_EPOCHS}",
         ]
-        stage, run_folder = load_recipe(trial.recipe, [*trial.overrides, *own]), RunFolder(folder)
-        pipeline = Pipeline(stage, run_folder)
+        run_folder = RunFolder(folder)
+        pipeline = Pipeline(load_recipe(trial.recipe, [*trial.overrides, *own]), run_folder)
         with run_folder.locked():
-            pipeline.begin()
-            pipeline.augment()
-            pipeline.train_classifier()
+            evaluation = classifier_alone(pipeline)
+        spent = read(run_folder.classifier_metrics)
+        found[f"after {number} sentences"] = (
+            dict(scores(evaluation))[MODE],
+            right(run_folder)[MODE],
+            {key: spent.get(key) for key in SPENT},
+        )
         base = str(run_folder.classifier_model)
-        found[f"after {number} sentences"] = evaluated(pipeline, base, trial.seed)
     return {
         "scores": {name: scored for name, (scored, _, _) in found.items()},
-        "right": {name: right for name, (_, right, _) in found.items()},
+        "right": {name: rows for name, (_, rows, _) in found.items()},
         "spent": {name: spent for name, (_, _, spent) in found.items()},
     }
-
-
-def evaluated(pipeline: Pipeline, model: str, seed: int) -> tuple[dict[str, Any], str, dict[str, Any]]:
-    """Return a stage's scores, which rows it labels rightly (in the order of their ids), and its training."""
-    test = list(pipeline.dataset.test)
-    rows = [(row.id, row.text) for row in test]
-    predictions = list(TrainedClassifier.from_folder(model).predict(rows, "reasoned"))
-    scored = score(test, predictions, pipeline.labels, bootstrap_samples=2000, seed=seed)
-    right = {said.id: said.label == row.label for said, row in zip(predictions, test, strict=True)}
-    spent = read(RunFolder(Path(model).parents[1]).classifier_metrics)
-    return (
-        {key: getattr(scored, key) for key in SCORES} | {"seconds_per_row": scored.cost.seconds_per_row},
-        "".join("01"[right[row_id]] for row_id in sorted(right)),
-        {key: spent.get(key) for key in SPENT},
-    )
 
 
 def main() -> None:

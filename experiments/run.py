@@ -32,11 +32,13 @@ import yaml
 from data_sets import CHANGES, Changes, DataSet
 from steps import reasoner_steps, written_steps
 
-from whylabel.evaluation.predictions import read_predictions
+from whylabel.evaluation.evaluate import evaluate
+from whylabel.evaluation.predictions import read_predictions, write_predictions
 from whylabel.host.locks import one_at_a_time
 from whylabel.host.machine import hardware, usable_cores, versions
 from whylabel.host.progress import say
 from whylabel.pipeline import Pipeline
+from whylabel.prediction.trained import TrainedClassifier
 from whylabel.reasonings.decisions import import_decisions
 from whylabel.recipe import load_recipe
 from whylabel.run_folder import RunFolder
@@ -64,6 +66,8 @@ class Trial:
     """Whether the shared reasoner writes; if not, one of the run's own does, or the data has every reasoning."""
     program: Path | None = None
     """Train rows with the reasonings that a program wrote, if the reasoner is to be measured by them."""
+    alone: bool = False
+    """Whether only the classifier is trained: the label alone is that of another trial, on the same rows."""
 
     @property
     def key(self) -> tuple[str, str, int, str]:
@@ -234,7 +238,10 @@ def planned(
                 )
                 reads = shared.get("reasoner", plan.get("reasoner")) not in ("none", "own")
                 program = data.folder / "train.parquet" if changes.given else None
-                yield Trial(experiment, setting, name, seed, split, recipe, own, reasonings, reads, program)
+                alone = name in plan.get("alone", ())
+                yield Trial(
+                    experiment, setting, name, seed, split, recipe, own, reasonings, reads, program, alone
+                )
 
 
 def run_folder_of(trial: Trial, arguments: argparse.Namespace) -> RunFolder:
@@ -262,8 +269,7 @@ def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
             pipeline.augment()
         import_decisions(run_folder, trial.reasonings, decided_by=trial.reasonings.name)
     with run_folder.locked():
-        pipeline.run_all()
-    evaluation = read(run_folder.evaluation_metrics)
+        evaluation = classifier_alone(pipeline) if trial.alone else whole(pipeline)
     return {
         "rows": read(run_folder.manifest)["data"]["rows"],
         "scores": dict(scores(evaluation)),
@@ -276,6 +282,7 @@ def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
                 ("baseline", run_folder.baseline_metrics),
                 ("classifier", run_folder.classifier_metrics),
             )
+            if name == "classifier" or not trial.alone
         },
         "augment": {
             key: value
@@ -283,6 +290,38 @@ def run(trial: Trial, arguments: argparse.Namespace) -> dict[str, Any]:
             if isinstance(value, int | dict)
         },
     }
+
+
+def whole(pipeline: Pipeline) -> dict[str, Any]:
+    """Run every stage, and return what the evaluation found."""
+    pipeline.run_all()
+    return read(pipeline.run.evaluation_metrics)
+
+
+def classifier_alone(pipeline: Pipeline) -> dict[str, Any]:
+    """Train the classifier, no baseline, and return what it scores; its predictions are in the run folder."""
+    pipeline.begin()
+    if pipeline.inputs.trains_reasoner:
+        pipeline.train_reasoner()
+    pipeline.augment()
+    pipeline.train_classifier()
+    test, recipe = pipeline.dataset.test, pipeline.recipe
+    model = TrainedClassifier.from_folder(pipeline.run.classifier_model, device=recipe.device)
+    rows = [(row.id, row.text) for row in test]
+    modes = [mode for mode in model.card.modes if mode != "vote"]
+    answers = list(model.predict_in_modes(rows, modes))
+    by_mode = {mode: [answer[mode] for answer in answers] for mode in modes}
+    outcome = evaluate(
+        test,
+        (),
+        pipeline.labels,
+        {"classifier": by_mode[model.mode]},
+        recipe.evaluation,
+        recipe.seed,
+        modes=by_mode,
+    )
+    write_predictions(pipeline.run.predictions, outcome.rows)
+    return outcome.to_json()
 
 
 def shared_reasoner(data: Path, runs: Path) -> Path:
@@ -295,8 +334,9 @@ def shared_reasoner(data: Path, runs: Path) -> Path:
 
 
 def scores(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each model's scores: `baseline`, `classifier` in every mode, the floors and rivals."""
-    found = {"baseline": evaluation["baseline"], **evaluation["floors"], **evaluation.get("rivals", {})}
+    """Yield each model's scores: `baseline` if there is one, `classifier` in every mode, the floors and rivals."""
+    found = {**evaluation["floors"], **evaluation.get("rivals", {})}
+    found |= {"baseline": evaluation["baseline"]} if evaluation["baseline"] else {}
     found |= {f"classifier {mode}": score for mode, score in evaluation["modes"].items()}
     for name, score in found.items():
         cost = {key: score["cost"][key] for key in ("seconds_per_row", "tokens_per_row")}

@@ -180,6 +180,29 @@ def test_trials_leave_a_result_each_and_are_not_run_again(run, tiny, tmp_path, m
     assert [json.loads(line)["trial"] for line in lines] == ["dual", "matched", "from_reasoner"]
 
 
+def test_a_control_trains_no_baseline_of_its_own(run, tiny, tmp_path, monkeypatch):
+    plan = yaml.safe_load((run.HERE / "e0" / "trials.yaml").read_text())
+    plan["alone"] = ["dual"]
+    (run.HERE / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    common = ("e0", "--data", tiny, "--size", "cpu", "--runs", tmp_path / "runs", "--seeds", 1)
+    parse(run, monkeypatch, *common, "--trials", "dual", "matched")
+    run.main()
+    dual, matched = run.read_results(run.HERE / "e0" / "results.jsonl")
+    modes = {"classifier fast", "classifier reasoned"}
+    assert set(dual["right"]) == set(dual["scores"]) == modes and set(dual["spent"]) == {"classifier"}
+    for model in modes:
+        right = dual["right"][model]
+        assert right.count("1") / 10 == pytest.approx(dual["scores"][model]["accuracy"])
+    assert len(matched["right"]["baseline"]) == 10 and dual["rows"] == matched["rows"]
+    # The folder that both share has the other trial's models afterwards; the classifier is the same as in a whole run.
+    whole = plan | {"alone": []}
+    (run.HERE / "e0" / "trials.yaml").write_text(yaml.safe_dump(whole))
+    parse(run, monkeypatch, *common, "--trials", "dual", "--again")
+    run.main()
+    (again,) = run.read_results(tmp_path / "runs" / "e0" / "again.jsonl")
+    assert {name: again["right"][name] for name in modes} == dual["right"]
+
+
 def test_settings_and_seeds_run_side_by_side(run, tiny, tmp_path):
     for name in ("run.py", "data_sets.py", "steps.py"):
         shutil.copy(EXPERIMENTS / name, run.HERE)
