@@ -194,7 +194,7 @@ def test_a_control_trains_no_baseline_of_its_own(run, tiny, tmp_path, monkeypatc
         right = dual["right"][model]
         assert right.count("1") / 10 == pytest.approx(dual["scores"][model]["accuracy"])
     assert len(matched["right"]["baseline"]) == 10 and dual["rows"] == matched["rows"]
-    # The folder that both share has the other trial's models afterwards; the classifier is the same as in a whole run.
+    # It is the classifier of a whole run.
     whole = plan | {"alone": []}
     (run.HERE / "e0" / "trials.yaml").write_text(yaml.safe_dump(whole))
     parse(run, monkeypatch, *common, "--trials", "dual", "--again")

@@ -33,7 +33,7 @@ from whylabel.serving.settings import ServeSettings
 from whylabel.version import __version__
 
 _STALE_SECONDS = 30.0
-"""An engine that was silent for so long is not ready: it gives a sign of life every second, between two turns."""
+"""An engine that was silent for so long is not ready: it gives a sign of life every second, between iterations."""
 _ASKING = documented(400, 401, 404, 413, 422, 429, 503, 504)
 _SWAGGER = Path(__file__).parent / "swagger"
 _EVENTS = {

@@ -24,15 +24,15 @@ from whylabel.serving import messages
 from whylabel.serving.inbox import Inbox
 from whylabel.serving.lanes import Job
 from whylabel.serving.messages import EngineSettings, ModelInfo, Question
-from whylabel.serving.turns import Delta, Done, Shares, Turns
+from whylabel.serving.scheduler import Delta, Done, Scheduler, Shares
 from whylabel.types import Prediction
 
 _SIGN_SECONDS = 1.0
-"""It gives a sign of life about so often, between two turns: it has made progress, or has nothing to do."""
+"""It gives a sign of life about so often, between two iterations: it has made progress, or has nothing to do."""
 _LINGER_SECONDS = 0.004
 """How long the next client of those that were answered together is waited for."""
 _TAKING_SECONDS = 0.05
-"""New texts are split into tokens for so long, then those that were begun have their turn."""
+"""New texts are split into tokens for so long, then those that were begun go on."""
 _TOKENS_PER_STEP = 128
 """Few tokens a step keep steps short, so that answers at once wait less; more would write no faster on a CPU."""
 _SHARES = Shares(joining_tokens=_TOKENS_PER_STEP)
@@ -57,7 +57,7 @@ class Engine:
         writer, name = make_writer(self._classifier, settings.engine)
         self._warm_up(writer)
         shares = _GPU_SHARES if loaded.device.type == "cuda" else _SHARES
-        self._turns = Turns(self._classifier, writer, loaded.tokenizer, self._tell, shares)
+        self._scheduler = Scheduler(self._classifier, writer, loaded.tokenizer, self._tell, shares)
         self.info = ModelInfo(
             labels=card.labels.names,
             modes=card.modes,
@@ -77,8 +77,8 @@ class Engine:
         self._flush()
         while True:
             self._take(inbox)
-            if not self._turns.is_idle:
-                self._turns.turn()
+            if not self._scheduler.is_idle:
+                self._scheduler.iterate()
             self._sign()
             self._flush()
 
@@ -90,25 +90,25 @@ class Engine:
         """
         card = self._classifier.card
         outcomes: list[Delta | Done] = []
-        turns = Turns(self._classifier, writer, self._classifier.loaded.tokenizer, outcomes.append)
+        scheduler = Scheduler(self._classifier, writer, self._classifier.loaded.tokenizer, outcomes.append)
         for number, text in enumerate(("word " * card.max_text_tokens, *(f"text {n}" for n in range(8)))):
             steps = self._classifier.steps(
                 str(number), text, card.explaining_mode if number < 2 else card.mode
             )
-            turns.ask(Job(number, number, steps))
-        while not turns.is_idle:
-            turns.turn()
+            scheduler.ask(Job(number, number, steps))
+        while not scheduler.is_idle:
+            scheduler.iterate()
         errors = [_error(outcome) for outcome in outcomes if isinstance(outcome, Done)]
         if all(errors):
             raise EngineError(f"The model answers no text: {errors[0]}", where=card.name)
 
     def _take(self, inbox: Inbox) -> None:
         """Begin what has come, for a short time; wait for something if there is nothing to do."""
-        if self._turns.is_idle:
+        if self._scheduler.is_idle:
             inbox.wait(_SIGN_SECONDS)
         until = time.monotonic() + _TAKING_SECONDS
         # Clients that were answered together ask again one after the other: the first of them waits for the others.
-        expected = self._turns.at_once_together if self._turns.at_once_together > 1 else 0
+        expected = self._scheduler.at_once_together if self._scheduler.at_once_together > 1 else 0
         while time.monotonic() < until:
             self._drop(inbox.taken_back())
             question = inbox.next_question(_LINGER_SECONDS if expected > 0 else 0)
@@ -119,7 +119,7 @@ class Engine:
 
     def _drop(self, numbers: list[int]) -> None:
         for number in numbers:
-            self._turns.cancel(number)
+            self._scheduler.cancel(number)
             self._tokens.pop(number, None)
             # Only now is its place free.
             self._say(messages.line(cancelled=number))
@@ -127,7 +127,7 @@ class Engine:
     def _begin(self, ask: int, request: int, text: str, came: float, **question: Any) -> None:
         asked = Question(**question)
         steps = self._steps(ask, text, asked)
-        self._turns.ask(Job(ask, request, steps, streams=asked.stream, asked=came))
+        self._scheduler.ask(Job(ask, request, steps, streams=asked.stream, asked=came))
 
     def _steps(self, number: int, text: str, question: Question) -> Steps[Prediction]:
         self._tokens[number] = self._classifier.prompts.count(text)
@@ -161,17 +161,17 @@ class Engine:
         now = time.monotonic()
         if now - self._signed >= _SIGN_SECONDS:
             self._signed = now
-            turns = self._turns
+            scheduler = self._scheduler
             self._say(
                 messages.line(
                     alive={
-                        "waiting": turns.waiting,
-                        "writing": turns.writing,
-                        "step_seconds": turns.step_seconds,
+                        "waiting": scheduler.waiting,
+                        "writing": scheduler.writing,
+                        "step_seconds": scheduler.step_seconds,
                     }
                 )
             )
-            turns.step_seconds = []
+            scheduler.step_seconds = []
 
     def _say(self, line: bytes) -> None:
         self._said.append(line)

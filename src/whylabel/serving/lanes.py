@@ -94,7 +94,7 @@ class Lane:
                 wanted.begun += 1
                 taken.append((wanted, item))
             if wanted.begun > begun:
-                # It has had its turn, be there more of it or not.
+                # The next request follows, be there more of this one or not.
                 del self._requests[request]
                 if not wanted.left:
                     waiting.popleft()

@@ -1,9 +1,9 @@
-"""How the texts of many requests share one model: turns, each of which ends soon.
+"""How the texts of many requests share one model: iteration by iteration (Yu et al. 2022, "Orca").
 
-A turn scores a few answers at once, or writes one step of all reasonings, or scores what reasonings and evidence
-need. After answers at once the turn is that of one of the others, which alternate. So an answer at once waits for one
-of them at most, never for a whole reasoning, and reasonings go on beside any stream of answers at once. Requests take
-turns, so that a large one does not hold up small ones.
+An iteration scores a few answers at once, or writes one step of all reasonings, or scores what reasonings and
+evidence need. After answers at once one of the others follows, and these alternate. So an answer at once waits for
+one of them at most, never for a whole reasoning, and reasonings go on beside any stream of answers at once. Requests
+take turns, so that a large one does not hold up small ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from whylabel.serving.lanes import Job, Lane, Wanted
 from whylabel.types import Prediction
 
 _QUIET_SECONDS = 5.0
-"""If no answer at once was wanted for so long, other turns may be longer, which writes more a second."""
+"""If no answer at once was wanted for so long, other iterations may be longer, which writes more a second."""
 
 
 class Scorer(Protocol):
@@ -35,7 +35,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How much a turn computes at most."""
+    """How much an iteration computes at most."""
 
     at_once: int = 8
     """Answers at once, beside anything else."""
@@ -45,7 +45,7 @@ class Shares:
     alone: int = 32
     """Answers at once, if nothing else is wanted."""
     scored_tokens: int = 2048
-    """Tokens of the prompts that are scored, if it is more than one: while a turn lasts, no sign of life is given."""
+    """Tokens of the prompts that are scored, if it is more than one: no sign of life is given during an iteration."""
     joining_tokens: int = 128
     """Tokens of the prompts of reasonings that join in a step: what the writer computes in one. The others wait here,
     where requests take turns; the writer takes what it has in order."""
@@ -71,7 +71,7 @@ class Done:
     """Seconds until something was first computed for it; None if nothing was."""
 
 
-class Turns:
+class Scheduler:
     """The jobs of an engine process. `tell` is called with everything that happens to them."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Turns:
         self._was_at_once = self._wrote = False
         self._asked_at_once = -math.inf
         self.at_once_together = 0
-        """How many answers at once the last turn scored together."""
+        """How many answers at once the last iteration scored together."""
         self.step_seconds: list[float] = []
         """How long steps of writing took; whoever reads it empties it."""
 
@@ -110,7 +110,7 @@ class Turns:
         return len(self._writing) + len(self._to_write)
 
     def ask(self, job: Job) -> None:
-        """Add a job; its outcome is told in a later turn, or at once if nothing needs to be computed."""
+        """Add a job; its outcome is told in a later iteration, or at once if nothing needs to be computed."""
         self._jobs[job.number] = job
         self._advance(job, None)
 
@@ -126,7 +126,7 @@ class Turns:
             lane.drop(job)
         job.steps.close()
 
-    def turn(self) -> None:
+    def iterate(self) -> None:
         """Score answers at once, or write one step, or score what reasonings and evidence need.
 
         Raises `EngineError` if nothing more can be written.

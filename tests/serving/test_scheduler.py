@@ -10,7 +10,7 @@ from whylabel.errors import EngineError, ModelError
 from whylabel.prediction.answers import Answer
 from whylabel.prediction.steps import Score, Write
 from whylabel.serving.lanes import Job
-from whylabel.serving.turns import Delta, Done, Shares, Turns
+from whylabel.serving.scheduler import Delta, Done, Scheduler, Shares
 from whylabel.types import Prediction
 
 GREEDY = Sampling(4, ())
@@ -66,12 +66,12 @@ class Writer:
 class World:
     def __init__(self, **shares):
         self.scorer, self.writer, self.told = Scorer(), Writer(), []
-        self.turns = Turns(self.scorer, self.writer, Tokenizer(), self.told.append, Shares(**shares))
+        self.scheduler = Scheduler(self.scorer, self.writer, Tokenizer(), self.told.append, Shares(**shares))
         self.numbers = 0
 
     def ask(self, steps, request=None, streams=False):
         self.numbers += 1
-        self.turns.ask(Job(self.numbers, request or self.numbers, steps, streams))
+        self.scheduler.ask(Job(self.numbers, request or self.numbers, steps, streams))
         return self.numbers
 
     def done(self):
@@ -79,9 +79,9 @@ class World:
 
     def finish(self):
         for _ in range(200):
-            if self.turns.is_idle:
+            if self.scheduler.is_idle:
                 return
-            self.turns.turn()
+            self.scheduler.iterate()
         raise AssertionError("it does not end")
 
 
@@ -127,22 +127,22 @@ def test_every_job_gets_its_own_answer(world):
 def test_what_needs_nothing_is_told_at_once(world):
     world.ask(at_once("x"))
     assert world.done() == [1]
-    assert world.turns.is_idle
+    assert world.scheduler.is_idle
 
 
 def test_an_answer_at_once_waits_for_one_step_of_writing_at_most():
     world = World(at_once=8, others=2)
     for number in range(32):
         world.ask(reasoned(f"r{number}", tokens=50))
-    world.turns.turn()
+    world.scheduler.iterate()
     steps = world.writer.steps
     number = world.ask(fast("f"))
-    world.turns.turn()
+    world.scheduler.iterate()
     assert (world.done(), world.writer.steps) == ([number], steps)
     # One that comes now waits for one step.
     number = world.ask(fast("g"))
-    world.turns.turn()
-    world.turns.turn()
+    world.scheduler.iterate()
+    world.scheduler.iterate()
     assert world.done()[1:] == [number]
     assert world.writer.steps == steps + 1
 
@@ -150,11 +150,11 @@ def test_an_answer_at_once_waits_for_one_step_of_writing_at_most():
 def test_reasonings_go_on_beside_any_number_of_answers_at_once():
     world = World(at_once=4, others=1, alone=4)
     number = world.ask(reasoned("r", tokens=4))
-    for turn in range(8):
+    for number in range(8):
         for _ in range(10):
-            world.ask(fast(f"f{turn}"))
-        world.turns.turn()
-        world.turns.turn()
+            world.ask(fast(f"f{number}"))
+        world.scheduler.iterate()
+        world.scheduler.iterate()
     assert number in world.done()
     assert max(map(len, world.scorer.batches)) <= 4
 
@@ -162,32 +162,32 @@ def test_reasonings_go_on_beside_any_number_of_answers_at_once():
 def test_what_reasonings_and_evidence_need_does_not_come_before_answers_at_once():
     world = World(at_once=8, others=2)
     world.ask(reasoned("r", tokens=100))
-    world.turns.turn()
+    world.scheduler.iterate()
     for _ in range(10):
         world.ask(evidence("e", 12))
     number = world.ask(fast("f"))
-    world.turns.turn()
+    world.scheduler.iterate()
     assert world.done() == [number]
     # Evidence and writing alternate, and each is soon done.
     seen = []
     for _ in range(4):
-        world.turns.turn()
+        world.scheduler.iterate()
         seen.append((len(world.scorer.batches), world.writer.steps))
     assert seen == [(2, 1), (2, 2), (3, 2), (3, 3)]
     assert [len(batch) for batch in world.scorer.batches] == [1, 2, 2]
 
 
-def test_turns_may_be_longer_where_no_answer_at_once_was_wanted_lately():
+def test_iterations_may_be_longer_where_no_answer_at_once_was_wanted_lately():
     world = World(at_once=8, others=1)
     world.ask(reasoned("r", tokens=100))
     world.ask(evidence("e", 12))
     for _ in range(4):
-        world.turns.turn()
+        world.scheduler.iterate()
     assert [len(batch) for batch in world.scorer.batches] == [8, 4]
     world.ask(fast("f"))
     world.ask(evidence("e", 2))
     for _ in range(5):
-        world.turns.turn()
+        world.scheduler.iterate()
     assert [len(batch) for batch in world.scorer.batches] == [8, 4, 1, 1, 1]
 
 
@@ -195,7 +195,7 @@ def test_requests_take_turns(world):
     world = World(alone=4)
     many = [world.ask(fast(f"m{number}"), request=100) for number in range(20)]
     one = world.ask(fast("o"), request=200)
-    world.turns.turn()
+    world.scheduler.iterate()
     assert one in world.done()
     world.finish()
     assert set(world.done()) == {*many, one}
@@ -216,13 +216,13 @@ def test_how_many_were_answered_together_is_said_of_the_last_turn_alone(world):
     world.ask(reasoned("r", tokens=9))
     for name in "abc":
         world.ask(fast(name))
-    world.turns.turn()
-    assert world.turns.at_once_together == 3
-    world.turns.turn()
-    assert world.turns.at_once_together == 0
+    world.scheduler.iterate()
+    assert world.scheduler.at_once_together == 3
+    world.scheduler.iterate()
+    assert world.scheduler.at_once_together == 0
 
 
-def test_a_step_of_many_prompts_is_scored_over_several_turns_in_order():
+def test_a_step_of_many_prompts_is_scored_over_several_iterations_in_order():
     world = World(at_once=5, others=2)
     world.ask(evidence("a", 12))
     world.ask(evidence("b", 3))
@@ -238,12 +238,12 @@ def test_a_cancelled_job_frees_its_rows_and_prompts_and_no_others():
     scored = world.ask(evidence("s", 12))
     other = world.ask(reasoned("o", tokens=6))
     for _ in range(3):
-        world.turns.turn()
-    world.turns.cancel(written)
-    world.turns.cancel(scored)
-    world.turns.cancel(999)
+        world.scheduler.iterate()
+    world.scheduler.cancel(written)
+    world.scheduler.cancel(scored)
+    world.scheduler.cancel(999)
     assert world.writer.cancelled == [written] * 3
-    assert (world.turns.waiting, world.turns.writing) == (0, 1)
+    assert (world.scheduler.waiting, world.scheduler.writing) == (0, 1)
     world.finish()
     assert world.done() == [other]
     assert world.told[0].prediction.label == "o w0 w1 w2 w3 w4 w5"
@@ -293,21 +293,21 @@ def test_an_engine_that_breaks_off_ends_the_loop(world):
     world.ask(reasoned("r"))
     world.writer.fails = True
     with pytest.raises(EngineError):
-        world.turns.turn()
+        world.scheduler.iterate()
 
 
 def test_reasonings_of_requests_take_turns():
     world = World(joining_tokens=1)
     large = [world.ask(reasoned(f"l{number}", tokens=3), request=100) for number in range(64)]
-    world.turns.turn()
+    world.scheduler.iterate()
     small = world.ask(reasoned("s", tokens=3), request=200)
     # Its first token comes in the next steps, not after the 64 first tokens of the large request.
     for _ in range(8):
-        world.turns.turn()
+        world.scheduler.iterate()
     assert small in world.done()
     assert not set(large) <= set(world.done())
     for _ in range(200):
-        world.turns.turn()
+        world.scheduler.iterate()
     assert set(world.done()) == {*large, small}
 
 
@@ -316,7 +316,7 @@ def test_a_step_always_has_prompts_to_fill_it():
     for number in range(10):
         world.ask(reasoned(f"r{number}", tokens=50))
     for expected in (3, 6, 9, 10):
-        world.turns.turn()
+        world.scheduler.iterate()
         assert len(world.writer.rows) == expected
 
 
@@ -328,18 +328,18 @@ def test_of_long_prompts_one_follows_the_other():
 
     for _ in range(5):
         world.ask(long())
-    world.turns.turn()
+    world.scheduler.iterate()
     assert len(world.writer.rows) == 2
 
 
 def test_reasonings_that_wait_count_and_can_be_taken_back():
     world = World(joining_tokens=1)
     numbers = [world.ask(reasoned(f"r{number}", tokens=50), request=1) for number in range(10)]
-    world.turns.turn()
-    assert world.turns.writing == 10
+    world.scheduler.iterate()
+    assert world.scheduler.writing == 10
     for number in numbers[1:]:
-        world.turns.cancel(number)
-    assert world.turns.writing == 1
+        world.scheduler.cancel(number)
+    assert world.scheduler.writing == 1
     world.finish()
     assert world.done() == [numbers[0]]
 
@@ -391,5 +391,5 @@ def test_where_nothing_else_is_wanted_every_turn_scores_answers_at_once():
     for name in "abc":
         world.ask(fast(name))
     for _ in range(3):
-        world.turns.turn()
+        world.scheduler.iterate()
     assert world.scorer.batches == [["a"], ["b"], ["c"]]
