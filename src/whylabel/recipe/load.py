@@ -120,7 +120,7 @@ def _text(path: Path) -> str:
 
 def _parsed(text: str, path: Path) -> Any:
     try:
-        return yaml.load(text, _Loader)  # nosec B506: a SafeLoader
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except RecursionError:
         fix = "no recipe needs so many levels: close brackets, and look at the indents"
         raise RecipeError("The recipe is nested too deeply.", where=str(path), fix=fix) from None
@@ -170,7 +170,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
             f"Override {_shortened(key)!r}: no recipe has so many nested sections.", fix=_OVERRIDE
         )
     try:
-        value = yaml.load(text, _Loader)  # nosec B506: a SafeLoader
+        value = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except RecursionError:
         raise RecipeError(
             f"Override {_shortened(key)!r}: the value is nested too deeply.", fix=_OVERRIDE

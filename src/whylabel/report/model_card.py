@@ -44,10 +44,10 @@ def render_model_card(contents: RunContents, *, repository: str | None = None) -
     task = contents.recipe.get("task") or {}
     return render_markdown(
         "model_card.md.j2",
-        front_matter=Markup(front_matter(contents)),  # nosec B704: YAML, quoted by its writer
+        front_matter=Markup(front_matter(contents)),  # noqa: S704 - YAML, quoted by its writer
         run=contents,
-        repository=repository and Markup(repository),  # nosec B704: the user's own argument
-        place=Markup(repository.rpartition("/")[2] if repository else "PATH_TO_THIS_MODEL"),  # nosec B704
+        repository=repository and Markup(repository),  # noqa: S704 - the user's own argument
+        place=Markup(repository.rpartition("/")[2] if repository else "PATH_TO_THIS_MODEL"),  # noqa: S704
         question=task.get("question"),
         writes=_WRITES.get(_default_mode(contents) or "", "writes its reasoning, then gives"),
         can_reason=target_of(contents.recipe) in ("dual", "reasoning_label"),

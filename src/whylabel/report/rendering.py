@@ -37,9 +37,9 @@ def render_markdown(template: str, **values: Any) -> str:
 
 
 def _environment(finalize: Callable[[Any], Any], *, autoescape: bool) -> Environment:
-    environment = Environment(  # nosec B701: Markdown is escaped by `finalize`
+    environment = Environment(
         loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
-        autoescape=autoescape,
+        autoescape=autoescape,  # noqa: S701 - Markdown is escaped by `finalize`
         undefined=ChainableUndefined,
         finalize=finalize,
         trim_blocks=True,
