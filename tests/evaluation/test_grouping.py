@@ -98,6 +98,15 @@ def test_no_model_is_favoured_in_finding_suspects():
     assert by_suspicion(both, "fast", LABELS)["label looks wrong"] == [0]
 
 
+def test_the_errors_of_the_surer_model_are_no_wrong_labels():
+    unsure, wrong, right = (0.4, 0.35, 0.25), (0.01, 0.98, 0.01), (0.98, 0.01, 0.01)
+    of_fear = row(3, (0.35, 0.4, 0.25), gold="fear"), row(3, (0.1, 0.8, 0.1), gold="fear")
+    base = [row(0, unsure), row(1, unsure), row(2, unsure), of_fear[0]]
+    ours = [row(0, wrong), row(1, right), row(2, right), of_fear[1]]
+    found = by_suspicion({("baseline", "fast"): base, ("classifier", "fast"): ours}, "fast", LABELS)
+    assert found["label looks wrong"] == []
+
+
 def test_steps_are_sentences():
     said = ["One.", 'It says "no." Then two. And three!', None, "A. B. C. D. E.", "Ein Satz. Noch einer."]
     rows = [row(at, mode="reasoned", reasoning=text) for at, text in enumerate(said)]

@@ -119,8 +119,8 @@ def by_margin(predictions: Predictions, labels: int) -> Groups:
 def by_suspicion(predictions: Predictions, default: Mode, labels: LabelSet) -> Groups:
     """Return the rows whose gold label looks wrong, and the others.
 
-    The models' mean probabilities decide, by confident learning: so neither of the two is favoured where both are
-    compared.
+    It looks wrong where it does so to each of the models, by confident learning. A row on which they differ is among
+    the others: were the surer one to decide, the rows on which it errs would count as wrong labels.
     """
     models = (predictions.get(("baseline", "fast"), ()), predictions[("classifier", default)])
     sides = [side for side in models if side]
@@ -131,9 +131,9 @@ def by_suspicion(predictions: Predictions, default: Mode, labels: LabelSet) -> G
     ]
     if not known:
         return {}
-    mean = np.mean([[side[place].prediction.probabilities for place in known] for side in sides], axis=0)
     gold = np.array([labels.index(sides[-1][place].gold) for place in known])
-    suspect = suspects(gold, mean)
+    probabilities = [np.array([side[place].prediction.probabilities for place in known]) for side in sides]
+    suspect = np.all([suspects(gold, values) for values in probabilities], axis=0)
     return {
         "label looks wrong": [place for place, flag in zip(known, suspect, strict=True) if flag],
         "label looks right": [place for place, flag in zip(known, suspect, strict=True) if not flag],
