@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +42,24 @@ def main() -> None:
     parser.add_argument("recipe", nargs="?", default="recipes/quickstart.yaml")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--output", type=Path, help="where the figures go, as JSON")
+    parser.add_argument("--folder", type=Path, help="an empty folder where the run stays; else it is removed")
     parser.add_argument("--table", type=Path, metavar="JSON", help="print the table of earlier figures")
     arguments = parser.parse_args()
     if arguments.table:
         print(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
         return
-    found = measured(arguments.recipe, arguments.overrides)
+    found = measured(arguments.recipe, arguments.overrides, arguments.folder)
     if arguments.output:
         write_json(arguments.output, found)
     print(table(found))
 
 
-def measured(recipe: str, overrides: list[str]) -> dict[str, Any]:
-    """Run the recipe once and return what each stage took."""
+def measured(recipe: str, overrides: list[str], kept: Path | None = None) -> dict[str, Any]:
+    """Run the recipe once and return what each stage took; the run stays in `kept`, if that is given."""
     dtype = pick_dtype("auto", torch.device("cpu"), fastest=True)[0]
     load, rate = os.getloadavg()[0], product_rate(dtype)
-    with tempfile.TemporaryDirectory(prefix="whylabel-") as folder:
+    scratch = nullcontext(kept) if kept else tempfile.TemporaryDirectory(prefix="whylabel-")
+    with scratch as folder:
         seconds, total, peak = stage_seconds([recipe, *overrides], Path(folder))
         evaluation = json.loads((Path(folder) / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     rate = max(rate, product_rate(dtype))
