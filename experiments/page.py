@@ -169,18 +169,20 @@ def by_steps(experiment: Experiment) -> str:
     ]
     for setting in experiment.settings:
         for trial in experiment.trials(setting):
-            mode = "classifier reasoned"
+            mode, against = "classifier reasoned", experiment.matched(trial)
             if mode not in experiment.models(setting, trial) or not experiment.steps(setting, trial):
                 continue
-            steps, sentences = (
+            if experiment.is_control(trial):
+                continue
+            seeds = experiment.seeds(setting, trial) & experiment.seeds(setting, against)
+            steps, sentences, own, alone = (
                 np.concatenate(values)
                 for values in (
-                    experiment.steps(setting, trial),
-                    experiment.right_sentences(setting, trial, mode),
+                    experiment.steps(setting, trial, seeds),
+                    experiment.right_sentences(setting, trial, mode, seeds),
+                    experiment.series(setting, trial, mode, seeds).right,
+                    experiment.series(setting, against, "baseline", seeds).right,
                 )
-            )
-            own, alone = (
-                np.concatenate(experiment.series(setting, trial, model).right) for model in (mode, "baseline")
             )
             for number in np.unique(steps):
                 these = steps == number
@@ -205,14 +207,40 @@ def by_reasoner(experiment: str) -> str:
         "| setting | reasoner | seed | written | rows | sentences right | all right |",
         "|---|---|---:|---|---:|---:|---:|",
     ]
-    for result in read_results(HERE / experiment / "results.jsonl"):
-        for condition, found in result["reasoner"].items():
+    # A reasoner that was measured alone, and again with its classifier, is shown once.
+    measured = {
+        (result["setting"], result["trial"].partition(",")[0], str(result["seed"])): result["reasoner"]
+        for result in read_results(HERE / experiment / "results.jsonl")
+    }
+    for own, conditions in measured.items():
+        for condition, found in conditions.items():
             shares = [f"{100 * found[key]:.0f}" for key in ("right_sentences", "all_right")]
-            own = [result["setting"], result["trial"].partition(",")[0], str(result["seed"])]
             written = {"own": "by the program", "label": "label in hand", "free": "without the label"}[
                 condition
             ]
             lines.append(f"| {' | '.join([*own, written, str(found['rows']), *shares])} |")
+    return "\n".join(lines)
+
+
+def by_own_reasonings(own: Experiment, given: Experiment, shown: str, settings: Sequence[str]) -> str:
+    """Return the table of classifiers that learnt from their reasoner's reasonings, beside those that had all given.
+
+    Of `given` these settings are shown, of its trials `shown`, with its label alone.
+    """
+    trials = [(given, setting, shown) for setting in settings]
+    trials += [(own, setting, trial) for setting in own.settings for trial in own.trials(setting)]
+    found = [
+        (setting, trial, model, experiment.series(setting, trial, model))
+        for experiment, setting, trial in trials
+        for model in ("baseline", "classifier reasoned")
+        if experiment.has(setting, trial, model)
+    ]
+    lines = ["| setting | reasonings | model | seeds | accuracy |", "|---|---|---|---:|---|"]
+    for setting, trial, model, series in found:
+        whose = "all given" if setting in settings else trial
+        name = "label alone" if model == "baseline" else "steps, then label"
+        accuracy = with_interval(series.accuracy())
+        lines.append(f"| {' | '.join([setting, whose, name, str(len(series.right)), accuracy])} |")
     return "\n".join(lines)
 
 
@@ -288,6 +316,7 @@ BEST = Experiment("e5-best", "test")
 BETTER = Experiment("e6-better-reasonings")
 ALL_TEXTS = Experiment("e7-all-texts")
 STEPS = Experiment("e8-steps")
+OWN = Experiment("e9-own-reasonings")
 
 FIRST = {"best": BEST, "reasoning_label": STEPS}
 """The trials whose reasoned answers the map shows."""
@@ -306,6 +335,7 @@ BLOCKS = {
     "e8": lambda: comparison(STEPS),
     "e8-steps": lambda: by_steps(STEPS),
     "e9": lambda: by_reasoner("e9-own-reasonings"),
+    "e9-classifier": lambda: by_own_reasonings(OWN, STEPS, "reasoning_label", ["objects3-300"]),
     "e13": lambda: by_surface(FIRST),
 }
 

@@ -81,9 +81,7 @@ class Experiment:
 
     def series(self, setting: str, trial: str, model: str, seeds: Iterable[int] | None = None) -> Series:
         """Return a model's scores: `baseline`, `classifier MODE` or a floor."""
-        found = self._of(setting, trial)
-        if seeds is not None:
-            found = [result for result in found if result["seed"] in set(seeds)]
+        found = self._of(setting, trial, seeds)
         trained = model.split()[0]
         return Series(
             tuple(np.array([int(one) for one in result["right"][model]]) for result in found),
@@ -93,9 +91,10 @@ class Experiment:
             tuple(result["scores"][model]["negative_log_likelihood"] for result in found),
         )
 
-    def _of(self, setting: str, trial: str) -> list[dict[str, Any]]:
-        """Return a trial's results in the order of the seeds."""
-        return sorted(self._results[setting, trial], key=lambda result: result["seed"])
+    def _of(self, setting: str, trial: str, seeds: Iterable[int] | None = None) -> list[dict[str, Any]]:
+        """Return a trial's results in the order of the seeds, of some seeds or of all."""
+        found = sorted(self._results[setting, trial], key=lambda result: result["seed"])
+        return found if seeds is None else [result for result in found if result["seed"] in set(seeds)]
 
     def ahead(self, setting: str, trial: str, model: str) -> Estimate:
         """Return by how much a model of a trial is more accurate than the trial's baseline."""
@@ -127,14 +126,25 @@ class Experiment:
                 found[self.data(setting)].append(value(setting))
         return over(np.array([np.mean(values) for values in found.values()]))
 
-    def steps(self, setting: str, trial: str) -> tuple[np.ndarray, ...]:
+    def steps(self, setting: str, trial: str, seeds: Iterable[int] | None = None) -> tuple[np.ndarray, ...]:
         """Return the steps that each row's label takes, for each seed; nothing where the data does not say."""
-        return tuple(np.array(result["steps"]) for result in self._of(setting, trial) if "steps" in result)
+        found = self._of(setting, trial, seeds)
+        return tuple(np.array(result["steps"]) for result in found if "steps" in result)
 
-    def right_sentences(self, setting: str, trial: str, model: str) -> tuple[np.ndarray, ...]:
+    def right_sentences(
+        self, setting: str, trial: str, model: str, seeds: Iterable[int] | None = None
+    ) -> tuple[np.ndarray, ...]:
         """Return which share of each row's sentences a mode wrote rightly, for each seed; NaN: it is withheld."""
-        found = (result["right_sentences"][model] for result in self._of(setting, trial))
+        found = (result["right_sentences"][model] for result in self._of(setting, trial, seeds))
         return tuple(np.array(shares, dtype=float) for shares in found)
+
+    def is_control(self, trial: str) -> bool:
+        """Return whether a trial puts something else in the place of the reasonings."""
+        return any(override.startswith("classifier.control=") for override in self.plan["trials"][trial])
+
+    def has(self, setting: str, trial: str, model: str) -> bool:
+        """Return whether a trial has scores of a model or mode."""
+        return all(model in result["scores"] for result in self._of(setting, trial))
 
     def seeds(self, setting: str, trial: str) -> set[int]:
         """Return the seeds that a trial was run with."""

@@ -179,6 +179,57 @@ def test_labels_and_written_steps_are_counted_by_the_number_of_steps(page, resul
     assert drawn.count("chains") == 1 and "from chance (0)" in drawn
 
 
+def test_a_classifier_alone_is_compared_with_the_baseline_of_another_trial(
+    page, results, tmp_path, monkeypatch
+):
+    mode = "classifier reasoned"
+
+    def reasoned(trial, seed, right, *, alone):
+        line = result(trial, seed, right, "1000", 200.0)
+        for kept in (line["right"], line["scores"]):
+            kept[mode] = kept.pop("classifier fast")
+            if alone:
+                del kept["baseline"]
+        return {**line, "steps": [2, 2, 2, 2], "right_sentences": {mode: [1.0, 1.0, 0.5, 0.5]}}
+
+    plan = {
+        "settings": {"s": {"data": "chains"}},
+        "trials": {"whole": [], "other_loss": [], "dots": ["classifier.control=filler"]},
+        "against": {"other_loss": "whole", "dots": "whole"},
+    }
+    lines = [
+        reasoned("whole", 1, "1110", alone=False),
+        reasoned("other_loss", 1, "1100", alone=True),
+        # The other trial has no such seed yet.
+        reasoned("other_loss", 2, "1111", alone=True),
+        reasoned("dots", 1, "1000", alone=True),
+    ]
+    own = {"settings": {"own-s": {"data": "chains"}}, "trials": {"label": []}}
+    for name, content, rows in (
+        ("e0", plan, lines),
+        ("e1", own, [{**reasoned("label", 1, "1100", alone=True), "setting": "own-s"}]),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trials.yaml").write_text(yaml.safe_dump(content))
+        (tmp_path / name / "results.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    experiment, others = results.Experiment("e0"), results.Experiment("e1")
+    table = page.comparison(experiment).splitlines()
+    assert [line.split(" | ")[1] for line in table[2:]] == ["whole", "other_loss", "dots"]
+    assert "| 25.0 | +25.0 [" in table[3] and "| 25.0 | +0.0 [" in table[4]
+    # Dots are no steps.
+    assert page.by_steps(experiment).splitlines()[2:] == [
+        "| s | whole | 2 | 4 | 25 | 75 | 75 | 50 | 100 | 50 |",
+        "| s | other_loss | 2 | 4 | 25 | 50 | 75 | 50 | 100 | 0 |",
+    ]
+    written = page.by_own_reasonings(others, experiment, "whole", ["s"]).splitlines()[2:]
+    assert [line.rpartition(" [")[0] for line in written] == [
+        "| s | all given | label alone | 1 | 25.0",
+        "| s | all given | steps, then label | 1 | 75.0",
+        "| own-s | label | steps, then label | 1 | 50.0",
+    ]
+
+
 def test_a_trial_has_its_colour_in_every_panel(page, results, tmp_path, monkeypatch):
     import figures
 

@@ -13,7 +13,7 @@ from whylabel.models.load import load, prepare_for_training
 from whylabel.prediction import scoring
 from whylabel.prediction.multi_label import sigmoid
 from whylabel.prediction.scoring import DecisionScorer, LabelScorer, probabilities, score_one_by_one
-from whylabel.prediction.trees import LabelTrie, rows_of
+from whylabel.prediction.trees import LabelTrie, packed, rows_of
 from whylabel.text.prompts import Prompts
 
 LABELS = ["joy", "joyful", "joyful person", "very sad indeed", "sad", "sadness", "a"]
@@ -139,6 +139,42 @@ def test_every_prompt_stands_in_one_row_whole_and_in_order(inputs, most_tokens, 
             assert [row.depths[column] for column in path] == list(range(len(path)))
 
 
+@given(
+    st.lists(st.lists(st.integers(1, 2), min_size=1, max_size=30), min_size=1, max_size=9),
+    st.integers(1, 60),
+    st.integers(30, 60),
+)
+def test_packed_rows_hold_the_same_prompts_with_less_padding(inputs, room, most_tokens):
+    rows = rows_of(inputs, 3, 40, 4)
+    found = packed(rows, 3, room, most_tokens)
+    held = [place for row in found for place in row.prompts]
+    assert sorted(held) == list(range(len(inputs)))
+    for row in found:
+        for place, path, end in zip(row.prompts, row.paths, row.ends, strict=True):
+            assert [*(row.tokens[column] for column in path), end] == inputs[place]
+            assert [row.depths[column] for column in path] == list(range(len(path)))
+
+    def size(rows):
+        together = max(len(row.prompts) for row in rows)
+        width = max(len(row.tokens) for row in rows) + 3 * together
+        return width, len(rows) * width, len(rows) * together
+
+    (_, before, tries_before), (width, after, tries) = size(rows), size(found)
+    if found is not rows:
+        assert after <= 0.9 * before and width <= most_tokens and tries <= tries_before
+
+
+def test_prompts_of_unlike_length_are_packed_and_score_as_alone(loaded, prompts):
+    continuations = [prompts.label_ids(label) for label in LABELS]
+    inputs = [prompts.classifier(text, "label") for text in [TEXTS[0] * 3, *(f"{n} days" for n in range(9))]]
+    scorer = LabelScorer(loaded, continuations)
+    (batch,) = scorer._batches(inputs)
+    assert len(batch) < 4
+    np.testing.assert_allclose(
+        scorer.log_scores(inputs), score_one_by_one(loaded, inputs, continuations), atol=1e-4
+    )
+
+
 def test_no_batch_is_wider_than_the_trees_that_the_model_computes_right(loaded):
     own = replace(loaded, tried=replace(loaded.capabilities(40), tree_masks=40))
     alike = [[9] * 9 + [number] for number in range(6)]  # one row of few tokens and many tries
@@ -255,7 +291,8 @@ def test_batches_are_as_full_as_memory_allows_the_longest_prompts_first(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring, "_CPU_TOKENS_PER_BATCH", most_tokens)
         patch.setattr(scoring, "_LOGITS_PER_BATCH", most_logits * int(loaded.model.config.vocab_size))
-        # No two begin alike.
+        # No two begin alike, and none are packed.
+        patch.setattr(scoring, "packed", lambda rows, *_: rows)
         batches = [
             [row.prompts[0] for row in batch]
             for batch in scorer._batches(

@@ -178,7 +178,7 @@ def test_what_reasonings_and_evidence_need_does_not_come_before_answers_at_once(
 
 
 def test_iterations_may_be_longer_where_no_answer_at_once_was_wanted_lately():
-    world = World(at_once=8, others=1)
+    world = World(gathered=8, others=1)
     world.ask(reasoned("r", tokens=100))
     world.ask(evidence("e", 12))
     for _ in range(4):
@@ -189,6 +189,28 @@ def test_iterations_may_be_longer_where_no_answer_at_once_was_wanted_lately():
     for _ in range(5):
         world.scheduler.iterate()
     assert [len(batch) for batch in world.scorer.batches] == [8, 4, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("last", "steps"), [(4, 4), (9, 8)])
+def test_prompts_after_reasonings_are_gathered_for_some_steps(last, steps):
+    world = World(gathered=4)
+    for number in range(8):
+        world.ask(reasoned(f"long{number}", tokens=100))
+    for name, tokens in (("a", 1), ("b", 2), ("c", 3), ("d", last)):
+        world.ask(reasoned(name, tokens=tokens))
+    while not world.scorer.batches:
+        world.scheduler.iterate()
+    assert world.writer.steps == steps
+    assert world.scorer.batches == [["a", "b", "c", "d"][: 4 if last == steps else 3]]
+
+
+def test_few_reasonings_wait_for_no_others():
+    world = World()
+    for name, tokens in (("a", 2), ("b", 100)):
+        world.ask(reasoned(name, tokens=tokens))
+    while not world.scorer.batches:
+        world.scheduler.iterate()
+    assert (world.writer.steps, world.scorer.batches) == (2, [["a"]])
 
 
 def test_requests_take_turns(world):
@@ -223,7 +245,7 @@ def test_how_many_were_answered_together_is_said_of_the_last_turn_alone(world):
 
 
 def test_a_step_of_many_prompts_is_scored_over_several_iterations_in_order():
-    world = World(at_once=5, others=2)
+    world = World(gathered=5, others=2)
     world.ask(evidence("a", 12))
     world.ask(evidence("b", 3))
     world.finish()
@@ -233,7 +255,7 @@ def test_a_step_of_many_prompts_is_scored_over_several_iterations_in_order():
 
 
 def test_a_cancelled_job_frees_its_rows_and_prompts_and_no_others():
-    world = World(at_once=1, others=1)
+    world = World(gathered=1, others=1)
     written = world.ask(reasoned("w", tokens=50, samplings=3))
     scored = world.ask(evidence("s", 12))
     other = world.ask(reasoned("o", tokens=6))

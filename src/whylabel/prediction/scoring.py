@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from whylabel.errors import ModelError
 from whylabel.models.load import LoadedModel
-from whylabel.prediction.trees import LabelTrie, Row, rows_of, score_rows
+from whylabel.prediction.trees import LabelTrie, Row, packed, rows_of, score_rows
 
 _CPU_TOKENS_PER_BATCH, _GPU_TOKENS_PER_BATCH = 1024, 32_768
 _LOGITS_PER_BATCH = 64_000_000
 _ROW_TOKENS = 512
 """Prompts that begin alike are computed as one row up to this width, from which attention begins to cost more."""
+_PACKED_TOKENS = 256
+"""Short rows of unlike width are packed into rows of about this width."""
 
 
 class LabelScorer:
@@ -102,11 +104,11 @@ class LabelScorer:
             tokens, together = max(tokens, len(row.tokens)), max(together, len(row.prompts))
             count, width = len(batch) + 1, tokens + together * nodes
             if batch and (width > widest or count * together > most_prompts or count * width > most_tokens):
-                yield batch
+                yield packed(batch, nodes, _PACKED_TOKENS, widest)
                 batch, tokens, together = [], len(row.tokens), len(row.prompts)
             batch.append(row)
         if batch:
-            yield batch
+            yield packed(batch, nodes, _PACKED_TOKENS, widest)
 
 
 def _groups(continuations: Sequence[tuple[int, ...]], most_nodes: int) -> Iterator[list[int]]:

@@ -29,8 +29,9 @@ from whylabel.types import Prediction
 
 _SIGN_SECONDS = 1.0
 """It gives a sign of life about so often, between two iterations: it has made progress, or has nothing to do."""
-_LINGER_SECONDS = 0.004
-"""How long the next client of those that were answered together is waited for."""
+_LINGER_SECONDS, _LINGER_SHARE = 0.004, 0.03
+"""How long the next client of those that were answered together is waited for: so many seconds, or this share of the
+time that their answers took, if that is longer."""
 _TAKING_SECONDS = 0.05
 """New texts are split into tokens for so long, then those that were begun go on."""
 _TOKENS_PER_STEP = 128
@@ -38,7 +39,12 @@ _TOKENS_PER_STEP = 128
 _SHARES = Shares(joining_tokens=_TOKENS_PER_STEP)
 _GPU_TOKENS_PER_STEP = 16_384
 _GPU_SHARES = Shares(
-    at_once=256, others=128, alone=512, scored_tokens=65_536, joining_tokens=_GPU_TOKENS_PER_STEP
+    at_once=256,
+    others=128,
+    gathered=256,
+    alone=512,
+    scored_tokens=65_536,
+    joining_tokens=_GPU_TOKENS_PER_STEP,
 )
 
 
@@ -109,9 +115,10 @@ class Engine:
         until = time.monotonic() + _TAKING_SECONDS
         # Clients that were answered together ask again one after the other: the first of them waits for the others.
         expected = self._scheduler.at_once_together if self._scheduler.at_once_together > 1 else 0
+        linger = max(_LINGER_SECONDS, _LINGER_SHARE * self._scheduler.at_once_seconds)
         while time.monotonic() < until:
             self._drop(inbox.taken_back())
-            question = inbox.next_question(_LINGER_SECONDS if expected > 0 else 0)
+            question = inbox.next_question(linger if expected > 0 else 0)
             if question is None:
                 return
             self._begin(**question)

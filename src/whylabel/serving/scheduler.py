@@ -24,6 +24,8 @@ from whylabel.types import Prediction
 
 _QUIET_SECONDS = 5.0
 """If no answer at once was wanted for so long, other iterations may be longer, which writes more a second."""
+_GATHERING_STEPS = 8
+"""Steps of writing, at most, in which prompts are gathered to be scored together."""
 
 
 class Scorer(Protocol):
@@ -40,8 +42,11 @@ class Shares:
     at_once: int = 8
     """Answers at once, beside anything else."""
     others: int = 2
-    """What is wanted after reasonings and for evidence, where answers at once were wanted lately; else `at_once`. A
-    text is scored with its reasoning and without: both begin alike, and together cost little more than one."""
+    """What is wanted after reasonings and for evidence, where answers at once were wanted lately. A text is scored
+    with its reasoning and without: both begin alike, and together cost little more than one."""
+    gathered: int = 16
+    """The same where none was wanted lately. On a CPU a prompt among so many takes half of the time of one by itself.
+    They are gathered while as many as half of the reasonings in progress, but no more than these, are not there."""
     alone: int = 32
     """Answers at once, if nothing else is wanted."""
     scored_tokens: int = 2048
@@ -87,10 +92,14 @@ class Scheduler:
         self._jobs: dict[int, Job] = {}
         self._writing: dict[Row, Wanted] = {}
         self._at_once, self._others, self._to_write = Lane(), Lane(), Lane()
-        self._was_at_once = self._wrote = False
+        self._was_at_once = False
+        self._steps_together = 0
+        """Steps that were written since something was scored after reasonings."""
         self._asked_at_once = -math.inf
         self.at_once_together = 0
         """How many answers at once the last iteration scored together."""
+        self.at_once_seconds = 0.0
+        """How long the last answers at once took."""
         self.step_seconds: list[float] = []
         """How long steps of writing took; whoever reads it empties it."""
 
@@ -136,17 +145,27 @@ class Scheduler:
         if self._at_once and not (self._was_at_once and wants_more):
             self._was_at_once = True
             taken = self._at_once.take(shares.at_once if wants_more else shares.alone, shares.scored_tokens)
-            self.at_once_together = len(taken)
+            self.at_once_together, started = len(taken), time.monotonic()
             self._score(taken)
+            self.at_once_seconds = time.monotonic() - started
             return
         self._was_at_once, self.at_once_together = False, 0
-        self._wrote = bool(self.writing) and not (self._wrote and self._others)
-        if self._wrote:
+        is_watched = time.monotonic() - self._asked_at_once < _QUIET_SECONDS
+        if self.writing and not self._others_are_due(is_watched):
+            self._steps_together += 1
             self._write()
         else:
-            is_watched = self.writing and time.monotonic() - self._asked_at_once < _QUIET_SECONDS
-            count = shares.others if is_watched else shares.at_once
+            self._steps_together = 0
+            count = shares.others if self.writing and is_watched else shares.gathered
             self._score(self._others.take(count, shares.scored_tokens))
+
+    def _others_are_due(self, is_watched: bool) -> bool:
+        """Return whether what is wanted after reasonings is scored before another step is written."""
+        steps, waiting = self._steps_together, len(self._others)
+        if not waiting or not steps:
+            return False
+        enough = min(self._shares.gathered, self.writing // 2)
+        return is_watched or waiting >= enough or steps >= _GATHERING_STEPS
 
     def _score(self, taken: list[tuple[Wanted, Any]]) -> None:
         if not taken:
