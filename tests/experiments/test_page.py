@@ -215,12 +215,12 @@ def test_a_classifier_alone_is_compared_with_the_baseline_of_another_trial(
     monkeypatch.setattr(results, "HERE", tmp_path)
     experiment, others = results.Experiment("e0"), results.Experiment("e1")
     table = page.comparison(experiment).splitlines()
-    assert [line.split(" | ")[1] for line in table[2:]] == ["whole", "other_loss", "dots"]
-    assert "| 25.0 | +25.0 [" in table[3] and "| 25.0 | +0.0 [" in table[4]
+    assert [line.split(" | ")[1] for line in table[2:]] == ["dots", "other_loss", "whole"]
+    assert "| 25.0 | +0.0 [" in table[2] and "| 25.0 | +25.0 [" in table[3]
     # Dots are no steps.
     assert page.by_steps(experiment).splitlines()[2:] == [
-        "| s | whole | 2 | 4 | 25 | 75 | 75 | 50 | 100 | 50 |",
         "| s | other_loss | 2 | 4 | 25 | 50 | 75 | 50 | 100 | 0 |",
+        "| s | whole | 2 | 4 | 25 | 75 | 75 | 50 | 100 | 50 |",
     ]
     written = page.by_own_reasonings(others, experiment, "whole", ["s"]).splitlines()[2:]
     assert [line.rpartition(" [")[0] for line in written] == [
