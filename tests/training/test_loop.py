@@ -164,15 +164,19 @@ def test_rows_of_packs_are_computed_apart_where_they_would_see_each_other(
         assert torch.allclose(value, weights(apart)[name], atol=1e-5), name
 
 
+@pytest.mark.parametrize(
+    ("unprobed", "reason"), [(None, "depends on the longest row"), (24, "take too long to try out")]
+)
 def test_long_rows_are_computed_alone_where_a_batch_depends_on_the_longest(
-    fresh, tmp_path, run, monkeypatch, capsys
+    fresh, tmp_path, run, monkeypatch, capsys, unprobed, reason
 ):
     seen, real = [], loop.padded
     monkeypatch.setattr(
         loop, "padded", lambda rows, *rest: seen.append([*map(len, rows)]) or real(rows, *rest)
     )
-    run(cannot(fresh(), ragged_rows=0, right_padding=24), tmp_path)
-    assert "long rows are computed one at a time" in capsys.readouterr().err
+    run(cannot(fresh(), ragged_rows=0, right_padding=24, unprobed=unprobed), tmp_path)
+    said = capsys.readouterr().err
+    assert "rows of more than 24 tokens are computed one at a time" in said and reason in said
     assert any(len(lengths) > 1 for lengths in seen)
     assert all(len(lengths) == 1 or max(lengths) <= 24 for lengths in seen)
 

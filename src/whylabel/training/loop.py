@@ -173,9 +173,14 @@ class _Loop:
                 "  rows of a pack are computed apart: in one sequence this model would let them see each other"
             )
         if can.right_padding < longest:
-            self._given.say_once(
-                "  long rows are computed one at a time: this model depends on the longest row"
+            most = can.right_padding
+            which = f"rows of more than {most:,} tokens" if most else "rows"
+            why = (
+                "longer ones take too long to try out"
+                if most == can.unprobed
+                else "this model depends on the longest row"
             )
+            self._given.say_once(f"  {which} are computed one at a time: {why}")
         return Ways(ragged, can.right_padding, packed)
 
     def run(self) -> Checkpoint:
