@@ -89,9 +89,7 @@ def test_the_figures_are_those_of_the_base_model_and_of_the_measured_evidence(
     assert found.overlap is not None and found.overlap.inside == pytest.approx(inside / characters)
 
 
-def test_a_control_is_compared_with_the_spoilt_reasonings_that_it_learnt(
-    recipe, finished, rows, monkeypatch
-):
+def test_a_control_is_compared_with_the_spoilt_reasonings_that_it_learnt(recipe, finished, rows, monkeypatch):
     asked = []
     monkeypatch.setattr(Fluency, "of", lambda fluency, text, reasoning: asked.append(reasoning) or 0.0)
     said = by_model_and_mode(rows)

@@ -130,12 +130,17 @@ def test_rounds_of_self_training_are_told(make_run: MakeRun) -> None:
     spoil(run.classifier_metrics, self_training=rounds)
     text = page_of(run).text
     assert "in 2 rounds: 7 of the last led to the label, passed the filters and are learnt first." in text
-    assert "own for these texts" in text and "more optimizer steps" not in text and "as many tokens" not in text
+    assert (
+        "own for these texts" in text and "more optimizer steps" not in text and "as many tokens" not in text
+    )
     spoil(run.classifier_metrics, tokens=50, self_training=[{"kept": 0, "steps": 30, "tokens": 450}])
     spoil(run.baseline_metrics, tokens=100)
     text = page_of(run).text
     assert "in one round: none of the last led to the label and passed the filters." in text
-    assert "The round took 30 more optimizer steps." in text and "5.0 times as many tokens as the baseline" in text
+    assert (
+        "The round took 30 more optimizer steps." in text
+        and "5.0 times as many tokens as the baseline" in text
+    )
     spoil(run.augment_metrics, kept_by_condition={"own": 3})
     assert "own for the texts that came without one" in page_of(run).text
 

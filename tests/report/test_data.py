@@ -73,7 +73,10 @@ def test_a_column_that_slices_are_by_was_read(make_run: MakeRun) -> None:
     run = make_run()
     write_json(run.inspection, INSPECTION)
     figures = read_json(run.evaluation_metrics, dict)
-    slices = [{"by": "when", "value": "May", "n": 9, "difference": 0.0}, {"by": "label", "value": "joy", "n": 9}]
+    slices = [
+        {"by": "when", "value": "May", "n": 9, "difference": 0.0},
+        {"by": "label", "value": "joy", "n": 9},
+    ]
     write_json(run.evaluation_metrics, {**figures, "slices": slices})
     text = page_of(run).text
     assert "Columns that were not read: <who>." in text

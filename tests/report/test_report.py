@@ -194,7 +194,9 @@ def test_a_control_says_that_it_is_one(make_run: MakeRun) -> None:
 def test_a_control_says_nothing_of_what_reasoning_is_worth(make_run: MakeRun) -> None:
     run = make_run()
     figures = read_json(run.evaluation_metrics, dict)
-    write_json(run.evaluation_metrics, {**figures, "slices": [{"by": "label", "value": "joy", "difference": 0.1}]})
+    write_json(
+        run.evaluation_metrics, {**figures, "slices": [{"by": "label", "value": "joy", "difference": 0.1}]}
+    )
     assert "with reasoning against" in page_of(run).text
     run.write_recipe(Recipe(classifier=ClassifierConfig(control="filler")).to_yaml())
     text = page_of(run).text

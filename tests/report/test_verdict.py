@@ -81,7 +81,10 @@ def test_reasonings_that_come_to_no_label_are_told() -> None:
 def test_tfidf_is_set_against_the_two_models_alone() -> None:
     figures = metrics(0.1, 0.001, tfidf=0.8) | {"rivals": {"head": {"accuracy": 0.9}}}
     notes = " ".join(verdict(figures).notes).replace("\u00a0", " ")
-    assert "80.0 %, no less than the baseline and the classifier: on this data they do not earn their cost" in notes
+    assert (
+        "80.0 %, no less than the baseline and the classifier: on this data they do not earn their cost"
+        in notes
+    )
     del figures["baseline"], figures["paired"]
     notes = " ".join(verdict(figures).notes)
     assert "no less than the classifier: on this data it does not earn its cost yet" in notes
