@@ -89,6 +89,19 @@ def test_the_figures_are_those_of_the_base_model_and_of_the_measured_evidence(
     assert found.overlap is not None and found.overlap.inside == pytest.approx(inside / characters)
 
 
+def test_a_control_is_compared_with_the_spoilt_reasonings_that_it_learnt(recipe, finished, rows, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Fluency, "of", lambda fluency, text, reasoning: asked.append(reasoning) or 0.0)
+    said = by_model_and_mode(rows)
+    for control in (None, "filler"):
+        judge_reasonings(job_of(recipe, finished, classifier__control=control), said, "reasoned")
+    half = len(asked) // 2
+    plain, spoilt = asked[:half][12:], asked[half:][12:]
+    assert len(plain) == len(spoilt) > 0
+    assert not any(set(reasoning) <= {".", " "} for reasoning in plain)
+    assert all(set(reasoning) <= {".", " "} for reasoning in spoilt)
+
+
 def test_the_sample_is_drawn_with_the_seed(recipe, finished, rows, monkeypatch):
     asked, lifts = [], Verifier.lifts
 

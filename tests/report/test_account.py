@@ -63,6 +63,13 @@ def test_texts_that_came_with_their_reasoning_need_no_reasoner(make_run: MakeRun
     assert "was asked for" not in text and "Held-out loss" not in text and "train-reasoner" not in text
 
 
+def test_a_script_is_not_called_a_reasoner(make_run: MakeRun) -> None:
+    run = with_recipe(make_run(), reasoner__model="tiny", augment__engine="scripted")
+    text = page_of(run).text
+    assert "A script in place of the reasoner (engine scripted) was asked for a reasoning" in text
+    assert "ready reasoner" not in text
+
+
 def test_texts_whose_label_looks_wrong_are_said_to_get_none(make_run: MakeRun) -> None:
     run = make_run()
     spoil(run.augment_metrics, dropped_by_reason={"suspect label": 12})
@@ -121,9 +128,21 @@ def test_rounds_of_self_training_are_told(make_run: MakeRun) -> None:
     run = make_run()
     rounds = [{"kept": 5, "rows": 9}, {"kept": 7, "rows": 9}]
     spoil(run.classifier_metrics, self_training=rounds)
-    assert "in 2 rounds: 7 of the last led to the label and are learnt first." in page_of(run).text
-    spoil(run.classifier_metrics, self_training=[{"kept": 0}])
-    assert "in one round: none of the last did." in page_of(run).text
+    text = page_of(run).text
+    assert "in 2 rounds: 7 of the last led to the label, passed the filters and are learnt first." in text
+    assert (
+        "own for these texts" in text and "more optimizer steps" not in text and "as many tokens" not in text
+    )
+    spoil(run.classifier_metrics, tokens=50, self_training=[{"kept": 0, "steps": 30, "tokens": 450}])
+    spoil(run.baseline_metrics, tokens=100)
+    text = page_of(run).text
+    assert "in one round: none of the last led to the label and passed the filters." in text
+    assert (
+        "The round took 30 more optimizer steps." in text
+        and "5.0 times as many tokens as the baseline" in text
+    )
+    spoil(run.augment_metrics, kept_by_condition={"own": 3})
+    assert "own for the texts that came without one" in page_of(run).text
 
 
 def test_people_who_decided_are_counted(make_run: MakeRun) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from finished_run import MakeRun
 from report_page import page_of
-from whylabel.host.atomic import write_json
+from whylabel.host.atomic import read_json, write_json
 from whylabel.report.contents import read_run
 from whylabel.report.data import data_of
 from whylabel.report.model_card import render_model_card
@@ -67,6 +67,20 @@ def test_columns_splits_rows_and_findings_stand_on_the_page(make_run: MakeRun) -
         assert said in page.text, said
     assert page.text.index("30 texts <script>") < page.text.index("2 rows with a text")
     assert leak in render_model_card(read_run(run))
+
+
+def test_a_column_that_slices_are_by_was_read(make_run: MakeRun) -> None:
+    run = make_run()
+    write_json(run.inspection, INSPECTION)
+    figures = read_json(run.evaluation_metrics, dict)
+    slices = [
+        {"by": "when", "value": "May", "n": 9, "difference": 0.0},
+        {"by": "label", "value": "joy", "n": 9},
+    ]
+    write_json(run.evaluation_metrics, {**figures, "slices": slices})
+    text = page_of(run).text
+    assert "Columns that were not read: <who>." in text
+    assert "Slices when named in the recipe" in text
 
 
 def test_data_without_a_leak_are_said_to_have_none(make_run: MakeRun) -> None:

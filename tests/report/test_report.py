@@ -13,7 +13,7 @@ from finished_run import MakeRun, write_run
 from report_page import page_of
 from whylabel.errors import RunFolderError
 from whylabel.evaluation.predictions import read_predictions, write_predictions
-from whylabel.host.atomic import write_json
+from whylabel.host.atomic import read_json, write_json
 from whylabel.recipe import BaselineConfig, ClassifierConfig, Recipe, override_recipe
 from whylabel.report.contents import read_run
 from whylabel.report.model_card import render_model_card
@@ -177,6 +177,7 @@ def test_what_the_baseline_was_given_is_said(make_run: MakeRun) -> None:
     assert "with the same settings" in page_of(run).text
     run.write_recipe(Recipe(baseline=BaselineConfig(budget="matched_flops")).to_yaml())
     assert "as much arithmetic as the classifier" in page_of(run).text
+    assert "the same base model, but for the budget, with the same settings and seed" in page_of(run).text
     run.write_recipe(Recipe(baseline=BaselineConfig(budget="matched_steps")).to_yaml())
     assert "as many optimizer steps as the classifier" in page_of(run).text
 
@@ -188,6 +189,20 @@ def test_a_control_says_that_it_is_one(make_run: MakeRun) -> None:
     run.write_recipe(spoilt.to_yaml())
     assert "spoilt on purpose (filler)" in page_of(run).text
     assert "spoilt on purpose (filler)" in render_model_card(read_run(run))
+
+
+def test_a_control_says_nothing_of_what_reasoning_is_worth(make_run: MakeRun) -> None:
+    run = make_run()
+    figures = read_json(run.evaluation_metrics, dict)
+    write_json(
+        run.evaluation_metrics, {**figures, "slices": [{"by": "label", "value": "joy", "difference": 0.1}]}
+    )
+    assert "with reasoning against" in page_of(run).text
+    run.write_recipe(Recipe(classifier=ClassifierConfig(control="filler")).to_yaml())
+    text = page_of(run).text
+    assert "with reasoning against" not in text and "of the classifier against" in text
+    assert "Where do the two differ?" in text
+    assert "reasoning against" not in render_model_card(read_run(run))
 
 
 @pytest.mark.parametrize("only", ["baseline", "classifier"])

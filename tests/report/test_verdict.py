@@ -71,6 +71,25 @@ def test_notes_name_chance_cost_and_floors() -> None:
         assert expected in notes
 
 
+def test_reasonings_that_come_to_no_label_are_told() -> None:
+    figures = metrics(0.1, 0.001)
+    figures["classifier"]["rates"] = {"label_forced": 0.25}
+    notes = " ".join(verdict(figures).notes).replace("\u00a0", " ")
+    assert "25.0 % of the texts got a reasoning of the classifier that did not come to a label" in notes
+
+
+def test_tfidf_is_set_against_the_two_models_alone() -> None:
+    figures = metrics(0.1, 0.001, tfidf=0.8) | {"rivals": {"head": {"accuracy": 0.9}}}
+    notes = " ".join(verdict(figures).notes).replace("\u00a0", " ")
+    assert (
+        "80.0 %, no less than the baseline and the classifier: on this data they do not earn their cost"
+        in notes
+    )
+    del figures["baseline"], figures["paired"]
+    notes = " ".join(verdict(figures).notes)
+    assert "no less than the classifier: on this data it does not earn its cost yet" in notes
+
+
 def test_models_that_are_right_on_the_same_texts_are_said_to_be() -> None:
     figures = metrics(0.0, 1.0)
     figures["paired"]["ci95"] = [0.0, 0.0]

@@ -107,6 +107,8 @@ def test_rounds_are_recorded_and_a_killed_one_goes_on(recipe, tmp_path, monkeypa
     assert trained == ["round 2", "train-classifier", "train-baseline"]
     spent = json.loads(run.classifier_metrics.read_text())
     assert [found["rows"] for found in spent["self_training"]] == [24, 24]
+    # What a run costs is that of its rounds, too.
+    assert all(found["tokens"] > 0 and found["seconds"] > 0 for found in spent["self_training"])
     for number, found in enumerate(spent["self_training"], start=1):
         (file,) = run.self_training.glob(f"*/round-{number}.parquet")
         assert len(read_reasoned(file)) == found["kept"]

@@ -32,6 +32,7 @@ def judge_reasonings(
     The base model, untrained, says how fluent they are, beside as many that the classifier was trained on, and
     whether they lead to their label. The classifier says on which stretches of the text the label rests.
     """
+    from whylabel.reasonings.controls import controlled
     from whylabel.reasonings.files import iterate_kept
 
     recipe, run = job.inputs.recipe, job.run
@@ -42,6 +43,8 @@ def judge_reasonings(
     if not sample:
         return None
     training = list(iterate_kept(run.kept)) if run.kept.exists() else []
+    if recipe.classifier.control is not None:
+        training = controlled(training, recipe.classifier.control, recipe.seed)
     training = rng.sample(training, min(size, len(training)))
     with progress("quality of the reasonings", total=3 * len(sample) + len(training)) as bar:
         overlaps = _overlaps(job, sample, bar)

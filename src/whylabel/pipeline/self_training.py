@@ -62,5 +62,6 @@ def _write(
     with kept_rows(written) as write:
         for row in own.kept:
             write(row)
-    write_json(counts, {**own.to_json(), "steps": trained["steps"], "flops": trained["flops"]})
+    spent = {key: trained[key] for key in ("steps", "flops", "tokens", "seconds")}
+    write_json(counts, {**own.to_json(), **spent})
     shutil.rmtree(checkpoints, ignore_errors=True)

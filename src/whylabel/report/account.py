@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,8 @@ def _reasonings(contents: RunContents, recipe: Mapping[str, Any]) -> Iterator[st
 
 def _reasoner(recipe: Mapping[str, Any]) -> str:
     name = reasoner_name(recipe)
+    if setting(recipe, "augment.engine.name") == "scripted":
+        return "A script in place of the reasoner (engine scripted)"
     if name is None:
         return "The reasoner"
     endpoint = setting(recipe, "reasoner.endpoint") is not None
@@ -175,32 +177,44 @@ def _learnt(contents: RunContents, recipe: Mapping[str, Any]) -> Iterator[str]:
         often = "one round" if len(rounds) == 1 else f"{count(len(rounds))} rounds"
         kept = rounds[-1].get("kept")
         led = (
-            f"{count(kept)} of the last led to the label and are learnt first"
+            f"{count(kept)} of the last led to the label, passed the filters and are learnt first"
             if kept
-            else "none of the last did"
+            else "none of the last led to the label and passed the filters"
         )
+        own = (contents.augment.get("kept_by_condition") or {}).get("own")
+        texts = "the texts that came without one" if own else "these texts"
         yield (
-            "Before that it wrote reasonings of its own for these texts, without their labels, to see whether they "
+            f"Before that it wrote reasonings of its own for {texts}, without their labels, to see whether they "
             f"lead to it, in {often}: {led}."
         )
+        if is_number(steps := _total(rounds, "steps")):
+            yield f"{'The round' if len(rounds) == 1 else 'The rounds'} took {count(steps)} more optimizer steps."
 
 
 def _settings(contents: RunContents) -> Iterator[str]:
     if not (contents.baseline and contents.classifier):
         return
     base, ours = (made_with(contents, stage) for stage in ("train-baseline", "train-classifier"))
-    differences = [*_differences(contents, base, ours)]
+    differences, budget = [*_differences(contents, base, ours)], _budget(contents)
     if differences:
         more = f", and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
         yield f"The two were not trained with the same settings: {'; '.join(differences[:_NAMED])}{more}."
     else:
-        yield "Both models start from the same base model, with the same settings and seed."
-    if budget := _budget(contents):
+        but = ", but for the budget" if budget else ""
+        yield f"Both models start from the same base model{but}, with the same settings and seed."
+    if budget:
         yield budget
-    base_tokens, our_tokens = (part.get("tokens") for part in (contents.baseline, contents.classifier))
+    base_tokens = contents.baseline.get("tokens")
+    our_tokens = _total([contents.classifier, *(contents.classifier.get("self_training") or [])], "tokens")
     if is_number(base_tokens) and is_number(our_tokens) and 0 < base_tokens != our_tokens:
         times = decimal(our_tokens / base_tokens, 1)
         yield f"The classifier was trained on {times} times as many tokens as the baseline."
+
+
+def _total(trainings: Sequence[Mapping[str, Any]], key: str) -> Any:
+    """Return the sum of a figure of trainings; None if one of them has not recorded it."""
+    values = [one.get(key) for one in trainings]
+    return sum(values) if all(map(is_number, values)) else None
 
 
 def _train_rows(contents: RunContents) -> Iterator[Any]:

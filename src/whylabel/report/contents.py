@@ -19,7 +19,7 @@ from whylabel.evaluation.readings import ReaderRate, ShownReasonings, rates, rea
 from whylabel.host.atomic import as_written, read_json
 from whylabel.reasonings.files import iterate_dropped, iterate_kept
 from whylabel.report import shapes
-from whylabel.report.current import is_of_recipe, outdated, target_of
+from whylabel.report.current import is_of_recipe, outdated, setting, target_of
 from whylabel.report.examples import sample_dropped, sample_reasonings
 from whylabel.report.shapes import check_shape
 from whylabel.run_folder import STAGES, RunFolder
@@ -102,8 +102,12 @@ def read_run(run: RunFolder) -> RunContents:
     recipe = _recipe(recipe_text, run.recipe)
     evaluation = _json(run.evaluation_metrics, shapes.Evaluation)
     if evaluation:
-        # Earlier versions did not record it.
-        evaluation = {"target": target_of(recipe), **evaluation}
+        # Earlier versions did not record the target, and none records the control.
+        evaluation = {
+            "target": target_of(recipe),
+            **evaluation,
+            "control": setting(recipe, "classifier.control"),
+        }
     predictions = Predictions.of_file(run.predictions) if run.predictions.exists() else NO_PREDICTIONS
     writers: Counter[str] = Counter()
     contents = RunContents(

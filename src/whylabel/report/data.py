@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whylabel.data.leakage import Leakage
+from whylabel.evaluation.grouping import column_of
 from whylabel.report.current import setting
 
 _SPLITS = ("train", "validation", "test")
@@ -72,11 +73,15 @@ class DataRead:
 
 
 def data_of(
-    manifest: Mapping[str, Any], recipe: Mapping[str, Any], inspection: Mapping[str, Any]
+    manifest: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    inspection: Mapping[str, Any],
+    evaluation: Mapping[str, Any] | None = None,
 ) -> DataRead | None:
     """Return what is said of the data; None if the run has not recorded any.
 
-    `inspection` is the content of `inspection.json`, empty if there is none.
+    `inspection` is the content of `inspection.json`, empty if there is none; `evaluation` that of
+    `evaluation/metrics.json`.
     """
     described = manifest.get("data") or {}
     if "model" in manifest:
@@ -85,7 +90,7 @@ def data_of(
     if not (used or inspection):
         return None
     read = inspection.get("rows") or {}
-    columns = tuple(_columns(recipe, inspection, described.get("inferred") or {}))
+    columns = (*_columns(recipe, inspection, described.get("inferred") or {}), *_sliced(evaluation or {}))
     named = {column.name for column in columns}
     others = [str(name) for name in inspection.get("columns") or () if name not in named]
     labels = described.get("labels") or {
@@ -130,6 +135,14 @@ def _columns(
             yield Column(what, str(name), "named in the recipe" if named else "recognised")
         elif key in _OTHERWISE and inspection.get("columns"):
             yield Column(what, _OTHERWISE[key], "")
+
+
+def _sliced(evaluation: Mapping[str, Any]) -> Iterator[Column]:
+    """Yield the columns by whose values the test texts were grouped."""
+    for by in dict.fromkeys(str(each.get("by")) for each in evaluation.get("slices") or ()):
+        name = column_of(by)
+        if name is not None:
+            yield Column("Slices", name, "named in the recipe")
 
 
 def _recognised(inspection: Mapping[str, Any], described: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

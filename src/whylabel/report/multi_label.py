@@ -67,13 +67,13 @@ def _notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
         yield seed_note()
     yield from best_notes(evaluation)
     floors = evaluation.get("floors") or {}
-    models = [evaluation[name] for name in ("baseline", "classifier") if evaluation.get(name)]
-    best = max((model.get("micro_f1") or 0.0 for model in models), default=None)
+    names = [name for name in ("baseline", "classifier") if evaluation.get(name)]
+    best = max((evaluation[name].get("micro_f1") or 0.0 for name in names), default=None)
     for name, sentence in (
         ("tfidf", "TF-IDF with a logistic regression for each label reaches"),
         ("majority", "Always giving the most frequent labels reaches"),
     ):
         floor = (floors.get(name) or {}).get("micro_f1")
         if best is not None and is_number(floor) and floor >= best:
-            yield f"{sentence} micro-F1 {percent(floor)}, no less than the language models."
+            yield f"{sentence} micro-F1 {percent(floor)}, no less than the {' and the '.join(names)}."
     yield from rate_notes(evaluation)

@@ -29,7 +29,7 @@ from whylabel.report.quality import judged_of, quality_of, readers_sentences
 from whylabel.report.rendering import render_html
 from whylabel.report.review import review_of
 from whylabel.report.slices import mended_of, slices_of
-from whylabel.report.verdict import MODE_NAMES, model_name
+from whylabel.report.verdict import MODE_NAMES, learnt_reasoning, model_name
 from whylabel.run_folder import RunFolder
 
 
@@ -56,9 +56,9 @@ def render_report(contents: RunContents) -> str:
         warnings=(*_left_out(contents), *leaks_of(contents.inspection)),
         notes=said.notes,
         account=account_of(contents),
-        data=data_of(contents.manifest, contents.recipe, contents.inspection),
+        data=data_of(contents.manifest, contents.recipe, contents.inspection, evaluation),
         by_label=by_label,
-        learns_reasoning=contents.target != "label",
+        learns_reasoning=learnt_reasoning(evaluation),
         model_name=model_name,
         mode_names=MODE_NAMES,
         models=models_of(evaluation),

@@ -57,7 +57,8 @@ def model_name(name: str, model: Mapping[str, Any]) -> str:
 def verdict(evaluation: Mapping[str, Any]) -> Verdict:
     """Return the verdict of `evaluation/metrics.json`; McNemar's test decides if a difference counts as shown.
 
-    It speaks of reasoning where the classifier has learnt any: not with the target `label`.
+    It speaks of reasoning where the classifier has learnt any: not with the target `label`, nor with a control, whose
+    reasonings are spoilt.
     """
     baseline, classifier = evaluation.get("baseline") or {}, evaluation.get("classifier") or {}
     paired = evaluation.get("paired") or {}
@@ -88,8 +89,11 @@ def verdict(evaluation: Mapping[str, Any]) -> Verdict:
 
 
 def learnt_reasoning(evaluation: Mapping[str, Any]) -> bool:
-    """Return whether the classifier of `evaluation/metrics.json` was trained on reasonings; so it is if not known."""
-    return evaluation.get("target") != "label"
+    """Return whether a classifier was trained on reasonings that nobody has spoilt; so it is if not known.
+
+    `evaluation` is the content of `evaluation/metrics.json`, as `read_run` returns it.
+    """
+    return evaluation.get("target") != "label" and not evaluation.get("control")
 
 
 def _with_reasoning(classifier: Mapping[str, Any]) -> str:
@@ -213,13 +217,14 @@ def best_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
 
 def _floor_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     floors = evaluation.get("floors") or {}
-    models = [evaluation[name] for name in ("baseline", "classifier") if evaluation.get(name)]
-    best = max((model.get("accuracy") or 0.0 for model in models), default=None)
+    names = [name for name in ("baseline", "classifier") if evaluation.get(name)]
+    best = max((evaluation[name].get("accuracy") or 0.0 for name in names), default=None)
     tfidf = (floors.get("tfidf") or {}).get("accuracy")
     if best is not None and is_number(tfidf) and tfidf >= best:
         yield (
-            f"TF-IDF with logistic regression reaches {percent(tfidf)}, no less than the language"
-            " models: on this data they do not earn their cost yet."
+            f"TF-IDF with logistic regression reaches {percent(tfidf)}, no less than the"
+            f" {' and the '.join(names)}: on this data {'they do' if names[1:] else 'it does'} not earn"
+            f" {'their' if names[1:] else 'its'} cost yet."
         )
     majority = (floors.get("majority") or {}).get("accuracy")
     for name in ("baseline", "classifier"):
@@ -253,6 +258,11 @@ def rate_notes(evaluation: Mapping[str, Any]) -> Iterator[str]:
             yield (
                 f"{percent(rates['reasoning_cut'])} of the {name}'s reasonings reached their token limit:"
                 " they were ended there, and the label was scored after the part that was written."
+            )
+        if rates.get("label_forced"):
+            yield (
+                f"{percent(rates['label_forced'])} of the texts got a reasoning of the {name} that did not come to a"
+                " label: the label was scored all the same."
             )
         if rates.get("truncated"):
             yield f"{percent(rates['truncated'])} of the texts were trimmed to fit the {name}."
