@@ -50,7 +50,7 @@ def test_how_the_reasonings_came_about(make_run: MakeRun, settings: dict[str, An
     run = with_recipe(make_run(), **settings)
     card = render_model_card(read_run(run)).replace("\\", "")
     assert said in page_of(run).text and said in card
-    assert ("written with the gold label given" in card) == ("augment__condition" not in settings)
+    assert ("it was given the gold label" in card) == ("augment__condition" not in settings)
     assert "/home/me" not in card
 
 
@@ -59,7 +59,7 @@ def test_texts_that_came_with_their_reasoning_need_no_reasoner(make_run: MakeRun
     spoil(run.augment_metrics, kept_by_condition={"own": 480}, kept=480, dropped=0, failed=0)
     text = page_of(run).text
     assert "All 480 training texts came with a reasoning, which they keep: no reasoner was asked." in text
-    assert "written with the gold label given" not in render_model_card(read_run(run))
+    assert "it was given the gold label" not in render_model_card(read_run(run))
     assert "was asked for" not in text and "Held-out loss" not in text and "train-reasoner" not in text
 
 

@@ -20,8 +20,8 @@ from whylabel.report.verdict import SIGNIFICANCE
 _TITLES = {
     "label": "Gold label",
     "length": "Length of the text",
-    "margin": "Margin of the answer at once",
-    "suspects": "Labels that look wrong",
+    "margin": "Margin of the answer at once, mean of both models",
+    "suspects": "Labels that look wrong to both models",
     "steps": "Sentences of the reasoning",
 }
 
