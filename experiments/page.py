@@ -335,7 +335,9 @@ BLOCKS = {
     "e8": lambda: comparison(STEPS),
     "e8-steps": lambda: by_steps(STEPS),
     "e9": lambda: by_reasoner("e9-own-reasonings"),
-    "e9-classifier": lambda: by_own_reasonings(OWN, STEPS, "reasoning_label", ["objects3-300"]),
+    "e9-classifier": lambda: by_own_reasonings(
+        OWN, STEPS, "reasoning_label", ["objects3-300", "objects3-all"]
+    ),
     "e13": lambda: by_surface(FIRST),
 }
 
