@@ -65,7 +65,7 @@ def test_a_round_trains_a_classifier_on_its_rows_and_keeps_what_it_writes(job, m
     def train(*given, **named):
         calls["train"] = given, named
         (named["checkpoints"] / "step-1").mkdir(parents=True)
-        return card, {"steps": 7, "flops": 9.0, "tokens": 3}
+        return card, {"steps": 7, "flops": 9.0, "tokens": 3, "seconds": 1.5}
 
     class Model:
         def __init__(self, *given):
@@ -102,5 +102,7 @@ def test_a_round_trains_a_classifier_on_its_rows_and_keeps_what_it_writes(job, m
         "refused": {"too short": 3},
         "steps": 7,
         "flops": 9.0,
+        "tokens": 3,
+        "seconds": 1.5,
     }
     assert not checkpoints.exists()
