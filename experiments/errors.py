@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 from run import HERE
 
-from whylabel.evaluation.predictions import PredictionRow, iterate_predictions
+from whylabel.evaluation.predictions import PredictionRow, by_model_and_mode, iterate_predictions
 from whylabel.evaluation.review import aurc
+from whylabel.run_folder import RunFolder
+from whylabel.types import Mode
 
 REVIEWED = (0.05, 0.1, 0.2)
 RESAMPLES = 2_000
@@ -31,11 +33,10 @@ RESULTS = HERE / "e11-errors" / "results.jsonl"
 Answers = Sequence[PredictionRow]
 
 
-def answers(run: Path, model: str, mode: str) -> Answers:
+def answers(run: Path, model: str, mode: Mode) -> Answers:
     """Return a model's answers, in the order of their ids."""
-    found = iterate_predictions(run / "evaluation" / "predictions.parquet")
-    rows = [row for row in found if (row.model, row.prediction.mode) == (model, mode)]
-    return sorted(rows, key=lambda row: row.prediction.id)
+    found = by_model_and_mode(iterate_predictions(RunFolder(run).predictions))
+    return sorted(found[model, mode], key=lambda row: row.prediction.id)
 
 
 def reviewed(own: Answers, other: Answers) -> dict[str, Any]:

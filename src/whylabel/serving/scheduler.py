@@ -1,9 +1,10 @@
 """How the texts of many requests share one model: iteration by iteration (Yu et al. 2022, "Orca").
 
 An iteration scores a few answers at once, or writes one step of all reasonings, or scores what reasonings and
-evidence need. After answers at once one of the others follows, and these alternate. So an answer at once waits for
-one of them at most, never for a whole reasoning, and reasonings go on beside any stream of answers at once. Requests
-take turns, so that a large one does not hold up small ones.
+evidence need. After answers at once one of the others follows, and these alternate; where no answer at once was
+wanted lately, several steps may be written until there is more to score. So an answer at once waits for one of them
+at most, never for a whole reasoning, and reasonings go on beside any stream of answers at once. Requests take turns,
+so that a large one does not hold up small ones.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Shares:
     with its reasoning and without: both begin alike, and together cost little more than one."""
     gathered: int = 16
     """The same where none was wanted lately. On a CPU a prompt among so many takes half of the time of one by itself.
-    They are gathered while as many as half of the reasonings in progress, but no more than these, are not there."""
+    Until so many wait, or half as many as reasonings are in progress where that is fewer, up to `_GATHERING_STEPS`
+    steps are written first."""
     alone: int = 32
     """Answers at once, if nothing else is wanted."""
     scored_tokens: int = 2048
@@ -93,7 +95,7 @@ class Scheduler:
         self._writing: dict[Row, Wanted] = {}
         self._at_once, self._others, self._to_write = Lane(), Lane(), Lane()
         self._was_at_once = False
-        self._steps_together = 0
+        self._steps_since_scoring = 0
         """Steps that were written since something was scored after reasonings."""
         self._asked_at_once = -math.inf
         self.at_once_together = 0
@@ -152,16 +154,16 @@ class Scheduler:
         self._was_at_once, self.at_once_together = False, 0
         is_watched = time.monotonic() - self._asked_at_once < _QUIET_SECONDS
         if self.writing and not self._others_are_due(is_watched):
-            self._steps_together += 1
+            self._steps_since_scoring += 1
             self._write()
         else:
-            self._steps_together = 0
+            self._steps_since_scoring = 0
             count = shares.others if self.writing and is_watched else shares.gathered
             self._score(self._others.take(count, shares.scored_tokens))
 
     def _others_are_due(self, is_watched: bool) -> bool:
         """Return whether what is wanted after reasonings is scored before another step is written."""
-        steps, waiting = self._steps_together, len(self._others)
+        steps, waiting = self._steps_since_scoring, len(self._others)
         if not waiting or not steps:
             return False
         enough = min(self._shares.gathered, self.writing // 2)
