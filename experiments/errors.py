@@ -3,7 +3,7 @@
     python experiments/errors.py RUN RUN_OF_ANOTHER_SEED
 
 Both runs are of one setting of a trial with `dual`, with the same test rows. Adds a line to
-`e11-errors/results.jsonl`, in which two models are reviewed, each by two signals: the classifier at once, by its
+`e11-errors/reviewed.jsonl`, in which two models are reviewed, each by two signals: the classifier at once, by its
 calibrated probability alone and first where it says something else after a reasoning; the label alone, by its
 calibrated probability alone and first where another seed of it says something else. Rows on which the answers agree,
 or differ, are ordered by the probability.
@@ -28,7 +28,7 @@ from whylabel.types import Mode
 
 REVIEWED = (0.05, 0.1, 0.2)
 RESAMPLES = 2_000
-RESULTS = HERE / "e11-errors" / "results.jsonl"
+REVIEWS = HERE / "e11-errors" / "reviewed.jsonl"
 
 Answers = Sequence[PredictionRow]
 
@@ -82,7 +82,7 @@ def caught(wrong: np.ndarray, share: float) -> float:
 
 
 def main() -> None:
-    """Review the answers of a run and add what was found to the results."""
+    """Review the answers of a run and add what was found to the reviews."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("another", type=Path)
@@ -98,8 +98,8 @@ def main() -> None:
         "label alone, another seed": reviewed(alone, answers(another, "baseline", "fast")),
     }
     print(json.dumps(result, indent=2))
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a", encoding="utf-8") as file:
+    REVIEWS.parent.mkdir(exist_ok=True)
+    with REVIEWS.open("a", encoding="utf-8") as file:
         file.write(f"{json.dumps(result, sort_keys=True)}\n")
 
 
