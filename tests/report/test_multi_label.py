@@ -103,3 +103,7 @@ def test_the_verdict_says_what_the_interval_shows(make_run: MakeRun) -> None:
     floor = {"tfidf": {"micro_f1": 0.9}}
     notes = verdict_of({"classifier": {"micro_f1": 0.5}, "floors": floor}).notes
     assert "TF-IDF with a logistic regression for each label reaches micro-F1 90.0" in notes[0]
+    assert notes[0].endswith("no less than the classifier.")
+    both = {name: {"micro_f1": 0.5} for name in ("baseline", "classifier")}
+    notes = verdict_of({**both, "floors": floor, "rivals": {"head": {"micro_f1": 0.95}}}).notes
+    assert any(note.endswith("no less than the baseline and the classifier.") for note in notes)
