@@ -177,7 +177,7 @@ def test_what_the_baseline_was_given_is_said(make_run: MakeRun) -> None:
     assert "with the same settings" in page_of(run).text
     run.write_recipe(Recipe(baseline=BaselineConfig(budget="matched_flops")).to_yaml())
     assert "as much arithmetic as the classifier" in page_of(run).text
-    assert "the same base model, but for the budget, with the same settings and seed" in page_of(run).text
+    assert "the same base model, with the same settings and seed but for the budget" in page_of(run).text
     run.write_recipe(Recipe(baseline=BaselineConfig(budget="matched_steps")).to_yaml())
     assert "as many optimizer steps as the classifier" in page_of(run).text
 

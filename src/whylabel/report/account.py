@@ -200,8 +200,8 @@ def _settings(contents: RunContents) -> Iterator[str]:
         more = f", and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
         yield f"The two were not trained with the same settings: {'; '.join(differences[:_NAMED])}{more}."
     else:
-        but = ", but for the budget" if budget else ""
-        yield f"Both models start from the same base model{but}, with the same settings and seed."
+        but = " but for the budget" if budget else ""
+        yield f"Both models start from the same base model, with the same settings and seed{but}."
     if budget:
         yield budget
     base_tokens = contents.baseline.get("tokens")
