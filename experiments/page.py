@@ -222,28 +222,6 @@ def by_reasoner(experiment: str) -> str:
     return "\n".join(lines)
 
 
-def by_own_reasonings(own: Experiment, given: Experiment, shown: str, settings: Sequence[str]) -> str:
-    """Return the table of classifiers that learnt from their reasoner's reasonings, beside those that had all given.
-
-    Of `given` these settings are shown, of its trials `shown`, with its label alone.
-    """
-    trials = [(given, setting, shown) for setting in settings]
-    trials += [(own, setting, trial) for setting in own.settings for trial in own.trials(setting)]
-    found = [
-        (setting, trial, model, experiment.series(setting, trial, model))
-        for experiment, setting, trial in trials
-        for model in ("baseline", "classifier reasoned")
-        if experiment.has(setting, trial, model)
-    ]
-    lines = ["| setting | reasonings | model | seeds | accuracy |", "|---|---|---|---:|---|"]
-    for setting, trial, model, series in found:
-        whose = "all given" if setting in settings else trial
-        name = "label alone" if model == "baseline" else "steps, then label"
-        accuracy = with_interval(series.accuracy())
-        lines.append(f"| {' | '.join([setting, whose, name, str(len(series.right)), accuracy])} |")
-    return "\n".join(lines)
-
-
 def by_surface(experiments: Mapping[str, Experiment]) -> str:
     """Return the table of what words alone make of each data set, beside what reasoning first gained there.
 
@@ -316,7 +294,6 @@ BEST = Experiment("e5-best", "test")
 BETTER = Experiment("e6-better-reasonings")
 ALL_TEXTS = Experiment("e7-all-texts")
 STEPS = Experiment("e8-steps")
-OWN = Experiment("e9-own-reasonings")
 
 FIRST = {"best": BEST, "reasoning_label": STEPS}
 """The trials whose reasoned answers the map shows."""
@@ -335,9 +312,6 @@ BLOCKS = {
     "e8": lambda: comparison(STEPS),
     "e8-steps": lambda: by_steps(STEPS),
     "e9": lambda: by_reasoner("e9-own-reasonings"),
-    "e9-classifier": lambda: by_own_reasonings(
-        OWN, STEPS, "reasoning_label", ["objects3-300", "objects3-all"]
-    ),
     "e13": lambda: by_surface(FIRST),
 }
 

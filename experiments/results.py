@@ -142,10 +142,6 @@ class Experiment:
         """Return whether a trial puts something else in the place of the reasonings."""
         return any(override.startswith("classifier.control=") for override in self.plan["trials"][trial])
 
-    def has(self, setting: str, trial: str, model: str) -> bool:
-        """Return whether a trial has scores of a model or mode."""
-        return all(model in result["scores"] for result in self._of(setting, trial))
-
     def seeds(self, setting: str, trial: str) -> set[int]:
         """Return the seeds that a trial was run with."""
         return {result["seed"] for result in self._results.get((setting, trial), ())}

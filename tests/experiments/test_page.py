@@ -204,16 +204,11 @@ def test_a_classifier_alone_is_compared_with_the_baseline_of_another_trial(
         reasoned("other_loss", 2, "1111", alone=True),
         reasoned("dots", 1, "1000", alone=True),
     ]
-    own = {"settings": {"own-s": {"data": "chains"}}, "trials": {"label": []}}
-    for name, content, rows in (
-        ("e0", plan, lines),
-        ("e1", own, [{**reasoned("label", 1, "1100", alone=True), "setting": "own-s"}]),
-    ):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "trials.yaml").write_text(yaml.safe_dump(content))
-        (tmp_path / name / "results.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "e0").mkdir()
+    (tmp_path / "e0" / "trials.yaml").write_text(yaml.safe_dump(plan))
+    (tmp_path / "e0" / "results.jsonl").write_text("\n".join(map(json.dumps, lines)))
     monkeypatch.setattr(results, "HERE", tmp_path)
-    experiment, others = results.Experiment("e0"), results.Experiment("e1")
+    experiment = results.Experiment("e0")
     table = page.comparison(experiment).splitlines()
     assert [line.split(" | ")[1] for line in table[2:]] == ["dots", "other_loss", "whole"]
     assert "| 25.0 | +0.0 [" in table[2] and "| 25.0 | +25.0 [" in table[3]
@@ -221,12 +216,6 @@ def test_a_classifier_alone_is_compared_with_the_baseline_of_another_trial(
     assert page.by_steps(experiment).splitlines()[2:] == [
         "| s | other_loss | 2 | 4 | 25 | 50 | 75 | 50 | 100 | 0 |",
         "| s | whole | 2 | 4 | 25 | 75 | 75 | 50 | 100 | 50 |",
-    ]
-    written = page.by_own_reasonings(others, experiment, "whole", ["s"]).splitlines()[2:]
-    assert [line.rpartition(" [")[0] for line in written] == [
-        "| s | all given | label alone | 1 | 25.0",
-        "| s | all given | steps, then label | 1 | 75.0",
-        "| own-s | label | steps, then label | 1 | 50.0",
     ]
 
 
